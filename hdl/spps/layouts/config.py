@@ -1,0 +1,43 @@
+"""Configuration and status words that microcode reads as CSRs and the host reads and writes as registers.
+
+Defined once: MMC makes the registers, the cluster the CSRs, the assembler the names (`cfg.NAME`), the
+documentation the table.
+"""
+from typing import NamedTuple
+
+__all__ = ["Config", "CONFIG", "CONFIG_INDEX"]
+
+
+class Config(NamedTuple):
+    name: str
+    reset: int
+    doc: str
+
+
+CONFIG = (
+    Config("mode", 0, "bit 0: 0 endpoint (echo on 7, discard on 9), 1 proxy"),
+    Config("vip_0", 0, "our IPv4 address on port 0 (client side)"),
+    Config("vip_1", 0, "our IPv4 address on port 1 (server side)"),
+    Config("server_ip", 0, "where the proxy connects to; the TCP port is the client's unless server_port is set"),
+    Config("server_port", 0, "0: the client's destination port"),
+    Config("server_mac_hi", 0, "next hop on port 1, bytes 0..1 of the MAC address"),
+    Config("server_mac_lo", 0, "next hop on port 1, bytes 2..5"),
+    Config("mac_hi", 0x0200, "our (virtual) MAC address, bytes 0..1; both SPPS of a pair use the same"),
+    Config("mac_lo", 0x5E5D5001, "our MAC address, bytes 2..5"),
+    Config("listen_first", 1, "lowest TCP port the proxy listens on"),
+    Config("listen_last", 65535, "highest"),
+    Config("mss", 1460, "MSS we announce"),
+    Config("rcv_wscale", 0, "window scale we announce"),
+    Config("window", 8192, "receive buffer of a direction, bytes; at most socket_bytes"),
+    Config("initial_window", 10, "initial congestion window in segments (RFC 6928)"),
+    Config("rto_initial", 1000, "ticks"),
+    Config("rto_min", 200, "ticks"),
+    Config("rto_max", 60000, "ticks"),
+    Config("syn_retries", 5, "SYN or SYN-ACK resends before giving up"),
+    Config("retries", 12, "data resends before giving up (R2)"),
+    Config("msl", 1000, "ticks; TIME-WAIT lasts twice as long"),
+    Config("secret", 0x5EC2E7A5, "key of ISNs"),
+    Config("wake_acks", 4, "duplicate ACKs sent to each peer at takeover"),
+    Config("spare_0", 0, ""),
+)
+CONFIG_INDEX = {c.name: i for i, c in enumerate(CONFIG)}

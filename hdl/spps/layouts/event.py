@@ -1,0 +1,100 @@
+"""Events: what the splitter derives from a message, 16 words of 32 bits.
+
+A core sees word i at event address i; fields are laid out least significant first inside a word.
+Source: patent §II.A–B.
+"""
+from amaranth.hdl import unsigned
+from amaranth.lib import data, enum
+
+__all__ = ["EventKind", "TimerCause", "FlowKey", "Event", "EVENT_WORDS", "CheckFlag", "OptionFlag"]
+
+
+class EventKind(enum.Enum, shape=8):
+    """Event types (§II.B). The type indexes the table of compatible cores."""
+    NONE = 0
+    TCP = 1
+    ARP = 2
+    ICMP = 3
+    UDP = 4
+    FRAGMENT = 5
+    ERROR = 6
+    TIMER = 7
+    APP = 8
+    SYNC = 9
+    HOST = 10
+    ENCAPSULATED = 11
+
+
+class TimerCause(enum.Enum, shape=8):
+    """Subtype of a TIMER event."""
+    DEADLINE = 0    # the deadline given at the last end of event has passed
+    KICK = 1        # the walker visits every flow after a change of role
+
+
+class OptionFlag(enum.IntFlag, shape=8):
+    """Options present in the segment."""
+    MSS = 1
+    WSCALE = 2
+    SACK_PERMITTED = 4
+    TIMESTAMP = 8
+    SACK = 16
+
+
+class CheckFlag(enum.IntFlag, shape=8):
+    """Stateless findings of the splitter that are no errors."""
+    IP_OPTIONS = 1
+    ECN = 2
+
+
+class FlowKey(data.Struct):
+    """116 bits: addresses, ports, protocol, receive interface (§III.A), as the remote end sends them."""
+    src_ip: unsigned(32)
+    dst_ip: unsigned(32)
+    src_port: unsigned(16)
+    dst_port: unsigned(16)
+    protocol: unsigned(8)
+    iface: unsigned(12)
+
+
+class Event(data.Struct):
+    """One event. `conn`, `leg`, `new`, `noflow` and `flow_hash` are filled by the lookup controller."""
+    # word 0
+    kind: EventKind
+    subtype: unsigned(8)
+    iface: unsigned(8)
+    checks: unsigned(8)
+    # word 1
+    conn: unsigned(16)      # local flow id
+    leg: unsigned(1)        # 0 the leg whose SYN came first (client), 1 the other
+    new: unsigned(1)        # the lookup controller has just created this flow
+    noflow: unsigned(1)     # no flow is known: conn is meaningless, no workspace is loaded
+    spare_1: unsigned(13)
+    # word 2..7
+    src_ip: unsigned(32)    # ARP: sender protocol address
+    dst_ip: unsigned(32)    # ARP: target protocol address
+    dst_port: unsigned(16)
+    src_port: unsigned(16)
+    seq: unsigned(32)
+    ack: unsigned(32)
+    window: unsigned(16)
+    tcp_flags: unsigned(8)  # CWR ECE URG ACK PSH RST SYN FIN, FIN is bit 0
+    spare_7: unsigned(8)
+    # word 8
+    payload_len: unsigned(16)   # bytes of payload, checked against the scratchpad's own count
+    scratch_ref: unsigned(16)   # first page of the payload; meaningful with payload_len > 0
+    # word 9
+    mss: unsigned(16)
+    wscale: unsigned(8)
+    options: unsigned(8)        # OptionFlag
+    # word 10..15
+    ts_val: unsigned(32)
+    ts_ecr: unsigned(32)
+    src_mac_hi: unsigned(16)
+    spare_12: unsigned(16)
+    src_mac_lo: unsigned(32)
+    sack_left: unsigned(32)     # first SACK block; with `new` the lookup's keyed 32-bit hash of the flow key
+    sack_right: unsigned(32)
+
+
+EVENT_WORDS = Event.as_shape().size // 32
+assert Event.as_shape().size == 512 and FlowKey.as_shape().size == 116

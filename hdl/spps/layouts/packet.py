@@ -1,0 +1,37 @@
+"""Packet streams: the datapath between blocks that carry whole frames or payloads.
+
+The first byte on the wire is the most significant byte of `data`, as in network order, so that a
+waveform reads like a hex dump. `empty` counts the unused (least significant) bytes of the last word.
+"""
+from amaranth.hdl import unsigned
+from amaranth.lib import data, stream
+
+__all__ = ["packet_layout", "packet_signature", "link_layout", "link_signature"]
+
+
+def packet_layout(width):
+    """A word of a packet: data, port, empty (bytes, meaningful with last), last, err (with last: discard)."""
+    return data.StructLayout({
+        "data": unsigned(width),
+        "port": unsigned(8),
+        "empty": unsigned((width // 8 - 1).bit_length()),
+        "last": unsigned(1),
+        "err": unsigned(1),
+    })
+
+
+def packet_signature(width):
+    return stream.Signature(packet_layout(width))
+
+
+def link_layout(width):
+    """`k = width // 16` SPI-4 words of one clock: lane 0 is the first on the wire; ctl[i] marks a control word."""
+    return data.StructLayout({
+        "data": data.ArrayLayout(unsigned(16), width // 16),
+        "ctl": unsigned(width // 16),
+    })
+
+
+def link_signature(width):
+    """SPI-4 words never wait: flow control is the FIFO status channel."""
+    return stream.Signature(link_layout(width), always_ready=True)

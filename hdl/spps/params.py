@@ -1,0 +1,97 @@
+"""Every size of an SPPS in one frozen, validated object.
+
+Source: architecture rule "one frozen, validated SppsParams with presets".
+"""
+from dataclasses import dataclass, fields
+
+__all__ = ["SppsParams", "TINY", "GBE", "OC192", "PRESETS"]
+
+
+def _power_of_two(value):
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True)
+class SppsParams:
+    """Sizes of one SPPS.
+
+    data_width: packet datapath in bits (32, 64, 128).
+    ports: SPI-4 ports (client network 0, server network 1, host 2, ...).
+    connections: local flow ids; each has two legs (a client and a server flow key).
+    clusters, cores: protocol clusters, and protocol cores in each.
+    workspaces: flowstates a core holds at once (power of two).
+    event_slots: events a core queues (power of two).
+    imem_words: 36-bit instruction words per cluster (power of two).
+    event_queue: events the dispatcher queues per priority (power of two).
+    scratch_pages, scratch_page_bytes: payload scratchpad.
+    socket_bytes: socket memory per connection and direction (power of two).
+    max_frame: longest frame without FCS, bytes.
+    replay_records: unconfirmed sync records kept for resending (power of two).
+    gate_depth: outputs the ACK gate can hold (power of two).
+
+    Raises ValueError naming the value and the limit.
+    """
+
+    name: str = "custom"
+    data_width: int = 64
+    ports: int = 3
+    connections: int = 16
+    clusters: int = 1
+    cores: int = 2
+    workspaces: int = 4
+    event_slots: int = 8
+    imem_words: int = 2048
+    event_queue: int = 64
+    scratch_pages: int = 128
+    scratch_page_bytes: int = 256
+    socket_bytes: int = 16384
+    max_frame: int = 1518
+    replay_records: int = 64
+    gate_depth: int = 64
+
+    def __post_init__(self):
+        def need(ok, field, limit):
+            if not ok:
+                raise ValueError(f"{field}={getattr(self, field)!r}: must be {limit}")
+
+        need(self.data_width in (32, 64, 128), "data_width", "32, 64 or 128")
+        for field, low, high in (
+            ("ports", 2, 16), ("clusters", 1, 4), ("cores", 1, 8), ("max_frame", 576, 9216),
+        ):
+            value = getattr(self, field)
+            need(isinstance(value, int) and low <= value <= high, field, f"an integer from {low} to {high}")
+        for field, low, high in (
+            ("connections", 2, 32768), ("workspaces", 2, 8), ("event_slots", 2, 16), ("imem_words", 256, 4096),
+            ("event_queue", 4, 1024), ("scratch_pages", 8, 4096), ("scratch_page_bytes", 64, 2048),
+            ("socket_bytes", 2048, 1 << 20), ("replay_records", 8, 1024), ("gate_depth", 8, 1024),
+        ):
+            value = getattr(self, field)
+            need(isinstance(value, int) and _power_of_two(value) and low <= value <= high, field,
+                 f"a power of two from {low} to {high}")
+        need(self.scratch_pages * self.scratch_page_bytes >= 2 * self.max_frame, "scratch_pages",
+             "large enough for two frames of max_frame")
+
+    @property
+    def data_bytes(self):
+        """Bytes per datapath word."""
+        return self.data_width // 8
+
+    @property
+    def spi4_lanes(self):
+        """16-bit SPI-4 words per clock."""
+        return self.data_width // 16
+
+    @property
+    def total_cores(self):
+        return self.clusters * self.cores
+
+    def replace(self, **changes):
+        """A copy with some fields changed, validated again."""
+        return SppsParams(**{**{f.name: getattr(self, f.name) for f in fields(self)}, **changes})
+
+
+TINY = SppsParams(name="tiny")
+GBE = SppsParams(name="gbe", connections=16, cores=2, socket_bytes=4096, scratch_pages=64)
+OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5, socket_bytes=8192,
+                   scratch_pages=128)
+PRESETS = {p.name: p for p in (TINY, GBE, OC192)}

@@ -1,0 +1,141 @@
+"""The instruction set of the protocol core, defined once.
+
+Encoder, decoder, assembler, disassembler, instruction-set simulator, RTL decoder and the generated
+documentation are all derived from `OPS`. A word is 36 bits (two 18-bit block RAMs):
+
+    35..30 opcode | 29..26 rd | 25..22 ra | 21..18 rb | 17..0 imm
+
+16 registers of 32 bits; r0 reads as zero. Six base registers of 12 bits address the data memory in
+words: WS workspace, L this leg, P the peer leg, EV the event, SC per-core scratch, X free pointer. At the start of an event the hardware sets WS, EV, SC,
+L = WS + LEG_BASE + LEG_STRIDE * event.leg, P = the other leg, pc = 0; other registers keep whatever they held, so programs must not read them before writing.
+Source: patent §V.
+"""
+from typing import NamedTuple
+
+from ..layouts.config import CONFIG
+
+__all__ = ["Format", "FORMATS", "Op", "OPS", "OPS_BY_NAME", "OPS_BY_CODE", "BASES", "CSRS", "CSR_CONFIG", "WORD_BITS",
+           "REGISTERS", "RETURN_STACK", "Operand"]
+
+WORD_BITS = 36
+REGISTERS = 16
+RETURN_STACK = 8
+BASES = ("WS", "L", "P", "EV", "SC", "X")
+
+#: CSR number by name; configuration words follow at CSR_CONFIG
+CSR_CONFIG = 32
+CSRS = {
+    "now": 0,           # tick counter
+    "cycles": 1,        # free-running clock counter, low 32 bits
+    "isn_clock": 2,     # ISN clock: grows about every 4 us, never goes back across takeover
+    "role": 3,          # 1 active, 0 standby
+    "epoch": 4,
+    "core_id": 5,
+    "sync_ready": 6,    # 1: a full record will be accepted without waiting
+    "protect": 7,       # 1: a standby is present or the policy is stall; new connections are protected
+    "event_conn": 8,    # local flow id of the event
+    **{f"cfg.{c.name}": CSR_CONFIG + i for i, c in enumerate(CONFIG)},
+}
+
+
+class Operand(NamedTuple):
+    """An operand: its kind and where its bits are. kind: reg, base, imm, uimm, target, csr, bit."""
+    name: str
+    kind: str
+    lsb: int
+    width: int
+
+
+RD, RA, RB = Operand("rd", "reg", 26, 4), Operand("ra", "reg", 22, 4), Operand("rb", "reg", 18, 4)
+TARGET = Operand("target", "target", 0, 12)
+BASE, OFFSET = Operand("base", "base", 9, 3), Operand("offset", "uimm", 0, 9)
+
+
+class Format(NamedTuple):
+    """syntax: how an instruction is written; operands in that order."""
+    syntax: str
+    operands: tuple
+
+
+FORMATS = {
+    "none": Format("", ()),
+    "rrr": Format("rd, ra, rb", (RD, RA, RB)),
+    "rri": Format("rd, ra, imm", (RD, RA, Operand("imm", "imm", 0, 18))),
+    "rru": Format("rd, ra, imm", (RD, RA, Operand("imm", "uimm", 0, 18))),
+    "ri": Format("rd, imm", (RD, Operand("imm", "imm", 0, 18))),
+    "ext": Format("rd, ra, pos, width", (RD, RA, Operand("pos", "uimm", 0, 5), Operand("width", "width", 5, 5))),
+    "ins": Format("rd, ra, rb, pos, width",
+                  (RD, RA, RB, Operand("pos", "uimm", 0, 5), Operand("width", "width", 5, 5))),
+    "load": Format("rd, base.offset", (RD, BASE, OFFSET)),
+    "store": Format("base.offset, rb", (BASE, OFFSET, RB)),
+    "setb": Format("base, ra", (BASE, RA)),
+    "getb": Format("rd, base", (RD, BASE)),
+    "csr": Format("rd, csr", (RD, Operand("csr", "csr", 0, 8))),
+    "brr": Format("ra, rb, target", (RA, RB, TARGET)),
+    "bri": Format("ra, imm, target", (RA, Operand("imm", "imm", 12, 6), TARGET)),
+    "bit": Format("ra, bit, target", (RA, Operand("bit", "bit", 12, 5), TARGET)),
+    "jump": Format("target", (TARGET,)),
+    "jtab": Format("ra, target", (RA, TARGET)),
+    "send": Format("base.offset, beats, more",
+                   (BASE, OFFSET, Operand("beats", "width", 12, 5), Operand("more", "uimm", 17, 1))),
+    "rr": Format("ra, rb", (RA, RB)),
+    "trap": Format("imm", (Operand("imm", "uimm", 0, 8),)),
+}
+
+
+class Op(NamedTuple):
+    code: int
+    name: str
+    format: str
+    effect: str     # documentation; all arithmetic mod 2^32
+
+
+_TABLE = (
+    ("trap", "trap", "stop: trap with code imm; the all-zero word is trap 0"),
+    ("add", "rrr", "rd = ra + rb"),
+    ("sub", "rrr", "rd = ra - rb"),
+    ("and", "rrr", "rd = ra & rb"),
+    ("or", "rrr", "rd = ra | rb"),
+    ("xor", "rrr", "rd = ra ^ rb"),
+    ("shl", "rrr", "rd = ra << (rb & 31)"),
+    ("shr", "rrr", "rd = ra >> (rb & 31), zero fill"),
+    ("oadd", "rrr", "rd = ra + rb + carry out (ones complement)"),
+    ("minu", "rrr", "rd = the smaller, unsigned"),
+    ("smin", "rrr", "rd = ra if (ra - rb) has bit 31 set, else rb: the earlier sequence number"),
+    ("smax", "rrr", "rd = rb if (ra - rb) has bit 31 set, else ra: the later sequence number"),
+    ("addi", "rri", "rd = ra + imm"),
+    ("andi", "rru", "rd = ra & imm"),
+    ("ori", "rru", "rd = ra | imm"),
+    ("xori", "rru", "rd = ra ^ imm"),
+    ("shli", "rru", "rd = ra << (imm & 31)"),
+    ("shri", "rru", "rd = ra >> (imm & 31), zero fill"),
+    ("li", "ri", "rd = imm, sign-extended"),
+    ("lih", "rru", "rd = (imm & 0xFFFF) << 16 | ra & 0xFFFF"),
+    ("ext", "ext", "rd = width bits of ra from pos"),
+    ("ins", "ins", "rd = ra with width bits from pos replaced by the low bits of rb"),
+    ("ld", "load", "rd = mem[base + offset]"),
+    ("st", "store", "mem[base + offset] = rb"),
+    ("setb", "setb", "base = ra & 0xFFF"),
+    ("getb", "getb", "rd = base"),
+    ("swap", "none", "exchange L and P"),
+    ("csr", "csr", "rd = csr"),
+    ("beq", "brr", "if ra == rb: pc = target"),
+    ("bne", "brr", "if ra != rb: pc = target"),
+    ("bltu", "brr", "if ra < rb unsigned: pc = target"),
+    ("bgeu", "brr", "if ra >= rb unsigned: pc = target"),
+    ("bslt", "brr", "if (ra - rb) has bit 31 set (ra before rb): pc = target"),
+    ("bsge", "brr", "if (ra - rb) has bit 31 clear: pc = target"),
+    ("beqi", "bri", "if ra == imm: pc = target"),
+    ("bnei", "bri", "if ra != imm: pc = target"),
+    ("bbs", "bit", "if the bit of ra is set: pc = target"),
+    ("bbc", "bit", "if the bit of ra is clear: pc = target"),
+    ("jmp", "jump", "pc = target"),
+    ("call", "jump", "push pc + 1; pc = target; the ninth nested call traps"),
+    ("ret", "none", "pop pc; on an empty stack traps"),
+    ("jtab", "jtab", "pc = target + (ra & 0xFFF)"),
+    ("send", "send", "send beats 64-bit beats from mem[base + offset] (even address); more = 1: the message goes on"),
+    ("eoe", "rr", "end of event: ra = deadline (tick, 0 none), rb bit 0 = close the connection"),
+)
+OPS = tuple(Op(code, *row) for code, row in enumerate(_TABLE))
+OPS_BY_NAME = {op.name: op for op in OPS}
+OPS_BY_CODE = {op.code: op for op in OPS}
