@@ -23,8 +23,8 @@ class SyncType(enum.Enum, shape=8):
 class SyncArgument(data.Struct):
     """Argument of a SYNC message."""
     conn: unsigned(16)
-    kind: unsigned(2)       # 0 delta (line 0), 1 full (FULL_LINES; the standby inserts both keys), 2 retire (line 0; the
-                            # standby deletes both keys and frees the id)
+    kind: unsigned(2)       # 0 delta (line 0), 1 full (FULL_LINES; the standby inserts both keys), 2 retire (FULL_LINES;
+                            # the standby deletes both keys and frees the id)
     spare: unsigned(14)
 
 
