@@ -1,0 +1,148 @@
+"""cocotb drivers and monitors of `amaranth.lib.stream` interfaces, with idle gaps and backpressure.
+
+Every transfer is one payload as an integer or, with a layout, a dict of fields. Random gaps come from
+`random.Random` objects that the bench seeds, so a run repeats from one seed.
+"""
+import random
+from collections import deque
+
+from amaranth.lib import data
+from cocotb.triggers import Event, ReadOnly, RisingEdge
+
+__all__ = ["StreamSource", "StreamSink", "pack", "unpack", "start_clock", "reset"]
+
+
+def pack(layout, values):
+    """An integer from a dict of fields (nested dicts and lists allowed). Raises ValueError for a value that does not fit."""
+    layout = data.Layout.cast(layout)
+    word = 0
+    for key, value in values.items():
+        field = layout[key]
+        try:
+            inner = data.Layout.cast(field.shape)
+        except TypeError:
+            inner = None
+        if inner is not None and isinstance(value, (dict, list, tuple)):
+            value = pack(inner, value if isinstance(value, dict) else dict(enumerate(value)))
+        value = int(value)
+        if value >> field.width or value < 0:
+            raise ValueError(f"{key}={value}: does not fit {field.width} bits")
+        word |= value << field.offset
+    return word
+
+
+def unpack(layout, word):
+    """A dict of integer fields (one level) from an integer."""
+    layout = data.Layout.cast(layout)
+    return {key: word >> field.offset & (1 << field.width) - 1 for key, field in layout}
+
+
+def _handle(dut, name):
+    return getattr(dut, name, None)
+
+
+class StreamSource:
+    """Drives `<name>__payload/valid/ready`. send() queues; idle: probability of a gap before a transfer."""
+
+    def __init__(self, dut, name, clock, *, layout=None, idle=0.0, rng=None):
+        self.payload, self.valid = getattr(dut, f"{name}__payload"), getattr(dut, f"{name}__valid")
+        self.ready = _handle(dut, f"{name}__ready")
+        self.clock, self.layout, self.idle = clock, layout, idle
+        self.rng = rng or random.Random(1)
+        self.queue = deque()
+        self.busy = False
+        self.sent = 0
+        self._wake = Event()
+        self.valid.value = 0
+        self.payload.value = 0
+        import cocotb
+        cocotb.start_soon(self._run())
+
+    def send(self, value):
+        """Queue one payload (int, or dict with a layout)."""
+        self.queue.append(pack(self.layout, value) if isinstance(value, dict) else int(value))
+        self._wake.set()
+
+    def empty(self):
+        return not self.queue and not self.busy
+
+    async def _run(self):
+        edge = RisingEdge(self.clock)
+        while True:
+            if not self.queue:
+                self._wake.clear()
+                await self._wake.wait()
+                await edge
+            while self.rng.random() < self.idle:
+                await edge
+            self.busy = True
+            self.payload.value = self.queue.popleft()
+            self.valid.value = 1
+            while True:
+                await ReadOnly()
+                taken = self.ready is None or int(self.ready.value)
+                await edge
+                if taken:
+                    break
+            self.sent += 1
+            self.valid.value = 0
+            self.busy = False
+
+
+class StreamSink:
+    """Takes `<name>__payload/valid/ready` into `.received`; pause: probability of not being ready in a clock.
+
+    Fails on X in valid, and when payload changes or valid falls while a transfer waits.
+    """
+
+    def __init__(self, dut, name, clock, *, layout=None, pause=0.0, rng=None, callback=None):
+        self.payload, self.valid = getattr(dut, f"{name}__payload"), getattr(dut, f"{name}__valid")
+        self.ready = _handle(dut, f"{name}__ready")
+        self.clock, self.layout, self.pause, self.callback = clock, layout, pause, callback
+        self.rng = rng or random.Random(2)
+        self.received = deque()
+        self.name = name
+        if self.ready is not None:
+            self.ready.value = 0
+        import cocotb
+        cocotb.start_soon(self._run())
+
+    async def _run(self):
+        edge = RisingEdge(self.clock)
+        waiting = None
+        while True:
+            ready = self.ready is None or self.rng.random() >= self.pause
+            if self.ready is not None:
+                self.ready.value = int(ready)
+            await ReadOnly()
+            valid = self.valid.value
+            assert valid.is_resolvable, f"{self.name}.valid is {valid}"
+            if int(valid):
+                assert self.payload.value.is_resolvable, f"{self.name}.payload is {self.payload.value}"
+                word = int(self.payload.value)
+                assert waiting is None or waiting == word, f"{self.name}.payload changed while waiting"
+                waiting = None if ready else word
+                if ready:
+                    value = unpack(self.layout, word) if self.layout is not None else word
+                    self.received.append(value)
+                    if self.callback:
+                        self.callback(value)
+            else:
+                assert waiting is None, f"{self.name}.valid fell before the transfer"
+            await edge
+
+
+def start_clock(dut, period_ns=10):
+    """Start `clk`; the fast implementation inside the simulator."""
+    import cocotb
+    from cocotb.clock import Clock
+    cocotb.start_soon(Clock(dut.clk, period_ns, unit="ns").start())
+
+
+async def reset(dut, cycles=4):
+    """Hold `rst` for some clocks."""
+    dut.rst.value = 1
+    for _ in range(cycles):
+        await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    await RisingEdge(dut.clk)

