@@ -1,0 +1,350 @@
+"""The always-on monitor: invariants I1 to I7, from captures alone.
+
+It imports nothing from the RTL packages. Input is a list of `wire.Frame` in time order: the client
+link, the server link (frames of the pair name the emitting unit) and the sync link.
+
+I1 an ACK of data leaves only after the destination acknowledged it and a confirmed sync record says so.
+I2 acknowledgement numbers and right window edges never go back.
+I3 the bytes sent to the destination are the source's, at the same offset; one FIN, at the source's.
+I4 one emitter per epoch. I5 a connection resumes within a bound after takeover.
+I6 a stream that is not complete ends in RST, never in FIN. I7 timestamps monotonic, ISN and options unchanged.
+I0 every emitted segment is well-formed (lengths, checksums).
+"""
+from collections import Counter
+from dataclasses import dataclass, field
+
+from .wire import ACK, CONFIRM, FIN, RST, STATE, SYN, before, parse_segment, parse_sync
+
+__all__ = ["Violation", "Report", "check"]
+
+
+@dataclass
+class Violation:
+    invariant: str
+    time: int
+    text: str
+
+    def __str__(self):
+        return f"{self.invariant} at {self.time} ns: {self.text}"
+
+
+@dataclass
+class Report:
+    violations: list = field(default_factory=list)
+    checks: Counter = field(default_factory=Counter)
+    connections: int = 0
+    takeovers: list = field(default_factory=list)       # times (ns) of the first emission of a new unit
+
+    @property
+    def ok(self):
+        return not self.violations
+
+
+class Sender:
+    """What one side of one leg has sent: the stream by offset from its SYN (offset 1 is the first byte)."""
+
+    def __init__(self, isn):
+        self.isn = isn
+        self.bytes = bytearray()
+        self.known = bytearray()        # 1 where bytes holds something
+        self.fin = None                 # offset of the FIN
+        self.acked = 0                  # offset after the highest acknowledged number (by the other side)
+        self.sent = 1                   # offset after the highest number sent
+
+    def offset(self, seq):
+        """Signed distance from the ISN, unwrapped near what has been sent."""
+        distance = (seq - self.isn - self.sent) & 0xFFFFFFFF
+        return self.sent + (distance - (1 << 32) if distance & 0x80000000 else distance)
+
+    def put(self, offset, payload):
+        """Remember payload; the first conflicting offset, or None."""
+        start, conflict = offset - 1, None
+        if start < 0:
+            payload, start = payload[-start:], 0
+        end = start + len(payload)
+        if end > len(self.bytes):
+            grow = end - len(self.bytes)
+            self.bytes += bytes(grow)
+            self.known += bytes(grow)
+        if any(self.known[start:end]):
+            for i, value in enumerate(payload, start):
+                if self.known[i] and self.bytes[i] != value:
+                    conflict = i + 1
+                    break
+        self.bytes[start:end] = payload
+        self.known[start:end] = b"\1" * len(payload)
+        return conflict
+
+
+class Leg:
+    """One TCP connection between a peer and the pair. key = (link, peer, pair)."""
+
+    def __init__(self, key):
+        self.key = key
+        self.peer = self.ours = None    # Sender
+        self.other = None               # the leg it is proxied to
+        self.scale = 0                  # shift of our advertised windows
+        self.syn_options = None
+        self.peer_scale = self.our_scale = None
+        self.edge = self.ack = None
+        self.tsval = None
+        self.reset = False
+        self.confirmed = 0              # confirmed commitment (offset) of what *we* sent on this leg
+        self.records = False
+        self.born = 0
+        self.last_out = 0
+
+    def name(self):
+        return f"{self.key[0]} leg {self.key[1][0]:#x}:{self.key[1][1]} - {self.key[2][0]:#x}:{self.key[2][1]}"
+
+
+class _Monitor:
+    def __init__(self, resume_bound):
+        self.report = Report()
+        self.legs = {}
+        self.pending = []           # client legs without a partner, oldest first
+        self.unit = None            # current emitter
+        self.retired_units = set()
+        self.resume_bound = resume_bound
+        self.waiting = {}           # leg -> time by which it has to be heard of again
+        self.records = {}           # epoch -> list of (number, leg, offset) not yet confirmed
+        self.links = {}             # conn id -> (leg keys)
+        self.takeover_time = None
+
+    def fail(self, invariant, time, text):
+        self.report.violations.append(Violation(invariant, time, text))
+
+    # sync link -----------------------------------------------------------------------------
+    def sync(self, frame):
+        sync = parse_sync(frame.data)
+        if sync is None:
+            self.fail("I0", frame.time, "malformed sync frame")
+            return
+        if sync.type == STATE:
+            if 2 in sync.lines and 8 in sync.lines:
+                self.bind(sync)
+            legs = self.links.get(sync.conn)
+            if legs and sync.kind != 2:
+                line = sync.lines[0]
+                for number, leg_key in enumerate(legs):
+                    leg = self.legs.get(leg_key)
+                    if leg and leg.ours:
+                        leg.records = True
+                        self.records.setdefault(sync.epoch, []).append((sync.number, leg, leg.ours.offset(line[1 + number])))
+        elif sync.type == CONFIRM:
+            keep = []
+            for number, leg, offset in self.records.get(sync.epoch, ()):
+                if before(sync.number, number):
+                    keep.append((number, leg, offset))
+                else:
+                    leg.confirmed = max(leg.confirmed, offset)
+            self.records[sync.epoch] = keep
+
+    def bind(self, sync):
+        keys = []
+        for line in (sync.lines[2], sync.lines[8]):
+            link = "client" if line[0] >> 16 & 0xFF == 0 else "server"
+            keys.append((link, (line[3], line[4] >> 16), (line[2], line[4] & 0xFFFF)))
+        self.links[sync.conn] = keys
+        first, second = (self.legs.get(k) for k in keys)
+        if first and second and not first.other:
+            self.join(first, second)
+
+    def join(self, first, second):
+        first.other, second.other = second, first
+        if first in self.pending:
+            self.pending.remove(first)
+
+    # TCP legs ------------------------------------------------------------------------------
+    def frame(self, frame):
+        segment = parse_segment(frame.data)
+        if segment is None:
+            return
+        ours = frame.unit is not None
+        if ours:
+            self.emitter(frame)
+            for problem in segment.problems:
+                self.fail("I0", frame.time, f"{problem} on the {frame.link} link")
+            self.report.checks["I0"] += 1
+        elif segment.problems:
+            return                      # hostile or broken input: the pair must ignore it as well
+        peer, pair = (segment.dst, segment.src) if ours else (segment.src, segment.dst)
+        key = (frame.link, peer, pair)
+        leg = self.legs.get(key)
+        if segment.flags & SYN and not segment.flags & RST and (leg is None or self.reopens(leg, segment, ours)):
+            leg = self.legs[key] = Leg(key)
+            leg.born = frame.time
+            self.report.connections += frame.link == "client"
+            if frame.link == "client" and not ours:
+                self.pending.append(leg)
+            elif frame.link == "server" and ours and self.pending:
+                self.pair_by_order(leg)
+        if leg is None:
+            return
+        (self.from_us if ours else self.from_peer)(frame, segment, leg)
+
+    def pair_by_order(self, leg):
+        """Without a record (yet): the oldest client leg to that port that has no partner."""
+        for candidate in self.pending:
+            if not candidate.other and not candidate.reset:
+                leg.other = candidate       # one-sided until a record or the SYN-ACK confirms it
+                return
+
+    @staticmethod
+    def reopens(leg, segment, ours):
+        sender = leg.ours if ours else leg.peer
+        return sender is not None and segment.seq != sender.isn and not segment.flags & ACK
+
+    def from_peer(self, frame, segment, leg):
+        if segment.flags & SYN:
+            if leg.peer is None:
+                leg.peer = Sender(segment.seq)
+                leg.peer_scale = segment.options.get(3)
+        if leg.peer is None:
+            return
+        if segment.flags & RST:
+            leg.reset = True
+            return
+        offset = leg.peer.offset(segment.seq)
+        if segment.payload and 0 < offset + len(segment.payload) < leg.peer.sent + (1 << 24):
+            conflict = leg.peer.put(offset, segment.payload)
+            if conflict is not None:
+                self.fail("I3", frame.time, f"{leg.name()}: the peer itself resent other bytes at offset {conflict}")
+        if segment.flags & FIN:
+            leg.peer.fin = offset + len(segment.payload)
+        leg.peer.sent = max(leg.peer.sent, offset + segment.length)
+        if segment.flags & ACK and leg.ours is not None:
+            acked = leg.ours.offset(segment.ack)
+            if acked <= leg.ours.sent:
+                leg.ours.acked = max(leg.ours.acked, acked)
+
+    def emitter(self, frame):
+        self.report.checks["I4"] += 1
+        if self.unit is None:
+            self.unit = frame.unit
+        elif frame.unit != self.unit:
+            if frame.unit in self.retired_units:
+                self.fail("I4", frame.time, f"unit {frame.unit} emits on the {frame.link} link after unit {self.unit} took over")
+                return
+            self.retired_units.add(self.unit)
+            self.unit = frame.unit
+            self.takeover(frame.time)
+
+    def takeover(self, time):
+        self.takeover_time = time
+        self.report.takeovers.append(time)
+        for leg in self.legs.values():
+            if leg.peer and leg.ours and not leg.reset and leg.other and leg.other.peer and not self.finished(leg):
+                self.waiting[leg] = time + self.resume_bound
+
+    @staticmethod
+    def finished(leg):
+        return all(s and s.fin is not None and s.acked > s.fin for s in (leg.ours,)) and leg.peer.fin is not None
+
+    def from_us(self, frame, segment, leg):
+        due = self.waiting.pop(leg, None)
+        if due is not None:
+            self.report.checks["I5"] += 1
+            if frame.time > due:
+                self.fail("I5", frame.time, f"{leg.name()}: first segment {frame.time - due} ns after the bound")
+        leg.last_out = frame.time
+        if segment.flags & RST:
+            leg.reset = True
+            return
+        if segment.flags & SYN:
+            self.our_syn(frame, segment, leg)
+        if leg.ours is None:
+            return
+        self.timestamps(frame, segment, leg)
+        if segment.flags & ACK and leg.peer is not None:
+            self.our_ack(frame, segment, leg)
+        self.our_data(frame, segment, leg)
+
+    def our_syn(self, frame, segment, leg):
+        fixed = {k: v for k, v in segment.options.items() if k != 8}
+        if leg.ours is None:
+            leg.ours, leg.syn_options = Sender(segment.seq), fixed
+            leg.our_scale = segment.options.get(3)
+            return
+        self.report.checks["I7"] += 1
+        if segment.seq != leg.ours.isn:
+            self.fail("I7", frame.time, f"{leg.name()}: ISN {segment.seq} differs from {leg.ours.isn}")
+        if fixed != leg.syn_options:
+            self.fail("I7", frame.time, f"{leg.name()}: options of the SYN changed")
+
+    def timestamps(self, frame, segment, leg):
+        if len(segment.options.get(8, b"")) != 8:
+            return
+        value = int.from_bytes(segment.options[8][:4], "big")
+        self.report.checks["I7"] += 1
+        if leg.tsval is not None and before(value, leg.tsval):
+            self.fail("I7", frame.time, f"{leg.name()}: TSval goes back from {leg.tsval} to {value}")
+        leg.tsval = value
+
+    def our_ack(self, frame, segment, leg):
+        offset = leg.peer.offset(segment.ack)
+        scale = leg.our_scale[0] if leg.our_scale and leg.peer_scale and not segment.flags & SYN else 0
+        edge = offset + (segment.window << scale)
+        self.report.checks["I2"] += 1
+        if leg.ack is not None and offset < leg.ack:
+            self.fail("I2", frame.time, f"{leg.name()}: acknowledgement goes back from offset {leg.ack} to {offset}")
+        if leg.edge is not None and edge < leg.edge and not segment.flags & SYN:
+            self.fail("I2", frame.time, f"{leg.name()}: right window edge goes back from offset {leg.edge} to {edge}")
+        if offset > leg.peer.sent:
+            self.fail("I1", frame.time, f"{leg.name()}: acknowledges offset {offset}, the peer sent {leg.peer.sent}")
+        if offset > 1 and leg.other is not None and offset != leg.ack:
+            self.ack_rule(frame, leg, offset)
+        leg.ack = offset if leg.ack is None else max(leg.ack, offset)
+        if not segment.flags & SYN:
+            leg.edge = edge if leg.edge is None else max(leg.edge, edge)
+
+    def ack_rule(self, frame, leg, offset):
+        destination = leg.other.ours
+        self.report.checks["I1"] += 1
+        if destination is None or destination.acked < offset:
+            have = destination.acked if destination else 0
+            self.fail("I1", frame.time, f"{leg.name()}: acknowledges offset {offset} before the destination did ({have})")
+        elif leg.other.records and self.takeover_time is None and leg.other.confirmed < offset:
+            self.fail("I1", frame.time, f"{leg.name()}: acknowledges offset {offset}; the standby confirmed {leg.other.confirmed}")
+
+    def our_data(self, frame, segment, leg):
+        offset = leg.ours.offset(segment.seq)
+        if segment.payload:
+            self.report.checks["I3"] += 1
+            conflict = leg.ours.put(offset, segment.payload)
+            if conflict is not None:
+                self.fail("I3", frame.time, f"{leg.name()}: other bytes than before at offset {conflict}")
+            if leg.other is not None and leg.other.peer is not None:
+                source = leg.other.peer
+                want = bytes(source.bytes[offset - 1:offset - 1 + len(segment.payload)])
+                if want != segment.payload or not all(source.known[offset - 1:offset - 1 + len(segment.payload)]):
+                    self.fail("I3", frame.time, f"{leg.name()}: bytes at offset {offset} are not the source's")
+        if segment.flags & FIN:
+            at = offset + len(segment.payload)
+            self.report.checks["I6"] += 1
+            if leg.ours.fin is not None and leg.ours.fin != at:
+                self.fail("I3", frame.time, f"{leg.name()}: a second FIN at offset {at}, the first was at {leg.ours.fin}")
+            leg.ours.fin = at
+            if leg.other is not None and leg.other.peer is not None and leg.other.peer.fin != at:
+                self.fail("I6", frame.time, f"{leg.name()}: FIN at offset {at}, the source's is {leg.other.peer.fin}")
+        leg.ours.sent = max(leg.ours.sent, offset + segment.length)
+
+    def finish(self, end):
+        for leg, due in self.waiting.items():
+            self.report.checks["I5"] += 1
+            if end > due and not leg.reset:
+                self.fail("I5", end, f"{leg.name()}: silent since the takeover")
+        return self.report
+
+
+def check(frames, *, resume_bound=20_000_000):
+    """Check captured frames (wire.Frame in time order; resume_bound in ns). Returns a Report."""
+    monitor = _Monitor(resume_bound)
+    end = 0
+    for frame in frames:
+        end = frame.time
+        if frame.link == "sync":
+            monitor.sync(frame)
+        else:
+            monitor.frame(frame)
+    return monitor.finish(end)
