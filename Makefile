@@ -1,0 +1,30 @@
+# SPPS: every target does its own set-up (sim/setup.sh: system packages where allowed, .venv with pinned versions).
+PRESET ?= tiny
+SEED   ?=
+PY     := .venv/bin/python
+
+.PHONY: help setup demo test bench campaign verilog synth docs clean
+help:
+	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies in the middle"
+	@echo "make test      all tests: unit, cocotb, formal, system"
+	@echo "make campaign  kill the active at 500 cycles of a short transfer"
+	@echo "make verilog   PRESET=tiny|gbe|oc192: plain Verilog into build/verilog/PRESET, linted"
+	@echo "make synth     PRESET=gbe|oc192|tiny: yosys and nextpnr for ECP5, table in build/synth/PRESET"
+	@echo "make docs      regenerate instruction set and register documentation"
+setup:
+	@sh sim/setup.sh
+demo: setup
+	@$(PY) -m spps_sim.cli demo $(if $(SEED),--seed $(SEED))
+test: setup
+	@$(PY) -m pytest $(TESTARGS)
+campaign: setup
+	@$(PY) -m spps_sim.cli campaign --cycles 500 $(if $(SEED),--seed $(SEED))
+verilog: setup
+	@$(PY) -m spps.gen --preset $(PRESET)
+synth: setup
+	@$(PY) -m spps_boards.synth --preset $(PRESET)
+docs: setup
+	@$(PY) -m spps.ucode doc
+	@$(PY) -m spps.mmc
+clean:
+	rm -rf build
