@@ -11,7 +11,8 @@ from .event import FlowKey
 __all__ = ["BEAT", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
            "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
            "FlowstateWrite", "FlowstateBeat", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
-           "OUTPUT_BEATS", "OUTPUT_ADDRESS_BEATS", "RegisterRequest", "TimerSet", "Instruction", "InstructionWrite"]
+           "OUTPUT_BEATS", "OUTPUT_ADDRESS_BEATS", "RegisterRequest", "TimerSet", "Instruction", "InstructionWrite",
+           "CoreDone", "ClusterDma"]
 
 BEAT = 64
 
@@ -196,6 +197,20 @@ class Delivery(data.Struct):
     cluster: unsigned(4)
     core: unsigned(4)
     workspace: unsigned(4)
+    load: unsigned(1)       # a DMA LOAD of this workspace was issued: the core waits for it
+
+
+class CoreDone(data.Struct):
+    """Bus -> director: Done with the sender that the header named."""
+    done: Done
+    cluster: unsigned(4)
+    core: unsigned(4)
+
+
+class ClusterDma(data.Struct):
+    """DmaCommand between the director and the DMA of one of the clusters."""
+    command: DmaCommand
+    cluster: unsigned(4)
 
 
 class RegisterRequest(data.Struct):
