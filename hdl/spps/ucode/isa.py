@@ -10,16 +10,23 @@ words: WS workspace, L this leg, P the peer leg, EV the event, SC per-core scrat
 L = WS + LEG_BASE + LEG_STRIDE * event.leg, P = the other leg, pc = 0; other registers keep whatever they held, so programs must not read them before writing.
 Source: patent §V.
 """
+import enum
 from typing import NamedTuple
 
 from ..layouts.config import CONFIG
+from ..layouts.event import EVENT_WORDS
+from ..layouts.flowstate import FLOWSTATE_WORDS
 
 __all__ = ["Format", "FORMATS", "Op", "OPS", "OPS_BY_NAME", "OPS_BY_CODE", "BASES", "CSRS", "CSR_CONFIG", "WORD_BITS",
-           "REGISTERS", "RETURN_STACK", "Operand"]
+           "REGISTERS", "RETURN_STACK", "Operand", "PC_BITS", "BASE_BITS", "SCRATCH_WORDS", "TrapCode",
+           "MemoryMap", "memory_map"]
 
 WORD_BITS = 36
 REGISTERS = 16
 RETURN_STACK = 8
+PC_BITS = 12            # wraps; a smaller instruction memory repeats; words never loaded are trap 0
+BASE_BITS = 12
+SCRATCH_WORDS = 128
 BASES = ("WS", "L", "P", "EV", "SC", "X")
 
 #: CSR number by name; configuration words follow at CSR_CONFIG
@@ -38,8 +45,35 @@ CSRS = {
 }
 
 
+class TrapCode(enum.IntEnum):
+    """Traps raised by the core itself; programs use the codes below 0xF0."""
+    UNUSED_OPCODE = 0xFF
+    BAD_BASE = 0xFE         # base register 6 or 7
+    ODD_SEND = 0xFD         # send from an odd address
+    RETURN_STACK = 0xFC     # call with the stack full, or ret with it empty
+    BAD_ADDRESS = 0xFB      # ld, st or any word of a send outside the data memory
+    RUNAWAY = 0xFA          # more instructions in one event than allowed
+    OPEN_MESSAGE = 0xF9     # eoe after a send with more = 1
+
+
+class MemoryMap(NamedTuple):
+    """Data memory of a core, in words: first word of the workspaces, event slots, scratch, and the size."""
+    workspaces: int
+    events: int
+    scratch: int
+    size: int
+
+
+def memory_map(workspaces, event_slots):
+    """The map for so many workspaces and event slots (counts, as in SppsParams)."""
+    events = workspaces * FLOWSTATE_WORDS
+    scratch = events + event_slots * EVENT_WORDS
+    return MemoryMap(0, events, scratch, scratch + SCRATCH_WORDS)
+
+
 class Operand(NamedTuple):
-    """An operand: its kind and where its bits are. kind: reg, base, imm, uimm, target, csr, bit."""
+    """An operand: its kind and where its bits are. kind: reg, base, imm (signed), uimm, target, csr, bit,
+    width (1..32, 32 is encoded as 0)."""
     name: str
     kind: str
     lsb: int

@@ -1,0 +1,56 @@
+"""Names that microcode may use, taken from the layouts so that no offset or code is typed twice."""
+import enum
+
+from amaranth.lib import data
+
+from ..layouts import event, flowstate, message, record
+from ..layouts.flowstate import Field
+from .isa import TrapCode
+
+__all__ = ["ENUMS", "STRUCTS", "BASE_FIELDS", "CONSTANTS", "struct_fields", "header_word"]
+
+WORD = 32
+
+
+def struct_fields(struct):
+    """The members of an Amaranth Struct as Fields: 32-bit word, least significant bit in it, width.
+
+    A member that spans words keeps its full width.
+    """
+    return {name: Field(field.offset // WORD, field.offset % WORD, field.width) for name, field in struct.as_shape()}
+
+
+def _members(cls):
+    if issubclass(cls, enum.Enum):
+        return {m.name: int(m.value) for m in cls}
+    return {k: v for k, v in vars(cls).items() if not k.startswith("_")}
+
+
+#: `Name.MEMBER`
+ENUMS = {cls.__name__: _members(cls) for cls in (
+    event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, message.Unit,
+    message.MessageKind, message.OutputFlag, message.LookupOp, message.DmaOp, record.SyncType, TrapCode)}
+#: `Struct.member`: words of messages
+STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
+    event.Event, event.FlowKey, message.MessageHeader, message.CopyArgument, message.SocketAddress, message.OutputBody,
+    message.Done, record.SyncArgument)}
+#: `BASE.member`
+BASE_FIELDS = {"WS": flowstate.SHARED, "L": flowstate.LEG, "P": flowstate.LEG, "EV": STRUCTS["Event"], "SC": {}, "X": {}}
+CONSTANTS = {name: getattr(module, name) for module, name in (
+    (flowstate, "LINE_WORDS"), (flowstate, "FLOWSTATE_WORDS"), (flowstate, "LEG_BASE"), (flowstate, "LEG_STRIDE"),
+    (event, "EVENT_WORDS"), (message, "OUTPUT_BEATS"), (message, "OUTPUT_ADDRESS_BEATS"))}
+CONSTANTS["DELTA_MASK"] = sum(1 << line for line in flowstate.DELTA_LINES)
+CONSTANTS["FULL_MASK"] = sum(1 << line for line in flowstate.FULL_LINES)
+
+
+def header_word(kind, unit, beats):
+    """Word 0 of a MessageHeader as a program sends it; source and cluster are filled by the cluster.
+
+    ValueError: a value does not fit its member.
+    """
+    fields, word = STRUCTS["MessageHeader"], 0
+    for name, value in (("kind", kind), ("unit", unit), ("length", beats)):
+        if not 0 <= value < 1 << fields[name].width:
+            raise ValueError(f"{name} of the header is {value}, expected 0..{(1 << fields[name].width) - 1}")
+        word |= value << fields[name].lsb
+    return word
