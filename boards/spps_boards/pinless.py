@@ -1,0 +1,40 @@
+"""A wrapper that lets a block with more ports than pins be placed and routed whole.
+
+Inputs come from one long shift register, outputs are sampled into another: nothing is optimized away, every path stays
+register to register, and four pins suffice. It costs one flip-flop per port bit, reported apart from the block.
+"""
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Pinless"]
+
+
+class Pinless(wiring.Component):
+    """Component `inner` between two shift registers. Latency: port width. Reset: none of its own."""
+
+    shift_in: In(1)
+    capture: In(1)
+    shift_out: Out(1)
+
+    def __init__(self, inner):
+        self.inner = inner
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.inner = self.inner
+        inputs, outputs = [], []
+        for _, member, value in self.inner.signature.flatten(self.inner):
+            (inputs if member.flow == In else outputs).append(Value.cast(value))
+        source, sink = Cat(inputs), Cat(outputs)
+        feed = Signal(len(source))
+        sample = Signal(len(sink))
+        m.d.sync += feed.eq(Cat(self.shift_in, feed))
+        m.d.comb += source.eq(feed)
+        with m.If(self.capture):
+            m.d.sync += sample.eq(sink)
+        with m.Else():
+            m.d.sync += sample.eq(sample >> 1)
+        m.d.comb += self.shift_out.eq(sample[0])
+        return m

@@ -1,0 +1,115 @@
+"""Two SPPS that protect one another, behind an IP switch, as one top."""
+from amaranth.hdl import EnableInserter, Module, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .failover import IpSwitch
+from .layouts.message import RegisterRequest
+from .layouts.packet import packet_layout, packet_signature
+from .params import TINY
+from .spi4 import Spi4Sink, Spi4Source
+from .top import Spps
+
+__all__ = ["SppsPair", "SIDE_UNIT_BIT"]
+
+#: bit of `port` in frames on `o` that tells which unit emitted them
+SIDE_UNIT_BIT = 4
+SATISFIED = 2
+
+
+class SppsPair(wiring.Component):
+    """Active and standby SPPS, each behind its own SPI-4 pair, an IP switch and the sync link.
+
+    Source: patent §X.B, F9, F10.
+
+    Parameters
+    ----------
+    params : SppsParams of both units.
+    images : microcode of unit 0 and unit 1 (default: the default image in both); a test may give a broken one.
+
+    Members
+    -------
+    i, o : whole frames from and to the networks, port 0 client side, 1 server side. On `o`, bit SIDE_UNIT_BIT of port names the emitting unit.
+    tap_sync_0, tap_sync_1 : words that unit 0 (1) put on the sync link in this clock; valid is a strobe.
+    kill, freeze : stop unit 0/1; a killed unit is the same as one frozen for ever.
+    detector : external failure detection, to unit 0/1 (F10, 1010).
+    i_mmc_n, o_mmc_n : register access of unit n.
+    role, epoch_n, issued_n, confirmed_n, delivered_n, done_n, copied_n : status, for campaigns and traces.
+
+    Latency: two SPI-4 crossings more than one SPPS. Throughput: one word per clock. Reset: synchronous; unit 0 becomes active.
+    """
+
+    def __init__(self, params=TINY, *, images=(None, None), switch=True):
+        self.params, self.images, self.switch = params, images, switch
+        width = params.data_width
+        tap = stream.Signature(packet_layout(width), always_ready=True)
+        members = {
+            "i": In(packet_signature(width)), "o": Out(packet_signature(width)),
+            "tap_sync_0": Out(tap), "tap_sync_1": Out(tap),
+            "kill": In(2), "freeze": In(2), "detector": In(2), "role": Out(2),
+        }
+        for n in range(2):
+            members[f"i_mmc_{n}"] = In(stream.Signature(RegisterRequest))
+            members[f"o_mmc_{n}"] = Out(stream.Signature(unsigned(32)))
+            members[f"epoch_{n}"] = Out(16)
+            for name in Spps.PROBES:
+                members[f"{name}_{n}"] = Out(32)
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        params = self.params
+        m.submodules.ip_switch = ip_switch = IpSwitch(params)
+        wiring.connect(m, wiring.flipped(self.i), ip_switch.i)
+        wiring.connect(m, ip_switch.o, wiring.flipped(self.o))
+
+        units, running = [], []
+        for n in range(2):
+            unit = Spps(params, image=self.images[n], unit=n)
+            alive = ~(self.kill[n] | self.freeze[n])
+            m.submodules[f"unit_{n}"] = EnableInserter(alive)(unit)
+            units.append(unit)
+            running.append(alive)
+            self.connect_side(m, n, unit, alive, ip_switch)
+        for n in range(2):
+            self.connect_link(m, units[n], units[1 - n], running[n], running[1 - n], getattr(self, f"tap_sync_{n}"))
+        m.d.comb += [ip_switch.dead.eq(self.kill), ip_switch.bypass.eq(not self.switch)]
+        return m
+
+    def connect_side(self, m, n, unit, alive, ip_switch):
+        """The MAC side of unit n: SPI-4 both ways, registers, status."""
+        params = self.params
+        m.submodules[f"phy_source_{n}"] = source = Spi4Source(params)
+        m.submodules[f"phy_sink_{n}"] = sink = Spi4Sink(params)
+        wiring.connect(m, ip_switch.o_unit[n], source.i)
+        wiring.connect(m, sink.o, ip_switch.i_unit[n])
+        i_mmc, o_mmc = getattr(self, f"i_mmc_{n}"), getattr(self, f"o_mmc_{n}")
+        m.d.comb += [
+            unit.i_spi4.payload.eq(source.o.payload), unit.i_spi4.valid.eq(source.o.valid),
+            sink.i.payload.eq(unit.o_spi4.payload), sink.i.valid.eq(unit.o_spi4.valid & alive),
+            unit.status_i.eq(sink.status),
+            i_mmc.ready.eq(unit.i_mmc.ready & alive), unit.i_mmc.valid.eq(i_mmc.valid & alive), unit.i_mmc.payload.eq(i_mmc.payload),
+            o_mmc.valid.eq(unit.o_mmc.valid & alive), unit.o_mmc.ready.eq(o_mmc.ready & alive), o_mmc.payload.eq(unit.o_mmc.payload),
+            unit.detector.eq(self.detector[n]), unit.role_init.eq(n == 0),
+            self.role[n].eq(unit.role), ip_switch.role[n].eq(unit.role), ip_switch.epoch[n].eq(unit.epoch),
+            getattr(self, f"epoch_{n}").eq(unit.epoch),
+        ]
+        for port in range(params.ports):
+            with m.If(alive):
+                m.d.comb += source.status[port].eq(unit.status_o[port])
+            with m.Else():
+                m.d.comb += source.status[port].eq(SATISFIED)
+        for name in Spps.PROBES:
+            m.d.comb += getattr(self, f"{name}_{n}").eq(getattr(unit, name))
+
+    @staticmethod
+    def connect_link(m, sender, receiver, sender_alive, receiver_alive, tap):
+        """One direction of the sync link; a dead receiver swallows, a dead sender is silent."""
+        ready = sender_alive & (receiver.i_link.ready | ~receiver_alive)
+        m.d.comb += [
+            receiver.i_link.payload.eq(sender.o_link.payload),
+            receiver.i_link.valid.eq(sender.o_link.valid & sender_alive & receiver_alive),
+            sender.o_link.ready.eq(ready),
+            tap.payload.eq(sender.o_link.payload),
+            tap.valid.eq(sender.o_link.valid & ready),
+        ]

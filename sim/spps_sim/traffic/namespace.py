@@ -1,0 +1,129 @@
+"""Network namespaces with one TAP device each, that vanish however this process ends.
+
+A TAP device dies with the file descriptor that made it. A named namespace would stay after a crash, so a
+small reaper process waits for the end of this one (its pipe closes, also on SIGKILL) and deletes them.
+"""
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+import sys
+
+__all__ = ["Namespace", "MissingPrivilege", "require_privilege"]
+
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
+
+_REAPER = """
+import os, signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)
+os.read(int(sys.argv[1]), 1)
+name = sys.argv[2]
+pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split()
+for pid in pids:
+    try: os.kill(int(pid), signal.SIGKILL)
+    except OSError: pass
+subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
+"""
+
+
+class MissingPrivilege(RuntimeError):
+    """TAP devices or namespaces cannot be made here; the text says why, in one line."""
+
+
+def require_privilege():
+    """Raises MissingPrivilege with the reason when this process cannot make a namespace with a TAP device."""
+    if shutil.which("ip") is None:
+        raise MissingPrivilege("the command ip is missing: apt-get install iproute2")
+    if not os.path.exists("/dev/net/tun"):
+        raise MissingPrivilege("/dev/net/tun is missing: the kernel offers no TAP devices here")
+    if os.geteuid() != 0:
+        raise MissingPrivilege("TAP devices and network namespaces need root")
+    probe = f"spps-probe-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True)
+    if made.returncode:
+        raise MissingPrivilege(f"ip netns add failed: {made.stderr.strip()}")
+    subprocess.run(["ip", "netns", "del", probe], check=False)
+
+
+class Namespace:
+    """One network namespace with a TAP device `net0`; use as a context manager.
+
+    role: part of the name spps-<role>-<pid>. address: "10.77.1.2/24". read()/write() exchange Ethernet frames.
+    """
+
+    def __init__(self, role, address, *, mtu=1500):
+        self.name, self.address, self.mtu = f"spps-{role}-{os.getpid()}", address, mtu
+        self.fd = None
+        self._pipe = None
+        self._reaper = None
+
+    def _ip(self, *arguments, inside=True):
+        command = ["ip"] + (["-n", self.name] if inside else []) + list(arguments)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise MissingPrivilege(f"{' '.join(command)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def __enter__(self):
+        reader, self._pipe = os.pipe()
+        self._reaper = subprocess.Popen([sys.executable, "-c", _REAPER, str(reader), self.name], pass_fds=(reader,),
+                                        start_new_session=True)
+        os.close(reader)
+        try:
+            self._ip("netns", "add", self.name, inside=False)
+            self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            device = f"tp{os.getpid() % 100000}{self.name.split('-')[1][0]}"
+            fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TAP | IFF_NO_PI))
+            self._ip("link", "set", device, "netns", self.name, "name", "net0", inside=False)
+            self.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"])
+            self._ip("link", "set", "lo", "up")
+            self._ip("link", "set", "net0", "mtu", str(self.mtu), "txqueuelen", "1000", "up")
+            self._ip("addr", "add", self.address, "dev", "net0")
+        except OSError as error:
+            self.__exit__()
+            raise MissingPrivilege(f"TAP device in {self.name}: {error}") from error
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+            self._reaper.wait(10)
+
+    @property
+    def mac(self):
+        """Hardware address of net0 as six bytes."""
+        out = self._ip("-o", "link", "show", "net0")
+        return bytes.fromhex(out.split("link/ether ")[1].split()[0].replace(":", ""))
+
+    def command(self, arguments):
+        """`arguments` prefixed so that they run inside the namespace."""
+        return ["ip", "netns", "exec", self.name, *arguments]
+
+    def run(self, arguments):
+        subprocess.run(self.command(arguments), check=False, capture_output=True)
+
+    def popen(self, arguments, **kwargs):
+        return subprocess.Popen(self.command(arguments), **kwargs)
+
+    def read(self):
+        """The next frame, or None."""
+        try:
+            return os.read(self.fd, 65536)
+        except BlockingIOError:
+            return None
+
+    def write(self, frame):
+        """Give a frame to the namespace. False when its queue is full (the frame is lost, as on a wire)."""
+        try:
+            os.write(self.fd, frame)
+            return True
+        except (BlockingIOError, OSError):
+            return False
