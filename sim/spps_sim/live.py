@@ -1,0 +1,253 @@
+"""A running pair between two network namespaces: `spps live`, and the plant the demo works with.
+
+The pump moves frames between the TAP devices and the simulated pair, steps the pair in slices, and paces
+simulated time so that one RTL timer tick is about one millisecond of wall time on this machine.
+"""
+import json
+import os
+import select
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from .backend import FrameKind
+from .traffic.namespace import Namespace
+
+__all__ = ["Addresses", "Plant", "ControlSocket", "CONTROL_PATH", "control", "ip_number"]
+
+CONTROL_PATH = Path("build/live/control.sock")
+SLICE = 2000            # cycles per step while there is traffic
+UNIT_SHIFT, PORT_MASK = 4, 0xF
+
+
+def ip_number(text):
+    """An IPv4 address as a number."""
+    return int.from_bytes(socket.inet_aton(text), "big")
+
+
+class Addresses:
+    """Who is who on the two networks of a plant."""
+
+    client_net = "10.77.1.2/24"
+    server_net = "10.77.2.2/24"
+    vip = ("10.77.1.1", "10.77.2.1")
+    client, server = "10.77.1.2", "10.77.2.2"
+    links = ("client", "server")
+
+
+class Plant:
+    """Two namespaces around a pair under simulation.
+
+    simulation: simulation.Simulation (register access by name). mode: "proxy" or "endpoint". on_frame: called with
+    (link, unit or None, cycle, bytes) for every frame on a network, and ("sync", unit, cycle, bytes).
+    Use as a context manager; everything it made is gone afterwards.
+    """
+
+    def __init__(self, simulation, *, mode="proxy", on_frame=None, speed=None):
+        self.sim, self.mode, self.on_frame = simulation, mode, on_frame
+        self.backend = simulation.backend
+        self.speed = speed
+        self.namespaces = []
+        self.lost = [0, 0]              # frames a namespace's queue refused
+        self.frames = {"in": [0, 0], "out": [0, 0], "sync": [0, 0]}
+        self.cycles_run = 0
+        self.busy_seconds = 0.0
+        self.killed = None
+        self._kill = self._freeze = 0
+        self._last_traffic = 0.0
+        self._stack = ExitStack()
+
+    def __enter__(self):
+        try:
+            for role, address in (("client", Addresses.client_net), ("server", Addresses.server_net)):
+                self.namespaces.append(self._stack.enter_context(Namespace(role, address)))
+            self._configure()
+        except BaseException:
+            self._stack.close()
+            raise
+        self._started = time.monotonic()
+        self._paced = self.backend.cycle
+        return self
+
+    def __exit__(self, *details):
+        self._stack.close()
+
+    def _configure(self):
+        if self.speed is None:
+            started, before = time.monotonic(), self.backend.cycle
+            self.backend.step(40_000)
+            self.speed = (self.backend.cycle - before) / max(time.monotonic() - started, 1e-6)
+        server_mac = self.namespaces[1].mac
+        registers = {
+            "mode": int(self.mode == "proxy"), "vip_0": ip_number(Addresses.vip[0]), "vip_1": ip_number(Addresses.vip[1]),
+            "server_ip": ip_number(Addresses.server),
+            "server_mac_hi": int.from_bytes(server_mac[:2], "big"), "server_mac_lo": int.from_bytes(server_mac[2:], "big"),
+            "tick_cycles": max(16, int(self.speed / 1000)),
+            "window": min(65535, self.sim.params.socket_bytes),
+        }
+        self.sim.configure(registers)
+
+    # the pump ------------------------------------------------------------------------------
+    def turn(self, idle_wait=0.002):
+        """One round: frames in, a slice of cycles, frames out, pacing. Returns True when there was traffic."""
+        traffic = False
+        if self.backend.pending() < 256:
+            for port, namespace in enumerate(self.namespaces):
+                for _ in range(64):
+                    frame = namespace.read()
+                    if frame is None:
+                        break
+                    self.backend.push_frame(port, frame)
+                    self.frames["in"][port] += 1
+                    traffic = True
+        started = time.monotonic()
+        before = self.backend.cycle
+        self.backend.step(SLICE)
+        self.busy_seconds += time.monotonic() - started
+        self.cycles_run += self.backend.cycle - before
+        while (frame := self.backend.pop_frame()) is not None:
+            traffic = self._deliver(frame) or traffic
+        now = time.monotonic()
+        if traffic:
+            self._last_traffic = now
+        elif now - self._last_traffic > 0.02:
+            self._pace(now, idle_wait)
+        return traffic
+
+    def _deliver(self, frame):
+        """Hand one captured frame on; True when it is network traffic."""
+        if frame.kind in (FrameKind.SYNC0, FrameKind.SYNC1):
+            unit = frame.kind - FrameKind.SYNC0
+            self.frames["sync"][unit] += 1
+            if self.on_frame:
+                self.on_frame("sync", unit, frame.cycle, frame.data)
+            return False
+        port, unit = frame.port & PORT_MASK, frame.port >> UNIT_SHIFT
+        if port >= len(self.namespaces) or frame.err:
+            return False
+        incoming = frame.kind == FrameKind.IN
+        if self.on_frame:
+            self.on_frame(Addresses.links[port], None if incoming else unit, frame.cycle, frame.data)
+        if not incoming:
+            self.frames["out"][port] += 1
+            if not self.namespaces[port].write(frame.data):
+                self.lost[port] += 1
+        return True
+
+    def _pace(self, now, idle_wait):
+        """Without traffic, keep simulated time at `speed` cycles per second and leave the processor to others."""
+        ahead = (self.backend.cycle - self._paced) / self.speed - (now - self._started)
+        if ahead > idle_wait:
+            select.select([n.fd for n in self.namespaces], [], [], min(ahead, 0.01))
+        elif ahead < -0.05:
+            self._started, self._paced = now, self.backend.cycle
+
+    # control -------------------------------------------------------------------------------
+    def active(self):
+        """Number of the unit whose role is active (the younger epoch when both claim it), or None."""
+        status = self.backend.status()
+        claims = [n for n in (0, 1) if status["role"] >> n & 1 and not self._kill >> n & 1]
+        return max(claims, key=lambda n: status[f"epoch_{n}"], default=None)
+
+    def kill_active(self):
+        """Kill the active unit; returns (unit, cycle). Raises RuntimeError when there is none."""
+        return self._stop("_kill")
+
+    def freeze_active(self):
+        """Freeze the active unit: it keeps its state and may be thawed."""
+        return self._stop("_freeze")
+
+    def thaw(self):
+        """Let every frozen unit run again."""
+        self._freeze = 0
+        self._controls()
+
+    def _stop(self, how):
+        unit = self.active()
+        if unit is None:
+            raise RuntimeError("no unit is active")
+        setattr(self, how, getattr(self, how) | 1 << unit)
+        self._controls()
+        if how == "_kill":
+            self.killed = (unit, self.backend.cycle)
+        return unit, self.backend.cycle
+
+    def _controls(self):
+        self.backend.controls(self._kill, self._freeze, 0)
+
+    def rate(self):
+        """Simulated cycles per second while stepping."""
+        return self.cycles_run / self.busy_seconds if self.busy_seconds else 0.0
+
+    def status(self):
+        """What `spps ctl status` shows."""
+        return {"cycle": self.backend.cycle, "active": self.active(), "killed": self._kill, "frozen": self._freeze,
+                "frames": self.frames, "lost": self.lost, "cycles_per_s": round(self.rate()), **self.backend.status()}
+
+
+class ControlSocket:
+    """A Unix socket that takes one command line per connection and answers with one JSON line."""
+
+    def __init__(self, plant, path=CONTROL_PATH):
+        self.plant, self.path = plant, Path(path)
+
+    def __enter__(self):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(self.path))
+        self._socket.listen(4)
+        self._socket.setblocking(False)
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+    def serve(self):
+        """Answer a waiting command, if any."""
+        try:
+            peer, _ = self._socket.accept()
+        except BlockingIOError:
+            return
+        with peer:
+            peer.settimeout(1)
+            try:
+                answer = self._answer(peer.recv(4096).decode().split())
+            except (RuntimeError, OSError) as error:
+                answer = {"error": str(error)}
+            peer.sendall(json.dumps(answer).encode() + b"\n")
+
+    def _answer(self, words):
+        plant = self.plant
+        match words:
+            case ["status"]:
+                return plant.status()
+            case ["stats"]:
+                return {f"unit_{n}": plant.sim.counters(n) for n in (0, 1) if not (plant._kill | plant._freeze) >> n & 1}
+            case ["kill", "active"]:
+                unit, cycle = plant.kill_active()
+                return {"killed": unit, "cycle": cycle}
+            case ["freeze", "active"]:
+                unit, cycle = plant.freeze_active()
+                return {"frozen": unit, "cycle": cycle}
+            case ["thaw"]:
+                plant.thaw()
+                return {"thawed": True}
+        return {"error": f"unknown command {' '.join(words)!r}: expected status, stats, kill active, freeze active or thaw"}
+
+
+def control(words, path=CONTROL_PATH):
+    """Send a command to a running `spps live`; returns its answer. Raises ConnectionError when none runs."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        try:
+            peer.connect(str(path))
+        except OSError as error:
+            raise ConnectionError(f"no `spps live` answers at {os.path.relpath(path)}: {error.strerror}") from error
+        peer.settimeout(30)
+        peer.sendall(" ".join(words).encode())
+        answer = b""
+        while chunk := peer.recv(65536):
+            answer += chunk
+    return json.loads(answer)
