@@ -6,8 +6,13 @@ documentation are all derived from `OPS`. A word is 36 bits (two 18-bit block RA
     35..30 opcode | 29..26 rd | 25..22 ra | 21..18 rb | 17..0 imm
 
 16 registers of 32 bits; r0 reads as zero. Six base registers of 12 bits address the data memory in
-words: WS workspace, L this leg, P the peer leg, EV the event, SC per-core scratch, X free pointer. At the start of an event the hardware sets WS, EV, SC,
-L = WS + LEG_BASE + LEG_STRIDE * event.leg, P = the other leg, pc = 0; other registers keep whatever they held, so programs must not read them before writing.
+words: WS workspace, L this leg, P the peer leg, EV the event, SC per-core scratch, X free pointer. At the start of an
+event the hardware sets WS, EV, SC, L = WS + LEG_BASE + LEG_STRIDE * event.leg, P = the other leg, pc = 0, and empties the
+return stack; other registers keep whatever they held, so programs must not read them before writing.
+
+An address is base + offset without wrapping (13 bits). A trapping instruction changes nothing: no part of a trapping
+send leaves. A message that a trap cut short (sends with more = 1 before it) must be closed by the core, for the bus is
+locked to it. A CSR that does not exist reads as zero.
 Source: patent §V.
 """
 import enum
