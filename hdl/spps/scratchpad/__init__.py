@@ -1,0 +1,6 @@
+"""Payload scratchpad: pages with links, referenced by their first page."""
+from .page_list import PageList
+from .scratch_reader import ScratchReader
+from .scratchpad import Scratchpad
+
+__all__ = ["PageList", "ScratchReader", "Scratchpad"]
