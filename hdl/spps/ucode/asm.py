@@ -203,7 +203,7 @@ class _Assembler:
         """Encode a real instruction; `more` of send may be left out."""
         trees, wanted = list(statement.operands), operands_of(statement.name)
         syntax = FORMATS[OPS_BY_NAME[statement.name].format].syntax
-        values, slots = {}, [o for o in wanted if o.name != "offset" or statement.name in ("setb", "getb")]
+        values, slots = {}, [o for o in wanted if o.name != "offset"]
         if statement.name == "send" and len(trees) == 2:
             slots, values["more"] = slots[:-1], 0
         if len(trees) != len(slots):

@@ -58,7 +58,7 @@ def _base(index):
     return index
 
 
-def _setb(core, base, ra, offset=0):
+def _setb(core, base, ra):
     core.bases[_base(base)] = core.regs[ra] & (1 << BASE_BITS) - 1
 
 
@@ -131,7 +131,7 @@ SEMANTICS = {
     "ld": lambda core, rd, base, offset: core.write(rd, core.mem[_address(core, base, offset)]),
     "st": lambda core, base, offset, rb: core.store(_address(core, base, offset), core.regs[rb]),
     "setb": _setb,
-    "getb": lambda core, rd, base, offset=0: core.write(rd, core.bases[_base(base)]),
+    "getb": lambda core, rd, base: core.write(rd, core.bases[_base(base)]),
     "swap": _swap,
     "csr": lambda core, rd, csr: core.write(rd, core.read_csr(csr)),
     "beq": _branch(lambda a, b: a == b),
