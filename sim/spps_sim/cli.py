@@ -1,7 +1,115 @@
-"""Command line `spps`."""
+"""Command line `spps`: demo, campaign, live, ctl, verilog."""
+import json
+import sys
+from pathlib import Path
+
 import click
 
+__all__ = ["main"]
 
-@click.group()
+
+class _Clean(click.Group):
+    """Errors a user can act on are one line and a non-zero exit."""
+
+    def invoke(self, ctx):
+        from .traffic.namespace import MissingPrivilege
+        try:
+            return super().invoke(ctx)
+        except (MissingPrivilege, ConnectionError, RuntimeError, ValueError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _simulation(preset, trace=""):
+    """A Simulation of the pair of a preset, built if need be."""
+    from spps.gen import preset_params
+    from spps.mmc import register_addresses
+
+    from .simulation import Simulation
+    from .verilated import VerilatedPair
+    params = preset_params(preset)
+    return Simulation(VerilatedPair.of(params, trace=trace), register_addresses(params)), params
+
+
+@click.group(cls=_Clean)
 def main():
     """SPPS: connections that survive the death of their proxy."""
+
+
+@main.command()
+@click.option("--seed", type=int, help="Repeats a run: kill moment and payload.")
+@click.option("--preset", default="tiny", show_default=True)
+@click.option("--connections", default=4, show_default=True)
+@click.option("--bytes", "size", default=1 << 20, show_default=True, help="Bytes each way of each connection.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True)
+@click.option("--waves", is_flag=True, help="Also write a waveform (slow).")
+def demo(seed, preset, connections, size, out, waves):
+    """Real TCP transfers through a pair; the active unit dies in the middle."""
+    from .demo import run_demo
+    from .traffic.namespace import MissingPrivilege, require_privilege
+    click.echo("generating Verilog and building the simulation")
+    sim, params = _simulation(preset, "fst" if waves else "")
+    try:
+        require_privilege()
+    except MissingPrivilege as reason:
+        from .demo_python import run_python_demo
+        click.echo(f"no TAP devices ({reason}): the Python TCP endpoint takes the place of Linux sockets")
+        summary = run_python_demo(sim, params, seed=seed, connections=connections, size=size, out=out)
+    else:
+        summary = run_demo(lambda: sim, params, seed=seed, connections=connections, size=size, out=out, waves=waves)
+    if summary["verdict"] != "pass":
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--mode", type=click.Choice(["proxy", "endpoint"]), default="proxy", show_default=True)
+@click.option("--preset", default="tiny", show_default=True)
+def live(mode, preset):
+    """Keep a pair running between two network namespaces until Ctrl-C."""
+    import signal
+
+    from .live import Addresses, ControlSocket, Plant
+    from .traffic.namespace import require_privilege
+    require_privilege()
+    click.echo("generating Verilog and building the simulation")
+    sim, params = _simulation(preset)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    with Plant(sim, params, mode=mode) as plant, ControlSocket(plant) as socket:
+        client, server = plant.namespaces
+        click.echo(f"client side: ip netns exec {client.name} ...   (connect to {Addresses.vip[0]})")
+        click.echo(f"server side: ip netns exec {server.name} ...   (listen on {Addresses.server})")
+        click.echo("control:     spps ctl status | stats | kill active | freeze active | thaw")
+        click.echo(f"{plant.speed:.0f} simulated cycles per second; ready")
+        try:
+            while True:
+                plant.turn()
+                socket.serve()
+        except KeyboardInterrupt:
+            click.echo("stopped")
+
+
+@main.command()
+@click.argument("words", nargs=-1, required=True)
+def ctl(words):
+    """Talk to a running `spps live`: status, stats, kill active, freeze active, thaw."""
+    from .live import control
+    answer = control(words)
+    click.echo(json.dumps(answer, indent=1))
+    if "error" in answer:
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--preset", default="tiny", show_default=True)
+def verilog(preset):
+    """Write plain Verilog of one SPPS and of the pair."""
+    from spps.gen import main as generate
+    generate.main(["--preset", preset], standalone_mode=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,6 @@ __all__ = ["Addresses", "Plant", "ControlSocket", "CONTROL_PATH", "control", "ip
 
 CONTROL_PATH = Path("build/live/control.sock")
 SLICE = 2000            # cycles per step while there is traffic
-UNIT_SHIFT, PORT_MASK = 4, 0xF
 
 
 def ip_number(text):
@@ -39,22 +38,21 @@ class Addresses:
 class Plant:
     """Two namespaces around a pair under simulation.
 
-    simulation: simulation.Simulation (register access by name). mode: "proxy" or "endpoint". on_frame: called with
-    (link, unit or None, cycle, bytes) for every frame on a network, and ("sync", unit, cycle, bytes).
+    simulation: simulation.Simulation with the register map. params: SppsParams of the pair. mode: "proxy" or "endpoint".
+    on_frame: called with (link, unit or None, cycle, bytes) for every frame on a network, and ("sync", unit, cycle, bytes).
+    speed: simulated cycles per second of wall time to pace by; measured when not given.
     Use as a context manager; everything it made is gone afterwards.
     """
 
-    def __init__(self, simulation, *, mode="proxy", on_frame=None, speed=None):
-        self.sim, self.mode, self.on_frame = simulation, mode, on_frame
-        self.backend = simulation.backend
+    def __init__(self, simulation, params, *, mode="proxy", on_frame=None, speed=None):
+        self.sim, self.params, self.mode, self.on_frame = simulation, params, mode, on_frame
         self.speed = speed
         self.namespaces = []
         self.lost = [0, 0]              # frames a namespace's queue refused
         self.frames = {"in": [0, 0], "out": [0, 0], "sync": [0, 0]}
         self.cycles_run = 0
         self.busy_seconds = 0.0
-        self.killed = None
-        self._kill = self._freeze = 0
+        self.killed = self.frozen = 0   # bit n: unit n
         self._last_traffic = 0.0
         self._stack = ExitStack()
 
@@ -67,7 +65,7 @@ class Plant:
             self._stack.close()
             raise
         self._started = time.monotonic()
-        self._paced = self.backend.cycle
+        self._paced = self.sim.cycle
         return self
 
     def __exit__(self, *details):
@@ -75,16 +73,16 @@ class Plant:
 
     def _configure(self):
         if self.speed is None:
-            started, before = time.monotonic(), self.backend.cycle
-            self.backend.step(40_000)
-            self.speed = (self.backend.cycle - before) / max(time.monotonic() - started, 1e-6)
+            started, before = time.monotonic(), self.sim.cycle
+            self.sim.step(40_000)
+            self.speed = (self.sim.cycle - before) / max(time.monotonic() - started, 1e-6)
         server_mac = self.namespaces[1].mac
         registers = {
             "mode": int(self.mode == "proxy"), "vip_0": ip_number(Addresses.vip[0]), "vip_1": ip_number(Addresses.vip[1]),
             "server_ip": ip_number(Addresses.server),
             "server_mac_hi": int.from_bytes(server_mac[:2], "big"), "server_mac_lo": int.from_bytes(server_mac[2:], "big"),
             "tick_cycles": max(16, int(self.speed / 1000)),
-            "window": min(65535, self.sim.params.socket_bytes),
+            "window": min(65535, self.params.socket_bytes),
         }
         self.sim.configure(registers)
 
@@ -92,21 +90,21 @@ class Plant:
     def turn(self, idle_wait=0.002):
         """One round: frames in, a slice of cycles, frames out, pacing. Returns True when there was traffic."""
         traffic = False
-        if self.backend.pending() < 256:
+        if self.sim.backend.pending() < 256:
             for port, namespace in enumerate(self.namespaces):
                 for _ in range(64):
                     frame = namespace.read()
                     if frame is None:
                         break
-                    self.backend.push_frame(port, frame)
+                    self.sim.push_frame(port, frame)
                     self.frames["in"][port] += 1
                     traffic = True
         started = time.monotonic()
-        before = self.backend.cycle
-        self.backend.step(SLICE)
+        before = self.sim.cycle
+        self.sim.step(SLICE)
         self.busy_seconds += time.monotonic() - started
-        self.cycles_run += self.backend.cycle - before
-        while (frame := self.backend.pop_frame()) is not None:
+        self.cycles_run += self.sim.cycle - before
+        for frame in self.sim.pop_frames():
             traffic = self._deliver(frame) or traffic
         now = time.monotonic()
         if traffic:
@@ -123,12 +121,12 @@ class Plant:
             if self.on_frame:
                 self.on_frame("sync", unit, frame.cycle, frame.data)
             return False
-        port, unit = frame.port & PORT_MASK, frame.port >> UNIT_SHIFT
+        port = frame.port
         if port >= len(self.namespaces) or frame.err:
             return False
         incoming = frame.kind == FrameKind.IN
         if self.on_frame:
-            self.on_frame(Addresses.links[port], None if incoming else unit, frame.cycle, frame.data)
+            self.on_frame(Addresses.links[port], None if incoming else frame.unit, frame.cycle, frame.data)
         if not incoming:
             self.frames["out"][port] += 1
             if not self.namespaces[port].write(frame.data):
@@ -137,44 +135,38 @@ class Plant:
 
     def _pace(self, now, idle_wait):
         """Without traffic, keep simulated time at `speed` cycles per second and leave the processor to others."""
-        ahead = (self.backend.cycle - self._paced) / self.speed - (now - self._started)
+        ahead = (self.sim.cycle - self._paced) / self.speed - (now - self._started)
         if ahead > idle_wait:
             select.select([n.fd for n in self.namespaces], [], [], min(ahead, 0.01))
         elif ahead < -0.05:
-            self._started, self._paced = now, self.backend.cycle
+            self._started, self._paced = now, self.sim.cycle
 
     # control -------------------------------------------------------------------------------
-    def active(self):
-        """Number of the unit whose role is active (the younger epoch when both claim it), or None."""
-        status = self.backend.status()
-        claims = [n for n in (0, 1) if status["role"] >> n & 1 and not self._kill >> n & 1]
-        return max(claims, key=lambda n: status[f"epoch_{n}"], default=None)
+    def _active(self):
+        unit = self.sim.active()
+        if unit is None or self.frozen >> unit & 1:
+            raise RuntimeError("no unit is active")
+        return unit
 
     def kill_active(self):
         """Kill the active unit; returns (unit, cycle). Raises RuntimeError when there is none."""
-        return self._stop("_kill")
+        unit = self._active()
+        self.sim.kill(unit)
+        self.killed |= 1 << unit
+        return unit, self.sim.cycle
 
     def freeze_active(self):
         """Freeze the active unit: it keeps its state and may be thawed."""
-        return self._stop("_freeze")
+        unit = self._active()
+        self.sim.freeze(unit)
+        self.frozen |= 1 << unit
+        return unit, self.sim.cycle
 
     def thaw(self):
         """Let every frozen unit run again."""
-        self._freeze = 0
-        self._controls()
-
-    def _stop(self, how):
-        unit = self.active()
-        if unit is None:
-            raise RuntimeError("no unit is active")
-        setattr(self, how, getattr(self, how) | 1 << unit)
-        self._controls()
-        if how == "_kill":
-            self.killed = (unit, self.backend.cycle)
-        return unit, self.backend.cycle
-
-    def _controls(self):
-        self.backend.controls(self._kill, self._freeze, 0)
+        for unit in (0, 1):
+            self.sim.freeze(unit, False)
+        self.frozen = 0
 
     def rate(self):
         """Simulated cycles per second while stepping."""
@@ -182,8 +174,8 @@ class Plant:
 
     def status(self):
         """What `spps ctl status` shows."""
-        return {"cycle": self.backend.cycle, "active": self.active(), "killed": self._kill, "frozen": self._freeze,
-                "frames": self.frames, "lost": self.lost, "cycles_per_s": round(self.rate()), **self.backend.status()}
+        return {"cycle": self.sim.cycle, "active": self.sim.active(), "killed": self.killed, "frozen": self.frozen,
+                "frames": self.frames, "lost": self.lost, "cycles_per_s": round(self.rate()), **self.sim.status()}
 
 
 class ControlSocket:
@@ -225,7 +217,7 @@ class ControlSocket:
             case ["status"]:
                 return plant.status()
             case ["stats"]:
-                return {f"unit_{n}": plant.sim.counters(n) for n in (0, 1) if not (plant._kill | plant._freeze) >> n & 1}
+                return {f"unit_{n}": plant.sim.counters(n) for n in (0, 1) if not (plant.killed | plant.frozen) >> n & 1}
             case ["kill", "active"]:
                 unit, cycle = plant.kill_active()
                 return {"killed": unit, "cycle": cycle}
