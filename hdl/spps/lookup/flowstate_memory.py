@@ -1,0 +1,87 @@
+"""Where flowstates are while no core works on them."""
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.flowstate import FLOWSTATE_WORDS
+from ..layouts.message import BEAT, FlowstateBeat, FlowstateWrite
+
+__all__ = ["FlowstateMemory", "FLOWSTATE_BEATS"]
+
+FLOWSTATE_BEATS = FLOWSTATE_WORDS * 32 // BEAT
+
+
+class FlowstateMemory(wiring.Component):
+    """512 bytes per connection in simple dual-port block RAM; a read streams the whole flowstate.
+
+    Source: patent §III.B, flowstate memory 214.
+
+    Parameters: params.
+    Members: i_read: stream(conn); o_data: stream(FlowstateBeat), 64 beats per read, last on the 64th;
+    i_write: stream(FlowstateWrite); count: COUNTERS.
+    Latency: 2 clocks to the first beat. Throughput: a read takes 65 clocks; one write per clock at the same time.
+    Backpressure: i_read waits for the read before; i_write never waits.
+    Drop: COUNTERS bad_read: a conn that does not exist reads as zeros; bad_write: a write to one is lost.
+    Reset: contents are kept and undefined at power-up: microcode writes every line of a new connection. Reading a beat in
+    the clock in which it is written is not defined; the director's rule 3 excludes it.
+    """
+
+    COUNTERS = ("bad_read", "bad_write")
+
+    def __init__(self, params):
+        self.params = params
+        super().__init__({
+            "i_read": In(stream.Signature(unsigned(16))),
+            "o_data": Out(stream.Signature(FlowstateBeat)),
+            "i_write": In(stream.Signature(FlowstateWrite)),
+            "count": Out(unsigned(2)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        n = self.params.connections
+        conn_bits = (n - 1).bit_length()
+        m.submodules.store = store = memory.Memory(shape=BEAT, depth=n * FLOWSTATE_BEATS, init=[],
+                                                   attrs={"no_rw_check": 1})
+        write, read = store.write_port(), store.read_port(domain="sync")
+
+        written = self.i_write.payload
+        good_write = Signal()
+        m.d.comb += [
+            self.i_write.ready.eq(1),
+            good_write.eq(written.conn < n),
+            write.addr.eq(Cat(written.beat, written.conn[:conn_bits])),
+            write.data.eq(written.data),
+            write.en.eq(self.i_write.valid & good_write),
+        ]
+
+        conn = Signal(conn_bits)
+        good = Signal()
+        beat = Signal(range(FLOWSTATE_BEATS))
+        running = Signal()
+        out_good, out_last = Signal(), Signal()
+        step = Signal()         # the read port's register may be loaded
+        m.d.comb += [
+            step.eq(~self.o_data.valid | self.o_data.ready),
+            self.i_read.ready.eq(~running),
+            read.addr.eq(Cat(beat, conn)),
+            read.en.eq(step),
+            self.o_data.payload.data.eq(read.data & out_good.replicate(BEAT)),
+            self.o_data.payload.last.eq(out_last),
+        ]
+        start = Signal()
+        m.d.comb += start.eq(self.i_read.valid & ~running)
+        with m.If(start):
+            m.d.sync += [
+                running.eq(1), beat.eq(0),
+                conn.eq(self.i_read.payload[:conn_bits]), good.eq(self.i_read.payload < n),
+            ]
+        with m.If(step):
+            m.d.sync += [self.o_data.valid.eq(running), out_good.eq(good), out_last.eq(beat == FLOWSTATE_BEATS - 1)]
+            with m.If(running):
+                m.d.sync += beat.eq(beat + 1)
+                with m.If(beat == FLOWSTATE_BEATS - 1):
+                    m.d.sync += running.eq(0)
+
+        m.d.sync += self.count.eq(Cat(start & (self.i_read.payload >= n), self.i_write.valid & ~good_write))
+        return m
