@@ -1,0 +1,79 @@
+"""What every simulation of a pair offers to `Simulation`, and the records that cross this boundary.
+
+Two backends exist: `verilated.VerilatedPair` (the RTL) and `fake.FakePair` (a plain Python pipe, which
+tests peers, captures and campaigns without RTL).
+"""
+from enum import IntEnum, IntFlag
+from typing import NamedTuple, Protocol
+
+__all__ = ["FrameKind", "RawFrame", "Mark", "Stop", "STATUS_WORDS", "Backend"]
+
+#: status words in the order of the native library
+STATUS_WORDS = ("role", "epoch_0", "epoch_1", "issued_0", "issued_1", "confirmed_0", "confirmed_1",
+                "delivered_0", "delivered_1", "done_0", "done_1", "copied_0", "copied_1")
+
+
+class FrameKind(IntEnum):
+    """Where a frame was seen."""
+    OUT = 0     # left the pair on `port`
+    SYNC0 = 1   # unit 0 sent it on the sync link
+    SYNC1 = 2   # unit 1 sent it on the sync link
+    IN = 3      # the pair took its last word on `port`
+
+
+UNIT_SHIFT = 4      # of `port` of frames that left the pair: the unit that emitted them
+
+
+class RawFrame(NamedTuple):
+    """A whole frame. port: as the pair gave it. start, cycle: when its first and its last word was transferred."""
+    kind: FrameKind
+    port: int
+    start: int
+    cycle: int
+    data: bytes
+    err: bool = False
+
+    @property
+    def side(self):
+        """0: client network, 1: server network."""
+        return self.port & (1 << UNIT_SHIFT) - 1
+
+    @property
+    def unit(self):
+        """The SPPS that emitted it; None for frames from outside."""
+        if self.kind is FrameKind.IN:
+            return None
+        return self.port >> UNIT_SHIFT if self.kind is FrameKind.OUT else self.kind - FrameKind.SYNC0
+
+
+class Mark(NamedTuple):
+    """Status word `name` took `value` in `cycle`."""
+    cycle: int
+    name: str
+    value: int
+
+
+class Stop(IntFlag):
+    """Why `step` returned early, and what it may stop for."""
+    NONE = 0
+    OUT = 1     # a frame left the pair
+    SYNC = 2    # a sync frame is complete
+    ROLE = 4    # a role bit changed
+    IN = 8      # a frame was taken in whole
+
+
+class Backend(Protocol):
+    """A pair under simulation. It must survive os.fork(): no threads, no shared files."""
+    cycle: int
+    width: int
+
+    def step(self, cycles: int, stop: Stop = Stop.NONE) -> Stop: ...
+    def push_frame(self, port: int, data: bytes, err: bool = False) -> None: ...
+    def pending(self) -> int: ...
+    def pop_frame(self) -> "RawFrame | None": ...
+    def pop_marks(self) -> "list[Mark]": ...
+    def register(self, unit: int, address: int, data: "int | None" = None) -> int: ...
+    def controls(self, kill: int, freeze: int, detector: int) -> None: ...
+    def status(self) -> "dict[str, int]": ...
+    def trace_open(self, path) -> None: ...
+    def trace_close(self) -> None: ...

@@ -1,0 +1,114 @@
+"""A deterministic host in simulated time: one Ethernet interface, ARP and TCP.
+
+It shares no code with the RTL or the reference model, so both can be tested against it, and it stands
+in for a Linux peer where TAP devices are not permitted.
+"""
+import random
+
+from ..wire import ACK, RST, SYN, parse_segment
+from .arp import ArpTable
+from .connection import TcpConfig, TcpConnection
+from .frames import ip_number, mac_bytes, tcp_frame
+
+__all__ = ["Endpoint"]
+
+
+class Endpoint:
+    """A host.
+
+    name: for captures and messages. mac, ip: text. config: TcpConfig of its connections. seed: of ISNs and local ports.
+    Before use, a network calls attach(send, now): send(frame) transmits, now() is the time in cycles; it then calls
+    receive(frame), and tick() when the time of deadline() has come.
+    """
+
+    def __init__(self, name, mac, ip, config=None, seed=0):
+        self.name = name
+        self.mac, self.ip = mac_bytes(mac), ip_number(ip)
+        self.config = config or TcpConfig()
+        self._random = random.Random(f"{name}/{seed}")
+        self._listeners = {}
+        self.connections = {}           # (local, remote) -> TcpConnection, current
+        self.past = []                  # connections replaced or over
+        self.counters = dict.fromkeys(("frames", "bad", "other", "resets_sent", "unknown"), 0)
+        self.problems = []              # (time, text) of malformed frames
+        self.arp = None
+
+    def attach(self, send, now):
+        self._send, self._now = send, now
+        self.arp = ArpTable(self.mac, self.ip, send, now=now, retry=self.config.rto_initial)
+
+    # application ---------------------------------------------------------------------------
+    def listen(self, port, on_event):
+        """Accept connections on `port`; on_event(connection, what) as in TcpConnection."""
+        self._listeners[port] = on_event
+
+    def connect(self, ip, port, *, on_event=None, local_port=None):
+        """Open a connection to `ip` (text or number); returns it."""
+        remote = (ip_number(ip) if isinstance(ip, str) else ip, port)
+        local = (self.ip, local_port or self._random.randrange(49152, 65536))
+        connection = self._make(local, remote, on_event)
+        connection.open()
+        return connection
+
+    def all_connections(self):
+        """Every connection there has been, oldest first."""
+        return self.past + list(self.connections.values())
+
+    # network -------------------------------------------------------------------------------
+    def _make(self, local, remote, on_event):
+        def emit(seq, ack, flags, window, payload, options):
+            self._transmit(local, remote, seq=seq, ack=ack, flags=flags, window=window, payload=payload, options=options)
+        connection = TcpConnection(self.config, local, remote, self._random.getrandbits(32), emit, self._now, on_event=on_event)
+        old = self.connections.pop((local, remote), None)
+        if old is not None:
+            self.past.append(old)
+        self.connections[local, remote] = connection
+        return connection
+
+    def _transmit(self, local, remote, **segment):
+        self.arp.transmit(remote[0], lambda mac: tcp_frame(mac, self.mac, local, remote, **segment))
+
+    def receive(self, data):
+        """A frame from the network."""
+        self.counters["frames"] += 1
+        if data[0:6] != self.mac and not data[0] & 1:
+            self.counters["other"] += 1
+            return
+        if self.arp.receive(data):
+            return
+        segment = parse_segment(data)
+        if segment is None or segment.dst[0] != self.ip:
+            self.counters["other"] += 1
+            return
+        if segment.problems:
+            self.counters["bad"] += 1
+            self.problems.append((self._now(), ", ".join(segment.problems)))
+            return
+        connection = self.connections.get((segment.dst, segment.src))
+        if connection is not None and connection.deadline() is None and connection.state.name == "CLOSED":
+            connection = None
+        if connection is not None:
+            connection.receive(segment)
+        elif segment.dst[1] in self._listeners and segment.flags & (SYN | ACK | RST) == SYN:
+            self._make(segment.dst, segment.src, self._listeners[segment.dst[1]]).accept(segment)
+        elif not segment.flags & RST:
+            self._refuse(segment)
+
+    def _refuse(self, segment):
+        """RFC 9293 §3.10.7.1."""
+        self.counters["unknown"] += 1
+        self.counters["resets_sent"] += 1
+        if segment.flags & ACK:
+            self._transmit(segment.dst, segment.src, seq=segment.ack, ack=0, flags=RST, window=0)
+        else:
+            self._transmit(segment.dst, segment.src, seq=0, ack=segment.seq + segment.length, flags=RST | ACK, window=0)
+
+    def deadline(self):
+        """Earliest time tick() is needed, or None."""
+        times = [c.deadline() for c in self.connections.values()] + [self.arp.deadline()]
+        return min((t for t in times if t is not None), default=None)
+
+    def tick(self):
+        self.arp.tick()
+        for connection in list(self.connections.values()):
+            connection.tick()

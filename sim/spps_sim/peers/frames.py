@@ -1,0 +1,86 @@
+"""Frames that peers send: Ethernet II, ARP, IPv4, TCP, encoded from the standards.
+
+Source: RFC 826 (ARP), RFC 791 and 1071 (IPv4), RFC 9293 and 7323 (TCP). Decoding is `wire.parse_segment`.
+"""
+import struct
+from typing import NamedTuple
+
+from ..wire import ones_sum
+
+__all__ = ["mac_bytes", "ip_number", "ip_text", "ethernet", "tcp_frame", "Arp", "arp_frame", "parse_arp", "BROADCAST",
+           "mss_option", "wscale_option"]
+
+BROADCAST = b"\xff" * 6
+ARP_TYPE, IPV4_TYPE, TCP_PROTOCOL = 0x0806, 0x0800, 6
+MINIMUM = 60        # Ethernet's shortest frame, without FCS
+
+
+def mac_bytes(text):
+    """Six bytes from "02:00:00:00:00:01"."""
+    raw = bytes.fromhex(text.replace(":", ""))
+    if len(raw) != 6:
+        raise ValueError(f"MAC address {text!r}: must be six bytes")
+    return raw
+
+
+def ip_number(text):
+    """32-bit number from "10.0.0.1"."""
+    parts = [int(p) for p in text.split(".")]
+    if len(parts) != 4 or not all(0 <= p < 256 for p in parts):
+        raise ValueError(f"IPv4 address {text!r}: must be four numbers from 0 to 255")
+    return int.from_bytes(bytes(parts), "big")
+
+
+def ip_text(number):
+    return ".".join(str(b) for b in number.to_bytes(4, "big"))
+
+
+def ethernet(destination, source, ethertype, payload):
+    """A frame without FCS, padded to 60 bytes."""
+    return (destination + source + struct.pack("!H", ethertype) + payload).ljust(MINIMUM, b"\0")
+
+
+def mss_option(value):
+    return struct.pack("!BBH", 2, 4, value)
+
+
+def wscale_option(shift):
+    return bytes([1, 3, 3, shift])      # NOP in front keeps 32-bit alignment
+
+
+def tcp_frame(destination, source, src, dst, *, seq, ack, flags, window, payload=b"", options=b"", identification=0):
+    """An Ethernet frame with one TCP segment. src, dst: (IPv4 number, port). options: whole 32-bit words."""
+    if len(options) % 4:
+        raise ValueError(f"{len(options)} bytes of options: must be a multiple of 4")
+    header = struct.pack("!HHIIBBHHH", src[1], dst[1], seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, (5 + len(options) // 4) << 4,
+                         flags, window, 0, 0)
+    segment = bytearray(header + options + payload)
+    pseudo = struct.pack("!IIBBH", src[0], dst[0], 0, TCP_PROTOCOL, len(segment))
+    struct.pack_into("!H", segment, 16, ones_sum(pseudo + bytes(segment)) ^ 0xFFFF)
+    ip = bytearray(struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(segment), identification & 0xFFFF, 0x4000, 64, TCP_PROTOCOL, 0,
+                               src[0], dst[0]))
+    struct.pack_into("!H", ip, 10, ones_sum(bytes(ip)) ^ 0xFFFF)
+    return ethernet(destination, source, IPV4_TYPE, bytes(ip + segment))
+
+
+class Arp(NamedTuple):
+    """An ARP packet for IPv4 over Ethernet. operation: 1 request, 2 reply."""
+    operation: int
+    sender_mac: bytes
+    sender_ip: int
+    target_mac: bytes
+    target_ip: int
+
+
+def arp_frame(destination, packet):
+    body = struct.pack("!HHBBH6sI6sI", 1, IPV4_TYPE, 6, 4, packet.operation, packet.sender_mac, packet.sender_ip,
+                       packet.target_mac, packet.target_ip)
+    return ethernet(destination, packet.sender_mac, ARP_TYPE, body)
+
+
+def parse_arp(data):
+    """An Arp, or None when the frame is anything else."""
+    if len(data) < 42 or data[12:14] != b"\x08\x06":
+        return None
+    hardware, protocol, hlen, plen, *rest = struct.unpack_from("!HHBBH6sI6sI", data, 14)
+    return Arp(*rest) if (hardware, protocol, hlen, plen) == (1, IPV4_TYPE, 6, 4) else None
