@@ -1,0 +1,38 @@
+"""Which lines of the workspaces have been written since they were loaded."""
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.flowstate import FLOWSTATE_WORDS, LINE_WORDS, LINES
+from .data_memory import map_of
+
+__all__ = ["DirtyLines"]
+
+
+class DirtyLines(wiring.Component):
+    """One bit per line of each workspace of a core: set by a store, cleared by the DMA.
+
+    Source: architecture rule "write back only changed lines".
+    Members: store, address (word); clean: lines to clear of `workspace`; lines.
+    Latency: 1 clock. Reset: all clean.
+    """
+
+    def __init__(self, params):
+        self._params = params
+        super().__init__({
+            "store": In(1), "address": In((map_of(params).size - 1).bit_length()),
+            "clean": In(LINES), "workspace": In((params.workspaces - 1).bit_length()),
+            "lines": Out(data.ArrayLayout(LINES, params.workspaces)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        lines_per_workspace = FLOWSTATE_WORDS // LINE_WORDS
+        assert lines_per_workspace == LINES
+        written = self.address >> (LINE_WORDS - 1).bit_length()     # line number over all workspaces
+        for workspace in range(self._params.workspaces):
+            hit = self.workspace == workspace
+            m.d.sync += self.lines[workspace].eq(Cat(
+                (self.lines[workspace][line] & ~(hit & self.clean[line]))
+                | (self.store & (written == workspace * LINES + line)) for line in range(LINES)))
+        return m

@@ -1,0 +1,65 @@
+"""Instruction memory of a protocol cluster."""
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.message import InstructionWrite
+from ..ucode.isa import WORD_BITS
+
+__all__ = ["InstructionMemory"]
+
+
+class InstructionMemory(wiring.Component):
+    """36-bit words; one fetch port per core; writable while the cores run.
+
+    Source: patent §V ("microcode"), §VI, F3 (instruction memory 304).
+    Parameters: params.imem_words, params.cores; image: words from address 0, the rest is zero (trap); index: cluster number.
+    Members: i writes of this cluster (others are ignored); per core: address, fetch, word, ready. A block RAM has two
+    ports, so two cores share a copy and its write uses the port of the first: `ready` of that core is low then.
+    Latency: word one clock after fetch, held until the next fetch. Throughput: a fetch per core and clock.
+    Backpressure: none; a write takes one clock. Drop: writes beyond imem_words are ignored.
+    Reset: contents survive; the image is the power-up content.
+    """
+
+    def __init__(self, params, *, image=(), index=0):
+        image = list(image)
+        if len(image) > params.imem_words:
+            raise ValueError(f"image of {len(image)} words: must be at most imem_words={params.imem_words}")
+        for address, word in enumerate(image):
+            if not 0 <= word < 1 << WORD_BITS:
+                raise ValueError(f"image[{address}]={word!r}: must be an unsigned {WORD_BITS}-bit word")
+        self._params, self._image, self._index = params, image, index
+        bits = (params.imem_words - 1).bit_length()
+        super().__init__({
+            "i": In(stream.Signature(InstructionWrite)),
+            "address": In(data.ArrayLayout(bits, params.cores)),
+            "fetch": In(params.cores),
+            "word": Out(data.ArrayLayout(WORD_BITS, params.cores)),
+            "ready": Out(params.cores),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        cores = self._params.cores
+        write, address, word = Signal(), Signal(12), Signal(WORD_BITS)
+        m.d.comb += self.i.ready.eq(1)
+        m.d.sync += [
+            write.eq(self.i.valid & (self.i.p.cluster == self._index) & (self.i.p.address < self._params.imem_words)),
+            address.eq(self.i.p.address), word.eq(self.i.p.data),
+        ]
+        for first in range(0, cores, 2):
+            store = memory.Memory(shape=WORD_BITS, depth=self._params.imem_words, init=self._image,
+                                  attrs={"no_rw_check": 1})
+            m.submodules[f"copy{first // 2}"] = store
+            write_port = store.write_port()
+            for core in range(first, min(first + 2, cores)):
+                port = store.read_port()
+                shared = core == first
+                m.d.comb += [
+                    self.ready[core].eq(~write if shared else 1),
+                    port.addr.eq(Mux(write, address, self.address[core]) if shared else self.address[core]),
+                    port.en.eq(self.fetch[core] & self.ready[core]), self.word[core].eq(port.data),
+                ]
+                if shared:
+                    m.d.comb += [write_port.addr.eq(port.addr), write_port.data.eq(word), write_port.en.eq(write)]
+        return m

@@ -1,0 +1,83 @@
+"""Message port of a protocol core: streams messages out of the data memory and reports the end of an event."""
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.message import Done, MessageHeader, MessageKind, Unit, beat_layout
+from .data_memory import map_of
+from .event_slots import slot_meta
+
+__all__ = ["MessagePort"]
+
+
+class MessagePort(wiring.Component):
+    """`send` reads one 64-bit beat per clock; the end of an event appends the message DONE.
+
+    Source: patent §III.F ("transmit a done message"), §VI.
+    Members: send, location (beat address), beats, more: the instruction, held while it waits; done: it is complete;
+    active, address, read: reads after the first, which the core issues itself; memory_data. finish, trap, event,
+    deadline, close (the latter two one clock later): end of event; ending, finished. open: a message goes on. cut: an open message was closed by a
+    beat of zeros. o: beats.
+    Latency: 1 clock from send to o.valid. Throughput: 1 beat per clock.
+    Backpressure: the block RAM's output holds the beat that waits, so nothing else may read until done.
+    Reset: no message open.
+    """
+
+    def __init__(self, params):
+        beats = (map_of(params).size - 1).bit_length() - 1
+        super().__init__({
+            "send": In(1), "location": In(beats), "beats": In(6), "more": In(1), "done": Out(1),
+            "active": Out(1), "address": Out(beats), "read": Out(1), "memory_data": In(64),
+            "finish": In(1), "trap": In(1), "event": In(slot_meta(params)), "deadline": In(32), "close": In(1),
+            "ending": Out(1), "open": Out(1), "finished": Out(1), "cut": Out(1),
+            "o": Out(stream.Signature(beat_layout())),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        left, trapped = Signal(6), Signal()
+        header, done = Signal(MessageHeader), Signal(Done)
+        m.d.comb += [
+            header.kind.eq(MessageKind.DONE), header.unit.eq(Unit.DIRECTOR), header.length.eq(1),
+            done.conn.eq(self.event.conn), done.workspace.eq(self.event.workspace), done.noflow.eq(self.event.noflow),
+            done.close.eq(self.close), done.trap.eq(trapped), done.deadline.eq(self.deadline),
+        ]
+        with m.FSM(name="port"):
+            with m.State("WAIT"):
+                with m.If(self.finish):
+                    m.d.sync += trapped.eq(self.trap)
+                    m.next = "HEAD"
+                    with m.If(self.open):
+                        m.next = "CUT"
+                with m.Elif(self.send):
+                    m.d.sync += [self.address.eq(self.location + 1), left.eq(self.beats - 1)]
+                    m.next = "SEND"
+            with m.State("SEND"):
+                m.d.comb += [
+                    self.active.eq(1), self.o.valid.eq(1), self.o.p.data.eq(self.memory_data),
+                    self.o.p.last.eq((left == 0) & ~self.more),
+                ]
+                with m.If(self.o.ready):
+                    m.d.sync += [self.address.eq(self.address + 1), left.eq(left - 1)]
+                    with m.If(left == 0):
+                        m.d.comb += self.done.eq(1)
+                        m.d.sync += self.open.eq(self.more)
+                        m.next = "WAIT"
+                    with m.Else():
+                        m.d.comb += self.read.eq(1)
+            with m.State("CUT"):
+                m.d.comb += [self.ending.eq(1), self.o.valid.eq(1), self.o.p.last.eq(1)]
+                with m.If(self.o.ready):
+                    m.d.comb += self.cut.eq(1)
+                    m.d.sync += self.open.eq(0)
+                    m.next = "HEAD"
+            with m.State("HEAD"):
+                m.d.comb += [self.ending.eq(1), self.o.valid.eq(1), self.o.p.data.eq(header)]
+                with m.If(self.o.ready):
+                    m.next = "REPORT"
+            with m.State("REPORT"):
+                m.d.comb += [self.ending.eq(1), self.o.valid.eq(1), self.o.p.data.eq(done), self.o.p.last.eq(1)]
+                with m.If(self.o.ready):
+                    m.d.comb += self.finished.eq(1)
+                    m.next = "WAIT"
+        return m

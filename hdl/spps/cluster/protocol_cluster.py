@@ -1,0 +1,125 @@
+"""Protocol cluster: cores with their data memories, a shared program, a DMA and a bus interface."""
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.config import CONFIG
+from ..layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_signature
+from ..ucode.isa import PC_BITS
+from .cluster_bus_interface import ClusterBusInterface
+from .cluster_dma import ClusterDma
+from .csr_file import CsrFile
+from .data_memory import DataMemory
+from .dirty_lines import DirtyLines
+from .event_slots import EventSlots
+from .instruction_memory import InstructionMemory
+from .pulse_sum import PulseSum
+from .protocol_core import ProtocolCore
+
+__all__ = ["ProtocolCluster"]
+
+_OWN = ("events", "traps", "cut_messages", "busy_cycles", "stall_cycles")
+
+
+class ProtocolCluster(wiring.Component):
+    """params.cores protocol cores that run the same program on events which the director sends.
+
+    Source: patent §V, §VI, F3.
+    Parameters: params; image: 36-bit words of the program; index: number of the cluster.
+    Members: i_msg events in, o_msg messages out; i_dma, o_dma_done flowstate moves, o_fs_read, i_fs_data, o_fs_write to
+    flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, protect, cfg: CSRs
+    (cfg reaches the cores within 32 clocks); runaway: most instructions of an event, 0 no limit; busy: an event is being
+    executed, per core; trapped: has trapped since reset, per core, with trap_code and trap_pc of the last trap; count.
+    Latency: EVENT to first instruction 10 clocks plus the LOAD; eoe to DONE on o_msg 4 clocks.
+    Throughput: 1 instruction per clock and core; 1 beat per clock on each stream.
+    Backpressure: o_msg stalls `send` and the end of events; a core without a free slot stalls i_msg.
+    Drop: COUNTERS bad_message (see ClusterBusInterface), bad_command (see ClusterDma).
+    Reset: cores idle, queues empty; instruction memory and data memories keep their contents.
+    """
+
+    COUNTERS = _OWN + ClusterBusInterface.COUNTERS + ClusterDma.COUNTERS
+
+    def __init__(self, params, *, image=(), index=0):
+        if not 0 <= index < params.clusters:
+            raise ValueError(f"index={index!r}: must be from 0 to clusters - 1 = {params.clusters - 1}")
+        self._params, self._index = params, index
+        self._program = InstructionMemory(params, image=image, index=index)
+        cores = params.cores
+        super().__init__({
+            "i_msg": In(beat_signature()), "o_msg": Out(beat_signature()),
+            "i_dma": In(stream.Signature(DmaCommand)), "o_dma_done": Out(stream.Signature(DmaCommand)),
+            "o_fs_read": Out(stream.Signature(16)), "i_fs_data": In(stream.Signature(FlowstateBeat)),
+            "o_fs_write": Out(stream.Signature(FlowstateWrite)),
+            "i_imem": In(stream.Signature(InstructionWrite)),
+            "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32),
+            "role": In(1), "sync_ready": In(1), "protect": In(1), "cfg": In(data.ArrayLayout(32, len(CONFIG))),
+            "runaway": In(32),
+            "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
+            "trap_pc": Out(data.ArrayLayout(PC_BITS, cores)), "count": Out(len(self.COUNTERS)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        params = self._params
+        m.submodules.program = program = self._program
+        m.submodules.bus = bus = ClusterBusInterface(params, index=self._index)
+        m.submodules.dma = dma = ClusterDma(params)
+        m.submodules.csrs = csrs = CsrFile(params, index=self._index)
+        for inner, outer in (
+            (bus.i, self.i_msg), (bus.o, self.o_msg), (dma.i, self.i_dma), (dma.o_done, self.o_dma_done),
+            (dma.o_read, self.o_fs_read), (dma.i_data, self.i_fs_data), (dma.o_write, self.o_fs_write),
+            (program.i, self.i_imem),
+        ):
+            wiring.connect(m, inner, wiring.flipped(outer))
+        m.d.comb += [
+            csrs.now.eq(self.now), csrs.cycles.eq(self.cycles), csrs.isn_clock.eq(self.isn_clock),
+            csrs.epoch.eq(self.epoch), csrs.role.eq(self.role), csrs.sync_ready.eq(self.sync_ready),
+            csrs.protect.eq(self.protect), csrs.cfg.eq(self.cfg),
+            dma.event.eq(bus.event), dma.event_valid.eq(bus.event_valid),
+        ]
+        pulses = {name: [] for name in ("events", "traps", "cut_messages")}
+        waiting = []
+        for number in range(params.cores):
+            m.submodules[f"core{number}"] = core = ProtocolCore(params)
+            m.submodules[f"memory{number}"] = store = DataMemory(params)
+            m.submodules[f"slots{number}"] = slots = EventSlots(params)
+            m.submodules[f"dirty{number}"] = dirty = DirtyLines(params)
+            mine = dma.command.core == number
+            chosen = mine << dma.command.workspace[:(params.workspaces - 1).bit_length()]
+            wiring.connect(m, core.o, bus.core[number])
+            m.d.comb += [
+                program.address[number].eq(core.address), program.fetch[number].eq(core.fetch),
+                core.word.eq(program.word[number]), core.fetch_ready.eq(program.ready[number]),
+                store.address.eq(core.memory_address), store.read.eq(core.memory_read),
+                store.write.eq(core.memory_write), store.write_data.eq(core.memory_write_data),
+                core.memory_read_data.eq(store.read_data),
+                store.beat_address.eq(dma.address), store.beat_read.eq(dma.read & mine),
+                store.beat_write.eq(dma.write[number]), store.beat_write_data.eq(dma.write_data),
+                dma.read_data[number].eq(store.beat_read_data),
+                slots.meta.eq(bus.meta), slots.describe.eq(bus.describe[number]), slots.commit.eq(bus.commit[number]),
+                bus.tail[number].eq(slots.tail), bus.full[number].eq(slots.full),
+                slots.load_start.eq(Mux(dma.load_start, chosen, 0)), slots.load_done.eq(Mux(dma.load_done, chosen, 0)),
+                core.start.eq(slots.start & csrs.ready), core.event.eq(slots.head), core.slot.eq(slots.head_slot),
+                slots.take.eq(core.take), slots.release.eq(core.release),
+                dirty.store.eq(core.store), dirty.address.eq(core.store_address),
+                dirty.clean.eq(Mux(mine, dma.clean, 0)), dirty.workspace.eq(dma.command.workspace),
+                dma.dirty[number].eq(dirty.lines),
+                csrs.number[number].eq(core.csr), csrs.conn[number].eq(slots.head.conn),
+                core.csr_value.eq(csrs.value[number]), core.runaway.eq(self.runaway),
+                self.busy[number].eq(core.busy), self.trap_code[number].eq(core.trap_code),
+                self.trap_pc[number].eq(core.trap_pc),
+            ]
+            with m.If(core.trapped):
+                m.d.sync += self.trapped[number].eq(1)
+            for name, pulse in (("events", core.release), ("traps", core.trapped), ("cut_messages", core.cut)):
+                pulses[name].append(pulse)
+            waiting.append(core.waiting)
+        singles = []
+        for name, bits in pulses.items():
+            m.submodules[f"count_{name}"] = total = PulseSum(params.cores)
+            m.d.comb += total.i.eq(Cat(bits))
+            singles.append(total.o)
+        stalled = Signal()
+        m.d.sync += stalled.eq(Cat(waiting).any())
+        m.d.comb += self.count.eq(Cat(*singles, self.busy.any(), stalled, bus.count, dma.count))
+        return m

@@ -1,0 +1,24 @@
+"""Turns simultaneous pulses of several sources into single pulses."""
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["PulseSum"]
+
+
+class PulseSum(wiring.Component):
+    """One pulse of `o` per pulse of any bit of `i`, as the counters of MMC count one per clock.
+
+    Parameters: n sources, which together pulse less than once per clock on average.
+    Latency: 1 clock or more. Drop: none up to 63 outstanding. Reset: none outstanding.
+    """
+
+    def __init__(self, n):
+        super().__init__({"i": In(n), "o": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        owed = Signal(6)
+        m.d.comb += self.o.eq(owed != 0)
+        m.d.sync += owed.eq(owed + sum(self.i) - self.o)
+        return m

@@ -1,0 +1,45 @@
+"""The protocol cluster against the instruction-set simulator."""
+import json
+from pathlib import Path
+
+import pytest
+
+from spps.cluster import InstructionMemory, ProtocolCluster
+from spps.params import TINY
+from spps_sim.harness import SIMULATORS, run_bench
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("idle, pause", [(0, 0), (0.3, 0), (0, 0.5), (0.3, 0.5)])
+def test_cluster_matches_model(simulator, idle, pause):
+    run_bench(ProtocolCluster(TINY), "bench_cluster", name="cluster", simulator=simulator, test_dir=HERE,
+              parameters={"idle": idle, "pause": pause})
+
+
+@pytest.mark.parametrize("width", [32, 64, 128])
+@pytest.mark.parametrize("changes", [
+    {"cores": 1, "workspaces": 2, "event_slots": 2, "imem_words": 512},
+    {"clusters": 2, "cores": 5, "workspaces": 8, "event_slots": 16, "imem_words": 1024},
+])
+def test_cluster_of_other_sizes_matches_model(width, changes):
+    changes = dict(changes, data_width=width)
+    params = TINY.replace(**changes)
+    run_bench(ProtocolCluster(params, index=params.clusters - 1), "bench_cluster", simulator="icarus", test_dir=HERE,
+              name=f"cluster_{params.cores}_{width}", extra_env={"SPPS_PARAMS": json.dumps(changes)},
+              parameters={"idle": 0.2, "pause": 0.2, "programs": 3})
+
+
+@pytest.mark.parametrize("image, message", [
+    ([0] * (TINY.imem_words + 1), "image of 2049 words: must be at most imem_words=2048"),
+    ([1 << 36], "must be an unsigned 36-bit word"),
+])
+def test_image_that_does_not_fit_is_refused(image, message):
+    with pytest.raises(ValueError, match=message):
+        InstructionMemory(TINY, image=image)
+
+
+def test_index_outside_the_system_is_refused():
+    with pytest.raises(ValueError, match="index=1: must be from 0 to clusters - 1 = 0"):
+        ProtocolCluster(TINY, index=1)
