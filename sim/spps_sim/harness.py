@@ -1,7 +1,8 @@
 """One way from an Amaranth component to a cocotb bench.
 
 `to_verilog` passes RTLIL through a full `proc`, because under Icarus the default back end leaves
-`always @*` blocks whose outputs stay X after reset. `run_bench` builds and runs one cocotb module.
+`always @*` blocks whose outputs stay X after reset. `pmuxtree`, because the functions that Yosys writes
+for $pmux cells have names that Icarus takes for system functions. `run_bench` builds and runs one cocotb module.
 """
 import hashlib
 import os
@@ -64,7 +65,7 @@ def to_verilog(component, name, path=None, *, ports=None, flatten=False):
     il.write_text(text)
     partial = path.with_suffix(f".{os.getpid()}.v")
     # wasm yosys sees the working directory only through relative or absolute host paths
-    _run_yosys(f"read_rtlil {il}; hierarchy -top {name}; proc; {'flatten;' if flatten else ''} memory_collect; opt_clean; "
+    _run_yosys(f"read_rtlil {il}; hierarchy -top {name}; proc; pmuxtree; {'flatten;' if flatten else ''} memory_collect; opt_clean; "
                f"write_verilog -norename -noattr {partial}")
     partial.replace(path)
     stamp.write_text(digest)
