@@ -1,0 +1,8 @@
+"""Small components that several blocks use."""
+from .read_share import ReadShare
+from .skid_buffer import SkidBuffer
+from .stream_arbiter import StreamArbiter
+from .stream_demux import StreamDemux
+from .tick import TickCounter
+
+__all__ = ["ReadShare", "SkidBuffer", "StreamArbiter", "StreamDemux", "TickCounter"]

@@ -1,0 +1,185 @@
+"""One SPPS: every block of the architecture, wired."""
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .bus import MessageBus
+from .cluster import ProtocolCluster
+from .director import FlowDirector
+from .egress import OutputProcessor
+from .events import EventQueue
+from .failover import FailoverUnit
+from .layouts.event import Event
+from .layouts.message import ClusterDma, FlowstateBeat, FlowstateWrite, LookupCommand, RegisterRequest
+from .layouts.packet import link_signature, packet_signature
+from .lib import ReadShare, StreamArbiter, StreamDemux, TickCounter
+from .lookup import FlowstateMemory, LookupController, TimerUnit
+from .mmc import Mmc
+from .params import TINY
+from .scratchpad import Scratchpad
+from .socket import SocketMemoryController
+from .spi4 import Spi4Sink, Spi4Source
+from .splitter import MessageSplitter
+
+__all__ = ["Spps"]
+
+
+class Spps(wiring.Component):
+    """A stateful protocol processing system: SPI-4 in, SPI-4 out, a sync link and registers.
+
+    Source: patent F2, F7.
+
+    Parameters
+    ----------
+    params : SppsParams. image : microcode words, default the program in ucode/programs. unit : number of this unit in its pair,
+    names the sender of sync frames.
+
+    Members
+    -------
+    i_spi4, o_spi4, status_o, status_i : SPI-4 with the FIFO status of each direction. i_link, o_link : sync link.
+    i_mmc, o_mmc : register access. detector, role_init : failover inputs. role, epoch : failover state. PROBES : counters for traces.
+
+    Latency: about 1000 clocks from a data segment to the segment sent on. Throughput: see the README's figures.
+    Backpressure: SPI-4 status. Reset: synchronous, then some thousand clocks of table sweep during which events wait.
+    """
+
+    PROBES = ("issued", "confirmed", "delivered", "done", "copied")
+
+    def __init__(self, params=TINY, *, image=None, unit=0):
+        self.params, self.image, self.unit = params, image, unit
+        width = params.data_width
+        super().__init__({
+            "i_spi4": In(link_signature(width)), "status_o": Out(data.ArrayLayout(2, params.ports)),
+            "o_spi4": Out(link_signature(width)), "status_i": In(data.ArrayLayout(2, params.ports)),
+            "i_link": In(packet_signature(width)), "o_link": Out(packet_signature(width)),
+            "i_mmc": In(stream.Signature(RegisterRequest)), "o_mmc": Out(stream.Signature(unsigned(32))),
+            "detector": In(1), "role_init": In(1), "role": Out(1), "epoch": Out(16),
+            **{name: Out(32) for name in self.PROBES},
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        self.make_blocks(m)
+        self.wire_ingress(m)
+        self.wire_dispatch(m)
+        self.wire_clusters(m)
+        self.wire_egress(m)
+        self.wire_registers(m)
+        self.wire_probes(m)
+        return m
+
+    def make_blocks(self, m):
+        params = self.params
+        if self.image is None:
+            from .ucode.programs import default_image
+            self.image = default_image().words
+        m.submodules.spi4_sink = self.sink = Spi4Sink(params)
+        m.submodules.splitter = self.splitter = MessageSplitter(params)
+        m.submodules.scratchpad = self.scratchpad = Scratchpad(params)
+        m.submodules.event_queue = self.events = EventQueue(params)
+        m.submodules.lookup = self.lookup = LookupController(params)
+        m.submodules.timers = self.timers = TimerUnit(params)
+        m.submodules.flowstate = self.flowstate = FlowstateMemory(params)
+        m.submodules.director = self.director = FlowDirector(params)
+        m.submodules.bus = self.bus = MessageBus(params)
+        self.clusters = []
+        for n in range(params.clusters):
+            cluster = ProtocolCluster(params, image=self.image, index=n)
+            m.submodules[f"cluster_{n}"] = cluster
+            self.clusters.append(cluster)
+        m.submodules.socket = self.socket = SocketMemoryController(params)
+        m.submodules.failover = self.failover = FailoverUnit(params, unit=self.unit)
+        m.submodules.egress = self.egress = OutputProcessor(params)
+        m.submodules.spi4_source = self.source = Spi4Source(params)
+        m.submodules.ticks = self.ticks = TickCounter()
+
+    def wire_ingress(self, m):
+        wiring.connect(m, wiring.flipped(self.i_spi4), self.sink.i)
+        wiring.connect(m, self.sink.o, self.splitter.i)
+        wiring.connect(m, self.splitter.o_payload, self.scratchpad.i)
+        wiring.connect(m, self.scratchpad.o_page, self.splitter.i_page)
+        m.submodules.free_arbiter = frees = StreamArbiter(unsigned(16), 3, packets=False)
+        for port, stream_ in zip(frees.i, (self.splitter.o_free, self.lookup.o_drop, self.socket.o_free)):
+            wiring.connect(m, stream_, port)
+        wiring.connect(m, frees.o, self.scratchpad.i_free)
+        wiring.connect(m, self.splitter.o_event, self.events.i)
+        wiring.connect(m, self.events.o, self.lookup.i_event)
+        m.d.comb += self.status_o.eq(self.sink.status)
+
+    def wire_dispatch(self, m):
+        lookup, timers, director, bus = self.lookup, self.timers, self.director, self.bus
+        m.submodules.command_arbiter = commands = StreamArbiter(LookupCommand, 3, packets=False)
+        for port, stream_ in zip(commands.i, (bus.o_lookup, director.o_free, self.failover.o_lookup)):
+            wiring.connect(m, stream_, port)
+        wiring.connect(m, commands.o, lookup.i_cmd)
+        wiring.connect(m, lookup.o_event, director.i_event)
+        wiring.connect(m, timers.o_timer, director.i_timer)
+        wiring.connect(m, director.o_set, timers.i_set)
+        wiring.connect(m, director.o_delivery, bus.i_delivery)
+        wiring.connect(m, bus.o_done, director.i_done)
+        m.d.comb += [
+            timers.now.eq(self.ticks.now), timers.refused.eq(director.timer_refused), timers.kick.eq(self.failover.kick),
+            lookup.role.eq(self.failover.role),
+        ]
+
+    def wire_clusters(self, m):
+        params, count = self.params, self.params.clusters
+        m.submodules.dma_demux = demux = StreamDemux(ClusterDma, count, lambda payload: payload.cluster)
+        m.submodules.dma_done = dma_done = StreamArbiter(ClusterDma, count, packets=False)
+        m.submodules.flowstate_read = reads = ReadShare(unsigned(16), FlowstateBeat, count)
+        m.submodules.flowstate_write = writes = StreamArbiter(FlowstateWrite, count + 1, packets=False)
+        wiring.connect(m, self.director.o_dma, demux.i)
+        wiring.connect(m, dma_done.o, self.director.i_dma_done)
+        wiring.connect(m, reads.o_request, self.flowstate.i_read)
+        wiring.connect(m, self.flowstate.o_data, reads.i_answer)
+        wiring.connect(m, writes.o, self.flowstate.i_write)
+        wiring.connect(m, self.failover.o_fs_write, writes.i[count])
+        for n, cluster in enumerate(self.clusters):
+            wiring.connect(m, self.bus.o_cluster[n], cluster.i_msg)
+            wiring.connect(m, cluster.o_msg, self.bus.i_cluster[n])
+            wiring.connect(m, cluster.o_fs_read, reads.i_request[n])
+            wiring.connect(m, reads.o_answer[n], cluster.i_fs_data)
+            wiring.connect(m, cluster.o_fs_write, writes.i[n])
+            m.d.comb += [
+                cluster.i_dma.payload.eq(demux.o[n].payload.command), cluster.i_dma.valid.eq(demux.o[n].valid),
+                demux.o[n].ready.eq(cluster.i_dma.ready),
+                dma_done.i[n].payload.command.eq(cluster.o_dma_done.payload), dma_done.i[n].payload.cluster.eq(n),
+                dma_done.i[n].valid.eq(cluster.o_dma_done.valid), cluster.o_dma_done.ready.eq(dma_done.i[n].ready),
+                cluster.now.eq(self.ticks.now), cluster.cycles.eq(self.ticks.cycles), cluster.isn_clock.eq(self.failover.isn_clock),
+                cluster.epoch.eq(self.failover.epoch), cluster.role.eq(self.failover.role),
+                cluster.sync_ready.eq(self.failover.sync_ready), cluster.protect.eq(self.failover.protect),
+            ]
+
+    def wire_egress(self, m):
+        socket, failover, egress = self.socket, self.failover, self.egress
+        wiring.connect(m, self.bus.o_socket, socket.i_cmd)
+        wiring.connect(m, socket.o_scratch, self.scratchpad.i_read)
+        wiring.connect(m, self.scratchpad.o_data, socket.i_scratch)
+        wiring.connect(m, socket.o_cmd, failover.i_cmd)
+        wiring.connect(m, failover.o_cmd, egress.i_cmd)
+        wiring.connect(m, egress.o_read, socket.i_read)
+        wiring.connect(m, socket.o_data, egress.i_data)
+        wiring.connect(m, egress.o, self.source.i)
+        wiring.connect(m, self.source.o, wiring.flipped(self.o_spi4))
+        wiring.connect(m, failover.o_link, wiring.flipped(self.o_link))
+        wiring.connect(m, wiring.flipped(self.i_link), failover.i_link)
+        m.d.comb += [
+            self.source.status.eq(self.status_i), egress.emit_enable.eq(failover.emit_enable),
+            failover.detector.eq(self.detector), failover.role_init.eq(self.role_init),
+            self.role.eq(failover.role), self.epoch.eq(failover.epoch),
+        ]
+
+    def wire_registers(self, m):
+        raise NotImplementedError
+
+    def wire_probes(self, m):
+        """Counters that campaigns and traces watch; not part of the register map."""
+        taken = {
+            "delivered": self.director.o_delivery.valid & self.director.o_delivery.ready,
+            "done": self.bus.o_done.valid & self.bus.o_done.ready,
+            "copied": self.socket.copied,
+        }
+        for name, pulse in taken.items():
+            with m.If(pulse):
+                m.d.sync += getattr(self, name).eq(getattr(self, name) + 1)
+        m.d.comb += [self.issued.eq(self.failover.issued), self.confirmed.eq(self.failover.confirmed)]

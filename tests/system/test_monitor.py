@@ -1,0 +1,195 @@
+"""The monitor on captures written by hand: an honest one passes, each kind of misbehaviour is named.
+
+Broken *designs* are in test_broken_designs.py; here the trace itself is bent, so that every rule of the monitor has failed once.
+"""
+import struct
+
+import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+from spps_sim.monitor import check
+from spps_sim.wire import Frame
+
+CLIENT, VIP0, VIP1, SERVER = "10.0.1.2", "10.0.1.1", "10.0.2.1", "10.0.2.2"
+C_ISN, P_ISN_C, P_ISN_V, V_ISN = 1000, 0xFFFFFFF0, 3000, 4000      # our client-side ISN wraps in the trace
+
+
+class Trace:
+    """An honest pair, frame by frame; seq/ack are relative to the ISNs."""
+
+    def __init__(self):
+        self.frames, self.time, self.unit, self.epoch, self.number = [], 0, 0, 1, 0
+        self.una = [P_ISN_C, P_ISN_V]
+
+    def tcp(self, link, ours, flags, seq, ack, payload=b"", window=4096, options=(), corrupt=False):
+        self.time += 1000
+        client = link == "client"
+        peer, pair = ((CLIENT, 40000), (VIP0, 80)) if client else ((SERVER, 80), (VIP1, 50000))
+        our_isn, peer_isn = (P_ISN_C, C_ISN) if client else (P_ISN_V, V_ISN)
+        src, dst = (pair, peer) if ours else (peer, pair)
+        mine, theirs = (our_isn, peer_isn) if ours else (peer_isn, our_isn)
+        segment = TCP(sport=src[1], dport=dst[1], flags=flags, seq=(mine + seq) % 2**32, window=window, options=list(options),
+                      ack=(theirs + ack) % 2**32 if "A" in flags else 0)
+        data = bytearray(bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src=src[0], dst=dst[0]) / segment / payload))
+        if corrupt:
+            data[-1] ^= 1
+        self.frames.append(Frame(self.time, link, self.unit if ours else None, bytes(data)))
+
+    def sync(self, type_, number, kind=0, lines=()):
+        self.time += 1000
+        mask = sum(1 << n for n, _ in lines)
+        header = struct.pack("!BBHIHHBBHIIH", 1, type_, self.epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
+        body = b"".join(struct.pack("!8I", *words) for _, words in lines)
+        unit = self.unit if type_ == 1 else 1 - self.unit
+        self.frames.append(Frame(self.time, "sync", unit, bytes(12) + b"\x88\xb5" + header + body))
+
+    def record(self, kind=0, confirm=True):
+        self.number += 1
+        lines = [(0, (3, *[u % 2**32 for u in self.una], 0, 0, 0, 0, self.epoch))]
+        if kind:
+            address = struct.unpack("!I", bytes(map(int, CLIENT.split("."))))[0], struct.unpack("!I", bytes(map(int, SERVER.split("."))))[0]
+            ours = struct.unpack("!I", bytes(map(int, VIP0.split("."))))[0], struct.unpack("!I", bytes(map(int, VIP1.split("."))))[0]
+            lines += [(1, (0,) * 8), (2, (0, 0, ours[0], address[0], 40000 << 16 | 80, 0, 0, 0)), (3, (0,) * 8),
+                      (8, (1 << 16, 0, ours[1], address[1], 80 << 16 | 50000, 0, 0, 0)), (9, (0,) * 8)]
+        self.sync(1, self.number, kind, lines)
+        if confirm:
+            self.sync(2, self.number)
+
+    def handshake(self):
+        self.tcp("client", False, "S", 0, 0, options=[("MSS", 1460)])
+        self.tcp("server", True, "S", 0, 0, options=[("MSS", 1460)])
+        self.tcp("server", False, "SA", 0, 1, options=[("MSS", 1460)])
+        self.una[1] = P_ISN_V + 1
+        self.record(kind=1)
+        self.tcp("client", True, "SA", 0, 1, options=[("MSS", 1460)])
+        self.tcp("server", True, "A", 1, 1)
+        self.tcp("client", False, "A", 1, 1)
+
+    def forward(self):
+        """Client sends 10 bytes, they are relayed, acknowledged, recorded; the caller sends the ACK."""
+        self.tcp("client", False, "PA", 1, 1, b"0123456789")
+        self.tcp("server", True, "PA", 1, 1, b"0123456789")
+        self.tcp("server", False, "A", 1, 11)
+        self.una[1] = P_ISN_V + 11
+
+
+def honest():
+    t = Trace()
+    t.handshake()
+    t.forward()
+    t.record()
+    t.tcp("client", True, "A", 1, 11)
+    t.tcp("client", False, "FA", 11, 1)
+    t.tcp("server", True, "FA", 11, 1)
+    t.tcp("server", False, "FA", 1, 12)
+    t.una[1] = P_ISN_V + 12
+    t.record()
+    t.tcp("client", True, "FA", 1, 12)
+    t.tcp("client", False, "A", 12, 2)
+    t.una[0] = P_ISN_C + 2
+    t.record()
+    t.tcp("server", True, "A", 12, 2)
+    return t
+
+
+def test_accepts_an_honest_connection_across_a_sequence_wrap():
+    report = check(honest().frames)
+    assert not report.violations, report.violations[0]
+    for invariant in ("I0", "I1", "I2", "I3", "I4", "I6"):
+        assert report.checks[invariant] > 0
+
+
+def ack_before_destination(t):
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("client", True, "A", 1, 11)
+
+
+def ack_before_confirm(t):
+    t.forward()
+    t.record(confirm=False)
+    t.tcp("client", True, "A", 1, 11)
+
+
+def ack_without_record(t):
+    t.forward()
+    t.tcp("client", True, "A", 1, 11)
+
+
+def ack_goes_back(t):
+    t.forward()
+    t.record()
+    t.tcp("client", True, "A", 1, 11)
+    t.tcp("client", True, "A", 1, 5)
+
+
+def window_shrinks(t):
+    t.tcp("client", True, "A", 1, 1, window=4096)
+    t.tcp("client", True, "A", 1, 1, window=4000)
+
+
+def other_bytes(t):
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("server", True, "PA", 1, 1, b"0123456780")
+
+
+def shifted_bytes(t):
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("server", True, "PA", 3, 1, b"0123456789")
+
+
+def second_fin(t):
+    t.tcp("client", False, "FA", 1, 1)
+    t.tcp("server", True, "FA", 1, 1)
+    t.tcp("server", True, "FA", 2, 1)
+
+
+def early_fin(t):
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("server", True, "FA", 1, 1)
+
+
+def two_masters(t):
+    t.tcp("client", True, "A", 1, 1)
+    t.unit = 1
+    t.tcp("client", True, "A", 1, 1)
+    t.unit = 0
+    t.tcp("client", True, "A", 1, 1)
+
+
+def silent_takeover(t):
+    t.tcp("client", True, "A", 1, 1)
+    t.unit = 1
+    t.tcp("server", True, "A", 1, 1)
+    t.time += 10**9
+    t.tcp("server", False, "A", 1, 1)
+
+
+def new_isn(t):
+    t.tcp("client", True, "SA", 77, 1, options=[("MSS", 1460)])
+
+
+def new_options(t):
+    t.tcp("client", True, "SA", 0, 1, options=[("MSS", 1400)])
+
+
+def timestamp_goes_back(t):
+    t.tcp("client", True, "A", 1, 1, options=[("Timestamp", (100, 0))])
+    t.tcp("client", True, "A", 1, 1, options=[("Timestamp", (99, 0))])
+
+
+def bad_checksum(t):
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("server", True, "PA", 1, 1, b"0123456789", corrupt=True)
+
+
+@pytest.mark.parametrize("bend, invariant", [
+    (ack_before_destination, "I1"), (ack_before_confirm, "I1"), (ack_without_record, "I1"), (ack_goes_back, "I2"), (window_shrinks, "I2"),
+    (other_bytes, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"), (two_masters, "I4"), (silent_takeover, "I5"), (early_fin, "I6"),
+    (new_isn, "I7"), (new_options, "I7"), (timestamp_goes_back, "I7"), (bad_checksum, "I0"),
+], ids=lambda v: getattr(v, "__name__", v))
+def test_names_the_broken_invariant(bend, invariant):
+    t = Trace()
+    t.handshake()
+    bend(t)
+    report = check(t.frames)
+    assert invariant in {v.invariant for v in report.violations}, report.violations
