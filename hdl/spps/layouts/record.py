@@ -1,7 +1,8 @@
 """Sync records: what one SPPS tells the other. The byte format is published in failover/README.md.
 
 Every sync frame is an Ethernet II frame of type 0x88B5 that holds one 26-byte header (SYNC_HEADER_FIELDS; the lines start at byte 40) and, for
-STATE, the flowstate lines named by `line_mask`, lowest first, each 32 bytes, words big-endian.
+STATE, the flowstate lines named by `line_mask`, lowest first, each 32 bytes, words big-endian. Frames of the other types
+are padded with zeros to 64 bytes. `length` counts the bytes of the lines.
 Source: patent §X.B.
 """
 from amaranth.hdl import unsigned
@@ -16,7 +17,8 @@ SYNC_VERSION = 1
 class SyncType(enum.Enum, shape=8):
     STATE = 1       # numbered; lines of one connection
     CONFIRM = 2     # number = highest in-order record applied
-    HEARTBEAT = 3   # number = highest record issued; stamp = sender's cycle counter
+    HEARTBEAT = 3   # number = highest record issued; stamp = sender's cycle counter; kind bit 0: the sender's right to emit
+                    # depends on the echo, so whoever hears no more heartbeats may take over
     ECHO = 4        # answer to a heartbeat; stamp is copied from it, number as in CONFIRM
 
 

@@ -1,0 +1,84 @@
+"""Failover: everything between the command chain and egress that makes a standby possible."""
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..layouts.message import FlowstateWrite, LookupCommand, MessageHeader, MessageKind, beat_signature
+from ..layouts.packet import packet_signature
+from .ack_gate import AckGate
+from .record_store import RecordStore
+from .sync_port import REGISTERS_IN, STATUS_OUT, SyncPort
+
+__all__ = ["FailoverUnit"]
+
+
+class FailoverUnit(wiring.Component):
+    """Sync port and ACK gate on one ordered command stream.
+
+    Source: patent §X.B; hdl/spps/failover/README.md.
+    Parameters: params.
+    Members:
+        i_cmd: SYNC and OUTPUT in order. o_cmd: OUTPUT, to egress.
+        o_link, i_link: packets, the sync link. o_fs_write, o_lookup: what the peer's records say.
+        kick: one clock at takeover. level, high_water: outputs held by the gate.
+        registers and status: `sync_port.REGISTERS_IN`, `sync_port.STATUS_OUT`.
+    Latency, Throughput: see `SyncPort` and `AckGate`.
+    Backpressure: `i_cmd` waits at a SYNC while the replay ring is full, and at an ungated OUTPUT while egress waits.
+    Drop: messages of other kinds, counted; the rest see the parts. Reset: role from role_init.
+    """
+
+    COUNTERS = (*SyncPort.COUNTERS, *AckGate.COUNTERS, "bad_command")
+
+    def __init__(self, params):
+        RecordStore.check(params)
+        self.params = params
+        depth = params.gate_depth
+        super().__init__({
+            "i_cmd": In(beat_signature()), "o_cmd": Out(beat_signature()),
+            "o_link": Out(packet_signature(params.data_width)), "i_link": In(packet_signature(params.data_width)),
+            "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
+            "kick": Out(1), "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)),
+            **{name: In(width) for name, width in REGISTERS_IN.items()},
+            **{name: Out(width) for name, width in STATUS_OUT.items()},
+            "count": Out(len(self.COUNTERS)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.sync = sync = SyncPort(self.params)
+        m.submodules.gate = gate = AckGate(self.params)
+
+        # The path from i_cmd to `issued` has one register, so an output's header meets the number of the record before it.
+        first, way, kind = Signal(init=1), Signal(MessageKind), Signal(MessageKind)
+        bad = Signal()
+        header = MessageHeader(self.i_cmd.payload.data)
+        m.d.comb += [
+            kind.eq(Mux(first, header.kind.as_value(), way.as_value())),
+            sync.i.payload.eq(self.i_cmd.payload), gate.i_cmd.payload.eq(self.i_cmd.payload),
+        ]
+        with m.Switch(kind):
+            with m.Case(MessageKind.SYNC):
+                m.d.comb += [sync.i.valid.eq(self.i_cmd.valid), self.i_cmd.ready.eq(sync.i.ready)]
+            with m.Case(MessageKind.OUTPUT):
+                m.d.comb += [gate.i_cmd.valid.eq(self.i_cmd.valid), self.i_cmd.ready.eq(gate.i_cmd.ready)]
+            with m.Default():
+                m.d.comb += self.i_cmd.ready.eq(1)
+        m.d.sync += bad.eq(0)
+        with m.If(self.i_cmd.valid & self.i_cmd.ready):
+            m.d.sync += [first.eq(self.i_cmd.payload.last), way.eq(kind)]
+            with m.If(first & (kind != MessageKind.SYNC) & (kind != MessageKind.OUTPUT)):
+                m.d.sync += bad.eq(1)
+
+        connect(m, sync.o_link, flipped(self.o_link))
+        connect(m, flipped(self.i_link), sync.i_link)
+        connect(m, sync.o_fs_write, flipped(self.o_fs_write))
+        connect(m, sync.o_lookup, flipped(self.o_lookup))
+        connect(m, gate.o_cmd, flipped(self.o_cmd))
+        m.d.comb += [getattr(sync, name).eq(getattr(self, name)) for name in REGISTERS_IN]
+        m.d.comb += [getattr(self, name).eq(getattr(sync, name)) for name in STATUS_OUT]
+        m.d.comb += [
+            gate.issued.eq(sync.issued), gate.confirmed.eq(sync.confirmed), gate.flush.eq(~sync.role),
+            self.kick.eq(sync.kick), self.level.eq(gate.level), self.high_water.eq(gate.high_water),
+            self.count.eq(Cat(sync.count, gate.count, bad)),
+        ]
+        return m

@@ -1,0 +1,86 @@
+"""Sync frames inside the block: the header as a layout, and what is left of it after checking.
+
+Frames are handled as 64-bit words in wire order. All positions follow from `layouts.record` and
+`layouts.flowstate`. Source: patent §X.B; IEEE 802.3 for the Ethernet II header.
+"""
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+from ..layouts.flowstate import DELTA_LINES, FULL_LINES, LEG_BASE, LEG_STRIDE, LINE_WORDS
+from ..layouts.message import BEAT
+from ..layouts.packet import packet_signature
+from ..layouts.record import SYNC_HEADER_FIELDS, SyncType
+
+__all__ = ["WORD", "HEADER_FIELDS", "HEADER_WORDS", "CONTROL_WORDS", "DELTA_BEATS", "FULL_BEATS", "SLOT_BEATS", "DELTA_MASK",
+           "FULL_MASK", "KIND_DELTA", "KIND_FULL", "KIND_RETIRE", "LEG_BEATS", "STATION", "SyncFrame", "RecordHead", "header_layout", "header_word",
+           "word_signature", "swap_words", "beat_in_flowstate", "older"]
+
+WORD = 64
+#: (name, bytes) of everything before the lines, in wire order
+HEADER_FIELDS = (("destination", 6), ("source", 6), ("ethertype", 2)) + SYNC_HEADER_FIELDS
+HEADER_WORDS = sum(size for _, size in HEADER_FIELDS) * 8 // WORD
+CONTROL_WORDS = 8       # frames without lines are padded to 64 bytes, over Ethernet's minimum of 60
+LINE_BEATS = LINE_WORDS * 32 // BEAT
+DELTA_BEATS = len(DELTA_LINES) * LINE_BEATS
+FULL_BEATS = len(FULL_LINES) * LINE_BEATS
+SLOT_BEATS = 32         # a record and its head, rounded up to a power of two
+DELTA_MASK = sum(1 << line for line in DELTA_LINES)
+FULL_MASK = sum(1 << line for line in FULL_LINES)
+KIND_DELTA, KIND_FULL, KIND_RETIRE = 0, 1, 2
+#: first beat of each leg's address line inside a full record
+LEG_BEATS = tuple(FULL_LINES.index((LEG_BASE + leg * LEG_STRIDE) // LINE_WORDS) * LINE_BEATS for leg in (0, 1))
+#: link addresses of unit 0 and unit 1 (locally administered)
+STATION = (0x020000000001, 0x020000000002)
+
+assert WORD == BEAT and HEADER_WORDS * WORD == sum(size for _, size in HEADER_FIELDS) * 8
+assert FULL_BEATS < SLOT_BEATS and tuple(sorted(FULL_LINES)) == FULL_LINES
+
+
+class SyncFrame(data.Struct):
+    """A frame's header without what is constant or implied."""
+    type: SyncType
+    epoch: unsigned(16)
+    number: unsigned(32)
+    conn: unsigned(16)
+    kind: unsigned(2)       # STATE: of the record; HEARTBEAT: bit 0 = the sender's lease depends on our echo
+    stamp: unsigned(32)
+    clock: unsigned(32)
+
+
+class RecordHead(data.Struct):
+    """First beat of a record in the replay ring and on its way to the sender."""
+    number: unsigned(32)
+    conn: unsigned(16)
+    kind: unsigned(2)
+    spare: unsigned(14)
+
+
+def header_layout():
+    """All of the header, first field in the most significant bits."""
+    return data.StructLayout({name: unsigned(8 * size) for name, size in reversed(HEADER_FIELDS)})
+
+
+def header_word(view, index):
+    """64-bit word `index` of a header, in wire order."""
+    top = HEADER_WORDS - index
+    return view.as_value()[(top - 1) * WORD:top * WORD]
+
+
+def word_signature():
+    """Frames inside the block: packets 64 bits wide, whatever the datapath's width."""
+    return packet_signature(WORD)
+
+
+def swap_words(beat):
+    """Beat (lower word in bits 31:0) to wire order (lower word first), and back."""
+    return beat.rotate_left(32)
+
+
+def beat_in_flowstate():
+    """(first beat in a full record, first beat in the flowstate) of each line. A delta is the first line of it."""
+    return [(place * LINE_BEATS, line * LINE_BEATS) for place, line in enumerate(FULL_LINES)]
+
+
+def older(a, b):
+    """1 when number `a` comes before `b`, both of one width and modulo its power of two."""
+    return (a - b)[:len(a)][-1]

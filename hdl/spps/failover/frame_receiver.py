@@ -1,0 +1,96 @@
+"""Takes a sync frame whole and checks its form before anybody acts on it."""
+from amaranth.hdl import Module, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.message import BEAT
+from ..layouts.record import SYNC_ETHERTYPE, SYNC_VERSION, SyncType
+from .frame import (CONTROL_WORDS, DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK, HEADER_WORDS, KIND_DELTA, KIND_RETIRE,
+                    SLOT_BEATS, WORD, SyncFrame, header_layout, header_word, swap_words, word_signature)
+
+__all__ = ["FrameReceiver"]
+
+
+class FrameReceiver(wiring.Component):
+    """Holds one frame: header in registers, lines in a buffer; offers it only when complete and well formed.
+
+    Source: `layouts.record`; patent §X.B.
+    Parameters: params: `connections` bounds the flow id.
+    Members:
+        i: frames, 64 bits wide.
+        o: headers of good frames; while one is offered its lines stay readable.
+        beat, read, lines: address, enable and data (one clock later) of the lines, as flowstate beats.
+    Latency: 1 clock from the last word to the offer. Throughput: one word per clock until the frame is complete.
+    Backpressure: `i.ready` is low while a frame is offered. Drop: bad frames, counted. Reset: empty.
+    """
+
+    COUNTERS = ("frame_in", "bad_frame")
+
+    def __init__(self, params):
+        self.params = params
+        super().__init__({
+            "i": In(word_signature()), "o": Out(stream.Signature(SyncFrame)),
+            "beat": In(range(SLOT_BEATS)), "read": In(1), "lines": Out(BEAT),
+            "count": Out(len(self.COUNTERS)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.buffer = buffer = memory.Memory(shape=BEAT, depth=SLOT_BEATS, init=[], attrs={"no_rw_check": 1})
+        write, read = buffer.write_port(), buffer.read_port()
+        header = Signal(header_layout())
+        index = Signal(range(HEADER_WORDS + SLOT_BEATS + 1))     # saturates at its limit
+        limit = HEADER_WORDS + SLOT_BEATS
+        take, err, good = Signal(), Signal(), Signal()
+        word = self.i.payload
+        frame = self.o.payload
+        m.d.comb += [
+            take.eq(self.i.valid & self.i.ready),
+            write.addr.eq(index - HEADER_WORDS), write.data.eq(swap_words(word.data)),
+            write.en.eq(take & (index >= HEADER_WORDS) & (index < limit)),
+            read.addr.eq(self.beat), read.en.eq(self.read), self.lines.eq(read.data),
+            frame.type.eq(header["type"]), frame.epoch.eq(header.epoch), frame.number.eq(header.number),
+            frame.conn.eq(header.conn), frame.kind.eq(header.kind), frame.stamp.eq(header.stamp), frame.clock.eq(header.clock),
+        ]
+        self._check(m, header, index, good)
+        m.d.sync += self.count.eq(0)
+        with m.FSM():
+            with m.State("TAKE"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(take):
+                    with m.Switch(index):
+                        for k in range(HEADER_WORDS):
+                            with m.Case(k):
+                                m.d.sync += header_word(header, k).eq(word.data)
+                    with m.If(index != limit):
+                        m.d.sync += index.eq(index + 1)
+                    with m.If(word.last):
+                        m.d.sync += [err.eq(word.err | (word.empty != 0)), self.count[0].eq(1)]
+                        m.next = "CHECK"
+            with m.State("CHECK"):
+                m.d.sync += index.eq(0)
+                with m.If(good & ~err):
+                    m.next = "OFFER"
+                with m.Else():
+                    m.d.sync += self.count[1].eq(1)
+                    m.next = "TAKE"
+            with m.State("OFFER"):
+                m.d.comb += self.o.valid.eq(1)
+                with m.If(self.o.ready):
+                    m.next = "TAKE"
+        return m
+
+    def _check(self, m, header, words, good):
+        """Every field has a value that this version defines, and the frame is exactly as long as it says."""
+        size = WORD // 8
+        delta, full, state, control = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            delta.eq((header.kind == KIND_DELTA) & (header.line_mask == DELTA_MASK) & (header.length == DELTA_BEATS * size)
+                     & (words == HEADER_WORDS + DELTA_BEATS)),
+            full.eq((header.kind != KIND_DELTA) & (header.kind <= KIND_RETIRE) & (header.line_mask == FULL_MASK)
+                    & (header.length == FULL_BEATS * size) & (words == HEADER_WORDS + FULL_BEATS)),
+            state.eq((header["type"] == SyncType.STATE.value) & (delta | full) & (header.conn < self.params.connections)),
+            control.eq((header["type"] >= SyncType.CONFIRM.value) & (header["type"] <= SyncType.ECHO.value)
+                       & (header.length == 0) & (words >= HEADER_WORDS) & (words <= CONTROL_WORDS)),
+            good.eq((header.ethertype == SYNC_ETHERTYPE) & (header.version == SYNC_VERSION) & (state | control)),
+        ]

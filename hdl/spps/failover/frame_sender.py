@@ -1,0 +1,132 @@
+"""Builds sync frames: records, heartbeats, echoes and confirmations."""
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.message import beat_signature
+from ..layouts.record import SYNC_ETHERTYPE, SYNC_VERSION, SyncType
+from .frame import (CONTROL_WORDS, DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK, HEADER_WORDS, KIND_DELTA, STATION, WORD,
+                    RecordHead, SyncFrame, header_layout, header_word, swap_words, word_signature)
+
+__all__ = ["FrameSender"]
+
+
+class FrameSender(wiring.Component):
+    """Sends one frame at a time: an echo before a confirmation before a heartbeat before a record.
+
+    Source: `layouts.record`; patent §X.B ("heartbeat").
+    Parameters: none.
+    Members:
+        i_record: records as `RecordStore.o` offers them; discard: swallow them instead (nobody listens).
+        heartbeat, echo, confirm: requests, one clock; repeated requests before the frame leaves become one.
+        echo_stamp: taken with `echo`, the newest wins.
+        unit: 0 or 1, our station address. protected, epoch, issued, applied, cycles, isn_clock: put into the headers.
+        o: frames, 64 bits wide.
+    Latency: 2 clocks from a request to the first word. Throughput: one word per clock, 2 clocks between frames.
+    Backpressure: `o` stalls everything; requests are remembered. Drop: `discard` only. Reset: idle.
+    """
+
+    COUNTERS = ("state_out", "heartbeat_out", "echo_out", "confirm_out")
+
+    def __init__(self):
+        super().__init__({
+            "i_record": In(beat_signature()), "discard": In(1),
+            "heartbeat": In(1), "echo": In(1), "confirm": In(1), "echo_stamp": In(32),
+            "unit": In(1), "protected": In(1), "epoch": In(16), "issued": In(32), "applied": In(32), "cycles": In(32),
+            "isn_clock": In(32),
+            "o": Out(word_signature()), "count": Out(len(self.COUNTERS)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        frame = Signal(SyncFrame)
+        header = Signal(header_layout())
+        full = Signal()
+        m.d.comb += [
+            full.eq((frame.type == SyncType.STATE) & (frame.kind != KIND_DELTA)),
+            header.destination.eq(Mux(self.unit, STATION[0], STATION[1])),
+            header.source.eq(Mux(self.unit, STATION[1], STATION[0])),
+            header.ethertype.eq(SYNC_ETHERTYPE), header.version.eq(SYNC_VERSION), header["type"].eq(frame.type),
+            header.epoch.eq(frame.epoch), header.number.eq(frame.number), header.conn.eq(frame.conn), header.kind.eq(frame.kind),
+            header.stamp.eq(frame.stamp), header.clock.eq(frame.clock),
+        ]
+        with m.If(frame.type == SyncType.STATE):
+            m.d.comb += [header.line_mask.eq(Mux(full, FULL_MASK, DELTA_MASK)),
+                         header.length.eq(Mux(full, FULL_BEATS, DELTA_BEATS) * (WORD // 8))]
+
+        pending = {name: Signal(name=f"{name}_pending") for name in ("echo", "confirm", "heartbeat")}
+        stamp = Signal(32)
+        start = {name: Signal(name=f"{name}_start") for name in pending}
+        for name, flag in pending.items():
+            with m.If(getattr(self, name)):
+                m.d.sync += flag.eq(1)
+            with m.Elif(start[name]):
+                m.d.sync += flag.eq(0)
+        with m.If(self.echo):
+            m.d.sync += stamp.eq(self.echo_stamp)
+
+        index = Signal(range(CONTROL_WORDS))
+        step = Signal()
+        head = RecordHead(self.i_record.payload.data)
+        out = self.o.payload
+        m.d.comb += step.eq(~self.o.valid | self.o.ready)
+        m.d.sync += self.count.eq(0)
+        with m.If(step):
+            m.d.sync += self.o.valid.eq(0)
+        with m.FSM():
+            with m.State("CHOOSE"):
+                m.d.sync += [index.eq(0), frame.epoch.eq(self.epoch), frame.clock.eq(self.isn_clock), frame.stamp.eq(self.cycles),
+                             frame.number.eq(self.applied), frame.conn.eq(0), frame.kind.eq(0)]
+                with m.If(pending["echo"]):
+                    # an echo says all that a confirmation says
+                    m.d.comb += [start["echo"].eq(1), start["confirm"].eq(1)]
+                    m.d.sync += [frame.type.eq(SyncType.ECHO), frame.stamp.eq(stamp), self.count[2].eq(1)]
+                    m.next = "HEADER"
+                with m.Elif(pending["confirm"]):
+                    m.d.comb += start["confirm"].eq(1)
+                    m.d.sync += [frame.type.eq(SyncType.CONFIRM), self.count[3].eq(1)]
+                    m.next = "HEADER"
+                with m.Elif(pending["heartbeat"]):
+                    m.d.comb += start["heartbeat"].eq(1)
+                    m.d.sync += [frame.type.eq(SyncType.HEARTBEAT), frame.number.eq(self.issued), frame.kind.eq(self.protected),
+                                 self.count[1].eq(1)]
+                    m.next = "HEADER"
+                with m.Elif(self.discard):
+                    m.d.comb += self.i_record.ready.eq(1)
+                    with m.If(self.i_record.valid & ~self.i_record.payload.last):
+                        m.next = "DISCARD"
+                with m.Else():
+                    m.d.comb += self.i_record.ready.eq(1)
+                    with m.If(self.i_record.valid):
+                        m.d.sync += [frame.type.eq(SyncType.STATE), frame.number.eq(head.number), frame.conn.eq(head.conn),
+                                     frame.kind.eq(head.kind), self.count[0].eq(1)]
+                        m.next = "HEADER"
+            with m.State("DISCARD"):
+                m.d.comb += self.i_record.ready.eq(1)
+                with m.If(self.i_record.valid & self.i_record.payload.last):
+                    m.next = "CHOOSE"
+            with m.State("HEADER"):
+                with m.If(step):
+                    m.d.sync += [self.o.valid.eq(1), out.last.eq(0), index.eq(index + 1)]
+                    with m.Switch(index):
+                        for k in range(HEADER_WORDS):
+                            with m.Case(k):
+                                m.d.sync += out.data.eq(header_word(header, k))
+                    with m.If(index == HEADER_WORDS - 1):
+                        with m.If(frame.type == SyncType.STATE):
+                            m.next = "LINES"
+                        with m.Else():
+                            m.next = "PAD"
+            with m.State("LINES"):
+                m.d.comb += self.i_record.ready.eq(step)
+                with m.If(step & self.i_record.valid):
+                    m.d.sync += [self.o.valid.eq(1), out.last.eq(self.i_record.payload.last),
+                                 out.data.eq(swap_words(self.i_record.payload.data))]
+                    with m.If(self.i_record.payload.last):
+                        m.next = "CHOOSE"
+            with m.State("PAD"):
+                with m.If(step):
+                    m.d.sync += [self.o.valid.eq(1), out.last.eq(index == CONTROL_WORDS - 1), out.data.eq(0), index.eq(index + 1)]
+                    with m.If(index == CONTROL_WORDS - 1):
+                        m.next = "CHOOSE"
+        return m

@@ -1,0 +1,183 @@
+"""Acts on checked sync frames: applies records in order and passes on what the other types say."""
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.message import BEAT, FlowstateWrite, LookupCommand, LookupOp
+from ..layouts.record import SyncType
+from .frame import (DELTA_BEATS, FULL_BEATS, KIND_DELTA, KIND_FULL, KIND_RETIRE, LEG_BEATS, SLOT_BEATS, SyncFrame, beat_in_flowstate,
+                    older)
+
+__all__ = ["RecordApplier"]
+
+TCP = 6
+
+
+class RecordApplier(wiring.Component):
+    """Standby: applies the next record whole, never another one. Active: learns confirmations.
+
+    A full record also inserts the flow keys of both legs, a retiring one deletes them and frees the flow id. A leg whose
+    `remote_ip` is 0 has no key.
+    Source: patent §X.B; `layouts.record`, `layouts.flowstate`.
+    Parameters: none.
+    Members:
+        i: headers of good frames; beat, read, lines: their lines (`FrameReceiver`).
+        role: 1 active. epoch: ours. fenced: listen to nobody. deaf: a takeover is coming, hear no more heartbeats.
+        o_fs_write: lines for flowstate memory. o_lookup: INSERT, DELETE, FREE.
+        applied: number of the last record applied. idle: nothing is being applied and no frame waits.
+        confirm: one clock, send a confirmation. o_confirm: a confirmation was received.
+        heard, echoed, newer: one clock, `frame` holds a heartbeat, an echo, anything of a later epoch.
+        frame: header of the frame in hand.
+    Latency: 2 clocks to decide. Throughput: one beat per clock; a full record takes about 40 clocks.
+    Backpressure: a frame waits while `o_fs_write` or `o_lookup` wait.
+    Drop: counted by reason. Reset: number 0.
+    """
+
+    COUNTERS = ("applied", "stale_epoch", "out_of_order", "duplicate", "ignored_state", "dual_active", "ignored_answer",
+                "fenced_frame")
+
+    def __init__(self):
+        super().__init__({
+            "i": In(stream.Signature(SyncFrame)),
+            "beat": Out(range(SLOT_BEATS)), "read": Out(1), "lines": In(BEAT),
+            "role": In(1), "epoch": In(16), "fenced": In(1), "deaf": In(1),
+            "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
+            "applied": Out(32), "idle": Out(1), "confirm": Out(1),
+            "o_confirm": Out(stream.Signature(32, always_ready=True)),
+            "heard": Out(1), "echoed": Out(1), "newer": Out(1), "frame": Out(SyncFrame),
+            "count": Out(len(self.COUNTERS)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        frame = self.i.payload
+        distance = Signal(32)       # from the next number to this one
+        behind, ahead, duplicate, early = Signal(), Signal(), Signal(), Signal()
+        self.index = index = Signal(range(SLOT_BEATS))
+        leg = Signal()
+
+        def count(name):
+            return self.count[self.COUNTERS.index(name)].eq(1)
+
+        m.d.comb += [self.frame.eq(frame), distance.eq(frame.number - self.applied - 1), self.o_confirm.payload.eq(frame.number)]
+        m.d.sync += self.count.eq(0)
+        self._write_path(m)
+        with m.FSM():
+            with m.State("WAIT"):
+                m.d.comb += self.idle.eq(~self.i.valid)
+                m.d.sync += [behind.eq(older(frame.epoch, self.epoch)), ahead.eq(older(self.epoch, frame.epoch)),
+                             duplicate.eq(distance[-1]), early.eq(~distance[-1] & (distance != 0)), index.eq(0), leg.eq(0)]
+                with m.If(self.i.valid):
+                    m.next = "DECIDE"
+            with m.State("DECIDE"):
+                m.d.comb += self.i.ready.eq(1)
+                m.next = "WAIT"
+                with m.If(self.fenced):
+                    m.d.sync += count("fenced_frame")
+                with m.Elif(behind):
+                    m.d.sync += count("stale_epoch")
+                with m.Elif(self.role):
+                    m.d.comb += self.newer.eq(ahead)
+                    with m.Switch(frame.type):
+                        with m.Case(SyncType.STATE):
+                            m.d.sync += count("ignored_state")
+                        with m.Case(SyncType.HEARTBEAT):
+                            with m.If(~ahead):
+                                m.d.sync += count("dual_active")
+                        with m.Case(SyncType.ECHO):
+                            m.d.comb += [self.echoed.eq(~ahead), self.o_confirm.valid.eq(~ahead)]
+                        with m.Case(SyncType.CONFIRM):
+                            m.d.comb += self.o_confirm.valid.eq(~ahead)
+                with m.Else():
+                    m.d.comb += self.newer.eq(ahead)
+                    with m.Switch(frame.type):
+                        with m.Case(SyncType.HEARTBEAT):
+                            m.d.comb += self.heard.eq(~self.deaf)
+                        with m.Case(SyncType.STATE):
+                            m.d.comb += self.confirm.eq(duplicate | early)
+                            with m.If(duplicate):
+                                m.d.sync += count("duplicate")
+                            with m.Elif(early):
+                                m.d.sync += count("out_of_order")
+                            with m.Else():
+                                m.d.comb += self.i.ready.eq(0)
+                                with m.If(frame.kind == KIND_RETIRE):
+                                    m.next = "FETCH_KEY"
+                                with m.Else():
+                                    m.next = "WRITE"
+                        with m.Default():
+                            m.d.sync += count("ignored_answer")
+            self._write(m)
+            self._keys(m, leg)
+            with m.State("DONE"):
+                m.d.comb += [self.i.ready.eq(1), self.confirm.eq(1)]
+                m.d.sync += [self.applied.eq(self.applied + 1), count("applied")]
+                m.next = "WAIT"
+        return m
+
+    def _write_path(self, m):
+        """Lines -> flowstate memory. `index` is the beat being read; the one before it is at `lines`."""
+        frame, out, index = self.i.payload, self.o_fs_write, self.index
+        self.step, self.final = step, final = Signal(), Signal()
+        self.write = write = Signal(FlowstateWrite)
+        place = Signal(6)
+        at = Signal(range(SLOT_BEATS))
+        m.d.comb += [step.eq(~out.valid | out.ready), at.eq(index - 1),
+                     final.eq(index == Mux(frame.kind == KIND_DELTA, DELTA_BEATS, FULL_BEATS))]
+        with m.Switch(at[2:]):
+            for first, target in beat_in_flowstate():
+                with m.Case(first >> 2):
+                    m.d.comb += place.eq(target + at[:2])
+        m.d.comb += [write.conn.eq(frame.conn), write.beat.eq(place), write.data.eq(self.lines)]
+        with m.If(step):
+            m.d.sync += out.valid.eq(0)
+
+    def _write(self, m):
+        frame, out, index = self.i.payload, self.o_fs_write, self.index
+        step, final, write = self.step, self.final, self.write
+        with m.State("WRITE"):
+            m.d.comb += [self.beat.eq(index), self.read.eq(step)]
+            with m.If(step):
+                m.d.sync += [out.valid.eq(index != 0), out.payload.eq(write), index.eq(index + 1)]
+                with m.If(final):
+                    m.next = "FLUSH"
+        with m.State("FLUSH"):
+            with m.If(step):
+                with m.If(frame.kind == KIND_FULL):
+                    m.next = "FETCH_KEY"
+                with m.Else():
+                    m.next = "DONE"
+
+    def _keys(self, m, leg):
+        """Address lines -> flow keys as the remote ends send them -> lookup commands."""
+        frame, out = self.i.payload, self.o_lookup
+        key = out.payload.key
+        retire, absent = frame.kind == KIND_RETIRE, key.src_ip == 0
+        beat = Signal(2)
+        with m.State("FETCH_KEY"):
+            m.d.comb += [self.beat.eq(Mux(leg, *reversed(LEG_BEATS)) + beat), self.read.eq(1)]
+            m.d.sync += [beat.eq(beat + 1), out.payload.conn.eq(frame.conn), out.payload.leg.eq(leg), key.protocol.eq(TCP),
+                         out.payload.op.eq(Mux(retire, LookupOp.DELETE, LookupOp.INSERT))]
+            with m.Switch(beat):
+                with m.Case(1):
+                    m.d.sync += key.iface.eq(self.lines[16:24])
+                with m.Case(2):
+                    m.d.sync += [key.dst_ip.eq(self.lines[:32]), key.src_ip.eq(self.lines[32:])]
+                with m.Case(3):
+                    m.d.sync += [key.dst_port.eq(self.lines[:16]), key.src_port.eq(self.lines[16:32]), beat.eq(0)]
+                    m.next = "COMMAND"
+        with m.State("COMMAND"):
+            m.d.comb += out.valid.eq(~absent)
+            with m.If(out.ready | absent):
+                m.d.sync += leg.eq(1)
+                with m.If(~leg):
+                    m.next = "FETCH_KEY"
+                with m.Elif(retire):
+                    m.d.sync += out.payload.op.eq(LookupOp.FREE)
+                    m.next = "FREE"
+                with m.Else():
+                    m.next = "DONE"
+        with m.State("FREE"):
+            m.d.comb += out.valid.eq(1)
+            with m.If(out.ready):
+                m.next = "DONE"
