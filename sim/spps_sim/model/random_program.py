@@ -69,7 +69,8 @@ class _Writer:
         elif trap == TrapCode.UNUSED_OPCODE:
             self.emit(f".word {self.rng.randrange(len(OPS), 64) << 30 | self.rng.getrandbits(30):#x}")
         elif trap == TrapCode.BAD_BASE:
-            base, code = self.rng.choice((6, 7)), self.rng.choice([o.code for o in OPS if o.name in ("ld", "st", "setb", "getb")])
+            base = self.rng.choice((6, 7))
+            code = self.rng.choice([o.code for o in OPS if o.name in ("ld", "st", "setb", "getb")])
             self.emit(f".word {code << 30 | base << 9:#x}")
         elif trap == TrapCode.ODD_SEND:
             self.emit(f"send {self.rng.choice(('WS', 'L', 'P', 'EV', 'SC'))}.{2 * self.rng.randrange(4) + 1}, 1")
@@ -122,7 +123,8 @@ class _Writer:
         for _ in range(self.rng.randint(2, 8)):
             base = self.rng.choice(list(_WORDS))
             place = f"{base}.{self.rng.randrange(_WORDS[base])}"
-            self.emit(self.rng.choice((f"ld r{self.rng.choice(_FREE)}, {place}", f"st {place}, {self.reg()}", self.instruction())))
+            load, store = f"ld r{self.rng.choice(_FREE)}, {place}", f"st {place}, {self.reg()}"
+            self.emit(self.rng.choice((load, store, self.instruction())))
 
     def message(self):
         for more in [1] * self.rng.randint(0, 2) + [0]:
