@@ -1,0 +1,9 @@
+"""Message splitter: frames in, events and payloads out."""
+from .event_builder import EventBuilder, Verdict
+from .frame_header import FrameHeader
+from .header_parser import HeaderParser
+from .message_splitter import MessageSplitter
+from .option_parser import OptionParser
+from .packet_pad import PacketPad
+
+__all__ = ["EventBuilder", "FrameHeader", "HeaderParser", "MessageSplitter", "OptionParser", "PacketPad", "Verdict"]

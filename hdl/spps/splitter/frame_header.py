@@ -1,0 +1,79 @@
+"""What the header parser hands to the event builder."""
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+__all__ = ["FrameHeader", "ETHERTYPE_IPV4", "ETHERTYPE_ARP", "PROTOCOL_ICMP", "PROTOCOL_TCP", "PROTOCOL_UDP"]
+
+ETHERTYPE_IPV4 = 0x0800
+ETHERTYPE_ARP = 0x0806
+PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP = 1, 6, 17
+
+
+class Ipv4Fields(data.Struct):
+    """Seven 32-bit words after the Ethernet header, read as IPv4 (RFC 791), least significant field first."""
+    total_length: unsigned(16)
+    service: unsigned(8)
+    header_words: unsigned(4)
+    version: unsigned(4)
+    fragment_offset: unsigned(13)
+    more_fragments: unsigned(1)
+    flags: unsigned(2)
+    identification: unsigned(16)
+    checksum: unsigned(16)
+    protocol: unsigned(8)
+    ttl: unsigned(8)
+    source: unsigned(32)
+    destination: unsigned(32)
+    rest: unsigned(64)
+
+
+class ArpFields(data.Struct):
+    """The same words read as ARP for IPv4 over Ethernet (RFC 826)."""
+    protocol_type: unsigned(16)
+    hardware_type: unsigned(16)
+    operation: unsigned(16)
+    protocol_size: unsigned(8)
+    hardware_size: unsigned(8)
+    sender_mac_hi: unsigned(32)
+    sender_ip_hi: unsigned(16)
+    sender_mac_lo: unsigned(16)
+    target_mac_hi: unsigned(16)
+    sender_ip_lo: unsigned(16)
+    target_mac_lo: unsigned(32)
+    target_ip: unsigned(32)
+
+
+class TcpFields(data.Struct):
+    """The first five words of a TCP segment (RFC 9293)."""
+    destination_port: unsigned(16)
+    source_port: unsigned(16)
+    sequence: unsigned(32)
+    acknowledgement: unsigned(32)
+    window: unsigned(16)
+    flags: unsigned(8)
+    reserved: unsigned(4)
+    offset: unsigned(4)
+    urgent: unsigned(16)
+    checksum: unsigned(16)
+
+
+class NetworkHeader(data.Union):
+    words: data.ArrayLayout(32, 7)
+    ipv4: Ipv4Fields
+    arp: ArpFields
+
+
+class FrameHeader(data.Struct):
+    """Headers of one frame as they were on the wire, and sums over them. Words that the frame did not reach are stale."""
+    destination_mac: unsigned(48)
+    source_mac: unsigned(48)
+    ethertype: unsigned(16)
+    port: unsigned(8)
+    length: unsigned(16)            # bytes of the frame
+    err: unsigned(1)
+    stored: unsigned(1)             # a payload packet went to the scratchpad
+    network: NetworkHeader
+    tcp: TcpFields
+    options: data.ArrayLayout(32, 10)
+    ip_sum: unsigned(21)            # 16-bit words of the IP header
+    tcp_sum: unsigned(30)           # 16-bit words of the segment

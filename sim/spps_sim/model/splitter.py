@@ -1,0 +1,156 @@
+"""Reference model of the message splitter: bytes of a frame in, verdict, event and payload out.
+
+Offsets are those of the standards: Ethernet II, RFC 826 (ARP), RFC 791 (IPv4), RFC 9293 (TCP), RFC 7323 and RFC 2018 (options).
+"""
+import struct
+from collections import Counter
+
+__all__ = ["checksum", "parse_options", "split", "Splitter"]
+
+TCP_KIND, ARP_KIND = 1, 2
+SYN = 0x02
+MSS, WSCALE, SACK_PERMITTED, TIMESTAMP, SACK = 1, 2, 4, 8, 16
+
+
+def checksum(octets):
+    """RFC 1071: ones-complement sum of 16-bit words, complemented; 0 over data that holds its right checksum."""
+    if len(octets) % 2:
+        octets += b"\0"
+    total = sum(struct.unpack(f">{len(octets) // 2}H", octets))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def parse_options(octets, syn):
+    """Event fields of TCP options; what follows a malformed option is ignored."""
+    found = {"mss": 0, "wscale": 0, "options": 0, "ts_val": 0, "ts_ecr": 0, "sack_left": 0, "sack_right": 0}
+    at = 0
+    while at < len(octets):
+        kind = octets[at]
+        if kind == 0:
+            break
+        if kind == 1:
+            at += 1
+            continue
+        if at + 1 >= len(octets):
+            break
+        length = octets[at + 1]
+        body = octets[at + 2:at + length]
+        if length < 2 or at + length > len(octets):
+            break
+        fixed = {2: 4, 3: 3, 4: 2, 8: 10}
+        if kind in fixed and length != fixed[kind] or kind == 5 and (length < 10 or length % 8 != 2):
+            break
+        if kind == 2 and syn:
+            found["mss"] = int.from_bytes(body, "big")
+            found["options"] |= MSS
+        elif kind == 3 and syn:
+            found["wscale"] = min(body[0], 14)
+            found["options"] |= WSCALE
+        elif kind == 4 and syn:
+            found["options"] |= SACK_PERMITTED
+        elif kind == 8:
+            found["ts_val"], found["ts_ecr"] = struct.unpack(">II", body)
+            found["options"] |= TIMESTAMP
+        elif kind == 5:
+            found["sack_left"], found["sack_right"] = struct.unpack(">II", body[:8])
+            found["options"] |= SACK
+        at += length
+    return found
+
+
+def _is_host(address):
+    return 0 < address[0] < 224 and address[0] != 127
+
+
+def _split_arp(frame, port):
+    if frame[14:20] != bytes([0, 1, 8, 0, 6, 4]) or frame[20:22] not in (b"\0\1", b"\0\2") or frame[22] & 1:
+        return "arp_malformed", None, b""
+    sender, sender_ip, target_ip = frame[22:28], frame[28:32], frame[38:42]
+    return "events", {
+        "kind": ARP_KIND, "subtype": frame[21], "iface": port,
+        "src_ip": int.from_bytes(sender_ip, "big"), "dst_ip": int.from_bytes(target_ip, "big"),
+        "src_mac_hi": int.from_bytes(sender[:2], "big"), "src_mac_lo": int.from_bytes(sender[2:], "big"),
+    }, b""
+
+
+def _split_tcp(segment, source, destination):
+    """Verdict, event fields and payload of a segment."""
+    if len(segment) < 20:
+        return "tcp_offset", None, b""
+    source_port, destination_port, seq, ack, offset, flags, window = struct.unpack(">HHIIBBH", segment[:16])
+    header = (offset >> 4) * 4
+    if header < 20 or header > len(segment):
+        return "tcp_offset", None, b""
+    if checksum(source + destination + struct.pack(">BBH", 0, 6, len(segment)) + segment):
+        return "tcp_checksum", None, b""
+    if source == destination and source_port == destination_port:
+        return "land", None, b""
+    payload = segment[header:]
+    return "events", {
+        "kind": TCP_KIND, "src_port": source_port, "dst_port": destination_port, "seq": seq, "ack": ack,
+        "window": window, "tcp_flags": flags, "payload_len": len(payload),
+        **parse_options(segment[20:header], bool(flags & SYN)),
+    }, payload
+
+
+def _split_ip(frame, port):
+    packet = frame[14:]
+    header = (packet[0] & 15) * 4
+    total = int.from_bytes(packet[2:4], "big")
+    fragment = int.from_bytes(packet[6:8], "big")
+    protocol, source, destination = packet[9], packet[12:16], packet[16:20]
+    for verdict, failed in (
+        ("ip_version", packet[0] >> 4 != 4), ("ip_header_length", header < 20 or header > total), ("ip_length", total > len(packet)),
+    ):
+        if failed:
+            return verdict, None, b""
+    for verdict, failed in (
+        ("ip_checksum", checksum(packet[:header])), ("source_address", not _is_host(source)),
+        ("destination_address", not _is_host(destination)), ("ip_fragment", fragment & 0x3FFF),
+        ("icmp", protocol == 1), ("udp", protocol == 17), ("unknown_protocol", protocol != 6),
+    ):
+        if failed:
+            return verdict, None, b""
+    verdict, event, payload = _split_tcp(packet[header:total], source, destination)
+    if event:
+        event.update({
+            "iface": port, "checks": (header > 20) | (packet[1] & 3 == 3) << 1,
+            "src_ip": int.from_bytes(source, "big"), "dst_ip": int.from_bytes(destination, "big"),
+            "src_mac_hi": int.from_bytes(frame[6:8], "big"), "src_mac_lo": int.from_bytes(frame[8:12], "big"),
+        })
+    return verdict, event, payload
+
+
+def split(frame, *, port, mac, err=False):
+    """(verdict, event fields or None, payload). verdict is a counter's name, "events" for a good frame; fields left out are 0."""
+    ethertype = int.from_bytes(frame[12:14], "big") if len(frame) >= 14 else None
+    if err:
+        return "frame_error", None, b""
+    if ethertype is None or len(frame) < {0x0800: 34, 0x0806: 42}.get(ethertype, 14):
+        return "runt", None, b""
+    if frame[6] & 1:
+        return "source_address", None, b""
+    if int.from_bytes(frame[:6], "big") != mac and not (ethertype == 0x0806 and frame[0] & 1):
+        return "not_for_us", None, b""
+    if ethertype == 0x0806:
+        return _split_arp(frame, port)
+    if ethertype == 0x0800:
+        return _split_ip(frame, port)
+    return "unknown_ethertype", None, b""
+
+
+class Splitter:
+    """The above with counters."""
+
+    def __init__(self, mac):
+        self.mac = mac
+        self.count = Counter()
+
+    def put(self, frame, *, port=0, err=False):
+        """Event fields and payload of one frame, or (None, b"")."""
+        verdict, event, payload = split(frame, port=port, mac=self.mac, err=err)
+        self.count["frames"] += 1
+        self.count[verdict] += 1
+        return event, payload

@@ -1,0 +1,99 @@
+"""Random frames for the splitter, built by scapy, and mutations of their headers."""
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Raw
+
+MAC = 0x02005E5D5001
+MAC_TEXT = "02:00:5e:5d:50:01"
+PEER = "02:11:22:33:44:55"
+
+_OPTIONS = (
+    [], [("NOP", None), ("NOP", None), ("Timestamp", (0x11223344, 0x55667788))],
+    [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (7, 0)), ("NOP", None), ("WScale", 7)],
+    [("MSS", 536)], [("WScale", 15), ("NOP", None)], [("NOP", None)] * 40,
+    [("NOP", None), ("NOP", None), ("SAck", (100, 200, 300, 400))],
+    [("Timestamp", (1, 2)), ("NOP", None), ("NOP", None), ("SAck", (0xFFFFFF00, 16))],
+    [("MSS", 1400), ("EOL", None)], [(254, b"\x12\x34\x56"), ("NOP", None), ("NOP", None), ("MSS", 1300), ("NOP", None)],
+)
+
+
+def tcp_frame(rng, size=None):
+    """A valid TCP frame; size: bytes of payload."""
+    size = rng.choice((0, 0, 1, 2, 3, 5, 6, 7, 16, rng.randrange(100), rng.randrange(1400))) if size is None else size
+    options = rng.choice(_OPTIONS)
+    flags = rng.choice(("S", "SA", "A", "PA", "FA", "R", "FPU", "SEC"))
+    ip = IP(src=f"10.0.{rng.randrange(256)}.{rng.randrange(1, 255)}", dst=f"192.168.0.{rng.randrange(1, 255)}",
+            tos=rng.choice((0, 0, 3, 0xB8)), id=rng.randrange(65536), ttl=rng.randrange(1, 256),
+            options=rng.choice(([], [], [], b"\x94\x04\x00\x00", b"\x01" * rng.randrange(1, 41))))
+    tcp = TCP(sport=rng.randrange(1, 65536), dport=rng.randrange(1, 65536), seq=rng.randrange(1 << 32), ack=rng.randrange(1 << 32),
+              flags=flags, window=rng.randrange(65536), options=options)
+    frame = bytes(Ether(src=PEER, dst=MAC_TEXT) / ip / tcp / Raw(rng.randbytes(size)))
+    if len(frame) < 60 and rng.random() < 0.7:
+        frame += rng.randbytes(60 - len(frame))         # padding, not always zero
+    return frame
+
+
+def arp_frame(rng):
+    frame = bytes(Ether(src=PEER, dst=rng.choice(("ff:ff:ff:ff:ff:ff", MAC_TEXT)))
+                  / ARP(op=rng.choice((1, 2)), hwsrc=PEER, psrc=f"10.0.0.{rng.randrange(256)}", pdst="10.0.0.1"))
+    return frame + bytes(rng.choice((0, 18)))
+
+
+def odd_frame(rng):
+    """A frame that is no event."""
+    ether = Ether(src=PEER, dst=MAC_TEXT)
+    ip = IP(src="10.1.1.1", dst="10.1.1.2")
+    return bytes(rng.choice((
+        ether / ip / UDP(sport=1, dport=2) / Raw(rng.randbytes(30)), ether / ip / ICMP() / Raw(rng.randbytes(30)),
+        ether / IP(src="10.1.1.1", dst="10.1.1.2", flags="MF") / Raw(rng.randbytes(40)),
+        ether / IP(src="10.1.1.1", dst="10.1.1.2", frag=5, proto=6) / Raw(rng.randbytes(40)),
+        ether / IP(src="224.0.0.1", dst="10.1.1.2") / TCP(), ether / IP(src="10.1.1.1", dst="255.255.255.255") / TCP(),
+        ether / IP(src="10.1.1.1", dst="10.1.1.1") / TCP(sport=9, dport=9),
+        ether / IP(src="10.1.1.1", dst="10.1.1.2", proto=47) / Raw(rng.randbytes(40)),
+        Ether(src=PEER, dst="02:00:00:00:00:09") / ip / TCP(), Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ip / TCP(),
+        Ether(src="ff:ff:ff:ff:ff:ff", dst=MAC_TEXT) / ip / TCP(), Ether(src=PEER, dst=MAC_TEXT, type=0x86DD) / Raw(rng.randbytes(46)),
+    )))
+
+
+def mutate(rng, frame):
+    """The same frame with header bytes changed, or with its end cut; sometimes with the IP checksum made right again."""
+    octets = bytearray(frame)
+    if rng.random() < 0.15:
+        return bytes(octets[:rng.randrange(1, len(octets) + 1)])
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        octets[rng.randrange(min(len(octets), 80))] = rng.choice((0, 1, 2, 4, 0x45, 0x50, 0xFF, rng.randrange(256)))
+    if rng.random() < 0.7:
+        fix_ip(octets)
+        if rng.random() < 0.8:
+            fix_tcp(octets)
+    return bytes(octets)
+
+
+def fix_ip(octets):
+    header = (octets[14] & 15) * 4 if len(octets) > 14 else 0
+    if header >= 20 and len(octets) >= 14 + header:
+        octets[24:26] = b"\0\0"
+        total = sum(int.from_bytes(octets[n:n + 2], "big") for n in range(14, 14 + header, 2))
+        octets[24:26] = (~((total & 0xFFFF) + (total >> 16)) & 0xFFFF).to_bytes(2, "big")
+
+
+def fix_tcp(octets):
+    """Let scapy compute the checksum that the changed segment should have."""
+    header = (octets[14] & 15) * 4 if len(octets) > 14 else 0
+    end = 14 + int.from_bytes(octets[16:18], "big")
+    start = 14 + header
+    if header < 20 or end > len(octets) or end < start + 20 or octets[23] != 6:
+        return
+    from scapy.utils import checksum
+    octets[start + 16:start + 18] = b"\0\0"
+    pseudo = bytes(octets[26:34]) + b"\0\x06" + (end - start).to_bytes(2, "big")
+    octets[start + 16:start + 18] = checksum(pseudo + bytes(octets[start:end])).to_bytes(2, "big")
+
+
+def traffic(rng, count, mutated=0.5):
+    """`count` frames as (bytes, port, err)."""
+    for _ in range(count):
+        frame = rng.choices((tcp_frame, arp_frame, odd_frame), (8, 1, 2))[0](rng)
+        if rng.random() < mutated:
+            frame = mutate(rng, frame)
+        yield frame, rng.randrange(3), rng.random() < 0.02
