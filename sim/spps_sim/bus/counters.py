@@ -1,0 +1,24 @@
+"""Adds up the pulses of a block's `count` member, as the MMC does."""
+from collections import Counter
+
+__all__ = ["CounterMonitor"]
+
+
+class CounterMonitor:
+    """Totals of COUNTERS in `.total`; names: the COUNTERS tuple of the block. Fails on X."""
+
+    def __init__(self, dut, clock, names):
+        import cocotb
+        self.signal, self.clock, self.names = dut.count, clock, names
+        self.total = Counter({name: 0 for name in names})
+        cocotb.start_soon(self._run())
+
+    async def _run(self):
+        from cocotb.triggers import ReadOnly, RisingEdge
+        edge = RisingEdge(self.clock)
+        while True:
+            await edge
+            await ReadOnly()
+            value = int(self.signal.value)
+            for bit, name in enumerate(self.names):
+                self.total[name] += value >> bit & 1
