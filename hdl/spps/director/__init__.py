@@ -1,0 +1,4 @@
+"""Flow director. Source: patent §III.D–H, §VIII, F5, F6, F7 738."""
+from .flow_director import FlowDirector
+
+__all__ = ["FlowDirector"]
