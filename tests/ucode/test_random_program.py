@@ -15,9 +15,9 @@ def run(image, seed, workspace=1, **sizes):
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS)
-def test_ends_without_trap_whatever_the_registers_held(seed):
-    image = random_program(seed)
+@given(SEEDS, st.booleans())
+def test_ends_without_trap_whatever_the_registers_held(seed, roam):
+    image = random_program(seed, roam=roam)
     core, result = run(image, 1)
     again, other = run(image, 2)
     assert result.trap is None and not result.unfinished
@@ -31,6 +31,14 @@ def test_fits_other_sizes(seed, sizes):
     workspaces, event_slots = sizes
     image = random_program(seed, workspaces=workspaces, event_slots=event_slots)
     assert run(image, 1, workspaces=workspaces, event_slots=event_slots)[1].trap is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS)
+def test_stays_in_its_own_memory_unless_told_to_roam(seed):
+    core, result = run(random_program(seed), 1)
+    own = {*range(128, 256), *range(512, 528), *range(core.map.scratch, core.map.size)}
+    assert {step.store[0] for step in result.trace if step.store} <= own
 
 
 @pytest.mark.parametrize("trap", [*TrapCode, 5])

@@ -23,18 +23,19 @@ _WORDS = {"WS": 128, "L": 48, "P": 48, "EV": 16, "SC": 128, "X": 64}     # of a 
 _EDGES = (0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0xFFFF, 0x1_0000)
 
 
-def random_program(seed, blocks=12, workspaces=4, event_slots=8, csrs=STEADY_CSRS, trap=None):
+def random_program(seed, blocks=12, workspaces=4, event_slots=8, csrs=STEADY_CSRS, trap=None, roam=False):
     """An Image from a seed.
 
-    blocks: pieces of the main program. csrs: names it may read. trap: None, a TrapCode or a code below 0xF0 with
+    blocks: pieces of the main program. csrs: names it may read. roam: X may point anywhere, also at other workspaces and
+    event slots, which hardware may be filling; else only at the event's own workspace and the scratch. trap: None, a TrapCode or a code below 0xF0 with
     which it must end; TrapCode.RUNAWAY needs a small limit of steps.
     """
-    return assemble(_Writer(random.Random(seed), memory_map(workspaces, event_slots), csrs).program(blocks, trap))
+    return assemble(_Writer(random.Random(seed), memory_map(workspaces, event_slots), csrs, roam).program(blocks, trap))
 
 
 class _Writer:
-    def __init__(self, rng, memory, csrs):
-        self.rng, self.memory, self.csrs = rng, memory, csrs
+    def __init__(self, rng, memory, csrs, roam):
+        self.rng, self.memory, self.csrs, self.roam = rng, memory, csrs, roam
         self.lines, self._labels = [], 0
 
     def emit(self, *lines):
@@ -173,7 +174,13 @@ class _Writer:
 
     def set_pointer(self):
         """X somewhere from where all of its safe words exist; even, so that messages can be sent."""
-        self.emit(f"li {_ADDRESS}, {2 * self.rng.randint(0, (self.memory.size - _WORDS['X']) // 2)}", f"setb X, {_ADDRESS}")
+        if self.roam:
+            self.emit(f"li {_ADDRESS}, {2 * self.rng.randint(0, (self.memory.size - _WORDS['X']) // 2)}")
+        else:
+            base = self.rng.choice(("WS", "SC"))
+            spare = (_WORDS[base] - _WORDS["X"]) // 2
+            self.emit(f"getb {_ADDRESS}, {base}", f"addi {_ADDRESS}, {_ADDRESS}, {2 * self.rng.randint(0, spare)}")
+        self.emit(f"setb X, {_ADDRESS}")
 
     def pointers(self):
         kind = self.rng.randrange(4)
