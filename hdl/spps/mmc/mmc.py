@@ -1,0 +1,156 @@
+"""Management and control: the host's view of everything."""
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.config import CONFIG
+from ..layouts.message import InstructionWrite, RegisterRequest
+from .counter_file import CounterFile
+from .registers import CONTROL, COUNTER_BASE, STATUS, WINDOW_BASE, register_map
+
+__all__ = ["Mmc", "UNKNOWN"]
+
+UNKNOWN = 0xDEADBEEF    # what an address without a register reads
+
+
+class Mmc(wiring.Component):
+    """Registers behind one request stream: configuration, status, counters, and a window into instruction memory.
+
+    Source: patent F7 (MMC 772), §X.A; `mmc.registers`.
+    Parameters: params; counters: [(block, names)], one register each; status: further `ro` registers.
+    Members:
+        i: requests. o: one word per read, in order; writes are not answered.
+        count_<block>: In, the pulses of that block's COUNTERS. One member per register of CONTROL (Out) and STATUS (In).
+        cfg: Out, CONFIG words. masks: Out, event types per core. o_imem: instruction words.
+    Latency: 4 clocks; a counter up to one sweep of all counters more. Throughput: one request at a time.
+    Backpressure: `i` waits for the answer to be taken and for `o_imem`.
+    Drop: accesses to no register, or the wrong way (counted, bad_address). Reset: the map's reset values.
+    """
+
+    COUNTERS = ("bad_address",)
+
+    def __init__(self, params, counters, status=()):
+        self.params = params
+        self.blocks = [("mmc", self.COUNTERS), *[(block, tuple(names)) for block, names in counters if names]]
+        self.map = register_map(params, self.blocks, status)
+        self.status = (*STATUS, *status)
+        super().__init__({
+            "i": In(stream.Signature(RegisterRequest)), "o": Out(stream.Signature(32)),
+            "o_imem": Out(stream.Signature(InstructionWrite)),
+            "cfg": Out(data.ArrayLayout(unsigned(32), len(CONFIG))),
+            "masks": Out(data.ArrayLayout(unsigned(16), params.total_cores)),
+            **{r.name: Out(r.width) for r in CONTROL},
+            **{r.name: In(r.width) for r in self.status},
+            **{f"count_{block}": In(len(names)) for block, names in self.blocks[1:]},
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        counters = self.map.of("counter")
+        m.submodules.counters = file = CounterFile(len(counters))
+        self.bad = Signal()
+        self.request = request = Signal(RegisterRequest)
+        self.write_now = Signal()       # one clock: the request in hand is a write to a plain register
+        m.d.comb += [
+            file.pulse.eq(Cat(self.bad, *[getattr(self, f"count_{block}") for block, _ in self.blocks[1:]])),
+            file.select.eq(request.address[2:] - COUNTER_BASE // 4),
+        ]
+        known, value = self._read(m)
+        writable = self._write(m)
+        is_counter, is_window = Signal(), Signal()
+        imem = self.o_imem.payload
+        window = {r.name: a for a, r in self.map.of("window")}
+        m.d.sync += [
+            self.bad.eq(0),
+            is_counter.eq((request.address >= COUNTER_BASE) & (request.address < COUNTER_BASE + 4 * len(counters))
+                          & (request.address[:2] == 0)),
+            is_window.eq((request.address >= WINDOW_BASE) & (request.address < WINDOW_BASE + 4 * len(window))
+                         & (request.address[:2] == 0)),
+        ]
+        with m.FSM():
+            with m.State("TAKE"):
+                m.d.comb += self.i.ready.eq(1)
+                m.d.sync += request.eq(self.i.payload)
+                with m.If(self.i.valid):
+                    m.next = "DECODE"
+            with m.State("DECODE"):     # known, value, writable, is_... are registered
+                m.next = "ACT"
+            with m.State("ACT"):
+                with m.If(is_counter):
+                    m.d.comb += [file.read.eq(~request.write), file.clear.eq(request.write)]
+                    with m.If(file.done):
+                        m.d.sync += self.o.payload.eq(file.value)
+                        with m.If(request.write):
+                            m.next = "TAKE"
+                        with m.Else():
+                            m.next = "ANSWER"
+                with m.Elif(is_window & request.write):
+                    m.next = "TAKE"
+                    with m.Switch(request.address[2:4]):
+                        with m.Case(window["imem_address"] >> 2 & 3):
+                            m.d.sync += Cat(imem.address, imem.cluster).eq(request.data)
+                        with m.Case(window["imem_high"] >> 2 & 3):
+                            m.d.sync += imem.data[32:].eq(request.data)
+                        with m.Case(window["imem_low"] >> 2 & 3):
+                            m.d.sync += imem.data[:32].eq(request.data)
+                            m.next = "STORE"
+                with m.Elif(request.write):
+                    m.d.comb += self.write_now.eq(1)
+                    m.d.sync += self.bad.eq(~writable)
+                    m.next = "TAKE"
+                with m.Else():
+                    m.d.sync += [self.o.payload.eq(value), self.bad.eq(~known)]
+                    m.next = "ANSWER"
+            with m.State("STORE"):
+                m.d.comb += self.o_imem.valid.eq(1)
+                with m.If(self.o_imem.ready):
+                    m.d.sync += imem.address.eq(imem.address + 1)
+                    m.next = "TAKE"
+            with m.State("ANSWER"):
+                m.d.comb += self.o.valid.eq(1)
+                with m.If(self.o.ready):
+                    m.next = "TAKE"
+        return m
+
+    def _port(self, register):
+        if register.member is None:
+            return getattr(self, register.name)
+        name, index = register.member
+        return getattr(self, name)[index]
+
+    def _read(self, m):
+        """Value of the register addressed, one clock later."""
+        known, value = Signal(), Signal(32, init=UNKNOWN)
+        imem = self.o_imem.payload
+        m.d.sync += [known.eq(0), value.eq(UNKNOWN)]
+        with m.Switch(self.request.address):
+            for address, register in self.map.of("rw", "ro", "const", "pulse", "window"):
+                with m.Case(address):
+                    if register.access == "const":
+                        shown = register.reset
+                    elif register.access == "pulse":
+                        shown = 0
+                    elif register.access == "window":
+                        shown = {"imem_address": Cat(imem.address, imem.cluster), "imem_high": imem.data[32:],
+                                 "imem_low": imem.data[:32]}[register.name]
+                    else:
+                        shown = self._port(register)
+                    m.d.sync += [known.eq(1), value.eq(shown)]
+        return known, value
+
+    def _write(self, m):
+        """Plain registers and pulses. The registers' reset values are the ports' own, so they are built here."""
+        writable = Signal()
+        m.d.sync += writable.eq(0)
+        for address, register in self.map.of("rw", "pulse"):
+            held = Signal(register.width, init=register.reset if register.access == "rw" else 0, name=register.name)
+            hit = Signal(name=f"hit_{register.name}")
+            m.d.comb += self._port(register).eq(held)
+            m.d.sync += hit.eq(self.request.address == address)
+            if register.access == "pulse":
+                m.d.sync += held.eq(0)
+            with m.If(hit & self.write_now):
+                m.d.sync += held.eq(self.request.data)
+            with m.If(self.request.address == address):
+                m.d.sync += writable.eq(1)
+        return writable

@@ -1,0 +1,92 @@
+"""The register map of one SPPS."""
+from ..layouts.config import CONFIG
+from ..layouts.event import EventKind
+from .register_map import Field, Register, RegisterMap
+
+__all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE", "COUNTER_BASE",
+           "register_map"]
+
+IDENT = 0x53505053      # "SPPS"
+VERSION = 1
+CONFIG_BASE = 0x100
+STATUS_BASE = 0x200
+MASK_BASE = 0x300
+COUNTER_BASE = 0x400
+WINDOW_BASE = 0x1000
+
+#: what the host sets; times are clocks
+CONTROL = (
+    Register("role_init", width=1, doc="1 active, 0 standby; taken after reset and by role_load"),
+    Register("role_load", "pulse", width=1, doc="write 1: take role_init now; lifts a fence"),
+    Register("unit", width=1, doc="our station address on the sync link ends in 1 + unit"),
+    Register("hb_interval", reset=2000, doc="clocks between heartbeats; 0: none"),
+    Register("lease", reset=8000, doc="the active may emit this long after the send time of an echoed heartbeat"),
+    Register("takeover_after", reset=12000, doc="the standby takes over after this silence; more than lease; 0: never by itself"),
+    Register("policy", width=1, doc="without a standby: 0 stall, 1 go on unprotected once grant is set"),
+    Register("grant", width=1, doc="1: the standby is declared gone"),
+    Register("egress_disable", width=1, doc="1: emit nothing"),
+    Register("detector", width=1, doc="1: the other unit is declared dead, take over now"),
+    Register("resend_after", reset=2000, doc="clocks without a confirmation before sync records are sent again; 0: never"),
+    Register("isn_divider", width=16, reset=399, doc="clocks per step of the ISN clock, less one"),
+    Register("isn_margin", reset=250000, doc="steps the ISN clock jumps at takeover"),
+    Register("tick_cycles", reset=100000, doc="clocks per tick"),
+    Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word"),
+    Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word"),
+)
+#: what blocks report, name and width
+STATUS = (
+    Register("role", "ro", 1, doc="1 active"),
+    Register("emit_enable", "ro", 1, doc="1: egress may emit"),
+    Register("protect", "ro", 1, doc="1: new connections are protected"),
+    Register("unprotected", "ro", 1, doc="1: nobody is there to confirm, outputs are not held"),
+    Register("lease_valid", "ro", 1), Register("fenced", "ro", 1, doc="1: the other unit has taken over from us"),
+    Register("peer_present", "ro", 1), Register("sync_ready", "ro", 1),
+    Register("epoch", "ro", 16), Register("issued", "ro", doc="number of the last sync record"),
+    Register("confirmed", "ro", doc="last one the standby confirmed"), Register("applied", "ro", doc="last one applied here"),
+    Register("takeovers", "ro", 16), Register("takeover_cycle", "ro", doc="`cycles` at the last takeover"),
+    Register("cycles", "ro"), Register("isn_clock", "ro"), Register("now", "ro", doc="ticks"),
+    Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"), Register("gate_high_water", "ro", 16),
+)
+#: writing words into instruction memory
+WINDOW = (
+    Register("imem_address", "window", 16, doc="where the next word goes; its address part grows with each word",
+             fields=(Field("address", 0, 12), Field("cluster", 12, 4))),
+    Register("imem_high", "window", 4, doc="bits 35:32 of the word"),
+    Register("imem_low", "window", 32, doc="bits 31:0; the write stores the word"),
+)
+
+
+def register_map(params, counters=(), status=()):
+    """The map of an SPPS.
+
+    params: SppsParams. counters: [(block, names)], in order. status: further `ro` registers, after STATUS.
+    Raises ValueError for equal names and when the counters do not fit.
+    """
+    regs = RegisterMap()
+    for register in (
+        Register("ident", "const", reset=IDENT, doc="\"SPPS\""), Register("version", "const", reset=VERSION, doc="of this map"),
+        Register("build", "const", reset=params.data_width | params.clusters << 8 | params.cores << 12 | params.ports << 16,
+                 fields=(Field("data_width", 0, 8), Field("clusters", 8, 4), Field("cores", 12, 4), Field("ports", 16, 8))),
+        Register("connections", "const", reset=params.connections),
+        *CONTROL,
+    ):
+        regs.add(register)
+    regs.region(CONFIG_BASE)
+    for index, word in enumerate(CONFIG):
+        regs.add(Register(f"cfg_{word.name}", reset=word.reset, doc=word.doc, member=("cfg", index)))
+    regs.region(STATUS_BASE)
+    for register in (*STATUS, *status):
+        regs.add(register)
+    regs.region(MASK_BASE)
+    kinds = tuple(Field(kind.name.lower(), kind.value) for kind in EventKind)
+    for core in range(params.total_cores):
+        regs.add(Register(f"mask_{core}", width=16, reset=0xFFFF, doc=f"event types core {core} takes", member=("masks", core),
+                          fields=kinds if core == 0 else ()))
+    regs.region(COUNTER_BASE)
+    for block, names in counters:
+        for name in names:
+            regs.add(Register(f"{block}_{name}", "counter", doc=""))
+    regs.region(WINDOW_BASE)
+    for register in WINDOW:
+        regs.add(register)
+    return regs
