@@ -1,0 +1,306 @@
+"""An SPPS without clocks: the real microcode in the instruction-set simulator, everything around it in plain Python.
+
+One event at a time runs to its end; its messages are executed in order (COPY, RELEASE, OUTPUT, SYNC, INSERT, DELETE), the ACK
+gate holds outputs until the other unit has confirmed the record before them. `functional_pair` puts two of them between peers.
+Every rule that programs must keep is checked here: a payload chain is given back exactly once, no output of a protected
+connection passes ungated, no trap, no send of more than the ring holds.
+"""
+import random
+import struct
+from collections import deque
+
+from spps.layouts.config import CONFIG
+from spps.layouts.event import EVENT_WORDS, EventKind, OptionFlag, TimerCause
+from spps.layouts.flowstate import DELTA_LINES, FLOWSTATE_WORDS, FULL_LINES, LINE_WORDS, ConnFlag
+from spps.layouts.message import MessageKind, OutputFlag
+from spps.ucode.iss import CoreIss
+from spps.ucode.names import STRUCTS
+
+from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, tcp_frame, wscale_option
+from ..wire import ACK, SYN, parse_segment
+
+__all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]
+
+EVENT = STRUCTS["Event"]
+TCP_OPTIONS = {2: OptionFlag.MSS, 3: OptionFlag.WSCALE, 4: OptionFlag.SACK_PERMITTED, 5: OptionFlag.SACK, 8: OptionFlag.TIMESTAMP}
+
+
+class ProgramError(AssertionError):
+    """The program broke a rule of its interfaces."""
+
+
+def event_words(**fields):
+    """The 16 words of an event from its fields."""
+    words = [0] * EVENT_WORDS
+    for name, value in fields.items():
+        field = EVENT[name]
+        if not 0 <= int(value) < 1 << field.width:
+            raise ValueError(f"{name}={value}: must fit {field.width} bits")
+        words[field.word] |= int(value) << field.lsb
+    return words
+
+
+class Output:
+    """An OUTPUT message, decoded."""
+
+    def __init__(self, words):
+        self.flags = words[1] & 0xFFFF
+        body = words[2:]
+        self.mac = struct.pack("!HI", body[0] & 0xFFFF, body[1])
+        self.iface = body[0] >> 16 & 0xFF
+        self.local_ip, self.remote_ip = body[2], body[3]
+        self.local_port, self.remote_port = body[4] & 0xFFFF, body[4] >> 16
+        self.seq, self.ack = body[6], body[7]
+        self.window, self.tcp_flags, self.wscale = body[8] & 0xFFFF, body[8] >> 16 & 0xFF, body[8] >> 24
+        self.length, self.mss = body[9] & 0xFFFF, body[9] >> 16
+        self.offset, self.conn, self.direction = body[10], body[11] & 0xFFFF, body[11] >> 16 & 1
+
+    def __repr__(self):
+        return f"Output(if{self.iface} seq={self.seq:#x} ack={self.ack:#x} flags={self.tcp_flags:#x} len={self.length} wnd={self.window})"
+
+
+class FunctionalSpps:
+    """One unit.
+
+    name: for captures. image: program. now(): tick. config: names of layouts.config -> value. emit(unit, port, frame).
+    record(unit, number, words): a SYNC message was issued; the other unit answers with confirm(number).
+    seed: of everything a program must not depend on: registers, scratch, memory never written.
+    """
+
+    def __init__(self, name, image, now, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True):
+        self.name, self.now, self.emit, self.record = name, now, emit, record
+        self.config = {c.name: c.reset for c in CONFIG} | config
+        self.connections, self.socket_bytes = connections, socket_bytes
+        self.random = random.Random(f"{name}/{seed}")
+        self.role, self.epoch, self.protect, self.sync_ready = int(active), 1, 1, 1
+        self.cores = [CoreIss(image, csr=self._csr, seed=f"{name}/{seed}/{i}") for i in range(cores)]
+        for core in self.cores:
+            core.mem = [self.random.getrandbits(32) for _ in core.mem]
+        self.keys = {}              # flow key -> (conn, leg)
+        self.in_use = set()
+        self.flowstates = {}
+        self.rings = {}
+        self.timers = {}
+        self.scratch = {}           # reference -> payload
+        self._next_ref = 1
+        self.gate = deque()         # Outputs that wait for a record
+        self.tolerant = False       # True: a program with a wanted defect is running
+        self.issued = self.confirmed = 0
+        self.events = 0
+        self.steps = []             # (kind, payload length, instructions)
+        self.log = []               # outputs in order of issue
+        self.alive = True
+        self.mac = struct.pack("!HI", self.config["mac_hi"], self.config["mac_lo"])
+
+    # what the program sees ----------------------------------------------------------------
+    def _csr(self, name):
+        if name.startswith("cfg."):
+            return self.config[name[4:]]
+        return {"now": self.now(), "cycles": self.now() * 7, "isn_clock": self.now() * 250, "role": self.role, "epoch": self.epoch,
+                "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect}[name]
+
+    def _garbage(self):
+        return [self.random.getrandbits(32) for _ in range(FLOWSTATE_WORDS)]
+
+    # events in ----------------------------------------------------------------------------
+    def frame(self, port, data):
+        """A frame from a network."""
+        if not self.alive or not self.role:
+            return
+        fields = self._parse(port, data)
+        if fields is None:
+            return
+        payload = fields.pop("payload", b"")
+        key = fields.pop("key", None)
+        if payload:
+            ref, self._next_ref = self._next_ref, self._next_ref % 60000 + 1
+            self.scratch[ref] = payload
+            fields |= {"payload_len": len(payload), "scratch_ref": ref}
+        if key is None:
+            fields["noflow"] = 1
+        elif key in self.keys:
+            fields["conn"], fields["leg"] = self.keys[key]
+        elif fields["tcp_flags"] & (SYN | ACK) == SYN:
+            free = [c for c in range(self.connections) if c not in self.in_use]
+            if not free:
+                self.scratch.pop(fields.get("scratch_ref"), None)
+                return
+            conn = free[0]
+            self.in_use.add(conn)
+            self.keys[key] = conn, 0
+            self.flowstates[conn] = self._garbage()
+            fields |= {"conn": conn, "new": 1, "sack_left": hash(key) & 0xFFFFFFFF, "sack_right": 0}
+        else:
+            fields["noflow"] = 1
+        self.run(fields)
+
+    def _parse(self, port, data):
+        common = {"iface": port, "src_mac_hi": int.from_bytes(data[6:8], "big"), "src_mac_lo": int.from_bytes(data[8:12], "big")}
+        arp = parse_arp(data)
+        if arp is not None:
+            return common | {"kind": EventKind.ARP.value, "subtype": arp.operation, "src_ip": arp.sender_ip, "dst_ip": arp.target_ip}
+        segment = parse_segment(data)
+        if segment is None or segment.problems:
+            return None
+        options = sum(TCP_OPTIONS[k] for k in segment.options if k in TCP_OPTIONS)
+        return common | {
+            "kind": EventKind.TCP.value, "src_ip": segment.src[0], "dst_ip": segment.dst[0], "src_port": segment.src[1],
+            "dst_port": segment.dst[1], "seq": segment.seq, "ack": segment.ack, "window": segment.window,
+            "tcp_flags": segment.flags, "options": options, "mss": int.from_bytes(segment.options.get(2, b"\0"), "big"),
+            "wscale": int.from_bytes(segment.options.get(3, b"\0"), "big"), "payload": segment.payload,
+            "key": (segment.src[0], segment.dst[0], segment.src[1], segment.dst[1], 6, port)}
+
+    def deadline(self):
+        return min(self.timers.values(), default=None) if self.alive and self.role else None
+
+    def tick(self):
+        """Timer events that are due."""
+        if self.alive and self.role:
+            for conn in [c for c, t in self.timers.items() if t <= self.now()]:
+                del self.timers[conn]
+                self.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.DEADLINE.value, "conn": conn, "seq": self.now()})
+
+    def take_over(self, epoch, protect=0):
+        """Become active: one register, then the walker's KICK to every connection."""
+        self.role, self.epoch, self.protect = 1, epoch, protect
+        self.kick()
+
+    def kick(self):
+        for conn in sorted(self.in_use):
+            self.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.KICK.value, "conn": conn, "seq": self.now()})
+
+    # one event ----------------------------------------------------------------------------
+    def run(self, fields):
+        """Run one event; returns the simulator's result."""
+        if not self.alive:
+            return None
+        self.events += 1
+        core, slot = self.cores[self.events % len(self.cores)], self.events % 4
+        conn = fields.get("conn", 0)
+        flow = not fields.get("noflow")
+        if flow:
+            core.load_workspace(slot, self.flowstates[conn])
+        result = core.run_event(event_words(**fields), slot)
+        if result.trap is not None:
+            raise ProgramError(f"trap {result.trap:#x} at {result.trap_pc} in event {fields}")
+        self.steps.append((fields["kind"], fields.get("payload_len", 0), result.steps, len(result.messages)))
+        ref = fields.get("scratch_ref")
+        if flow:
+            words = core.workspace(slot)
+            self._check_state(words)
+            self.flowstates[conn] = words
+        for message in result.messages:
+            self._message([w for beat in message for w in (beat & 0xFFFFFFFF, beat >> 32)], conn, flow)
+        if ref is not None and ref in self.scratch:
+            raise ProgramError(f"payload {ref} was neither copied nor released: {fields}")
+        if flow:
+            self.timers.pop(conn, None)
+            if result.close:
+                if any(value[0] == conn for value in self.keys.values()):
+                    raise ProgramError(f"connection {conn} closed with its keys in place")
+                self.in_use.discard(conn)
+            elif result.deadline:
+                self.timers[conn] = result.deadline
+        self._open_gate()
+        return result
+
+    def _message(self, words, conn, flow):
+        kind, length = MessageKind(words[0] & 0xFF), words[0] >> STRUCTS["MessageHeader"]["length"].lsb & 0xFF
+        if len(words) != 2 * (length + 1):
+            raise ProgramError(f"{kind} says {length} beats and has {len(words) // 2 - 1}")
+        if kind is MessageKind.COPY:
+            payload = self._release(words[2] & 0xFFFF)
+            skip, count = words[2] >> 16, words[3] & 0xFFFF
+            if skip + count > len(payload) or count == 0 or words[5] & 0xFFFF != conn:
+                raise ProgramError(f"copy of {count} bytes after {skip} from {len(payload)}, connection {words[5] & 0xFFFF}")
+            ring = self.rings.setdefault((conn, words[5] >> 16 & 1), bytearray(self.socket_bytes))
+            for i, value in enumerate(payload[skip:skip + count], words[4]):
+                ring[i % self.socket_bytes] = value
+        elif kind is MessageKind.RELEASE:
+            self._release(words[1] & 0xFFFF)
+        elif kind is MessageKind.OUTPUT:
+            output = Output(words)
+            if flow:
+                output.protected = self.flowstates[conn][0] >> ConnFlag.PROTECTED & 1
+                if output.protected and not output.flags & OutputFlag.GATED and not self.tolerant:
+                    raise ProgramError(f"ungated output of a protected connection: {output}")
+            output.behind = self.issued
+            self.log.append(output)
+            output.frame = self._frame(output)
+            if output.flags & OutputFlag.GATED and self.protect:
+                self.gate.append(output)
+            else:
+                self.emit(self, output.iface, output.frame)
+        elif kind is MessageKind.SYNC:
+            self.issued += 1
+            self.record(self, self.issued, words)
+        elif kind in (MessageKind.INSERT, MessageKind.DELETE):
+            key = (words[2], words[3], words[4] & 0xFFFF, words[4] >> 16, words[5] & 0xFF, words[5] >> 8 & 0xFFF)
+            where = words[1] & 0xFFFF, words[1] >> 16 & 1
+            if kind is MessageKind.INSERT:
+                if key in self.keys:
+                    raise ProgramError(f"key {key} inserted twice")
+                self.keys[key] = where
+            elif self.keys.pop(key, None) != where:
+                raise ProgramError(f"key {key} of {where} deleted, but not there")
+        else:
+            raise ProgramError(f"message {kind} from a program")
+
+    def _release(self, ref):
+        if ref not in self.scratch:
+            raise ProgramError(f"payload {ref} released twice or unknown")
+        return self.scratch.pop(ref)
+
+    def _check_state(self, words):
+        """Nothing for now but the flags: hard state belongs to a connection that exists."""
+        flags = words[0]
+        if flags >> ConnFlag.PROTECTED & 1 and not flags >> ConnFlag.VALID & 1:
+            raise ProgramError("protected without being valid")
+
+    # outputs --------------------------------------------------------------------------------
+    def _frame(self, o):
+        if o.flags & OutputFlag.ARP:
+            return arp_frame(o.mac, Arp(2, self.mac, o.local_ip, o.mac, o.remote_ip))
+        ring = self.rings.get((o.conn, o.direction), bytes(self.socket_bytes)) if o.length else b""
+        payload = bytes(ring[(o.offset + i) % self.socket_bytes] for i in range(o.length))
+        options = (mss_option(o.mss) if o.flags & OutputFlag.MSS else b"")
+        options += wscale_option(o.wscale) if o.flags & OutputFlag.WSCALE else b""
+        return tcp_frame(o.mac, self.mac, (o.local_ip, o.local_port), (o.remote_ip, o.remote_port), seq=o.seq, ack=o.ack,
+                         flags=o.tcp_flags, window=o.window, payload=payload, options=options)
+
+    def confirm(self, number):
+        """The other unit has applied every record up to `number`."""
+        self.confirmed = max(self.confirmed, number)
+        self._open_gate()
+
+    def _open_gate(self):
+        while self.alive and self.gate and (self.gate[0].behind <= self.confirmed or not self.protect):
+            output = self.gate.popleft()
+            frame = self._frame(output)     # egress reads socket memory when the output leaves
+            if frame != output.frame:
+                raise ProgramError(f"socket memory changed under a gated output: {output}")
+            self.emit(self, output.iface, frame)
+
+    # records --------------------------------------------------------------------------------
+    def apply(self, words):
+        """A record of the other unit (words of its SYNC message)."""
+        conn, kind = words[1] & 0xFFFF, words[1] >> 16 & 3
+        lines = FULL_LINES if kind else DELTA_LINES
+        body = words[2:]
+        if len(body) != len(lines) * LINE_WORDS:
+            raise ProgramError(f"record of kind {kind} has {len(body)} words")
+        state = self.flowstates.setdefault(conn, self._garbage())
+        for i, line in enumerate(lines):
+            state[line * LINE_WORDS:(line + 1) * LINE_WORDS] = body[i * LINE_WORDS:(i + 1) * LINE_WORDS]
+        keys = []
+        for leg, first in ((0, 16), (1, 64)):
+            line = state[first:first + 8]
+            keys.append(((line[3], line[2], line[4] >> 16, line[4] & 0xFFFF, 6, line[0] >> 16 & 0xFF), (conn, leg)))
+        if kind == 1:
+            self.in_use.add(conn)
+            self.keys |= dict(keys)
+        elif kind == 2:
+            for key, _ in keys:
+                self.keys.pop(key, None)
+            self.in_use.discard(conn)
+            self.flowstates[conn] = self._garbage()

@@ -1,0 +1,140 @@
+"""Two functional SPPS between two peers, in ticks: networks with a delay, the sync link, kill and takeover.
+
+Everything that crosses a link is a scheduled action, so a run is a function of its arguments. The capture is a list of `wire.Frame` and
+goes through `monitor.check`; sync records are not captured (the monitor reads their wire format, which does not exist here).
+"""
+import heapq
+from itertools import count
+
+from spps.ucode.programs import default_image
+
+from ..peers.connection import TcpConfig
+from ..peers.endpoint import Endpoint
+from ..peers.frames import ip_number
+from ..wire import Frame
+from .functional import FunctionalSpps
+
+__all__ = ["FunctionalPair", "PEER", "CLIENT_IP", "SERVER_IP", "VIP_0", "VIP_1"]
+
+CLIENT_IP, SERVER_IP, VIP_0, VIP_1 = "10.0.0.2", "10.1.0.2", "10.0.0.1", "10.1.0.1"
+SERVER_MAC = "02:00:00:00:01:02"
+#: peers whose timers are in the ticks of the units
+PEER = {"rto_initial": 1000, "rto_min": 200, "rto_max": 20_000, "msl": 500, "window": 8192}
+
+
+class FunctionalPair:
+    """client -- pair -- server.
+
+    config: overrides of layouts.config. client, server: overrides of TcpConfig. delay, sync_delay: ticks per link. standby: False for one
+    unprotected unit. lose(frame number, link, to_peer, data) -> True drops a frame. detect: ticks from kill to takeover. seed: see
+    FunctionalSpps. defines: of the program.
+    """
+
+    def __init__(self, *, config=None, client=None, server=None, delay=5, sync_delay=2, standby=True, lose=None, detect=30, seed=0,
+                 defines=(), units=2, **spps):
+        self.time = 0
+        self._heap, self._order = [], count()
+        self.delay, self.sync_delay, self.lose, self.detect = delay, sync_delay, lose, detect
+        image = default_image(tuple(defines))
+        config = {"mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1), "server_ip": ip_number(SERVER_IP),
+                  "server_mac_hi": int(SERVER_MAC[:5].replace(":", ""), 16), "server_mac_lo": int(SERVER_MAC[6:].replace(":", ""), 16),
+                  } | (config or {})
+        self.units = [FunctionalSpps(n, image, lambda: self.time, config, self._emit, self._record, seed=seed, active=n == 0, **spps)
+                      for n in range(2 if standby else 1)]
+        for unit in self.units:
+            unit.protect = int(standby)
+            unit.tolerant = bool(defines)
+        self.client = Endpoint("client", "02:00:00:00:00:02", CLIENT_IP, TcpConfig(**PEER | (client or {})), seed=1)
+        self.server = Endpoint("server", SERVER_MAC, SERVER_IP, TcpConfig(**PEER | (server or {})), seed=2)
+        self.peers = [self.client, self.server]
+        for port, peer in enumerate(self.peers):
+            peer.attach(lambda data, port=port: self._from_peer(port, data), lambda: self.time)
+        self.capture = []
+        self.frames = 0             # TCP frames offered to `lose`
+        self.kill_at = None         # (event number of unit 0, how)
+        self.killed = None
+
+    @property
+    def active(self):
+        return next((u for u in self.units if u.alive and u.role), None)
+
+    def at(self, delay, action):
+        heapq.heappush(self._heap, (self.time + delay, next(self._order), action))
+
+    # links ----------------------------------------------------------------------------------
+    def _lost(self, port, to_peer, data):
+        if data[12:14] != b"\x08\x00":
+            return False
+        self.frames += 1
+        return self.lose is not None and self.lose(self.frames, port, to_peer, data)
+
+    def _from_peer(self, port, data):
+        self.capture.append(Frame(self.time, ("client", "server")[port], None, data))
+        if not self._lost(port, False, data):
+            self.at(self.delay, lambda: self._arrive(port, data))
+
+    def _arrive(self, port, data):
+        if self.active:
+            self.active.frame(port, data)
+            self._maybe_kill()
+
+    def _emit(self, unit, port, data):
+        if not unit.alive:
+            return
+        self.capture.append(Frame(self.time, ("client", "server")[port], unit.name, data))
+        if not self._lost(port, True, data):
+            self.at(self.delay, lambda: self.peers[port].receive(data))
+
+    def _record(self, unit, number, words):
+        if len(self.units) == 1 or not unit.protect:
+            return
+        other = self.units[1 - unit.name]
+
+        def arrive():
+            if self.killed == "lost" and unit.name == 0:
+                return              # was still in the sync port
+            if not other.role:
+                other.apply(words)
+                self.at(self.sync_delay, lambda: unit.confirm(number))
+        self.at(self.sync_delay, arrive)
+
+    # kill -----------------------------------------------------------------------------------
+    def _maybe_kill(self):
+        if self.kill_at and self.active is self.units[0] and self.units[0].events >= self.kill_at[0]:
+            self.kill(self.kill_at[1])
+
+    def kill(self, how="lost"):
+        """The active dies. how: "lost": records under way are lost too; "record": they arrive, outputs behind them do not."""
+        self.kill_at = None
+        self.killed = how
+        self.units[0].alive = False
+        self.at(self.detect, lambda: self.units[1].take_over(2))
+
+    # time -----------------------------------------------------------------------------------
+    def step(self):
+        """The next moment at which something happens; False if nothing ever will."""
+        times = [peer.deadline() for peer in self.peers] + [unit.deadline() for unit in self.units]
+        if self._heap:
+            times.append(self._heap[0][0])
+        times = [t for t in times if t is not None]
+        if not times:
+            return False
+        self.time = max(self.time, min(times))
+        while self._heap and self._heap[0][0] <= self.time:
+            heapq.heappop(self._heap)[2]()
+        for peer in self.peers:
+            if peer.deadline() is not None and peer.deadline() <= self.time:
+                peer.tick()
+        if self.active and (self.active.deadline() or self.time + 1) <= self.time:
+            self.active.tick()
+            self._maybe_kill()
+        return True
+
+    def run(self, until=None, limit=2_000_000):
+        """Run until until() or nothing is left to happen. TimeoutError after `limit` ticks."""
+        end = self.time + limit
+        while not (until and until()):
+            if not self.step():
+                return
+            if self.time > end:
+                raise TimeoutError(f"at tick {self.time}: {[p.connections for p in self.peers]}")
