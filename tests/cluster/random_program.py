@@ -1,6 +1,6 @@
 """Random legal programs for the lockstep test, and some that trap."""
 from spps.ucode.codec import encode, operand_range, operands_of
-from spps.ucode.isa import BASES, CSRS, OPS, WORD_BITS, memory_map
+from spps.ucode.isa import BASES, CSRS, OPS, memory_map
 
 __all__ = ["random_program"]
 
@@ -33,15 +33,14 @@ def random_program(rng, params, *, length=80, trap_rate=0.2):
 
     About trap_rate of the programs can trap somewhere.
     """
-    size = memory_map(params.workspaces, params.event_slots).size
+    places = memory_map(params.workspaces, params.event_slots)
     traps = rng.random() < trap_rate
     words = []
     for register in _REGISTERS:
         words += _load_constant(register, _constant(rng))
-    words.append(encode("setb", base=BASES.index("X"), ra=rng.choice(_REGISTERS)))
-    if rng.random() < 0.8 or not traps:       # X inside the memory
-        words += _load_constant(1, rng.randrange(size - 64) & ~1)
-        words.append(encode("setb", base=BASES.index("X"), ra=1))
+    # X in the scratch words, or outside the memory; other places may be in use by other events
+    pointer = places.scratch + rng.randrange(64) if rng.random() < 0.8 or not traps else rng.randrange(places.size, 4096)
+    words += _load_constant(1, pointer) + [encode("setb", base=BASES.index("X"), ra=1)]
     end = len(words) + length
     message = False
     while len(words) < end:
@@ -54,7 +53,7 @@ def random_program(rng, params, *, length=80, trap_rate=0.2):
         elif kind < 0.7:
             op = rng.choice(("ld", "st"))
             base = rng.choice(BASES)
-            offset = rng.randrange(64 if base in ("X", "EV") else 128 if base == "SC" else 512 if base == "WS" else 48)
+            offset = rng.randrange(64 if base in ("X", "EV") else 128 if base in ("SC", "WS") else 48)
             if base == "EV":
                 offset %= 16
             words.append(encode(op, **_operands(rng, op, base=BASES.index(base), offset=offset)))
@@ -84,23 +83,23 @@ def random_program(rng, params, *, length=80, trap_rate=0.2):
                 words.append(encode("send", base=BASES.index("SC"), offset=4, beats=rng.randint(1, 32), more=0))
         elif traps:
             words.append(rng.choice((
-                rng.getrandbits(WORD_BITS), (len(OPS) + rng.randrange(4)) << 30,
+                (len(OPS) + rng.randrange(4)) << 30,
                 encode("trap", imm=rng.getrandbits(8)), encode("ret"),
                 encode("ld", rd=3, base=rng.randrange(8), offset=511), encode("st", rb=3, base=6, offset=0),
                 encode("send", base=BASES.index("SC"), offset=2 * rng.randrange(64), beats=rng.randint(1, 32), more=1),
                 encode("send", base=BASES.index("SC"), offset=1, beats=1, more=0),
+                encode("send", base=7, offset=0, beats=1, more=0), encode("setb", base=6, ra=1),
                 encode("call", target=here), encode("jmp", target=here), encode("eoe", ra=1, rb=2),
             )))
-    return words + _epilogue(rng, size)
+    return words + _epilogue(rng)
 
 
-def _epilogue(rng, size):
-    """Registers, bases and the whole memory become messages."""
-    sc, x = BASES.index("SC"), BASES.index("X")
+def _epilogue(rng):
+    """Registers, bases and all memory of the event become messages."""
+    ws, ev, sc = (BASES.index(name) for name in ("WS", "EV", "SC"))
     words = [encode("st", base=sc, offset=64 + r, rb=r) for r in range(16)]
     for index in range(len(BASES)):
         words += [encode("getb", rd=4, base=index), encode("st", base=sc, offset=80 + index, rb=4)]
-    for first in range(0, size, 64):
-        words += _load_constant(5, first) + [encode("setb", base=x, ra=5)]
-        words.append(encode("send", base=x, offset=0, beats=min(32, (size - first) // 2), more=0))
+    words += [encode("send", base=base, offset=offset, beats=beats, more=0)
+              for base, offset, beats in ((sc, 0, 32), (sc, 64, 32), (ws, 0, 32), (ws, 64, 32), (ev, 0, 8))]
     return words + [encode("eoe", ra=rng.randrange(16), rb=rng.randrange(16))]
