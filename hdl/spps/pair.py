@@ -39,8 +39,8 @@ class SppsPair(wiring.Component):
     Latency: two SPI-4 crossings more than one SPPS. Throughput: one word per clock. Reset: synchronous; unit 0 becomes active.
     """
 
-    def __init__(self, params=TINY, *, images=(None, None), switch=True):
-        self.params, self.images, self.switch = params, images, switch
+    def __init__(self, params=TINY, *, images=(None, None)):
+        self.params, self.images = params, images
         width = params.data_width
         tap = stream.Signature(packet_layout(width), always_ready=True)
         members = {
@@ -73,7 +73,7 @@ class SppsPair(wiring.Component):
             self.connect_side(m, n, unit, alive, ip_switch)
         for n in range(2):
             self.connect_link(m, units[n], units[1 - n], running[n], running[1 - n], getattr(self, f"tap_sync_{n}"))
-        m.d.comb += [ip_switch.dead.eq(self.kill), ip_switch.bypass.eq(not self.switch)]
+        m.d.comb += ip_switch.dead.eq(self.kill)
         return m
 
     def connect_side(self, m, n, unit, alive, ip_switch):

@@ -1,5 +1,5 @@
 """One SPPS: every block of the architecture, wired."""
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,12 +9,13 @@ from .director import FlowDirector
 from .egress import OutputProcessor
 from .events import EventQueue
 from .failover import FailoverUnit
-from .layouts.event import Event
-from .layouts.message import ClusterDma, FlowstateBeat, FlowstateWrite, LookupCommand, RegisterRequest
+from .failover.sync_port import STATUS_OUT
+from .layouts.config import CONFIG_INDEX
+from .layouts.message import ClusterDma, FlowstateBeat, FlowstateWrite, InstructionWrite, LookupCommand, RegisterRequest
 from .layouts.packet import link_signature, packet_signature
 from .lib import ReadShare, StreamArbiter, StreamDemux, TickCounter
 from .lookup import FlowstateMemory, LookupController, TimerUnit
-from .mmc import Mmc
+from .mmc import Mmc, block_counters
 from .params import TINY
 from .scratchpad import Scratchpad
 from .socket import SocketMemoryController
@@ -88,7 +89,7 @@ class Spps(wiring.Component):
             m.submodules[f"cluster_{n}"] = cluster
             self.clusters.append(cluster)
         m.submodules.socket = self.socket = SocketMemoryController(params)
-        m.submodules.failover = self.failover = FailoverUnit(params, unit=self.unit)
+        m.submodules.failover = self.failover = FailoverUnit(params)
         m.submodules.egress = self.egress = OutputProcessor(params)
         m.submodules.spi4_source = self.source = Spi4Source(params)
         m.submodules.ticks = self.ticks = TickCounter()
@@ -98,8 +99,8 @@ class Spps(wiring.Component):
         wiring.connect(m, self.sink.o, self.splitter.i)
         wiring.connect(m, self.splitter.o_payload, self.scratchpad.i)
         wiring.connect(m, self.scratchpad.o_page, self.splitter.i_page)
-        m.submodules.free_arbiter = frees = StreamArbiter(unsigned(16), 3, packets=False)
-        for port, stream_ in zip(frees.i, (self.splitter.o_free, self.lookup.o_drop, self.socket.o_free)):
+        m.submodules.free_arbiter = frees = StreamArbiter(unsigned(16), 4, packets=False)
+        for port, stream_ in zip(frees.i, (self.splitter.o_free, self.lookup.o_drop, self.director.o_drop, self.socket.o_free)):
             wiring.connect(m, stream_, port)
         wiring.connect(m, frees.o, self.scratchpad.i_free)
         wiring.connect(m, self.splitter.o_event, self.events.i)
@@ -119,7 +120,7 @@ class Spps(wiring.Component):
         wiring.connect(m, bus.o_done, director.i_done)
         m.d.comb += [
             timers.now.eq(self.ticks.now), timers.refused.eq(director.timer_refused), timers.kick.eq(self.failover.kick),
-            lookup.role.eq(self.failover.role),
+            lookup.role.eq(self.failover.role), lookup.scan_conn.eq(timers.scan_conn), timers.scan_valid.eq(lookup.scan_valid),
         ]
 
     def wire_clusters(self, m):
@@ -165,12 +166,51 @@ class Spps(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_link), failover.i_link)
         m.d.comb += [
             self.source.status.eq(self.status_i), egress.emit_enable.eq(failover.emit_enable),
-            failover.detector.eq(self.detector), failover.role_init.eq(self.role_init),
             self.role.eq(failover.role), self.epoch.eq(failover.epoch),
         ]
 
     def wire_registers(self, m):
-        raise NotImplementedError
+        """Registers to the nouns of the blocks, status and counters back."""
+        m.submodules.mmc = mmc = Mmc(self.params, block_counters(self.params))
+        wiring.connect(m, wiring.flipped(self.i_mmc), mmc.i)
+        wiring.connect(m, mmc.o, wiring.flipped(self.o_mmc))
+        failover, mac = self.failover, Signal(48)
+        m.d.comb += [
+            mac.eq(Cat(mmc.cfg[CONFIG_INDEX["mac_lo"]], mmc.cfg[CONFIG_INDEX["mac_hi"]][:16])),
+            self.splitter.mac.eq(mac), self.egress.mac.eq(mac), self.egress.ttl.eq(mmc.ttl),
+            self.source.burst_blocks.eq(mmc.burst_blocks),
+            self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)),
+            self.ticks.tick_cycles.eq(mmc.tick_cycles),
+            self.director.masks.eq(mmc.masks), self.director.core_ok.eq(~0),
+            # the pin and the register are two ways to say the same
+            failover.detector.eq(self.detector | mmc.detector), failover.role_init.eq(Mux(mmc.role_load, mmc.role_init, self.role_init)),
+            failover.unit.eq(self.unit),
+            *[getattr(failover, name).eq(getattr(mmc, name)) for name in (
+                "role_load", "hb_interval", "lease", "takeover_after", "policy", "grant", "egress_disable", "isn_divider", "isn_margin",
+                "resend_after")],
+            *[getattr(mmc, name).eq(getattr(failover, name)) for name in STATUS_OUT],
+            mmc.now.eq(self.ticks.now), mmc.gate_level.eq(failover.level), mmc.gate_high_water.eq(failover.high_water),
+            mmc.free_pages.eq(self.scratchpad.free_pages), mmc.in_use.eq(self.lookup.in_use),
+            mmc.event_level.eq(self.events.level), mmc.event_high_water.eq(self.events.high_water),
+        ]
+        counted = {
+            "sink": self.sink, "splitter": self.splitter, "scratchpad": self.scratchpad, "events": self.events, "lookup": self.lookup,
+            "timer": self.timers, "director": self.director, "bus": self.bus, "socket": self.socket, "failover": self.failover,
+            "egress": self.egress, "source": self.source, "flowstate": self.flowstate,
+            **{f"cluster_{n}": cluster for n, cluster in enumerate(self.clusters)},
+        }
+        for name, block in counted.items():
+            if hasattr(mmc, f"count_{name}"):
+                m.d.comb += getattr(mmc, f"count_{name}").eq(block.count)
+        m.submodules.imem_demux = imem = StreamDemux(InstructionWrite, len(self.clusters), lambda payload: payload.cluster)
+        wiring.connect(m, mmc.o_imem, imem.i)
+        for n, cluster in enumerate(self.clusters):
+            wiring.connect(m, imem.o[n], cluster.i_imem)
+            m.d.comb += [cluster.cfg.eq(mmc.cfg), cluster.runaway.eq(mmc.runaway)]
+            for core in range(self.params.cores):
+                number = n * self.params.cores + core
+                m.d.comb += getattr(mmc, f"trap_{number}").eq(
+                    Cat(cluster.trap_pc[core], Signal(16 - len(cluster.trap_pc[core])), cluster.trap_code[core]))
 
     def wire_probes(self, m):
         """Counters that campaigns and traces watch; not part of the register map."""

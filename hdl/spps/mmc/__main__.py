@@ -4,9 +4,7 @@ import sys
 from pathlib import Path
 
 from ..params import PRESETS, TINY
-from .blocks import block_counters
-from .mmc import Mmc
-from .registers import register_map
+from .blocks import spps_map
 
 HERE = Path(__file__).resolve().parent
 
@@ -17,7 +15,7 @@ def main(arguments):
     if params is None:
         print(f"preset {arguments[0]!r}: must be one of {', '.join(PRESETS)}", file=sys.stderr)
         return 2
-    regs = register_map(params, [("mmc", Mmc.COUNTERS), *block_counters()])
+    regs = spps_map(params)
     title = (f"# Registers of one SPPS ({params.name})\n\nMade by `python -m spps.mmc` from `mmc/registers.py`; do not edit. "
              "All registers have 32 bits; addresses count bytes. Any write clears a counter. An address without a register reads "
              "0xDEADBEEF and counts in `mmc_bad_address`.\n\n")

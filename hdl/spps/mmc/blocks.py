@@ -1,20 +1,21 @@
 """Which blocks count what: the counters of one SPPS, in the order of the register map."""
 from importlib import import_module
 
-__all__ = ["BLOCKS", "block_counters"]
+__all__ = ["BLOCKS", "block_counters", "spps_map", "register_addresses"]
 
 #: (prefix of the registers, package, component)
 BLOCKS = (
     ("sink", "spi4", "Spi4Sink"), ("splitter", "splitter", "MessageSplitter"), ("scratchpad", "scratchpad", "Scratchpad"),
     ("events", "events", "EventQueue"), ("lookup", "lookup", "LookupController"), ("timer", "lookup", "TimerUnit"),
     ("director", "director", "FlowDirector"), ("bus", "bus", "MessageBus"), ("cluster", "cluster", "ProtocolCluster"),
+    ("flowstate", "lookup", "FlowstateMemory"),
     ("socket", "socket", "SocketMemoryController"), ("failover", "failover", "FailoverUnit"),
     ("egress", "egress", "OutputProcessor"), ("source", "spi4", "Spi4Source"),
 )
 
 
-def block_counters():
-    """[(prefix, names)] of the blocks that exist and count anything."""
+def block_counters(params):
+    """[(prefix, names)] of the blocks of an SPPS that count anything; clusters are numbered."""
     found = []
     for prefix, package, name in BLOCKS:
         try:
@@ -22,6 +23,19 @@ def block_counters():
         except (ImportError, AttributeError):
             continue
         names = getattr(component, "COUNTERS", ())
+        prefixes = [f"cluster_{n}" for n in range(params.clusters)] if prefix == "cluster" else [prefix]
         if names:
-            found.append((prefix, tuple(names)))
+            found += [(p, tuple(names)) for p in prefixes]
     return found
+
+
+def spps_map(params):
+    """The register map of a whole SPPS."""
+    from .mmc import Mmc
+    from .registers import register_map
+    return register_map(params, [("mmc", Mmc.COUNTERS), *block_counters(params)])
+
+
+def register_addresses(params):
+    """{name: byte address} of an SPPS, for the harness."""
+    return spps_map(params).addresses()

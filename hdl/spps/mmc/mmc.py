@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from ..layouts.config import CONFIG
 from ..layouts.message import InstructionWrite, RegisterRequest
 from .counter_file import CounterFile
-from .registers import CONTROL, COUNTER_BASE, STATUS, WINDOW_BASE, register_map
+from .registers import CONTROL, COUNTER_BASE, STATUS, WINDOW_BASE, core_status, register_map
 
 __all__ = ["Mmc", "UNKNOWN"]
 
@@ -33,7 +33,7 @@ class Mmc(wiring.Component):
         self.params = params
         self.blocks = [("mmc", self.COUNTERS), *[(block, tuple(names)) for block, names in counters if names]]
         self.map = register_map(params, self.blocks, status)
-        self.status = (*STATUS, *status)
+        self.status = (*STATUS, *core_status(params), *status)
         super().__init__({
             "i": In(stream.Signature(RegisterRequest)), "o": Out(stream.Signature(32)),
             "o_imem": Out(stream.Signature(InstructionWrite)),
@@ -143,7 +143,7 @@ class Mmc(wiring.Component):
         writable = Signal()
         m.d.sync += writable.eq(0)
         for address, register in self.map.of("rw", "pulse"):
-            held = Signal(register.width, init=register.reset if register.access == "rw" else 0, name=register.name)
+            held = Signal(register.width, init=register.reset if register.access == "rw" else 0, name=f"held_{register.name}")
             hit = Signal(name=f"hit_{register.name}")
             m.d.comb += self._port(register).eq(held)
             m.d.sync += hit.eq(self.request.address == address)

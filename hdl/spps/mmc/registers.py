@@ -4,7 +4,7 @@ from ..layouts.event import EventKind
 from .register_map import Field, Register, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE", "COUNTER_BASE",
-           "register_map"]
+           "core_status", "register_map"]
 
 IDENT = 0x53505053      # "SPPS"
 VERSION = 1
@@ -32,6 +32,9 @@ CONTROL = (
     Register("tick_cycles", reset=100000, doc="clocks per tick"),
     Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word"),
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word"),
+    Register("ttl", width=8, reset=64, doc="time to live of emitted IPv4 headers"),
+    Register("burst_blocks", width=8, reset=8, doc="16-byte blocks per SPI-4 burst"),
+    Register("runaway", reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
 )
 #: what blocks report, name and width
 STATUS = (
@@ -46,6 +49,8 @@ STATUS = (
     Register("takeovers", "ro", 16), Register("takeover_cycle", "ro", doc="`cycles` at the last takeover"),
     Register("cycles", "ro"), Register("isn_clock", "ro"), Register("now", "ro", doc="ticks"),
     Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"), Register("gate_high_water", "ro", 16),
+    Register("free_pages", "ro", 16, doc="pages of the scratchpad"), Register("in_use", "ro", 16, doc="connections"),
+    Register("event_level", "ro", 16, doc="events queued"), Register("event_high_water", "ro", 16),
 )
 #: writing words into instruction memory
 WINDOW = (
@@ -54,6 +59,12 @@ WINDOW = (
     Register("imem_high", "window", 4, doc="bits 35:32 of the word"),
     Register("imem_low", "window", 32, doc="bits 31:0; the write stores the word"),
 )
+
+
+def core_status(params):
+    """Registers of each core: where it last trapped."""
+    return tuple(Register(f"trap_{core}", "ro", 24, doc="last trap of this core",
+                          fields=(Field("pc", 0, 16), Field("code", 16, 8))) for core in range(params.total_cores))
 
 
 def register_map(params, counters=(), status=()):
@@ -75,7 +86,7 @@ def register_map(params, counters=(), status=()):
     for index, word in enumerate(CONFIG):
         regs.add(Register(f"cfg_{word.name}", reset=word.reset, doc=word.doc, member=("cfg", index)))
     regs.region(STATUS_BASE)
-    for register in (*STATUS, *status):
+    for register in (*STATUS, *core_status(params), *status):
         regs.add(register)
     regs.region(MASK_BASE)
     kinds = tuple(Field(kind.name.lower(), kind.value) for kind in EventKind)
