@@ -140,7 +140,7 @@ class FrameAssembler(wiring.Component):
             current.eq(Mux(held_inside, self.r_data, 0)),
         ]
         with m.If(step):
-            m.d.sync += carried.eq(Mux(held, current, 0))
+            m.d.sync += carried.eq(Mux(held & ~self.o.payload.packet.last, current, 0))
         # headers are 2 modulo 4 bytes long
         joined = Cat(current, carried)
         m.d.comb += self.o.payload.packet.data.eq(
