@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 from amaranth.back import rtlil
+from amaranth.hdl import Const, Value
+from amaranth.hdl._ir import PortDirection      # not public, but the only way to leave a port out
+from amaranth.lib.wiring import In
 
 __all__ = ["to_verilog", "run_bench", "SIMULATORS", "BUILD", "default_seed", "tool_environment"]
 
@@ -48,6 +51,17 @@ def _run_yosys(script):
         raise RuntimeError(f"yosys: exit code {code} for: {script}")
 
 
+def component_ports(component):
+    """Ports of a component for the back end, without the constants that `always_ready` and `always_valid` streams have."""
+    ports = {}
+    for path, member, value in component.signature.flatten(component):
+        value = Value.cast(value)
+        if not isinstance(value, Const):
+            direction = PortDirection.Input if member.flow == In else PortDirection.Output
+            ports["__".join(map(str, path))] = (value, direction)
+    return ports
+
+
 def to_verilog(component, name, path=None, *, ports=None, flatten=False):
     """Write plain Verilog of `component` as module `name`; returns the path.
 
@@ -55,7 +69,7 @@ def to_verilog(component, name, path=None, *, ports=None, flatten=False):
     """
     path = Path(path) if path else BUILD / "verilog" / f"{name}.v"
     path.parent.mkdir(parents=True, exist_ok=True)
-    kwargs = {} if ports is None else {"ports": ports}
+    kwargs = {"ports": component_ports(component) if ports is None else ports}
     text = rtlil.convert(component, name=name, emit_src=False, **kwargs)
     digest = hashlib.sha256((text + str(flatten)).encode()).hexdigest()
     stamp = path.with_suffix(".stamp")
