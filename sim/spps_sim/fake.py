@@ -94,6 +94,7 @@ class FakePair:
         self.step(2)
         if data is not None:
             self._registers[unit][address] = data
+            return 0
         return self._registers[unit].get(address, 0)
 
     def controls(self, kill, freeze, detector):

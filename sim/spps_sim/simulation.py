@@ -21,16 +21,8 @@ __all__ = ["Simulation", "load_registers"]
 
 
 def load_registers(source):
-    """name -> byte address. source: a dict, or the JSON file written by `python -m spps.mmc`.
-
-    The file holds {"registers": [{"name": ..., "address": ...}, ...]}, or the list alone, or a plain name -> address object.
-    """
-    if not isinstance(source, dict):
-        source = json.loads(Path(source).read_text())
-    entries = source.get("registers", source) if isinstance(source, dict) else source
-    if isinstance(entries, dict):
-        return {name: (entry["address"] if isinstance(entry, dict) else entry) for name, entry in entries.items()}
-    return {entry["name"]: entry["address"] for entry in entries}
+    """name -> byte address, from a dict or from a JSON file such as `python -m spps.mmc` writes."""
+    return dict(source) if isinstance(source, dict) else json.loads(Path(source).read_text())
 
 
 class Simulation:
@@ -94,12 +86,14 @@ class Simulation:
     def _address(self, name):
         if isinstance(name, int):
             return name
+        if name not in self.registers and f"cfg_{name}" in self.registers:      # words of layouts.config
+            return self.registers[f"cfg_{name}"]
         if name not in self.registers:
             raise KeyError(f"no register {name!r}; there are {len(self.registers)}: {', '.join(sorted(self.registers)[:40])}")
         return self.registers[name]
 
     def read(self, unit, name):
-        """Value of a register, by name or address; takes a few cycles."""
+        """Value of a register, by name or address; configuration words also without their prefix cfg_. Takes a few cycles."""
         return self.backend.register(unit, self._address(name))
 
     def write(self, unit, name, value):
@@ -113,7 +107,7 @@ class Simulation:
 
     def counters(self, unit, names=None):
         """Registers by name; all whose name is in the map when `names` is None."""
-        return {name: self.read(unit, name) for name in (names or self.registers)}
+        return {name: self.read(unit, name) for name in (self.registers if names is None else names)}
 
     # faults --------------------------------------------------------------------------------
     def _controls(self):

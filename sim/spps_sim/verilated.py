@@ -182,7 +182,7 @@ class VerilatedPair:
         return marks
 
     def register(self, unit, address, data=None):
-        """Read register `address` of `unit`, or write `data` to it; takes simulated cycles."""
+        """Read register `address` of `unit`, or write `data` to it (returns 0); takes simulated cycles."""
         result = ctypes.c_uint32()
         if not self._lib.spps_mmc(self._handle, unit, address, data or 0, data is not None, self.MMC_LIMIT, ctypes.byref(result)):
             raise RuntimeError(f"unit {unit}: no answer to an access of register {address:#06x} in {self.MMC_LIMIT} cycles")

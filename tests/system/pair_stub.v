@@ -65,7 +65,7 @@ module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid,
       o__valid <= i__valid && !(role & kill);
       o__payload <= i__payload ^ ({{(P-1){1'b0}}, 1'b1} << W);
     end else if (o__ready) o__valid <= 0;
-    o_mmc_0__valid <= i_mmc_0__valid && i_mmc_0__ready;
+    o_mmc_0__valid <= i_mmc_0__valid && i_mmc_0__ready && !i_mmc_0__payload[48];
     if (i_mmc_0__valid && i_mmc_0__ready) begin
       if (i_mmc_0__payload[48]) memory[i_mmc_0__payload[9:2]] <= i_mmc_0__payload[47:16];
       o_mmc_0__payload <= memory[i_mmc_0__payload[9:2]];

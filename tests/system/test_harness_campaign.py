@@ -177,7 +177,10 @@ def test_an_empty_link_gives_an_empty_file(tmp_path):
     assert len(list(RawPcapNgReader(str(paths["client"])))) == 1 and paths["sync"].stat().st_size == 28
 
 
-def test_register_maps_are_read_in_every_form(tmp_path):
+def test_registers_have_names_with_and_without_the_prefix_of_configuration(tmp_path):
     path = tmp_path / "registers.json"
-    path.write_text(json.dumps({"registers": [{"name": "mode", "address": 16}]}))
-    assert load_registers(path) == load_registers({"mode": 16}) == load_registers({"registers": {"mode": {"address": 16}}}) == {"mode": 16}
+    path.write_text(json.dumps({"cfg_mode": 256, "lease": 36}))
+    assert load_registers(path) == load_registers({"cfg_mode": 256, "lease": 36})
+    sim = Simulation(FakePair(), path)
+    sim.configure({"mode": (1, 2), "lease": 7})
+    assert [sim.counters(unit) for unit in (0, 1)] == [{"cfg_mode": 1, "lease": 7}, {"cfg_mode": 2, "lease": 7}]

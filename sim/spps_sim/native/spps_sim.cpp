@@ -103,7 +103,7 @@ struct Simulation {
     using Payload = std::remove_reference_t<decltype(Vspps_pair::o___05Fpayload)>;
     Assembler<Payload> out, tap[2];
     std::deque<uint32_t> answer[2];
-    bool accepted[2] = {false, false};
+    bool ready[2] = {false, false};     // i_mmc_n was ready in the last cycle
 #ifdef SPPS_TRACE
     std::unique_ptr<Trace> trace;
 #endif
@@ -193,8 +193,8 @@ struct Simulation {
             happened |= emit(tap[1].frame, SYNC1, STOP_SYNC);
         if (top->o_mmc_0___05Fvalid) answer[0].push_back(top->o_mmc_0___05Fpayload);
         if (top->o_mmc_1___05Fvalid) answer[1].push_back(top->o_mmc_1___05Fpayload);
-        accepted[0] = top->i_mmc_0___05Fvalid && top->i_mmc_0___05Fready;
-        accepted[1] = top->i_mmc_1___05Fvalid && top->i_mmc_1___05Fready;
+        ready[0] = top->i_mmc_0___05Fready;
+        ready[1] = top->i_mmc_1___05Fready;
         std::array<uint32_t, STATUS> now;
         read_status(now);
         if (now != status) {
@@ -214,22 +214,23 @@ struct Simulation {
         return stop;
     }
 
-    // Reads or writes one register; every request has one answer. False: no answer within `limit` cycles.
+    // Reads one register, or writes it and waits until the next request would be taken: only reads are answered.
+    // False: not done within `limit` cycles.
     bool mmc(int unit, uint32_t address, uint32_t data, bool write, uint32_t limit, uint32_t* result) {
         auto& payload = unit ? top->i_mmc_1___05Fpayload : top->i_mmc_0___05Fpayload;
         auto& valid = unit ? top->i_mmc_1___05Fvalid : top->i_mmc_0___05Fvalid;
         payload = uint64_t(address) | uint64_t(data) << 16 | uint64_t(write) << 48;
         valid = 1;
         answer[unit].clear();
-        for (; limit && valid; --limit) {
+        bool taken = false, finished = false;
+        for (; limit && !finished; --limit) {
             step();
-            if (accepted[unit]) valid = 0;
+            if (taken) finished = write ? ready[unit] : !answer[unit].empty();
+            else if (ready[unit]) { taken = true; valid = 0; }
         }
         valid = 0;
-        for (; limit && answer[unit].empty(); --limit) step();
-        if (answer[unit].empty()) return false;
-        *result = answer[unit].front();
-        return true;
+        if (finished && !write) *result = answer[unit].front();
+        return finished;
     }
 };
 
