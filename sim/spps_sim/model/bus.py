@@ -1,0 +1,42 @@
+"""Model of the message bus: what each message of a cluster turns into."""
+from collections import Counter
+
+__all__ = ["BusModel", "event_message"]
+
+_UNITS = {"director": 0, "lookup": 1, "socket": 2, "cluster": 8}
+_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE = range(1, 9)
+
+
+def event_message(event, cluster, core, workspace, load):
+    """The nine beats of an EVENT message for a 512-bit event."""
+    header = _EVENT | (_UNITS["cluster"] + cluster) << 8 | core << 12 | cluster << 16 | 8 << 24
+    header |= (workspace | load << 4) << 32
+    return [header] + [event >> 64 * i & (1 << 64) - 1 for i in range(8)]
+
+
+class BusModel:
+    """route() returns (target, what): target "done", "lookup", "socket" or None for what is swallowed.
+
+    what: ("done" beat, cluster, core); (operation, conn, leg, key); the beats.
+    """
+
+    def __init__(self):
+        self.count = Counter()
+
+    def route(self, cluster, beats):
+        header = beats[0]
+        kind, unit, core, argument = header & 0xFF, header >> 8 & 15, header >> 12 & 15, header >> 32
+        if unit == _UNITS["socket"] and kind in (_COPY, _RELEASE, _OUTPUT, _SYNC):
+            return "socket", beats
+        if unit == _UNITS["director"] and kind == _DONE:
+            if len(beats) == 2:
+                return "done", (beats[1], cluster, core)
+        elif unit == _UNITS["lookup"] and kind in (_INSERT, _DELETE):
+            if len(beats) == 3:
+                key = (beats[1] | beats[2] << 64) & (1 << 116) - 1
+                return "lookup", (kind - _INSERT, argument & 0xFFFF, argument >> 16 & 1, key)
+        else:
+            self.count["bad_unit"] += 1
+            return None, None
+        self.count["bad_length"] += 1
+        return None, None
