@@ -1,0 +1,300 @@
+"""Random OUTPUT messages against the model, with scapy as the judge of what leaves; see test_egress.py."""
+import os
+import random
+from collections import Counter, deque
+
+import cocotb
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import ARP, Ether
+
+from spps.egress import OutputProcessor
+from spps.layouts.message import MessageHeader, MessageKind, OutputBody, OutputFlag, SocketRead, beat_layout
+from spps.layouts.packet import packet_layout
+from spps_sim.bus.counters import CounterMonitor
+from spps_sim.bus.packet import PacketCollector, packet_words
+from spps_sim.bus.stream import StreamSink, StreamSource, pack, reset, start_clock
+from spps_sim.harness import default_seed
+from spps_sim.model.egress import EgressModel, Output
+
+WIDTH = int(os.environ.get("SPPS_P_WIDTH", "64"))
+MAX_FRAME, PORTS = 1518, 3
+MAC = 0x02005E5D5001
+FLAGS = {"mss": OutputFlag.MSS, "wscale": OutputFlag.WSCALE, "sack_permitted": OutputFlag.SACK_PERMITTED,
+         "timestamp": OutputFlag.TIMESTAMP, "sack": OutputFlag.SACK}
+
+
+def judge(frame, output, payload):
+    """What an independent decoder makes of a frame must be what was asked for, checksums included."""
+    ether = Ether(frame)
+    assert len(frame) >= 60
+    assert int(ether.dst.replace(":", ""), 16) == output.target_mac and int(ether.src.replace(":", ""), 16) == MAC
+    if output.arp:
+        arp = ether[ARP]
+        assert (arp.op, arp.hwsrc, arp.hwdst) == (2, ether.src, ether.dst)
+        assert IP(src=arp.psrc, dst=arp.pdst).src == arp.psrc
+        return
+    ip, tcp = ether[IP], ether[TCP]
+    end = 14 + ip.len
+    assert not any(frame[end:]), "padding is not zero"
+    assert end == len(frame) or len(frame) == 60
+    again = Ether(frame[:end])
+    del again[IP].chksum, again[TCP].chksum
+    rebuilt = Ether(bytes(again))
+    assert (rebuilt[IP].chksum, rebuilt[TCP].chksum) == (ip.chksum, tcp.chksum), "checksums differ from scapy's"
+    assert (tcp.sport, tcp.dport, tcp.seq, tcp.ack, tcp.window) == (
+        output.local_port, output.remote_port, output.seq, output.ack, output.window)
+    assert int(tcp.flags) & 0xFF == output.tcp_flags and ip.flags == "DF" and ip.frag == 0 and ip.ihl == 5
+    options = {name: value for name, value in tcp.options if name != "NOP"}
+    expected = {"mss": ("MSS", output.mss), "wscale": ("WScale", output.wscale), "sack_permitted": ("SAckOK", b""),
+                "timestamp": ("Timestamp", (output.ts_val, output.ts_ecr)), "sack": ("SAck", (output.sack_left, output.sack_right))}
+    assert options == dict(expected[name] for name in output.options)
+    assert frame[54 + 4 * (tcp.dataofs - 5):end] == payload
+
+
+class TB:
+    def __init__(self, dut, seed, idle, pause):
+        self.dut, self.rng = dut, random.Random(seed)
+
+        def rng():
+            return random.Random(self.rng.random())
+
+        dut.mac.value, dut.ttl.value, dut.emit_enable.value = MAC, 64, 1
+        self.cmd = StreamSource(dut, "i_cmd", dut.clk, layout=beat_layout(), idle=idle, rng=rng())
+        self.data = StreamSource(dut, "i_data", dut.clk, idle=idle, rng=rng())
+        self.read = StreamSink(dut, "o_read", dut.clk, layout=SocketRead, pause=pause, rng=rng(), callback=self.answer)
+        self.collector = PacketCollector(WIDTH, self.frame)
+        self.out = StreamSink(dut, "o", dut.clk, layout=packet_layout(WIDTH), pause=pause, rng=rng(), callback=self.word)
+        self.counters = CounterMonitor(dut, dut.clk, OutputProcessor.COUNTERS)
+        self.model = EgressModel(PORTS, MAX_FRAME, MAC)
+        self.reads = deque()        # (address, length, answer, err) in order
+        self.expected = deque()     # (port, frame, output, payload) in order
+        self.suppression = False    # frames may be missing
+        self.payload_frames = self.left = self.messages = 0
+
+    def answer(self, request):
+        address, length, answer, err = self.reads.popleft()
+        assert (request["address"], request["length"]) == (address, length)
+        for word in packet_words(answer, WIDTH, err=err, fill=self.rng.randrange(256)):
+            self.data.send(word)
+
+    def word(self, word):
+        assert not word["err"]
+        self.collector(word)
+
+    def frame(self, port, frame, err):
+        if self.suppression:        # suppressed frames are missing whole, the others in order
+            while self.expected and self.expected[0][:2] != (port, frame):
+                self.expected.popleft()
+        assert self.expected, f"unexpected frame {frame.hex()}"
+        want_port, want, output, payload = self.expected.popleft()
+        assert port == want_port and frame == want, f"\n{frame.hex()} instead of\n{want.hex()} for {output}"
+        judge(frame, output, payload)
+        self.left += 1
+        self.payload_frames += bool(payload)
+
+    def send_beats(self, beats):
+        self.messages += 1
+        for i, beat in enumerate(beats):
+            self.cmd.send({"data": beat, "last": int(i == len(beats) - 1)})
+
+    def output(self, output, fault=None):
+        """Send one OUTPUT; fault: None, "err", "short" or "long" answer of socket memory."""
+        rng = self.rng
+        address = {"offset": rng.getrandbits(32), "conn": rng.getrandbits(16), "direction": rng.getrandbits(1)}
+        flags = sum(FLAGS[name].value for name in output.options) | (OutputFlag.ARP.value if output.arp else 0) | rng.getrandbits(1)
+        body = pack(OutputBody, {
+            "mac_hi": output.target_mac >> 32, "mac_lo": output.target_mac & 0xFFFFFFFF, "iface": output.port,
+            "spare_0": rng.getrandbits(8), "spare_5": rng.getrandbits(32), "payload": address,
+            **{name: getattr(output, name) for name in (
+                "local_ip", "remote_ip", "local_port", "remote_port", "seq", "ack", "window", "tcp_flags", "wscale", "length",
+                "mss", "ts_val", "ts_ecr", "sack_left", "sack_right")}})
+        header = pack(MessageHeader, {"kind": MessageKind.OUTPUT.value, "length": 8,
+                                      "argument": rng.getrandbits(16) << 16 | flags | rng.getrandbits(9) << 7})
+        self.send_beats([header] + [body >> 64 * i & (1 << 64) - 1 for i in range(8)])
+        payload = rng.randbytes(output.length) if not output.arp else b""
+        if self.model.wants_payload(output):
+            answer = payload
+            if fault == "short" and output.length > 1:
+                answer = payload[:rng.randrange(1, output.length)]
+            elif fault == "long":
+                answer = payload + rng.randbytes(rng.choice((1, 7, 3000)))
+            self.reads.append((pack(SocketRead, {"address": address}) & (1 << 64) - 1, output.length, answer, fault == "err"))
+            if fault == "err" or answer != payload:
+                payload = None
+        emitted = self.model.emit(output, payload)
+        if emitted:
+            self.expected.append((*emitted, output, payload))
+
+    def random_output(self, **fixed):
+        rng = self.rng
+        edge = rng.random() < 0.1     # all ones or all zeros: carries
+        values = {name: rng.choice((0, (1 << bits) - 1)) if edge else rng.getrandbits(bits) for name, bits in (
+            ("target_mac", 48), ("local_ip", 32), ("remote_ip", 32), ("local_port", 16), ("remote_port", 16), ("seq", 32),
+            ("ack", 32), ("window", 16), ("tcp_flags", 8), ("mss", 16), ("wscale", 8), ("ts_val", 32), ("ts_ecr", 32),
+            ("sack_left", 32), ("sack_right", 32))}
+        # a port that scapy takes for another protocol would only change how it shows the payload
+        values["port"] = rng.randrange(PORTS)
+        options = frozenset(name for name in FLAGS if rng.random() < rng.choice((0.1, 0.5, 0.9)))
+        length = rng.choice((0, 0, rng.randrange(1, 12), rng.randrange(1, 200), rng.randrange(1, 1429), 1428, 1460))
+        values.update(options=options, length=length, arp=rng.random() < 0.06)
+        values.update(fixed)
+        return Output(**values)
+
+    async def drain(self, limit=60000):
+        for _ in range(limit):
+            await RisingEdge(self.dut.clk)
+            done = sum(self.counters.total[name] for name in self.counters.total if name != "payload_frames")
+            if self.cmd.empty() and self.data.empty() and not self.reads and done == self.messages:
+                break
+        await ClockCycles(self.dut.clk, 1500)     # the last frame leaves
+        total = self.counters.total
+        assert not self.reads and not self.collector.data and self.data.empty()
+        for name in ("bad_kind", "malformed", "bad_port", "too_long", "read_error"):
+            assert total[name] == self.model.count[name], f"{name}: {dict(total)} instead of {dict(self.model.count)}"
+        assert total["frames"] == self.left and total["payload_frames"] == self.payload_frames
+        assert self.messages == sum(total[name] for name in total if name != "payload_frames")
+        if not self.suppression:
+            assert not self.expected and not total["suppressed"]
+        self.dut._log.info("seed %d: %d messages, %s", default_seed(), self.messages, dict(total))
+
+
+async def start(dut, seed, idle=0.0, pause=0.0):
+    start_clock(dut)
+    tb = TB(dut, seed, idle, pause)
+    await reset(dut)
+    return tb
+
+
+def random_messages(tb, number):
+    rng = tb.rng
+    for _ in range(number):
+        choice = rng.random()
+        if choice < 0.86:
+            tb.output(tb.random_output(), rng.choice((None,) * 12 + ("err", "short", "long")))
+        elif choice < 0.89:
+            tb.output(tb.random_output(length=rng.choice((1465, 1500, 9000, 16384, 65535)), arp=False))
+        elif choice < 0.92:
+            tb.output(tb.random_output(port=rng.choice((PORTS, 255))))
+        elif choice < 0.96:
+            beats = rng.choice((0, 1, 7, 9, 20))
+            tb.model.bad_message(True)
+            tb.send_beats([pack(MessageHeader, {"kind": MessageKind.OUTPUT.value, "argument": rng.getrandbits(7)})]
+                          + [rng.getrandbits(64) for _ in range(beats)])
+        else:
+            beats = rng.choice((0, 2, 8, 12))
+            tb.model.bad_message(False)
+            tb.send_beats([pack(MessageHeader, {"kind": rng.choice((0, 1, 3, 4, 6, 255))})]
+                          + [rng.getrandbits(64) for _ in range(beats)])
+
+
+async def random_traffic(dut, idle, pause, number=100):
+    tb = await start(dut, default_seed() * 1000 + int(idle * 10) * 10 + int(pause * 10), idle, pause)
+    random_messages(tb, number)
+    await tb.drain()
+    assert tb.left > number // 3
+
+
+@cocotb.test()
+async def frames_agree_with_model(dut):
+    await random_traffic(dut, 0.0, 0.0)
+
+
+@cocotb.test()
+async def frames_agree_with_model_idle(dut):
+    await random_traffic(dut, 0.4, 0.0)
+
+
+@cocotb.test()
+async def frames_agree_with_model_backpressure(dut):
+    await random_traffic(dut, 0.0, 0.5)
+
+
+@cocotb.test()
+async def frames_agree_with_model_idle_and_backpressure(dut):
+    await random_traffic(dut, 0.3, 0.3)
+
+
+@cocotb.test()
+async def every_option_set_and_payload_alignment(dut):
+    """All 32 option sets times payloads around the word size: every join of header and payload."""
+    tb = await start(dut, default_seed())
+    names = list(FLAGS)
+    for index in range(32):
+        options = frozenset(name for i, name in enumerate(names) if index >> i & 1)
+        for length in (0, 1, 2 + index % 16, WIDTH // 8 + 1):
+            tb.output(tb.random_output(options=options, length=length, arp=False))
+    for length in range(2 * WIDTH // 8 + 8):
+        tb.output(tb.random_output(options=frozenset(), length=length, arp=False))
+    tb.output(tb.random_output(options=frozenset(), length=MAX_FRAME - 54, arp=False))
+    tb.output(tb.random_output(options=frozenset(names), length=MAX_FRAME - 90, arp=False))
+    tb.output(tb.random_output(options=frozenset(names), length=MAX_FRAME - 89, arp=False))
+    await tb.drain()
+    assert tb.counters.total["too_long"] == 1
+
+
+@cocotb.test()
+async def suppresses_whole_frames_when_emission_is_disabled(dut):
+    """emit_enable changes at random; frames leave whole or not at all, and none begins while it is low."""
+    tb = await start(dut, default_seed() + 7, 0.1, 0.3)
+    tb.suppression = True
+    rng = random.Random(default_seed())
+    history = deque([1, 1], maxlen=3)     # emit_enable of this clock and the ones before
+
+    async def watch():
+        """A first word may appear on `o` only in the clock after one with emit_enable."""
+        inside = waiting = False
+        while True:
+            await RisingEdge(dut.clk)
+            await ReadOnly()
+            valid, ready = int(dut.o__valid.value), int(dut.o__ready.value)
+            enabled_before = history[-1]
+            history.append(int(dut.emit_enable.value))
+            if valid and not inside and not waiting:
+                assert enabled_before, "a frame began while emission was disabled"
+            waiting = bool(valid and not ready)
+            if valid and ready:
+                inside = not int(dut.o__payload.value) >> (len(dut.o__payload) - 2) & 1
+
+    async def toggle():
+        while True:
+            dut.emit_enable.value = 0
+            await ClockCycles(dut.clk, rng.choice((1, 3, 200, 600)))
+            dut.emit_enable.value = 1
+            await ClockCycles(dut.clk, rng.choice((1, 50, 200, 600)))
+
+    tasks = [cocotb.start_soon(watch()), cocotb.start_soon(toggle())]
+    random_messages(tb, 120)
+    await tb.drain()
+    for task in tasks:
+        task.cancel()
+    total = tb.counters.total
+    assert total["suppressed"] > 10 and total["frames"] > 10, dict(total)
+
+
+@cocotb.test()
+async def reads_next_payload_while_frame_leaves(dut):
+    """Back to back full frames: one word per clock and a small overhead per frame."""
+    tb = await start(dut, default_seed())
+    frames = 10
+    for _ in range(frames):
+        tb.output(tb.random_output(options=frozenset({"timestamp"}), length=1448, arp=False))
+    clocks = 0
+    while tb.left < frames:
+        await RisingEdge(dut.clk)
+        clocks += 1
+        assert clocks < 20000
+    words = -(-1514 // (WIDTH // 8))
+    dut._log.info("%d frames of %d words in %d clocks", frames, words, clocks)
+    assert clocks <= (frames + 1) * (words + 16) + 20
+    await tb.drain()
+    for _ in range(20):
+        tb.output(tb.random_output(options=frozenset(), length=0, arp=False))
+    before, clocks = tb.left, 0
+    while tb.left < before + 20:
+        await RisingEdge(dut.clk)
+        clocks += 1
+        assert clocks < 20000
+    dut._log.info("20 pure ACKs in %d clocks", clocks)
+    assert clocks <= 20 * max(13, -(-60 // (WIDTH // 8)) + 2) + 30
+    await tb.drain()
