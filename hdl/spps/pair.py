@@ -42,7 +42,7 @@ class SppsPair(wiring.Component):
     def __init__(self, params=TINY, *, images=(None, None)):
         self.params, self.images = params, images
         width = params.data_width
-        tap = stream.Signature(packet_layout(width), always_ready=True)
+        tap = wiring.Signature({"payload": Out(packet_layout(width)), "valid": Out(1)})
         members = {
             "i": In(packet_signature(width)), "o": Out(packet_signature(width)),
             "tap_sync_0": Out(tap), "tap_sync_1": Out(tap),

