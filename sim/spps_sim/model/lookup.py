@@ -1,0 +1,171 @@
+"""Model of the lookup controller and of the timer unit.
+
+The hash is written again from the HalfSipHash paper and its reference code; keys are packed from the field widths of
+patent §III.A. The model is stepped in the order in which the block takes events and commands.
+"""
+from collections import Counter
+
+__all__ = ["half_siphash", "flow_key", "LookupModel", "TimerModel"]
+
+_M = 0xFFFFFFFF
+_TCP = 1                        # event kind
+_FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
+_INSERT, _DELETE, _FREE = range(3)
+
+
+def _rot(x, n):
+    return (x << n | x >> 32 - n) & _M
+
+
+def half_siphash(message, key, c=2, d=4):
+    """64-bit HalfSipHash-c-d of bytes under 8 key bytes, as 8 bytes."""
+    k0, k1 = (int.from_bytes(key[i:i + 4], "little") for i in (0, 4))
+    v0, v1, v2, v3 = k0, k1 ^ 0xEE, 0x6C796765 ^ k0, 0x74656462 ^ k1
+
+    def rounds(n):
+        nonlocal v0, v1, v2, v3
+        for _ in range(n):
+            v0 = v0 + v1 & _M
+            v1 = _rot(v1, 5) ^ v0
+            v0 = _rot(v0, 16)
+            v2 = v2 + v3 & _M
+            v3 = _rot(v3, 8) ^ v2
+            v0 = v0 + v3 & _M
+            v3 = _rot(v3, 7) ^ v0
+            v2 = v2 + v1 & _M
+            v1 = _rot(v1, 13) ^ v2
+            v2 = _rot(v2, 16)
+
+    whole = len(message) // 4 * 4
+    words = [message[i:i + 4] for i in range(0, whole, 4)]
+    words.append(message[whole:].ljust(3, b"\0") + bytes([len(message) & 255]))
+    for word in words:
+        m = int.from_bytes(word, "little")
+        v3 ^= m
+        rounds(c)
+        v0 ^= m
+    v2 ^= 0xEE
+    rounds(d)
+    low = v1 ^ v3
+    v1 ^= 0xDD
+    rounds(d)
+    return low.to_bytes(4, "little") + (v1 ^ v3).to_bytes(4, "little")
+
+
+def flow_key(src_ip, dst_ip, src_port, dst_port, iface, protocol=6):
+    """116 bits, the first field least significant."""
+    return src_ip | dst_ip << 32 | src_port << 64 | dst_port << 80 | protocol << 96 | iface << 104
+
+
+class LookupModel:
+    """event() and command() say what must come out; `conn` of a new flow is the block's choice, made known by created().
+
+    The table is modelled with its buckets, because only they say when a key finds no room.
+    """
+
+    def __init__(self, connections, secret):
+        self.n, self.secret = connections, secret.to_bytes(8, "little")
+        self.buckets = [[] for _ in range(connections)]     # of [key, conn, leg], at most 4
+        self.used = set()
+        self.count = Counter()
+        self.role = 0
+
+    def hash(self, key):
+        return half_siphash(key.to_bytes(16, "little"), self.secret)
+
+    def _choices(self, key):
+        low = int.from_bytes(self.hash(key)[:4], "little")
+        first, second = low % self.n, (low >> 16) % self.n
+        return self.buckets[first], self.buckets[second if second != first else first ^ 1]
+
+    def find(self, key):
+        for bucket in self._choices(key):
+            for entry in bucket:
+                if entry[0] == key:
+                    return entry
+        return None
+
+    def _insert(self, key, conn, leg):
+        first, second = self._choices(key)
+        bucket = second if len(second) < len(first) else first
+        if len(bucket) == 4:
+            return False
+        bucket.append([key, conn, leg])
+        return True
+
+    def event(self, e):
+        """e: dict of event fields. Returns ("out", changes), ("new", changes without conn), or ("drop", reference or None)."""
+        reference = ("drop", e["scratch_ref"] if e["payload_len"] else None)
+        if not self.role:
+            self.count["standby_drop"] += 1
+            return reference
+        noflow = ("out", {"conn": 0, "leg": 0, "new": 0, "noflow": 1})
+        if e["kind"] != _TCP:
+            self.count["noflow"] += 1
+            return noflow
+        key = flow_key(*(e[f] for f in ("src_ip", "dst_ip", "src_port", "dst_port", "iface")))
+        entry = self.find(key)
+        if entry:
+            self.count["hits"] += 1
+            return "out", {"conn": entry[1], "leg": entry[2], "new": 0, "noflow": 0}
+        if e["tcp_flags"] & (_SYN | _RST | _ACK) != _SYN:
+            self.count["noflow"] += 1
+            return noflow
+        if len(self.used) == self.n:
+            self.count["table_full"] += 1
+            self.count["refused"] += 1
+            return reference
+        if not self._insert(key, None, 0):
+            self.count["insert_failed"] += 1
+            self.count["refused"] += 1
+            return reference
+        self.count["created"] += 1
+        self._fresh = self.find(key)
+        return "new", {"leg": 0, "new": 1, "noflow": 0, "sack_left": int.from_bytes(self.hash(key)[4:], "little")}
+
+    def created(self, conn):
+        """The block has given `conn` to the flow of the last event()."""
+        assert conn < self.n and conn not in self.used, f"conn {conn} given away twice"
+        self.used.add(conn)
+        self._fresh[1] = conn
+
+    def command(self, op, conn, leg, key):
+        if conn >= self.n:
+            self.count["bad_conn"] += 1
+        elif op == _FREE:
+            self.used.discard(conn)
+        elif op == _INSERT:
+            entry = self.find(key)
+            self.used.add(conn)
+            if entry:
+                entry[1:] = conn, leg
+            elif not self._insert(key, conn, leg):
+                self.count["insert_failed"] += 1
+        else:
+            entry = self.find(key)
+            if entry is None:
+                self.count["delete_missing"] += 1
+            for bucket in self._choices(key):
+                bucket[:] = [b for b in bucket if b is not entry]
+
+
+class TimerModel:
+    """Deadlines and kicks; offer() raises AssertionError for an event that is not due."""
+
+    def __init__(self, connections):
+        self.n = connections
+        self.deadline = {}      # conn -> tick
+        self.kick = set()
+        self.count = Counter()
+
+    def set(self, conn, deadline):
+        if conn >= self.n:
+            self.count["bad_conn"] += 1
+        elif deadline:
+            self.deadline[conn] = deadline
+        else:
+            self.deadline.pop(conn, None)
+
+    def late(self, conn, now):
+        """Has the deadline of conn passed?"""
+        return conn in self.deadline and (now - self.deadline[conn]) % 2**32 < 2**31

@@ -1,0 +1,90 @@
+"""Random writes and reads; see test_lookup.py."""
+import os
+import random
+
+import cocotb
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from spps.layouts.message import FlowstateBeat, FlowstateWrite
+from spps.lookup import FlowstateMemory
+from spps_sim.bus.counters import CounterMonitor
+from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
+from spps_sim.harness import default_seed
+
+CONNECTIONS = int(os.environ["SPPS_P_CONNECTIONS"])
+BEATS = 64
+
+
+async def run(dut, idle, pause):
+    start_clock(dut)
+    seed = default_seed() * 1000 + int(idle * 100) + int(pause * 10)
+    rng = random.Random(seed)
+    read = StreamSource(dut, "i_read", dut.clk, idle=idle, rng=random.Random(seed + 1))
+    write = StreamSource(dut, "i_write", dut.clk, layout=FlowstateWrite, idle=idle, rng=random.Random(seed + 2))
+    sink = StreamSink(dut, "o_data", dut.clk, layout=FlowstateBeat, pause=pause, rng=random.Random(seed + 3))
+    counters = CounterMonitor(dut, dut.clk, FlowstateMemory.COUNTERS)
+    await reset(dut)
+    memory, bad_writes, bad_reads, expected = {}, 0, 0, []
+
+    async def wait():
+        for _ in range(100000):
+            await RisingEdge(dut.clk)
+            if write.empty() and read.empty() and len(sink.received) == len(expected):
+                return
+        raise AssertionError("the memory hangs")
+
+    for round_ in range(8):
+        # reads and writes run at once, on different connections, as the director guarantees
+        readers = rng.sample(range(CONNECTIONS), CONNECTIONS // 2) if round_ > 1 else []
+        writers = [c for c in range(CONNECTIONS) if c not in readers]
+        for conn in readers:
+            expected += [memory.get((conn, beat)) for beat in range(BEATS)]
+            read.send(conn)
+        if round_ == 5:
+            read.send(CONNECTIONS + 3)
+            expected += [0] * BEATS
+            bad_reads += 1
+        for conn in writers:
+            for beat in range(BEATS) if round_ < 2 else rng.sample(range(BEATS), 16):
+                memory[conn, beat] = rng.getrandbits(64)
+                write.send({"conn": conn, "beat": beat, "data": memory[conn, beat]})
+        if round_ == 6:
+            write.send({"conn": CONNECTIONS | rng.randrange(CONNECTIONS), "beat": 0, "data": 1})
+            bad_writes += 1
+        await wait()
+    await ClockCycles(dut.clk, 5)
+    got = list(sink.received)
+    known = [i for i, value in enumerate(expected) if value is not None]
+    assert [got[i]["data"] for i in known] == [expected[i] for i in known]
+    assert all(beat["last"] == (i % BEATS == BEATS - 1) for i, beat in enumerate(got))
+    assert dict(counters.total) == {"bad_read": bad_reads, "bad_write": bad_writes}
+    dut._log.info("seed %d: %d reads", default_seed(), len(got) // BEATS)
+
+
+@cocotb.test()
+async def reads_back(dut):
+    await run(dut, 0.0, 0.0)
+
+
+@cocotb.test()
+async def reads_back_with_idle_and_backpressure(dut):
+    await run(dut, 0.3, 0.4)
+
+
+@cocotb.test()
+async def read_takes_65_clocks(dut):
+    start_clock(dut)
+    read = StreamSource(dut, "i_read", dut.clk)
+    sink = StreamSink(dut, "o_data", dut.clk)
+    write = StreamSource(dut, "i_write", dut.clk, layout=FlowstateWrite)
+    await reset(dut)
+    for beat in range(BEATS):
+        write.send({"conn": 0, "beat": beat, "data": beat})
+    await ClockCycles(dut.clk, 2 * BEATS + 5)
+    for _ in range(4):
+        read.send(0)
+    clocks = 0
+    while len(sink.received) < 4 * BEATS:
+        await RisingEdge(dut.clk)
+        clocks += 1
+        assert clocks <= 4 * (BEATS + 2) + 6
