@@ -1,0 +1,20 @@
+"""Flow director against its model."""
+from pathlib import Path
+
+import pytest
+
+from spps.director import FlowDirector
+from spps.params import TINY
+from spps_sim.harness import SIMULATORS, run_bench
+
+SIZES = {"tiny": TINY, "one": TINY.replace(cores=1, workspaces=2, event_slots=2),
+         "clusters": TINY.replace(clusters=2, cores=3, workspaces=2, event_slots=4)}
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("size", SIZES)
+def test_flow_director_agrees_with_model(size, simulator):
+    params = SIZES[size]
+    run_bench(FlowDirector(params), "bench_director", name=f"flow_director_{size}", simulator=simulator,
+              test_dir=Path(__file__).parent,
+              parameters={k: getattr(params, k) for k in ("connections", "clusters", "cores", "workspaces", "event_slots")})
