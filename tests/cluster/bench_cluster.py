@@ -27,7 +27,7 @@ LOAD, WRITE_BACK = 0, 1
 class TB:
     """The cluster, flowstate memory, and the books of a director: which flow is in which workspace."""
 
-    def __init__(self, dut, image=(), *, runaway=4000, load_delay=0):
+    def __init__(self, dut, image=(), *, runaway=600, load_delay=0):
         self.dut, self.rng = dut, random.Random(SEED)
         dut._log.info(f"seed {SEED} idle {IDLE} pause {PAUSE}")
         start_clock(dut)
@@ -196,7 +196,7 @@ async def runs_random_programs_like_the_simulator(dut):
     tb = TB(dut)
     await tb.start()
     events = 0
-    for _ in range(int(os.environ.get("SPPS_P_PROGRAMS", "12"))):
+    for _ in range(int(os.environ.get("SPPS_P_PROGRAMS", "10"))):
         tb.program(random_program(tb.rng, PARAMS))
         await tb.until(tb.i_imem.empty)
         await ClockCycles(dut.clk, 5)

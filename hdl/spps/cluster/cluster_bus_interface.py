@@ -28,7 +28,7 @@ class ClusterBusInterface(wiring.Component):
 
     Source: patent §VI, F3 (cluster bus interface 302, routing control 306).
     Parameters: params.cores, params.event_slots, params.workspaces; index: number of the cluster.
-    Members: i, o beats of the message bus; core: streams of beats from the cores; event, event_valid: beats for the data
+    Members: i, o beats of the message bus; core: streams of beats from the cores; event, event_valid, event_ready: beats for the data
     memories; tail, full: of each core's slots; meta, describe, commit: to the slots (one bit per core); count.
     EVENT: header.source is the core, argument bits 3..0 the workspace, bit 4: a LOAD accompanies it; 8 beats follow.
     Latency: 1 clock in, 2 clocks out. Throughput: 1 beat per clock each way.
@@ -46,7 +46,7 @@ class ClusterBusInterface(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(beat_layout())), "o": Out(stream.Signature(beat_layout())),
             "core": In(stream.Signature(beat_layout())).array(params.cores),
-            "event": Out(event_write(params)), "event_valid": Out(1),
+            "event": Out(event_write(params)), "event_valid": Out(1), "event_ready": In(1),
             "tail": In(data.ArrayLayout(slot, params.cores)), "full": In(params.cores),
             "meta": Out(slot_meta(params)), "describe": Out(params.cores), "commit": Out(params.cores),
             "count": Out(len(self.COUNTERS)),
@@ -89,9 +89,10 @@ class ClusterBusInterface(wiring.Component):
                             m.next = "HEAD"
             with m.State("BODY"):
                 m.d.comb += [
-                    i.ready.eq(~self.full.bit_select(core, 1)), self.event_valid.eq(i.valid & i.ready),
+                    self.event_valid.eq(i.valid & ~self.full.bit_select(core, 1)),
+                    i.ready.eq(self.event_ready & ~self.full.bit_select(core, 1)),
                 ]
-                with m.If(self.event_valid):
+                with m.If(self.event_valid & self.event_ready):
                     m.d.sync += beat.eq(beat + 1)
                     with m.If(beat == 0):
                         m.d.comb += self.describe.eq(here)

@@ -28,9 +28,10 @@ class ClusterDma(wiring.Component):
     Source: patent §VI, F3 (cluster DMA controller 308); architecture rule "only lines that changed are written back".
     Parameters: params.cores, params.workspaces, params.event_slots.
     Members: i commands, o_done the same commands when complete; o_read, i_data, o_write: flowstate memory; event,
-    event_valid: beats of arriving events, which go first and are never refused; dirty: lines per core and workspace,
+    event_valid, event_ready: beats of arriving events, which go first; dirty: lines per core and workspace,
     clean: one bit per line (with core, workspace of the command) to clear; load_start, load_done with `command`;
-    memory side, registered: address, write (bit per core), read, write_data, read_data per core; count.
+    memory side, registered: address, write (bit per core), read, write_data, held until taken; read_data per core;
+    count.
     Latency: LOAD 64 clocks + 4 + the memory's; WRITE_BACK 4 clocks per dirty line + 1 per line + 4.
     Throughput: one 64-bit beat per clock. One command at a time.
     Backpressure: o_write and the absence of i_data hold the command; events pass.
@@ -47,10 +48,11 @@ class ClusterDma(wiring.Component):
             "i": In(stream.Signature(DmaCommand)), "o_done": Out(stream.Signature(DmaCommand)),
             "o_read": Out(stream.Signature(16)), "i_data": In(stream.Signature(FlowstateBeat)),
             "o_write": Out(stream.Signature(FlowstateWrite)),
-            "event": In(beat), "event_valid": In(1),
+            "event": In(beat), "event_valid": In(1), "event_ready": Out(1),
             "dirty": In(data.ArrayLayout(data.ArrayLayout(LINES, params.workspaces), params.cores)),
             "clean": Out(LINES), "load_start": Out(1), "load_done": Out(1), "command": Out(DmaCommand),
             "address": Out(beat["address"].shape), "write": Out(params.cores), "read": Out(1), "write_data": Out(BEAT),
+            "taken": In(1),
             "read_data": In(data.ArrayLayout(BEAT, params.cores)),
             "count": Out(len(self.COUNTERS)),
         })
@@ -65,24 +67,28 @@ class ClusterDma(wiring.Component):
         count = {name: Signal(name=f"count_{name}") for name in self.COUNTERS}
         m.d.comb += self.count.eq(Cat(*count.values()))
 
-        # Memory side: an event beat takes the clock; otherwise a load beat or a read. A read is asked for only when the
-        # queue has room for its data, because nothing can hold it on the way.
+        # Memory side: one request at a time, an event beat before a load beat or a read; it waits for the core that
+        # uses its port. A read is asked for only when the queue has room for its data.
         m.submodules.queue = queue = SyncFIFO(width=FlowstateWrite.as_shape().size, depth=_QUEUE)
         load_beat, read_beat = Signal(), Signal()
         beat = Signal(range(_BEATS))
-        asked, fetched = Signal(), Signal()
+        fetched = Signal()
         asked_beat, fetched_beat = Signal(range(_BEATS)), Signal(range(_BEATS))
-        m.d.sync += [
-            self.address.eq(Mux(self.event_valid, self.event.address, Cat(beat, workspace))),
-            self.write_data.eq(Mux(self.event_valid, self.event.data, self.i_data.p.data)),
-            self.write.eq(Mux(self.event_valid, C(1, params.cores) << self.event.core,
-                              Mux(load_beat, C(1, params.cores) << core, 0))),
-            asked.eq(read_beat), asked_beat.eq(beat), fetched.eq(asked), fetched_beat.eq(asked_beat),
-        ]
+        step = Signal()
+        asked = self.read
+        m.d.comb += [step.eq(~(asked | self.write.any()) | self.taken), self.event_ready.eq(step)]
+        m.d.sync += [fetched.eq(asked & self.taken), fetched_beat.eq(asked_beat)]
+        with m.If(step):
+            m.d.sync += [
+                self.address.eq(Mux(self.event_valid, self.event.address, Cat(beat, workspace))),
+                self.write_data.eq(Mux(self.event_valid, self.event.data, self.i_data.p.data)),
+                self.write.eq(Mux(self.event_valid, C(1, params.cores) << self.event.core,
+                                  Mux(load_beat, C(1, params.cores) << core, 0))),
+                asked.eq(read_beat), asked_beat.eq(beat),
+            ]
         result, out = Signal(FlowstateWrite), Signal(FlowstateWrite)
         room = Signal()
         m.d.comb += [
-            self.read.eq(asked),
             result.conn.eq(command.conn), result.beat.eq(fetched_beat), result.data.eq(self.read_data[core]),
             queue.w_data.eq(result), queue.w_en.eq(fetched),
             out.eq(queue.r_data), self.o_write.valid.eq(queue.r_rdy), self.o_write.payload.eq(out),
@@ -119,15 +125,16 @@ class ClusterDma(wiring.Component):
                 with m.If(self.o_read.ready):
                     m.next = "LOAD"
             with m.State("LOAD"):
-                m.d.comb += self.i_data.ready.eq(~self.event_valid)
+                m.d.comb += self.i_data.ready.eq(step & ~self.event_valid)
                 with m.If(self.i_data.valid & self.i_data.ready):
                     m.d.comb += load_beat.eq(1)
                     m.d.sync += beat.eq(beat + 1)
                     with m.If(self.i_data.p.last):
                         m.next = "SETTLE"
-            with m.State("SETTLE"):     # the last beat is written at the end of this clock
-                m.d.comb += [self.load_done.eq(1), count["loads"].eq(1)]
-                m.next = "REPORT"
+            with m.State("SETTLE"):     # the last beat waits to be written
+                with m.If(step):
+                    m.d.comb += [self.load_done.eq(1), count["loads"].eq(1)]
+                    m.next = "REPORT"
             with m.State("PICK"):
                 m.d.sync += beat.eq(line * _LINE_BEATS)
                 with m.If(lines != 0):
@@ -138,7 +145,7 @@ class ClusterDma(wiring.Component):
                     m.d.comb += count["write_backs"].eq(1)
                     m.next = "REPORT"
             with m.State("READ"):
-                with m.If(room & ~self.event_valid):
+                with m.If(room & step & ~self.event_valid):
                     m.d.comb += read_beat.eq(1)
                     m.d.sync += beat.eq(beat + 1)
                     with m.If(beat % _LINE_BEATS == _LINE_BEATS - 1):

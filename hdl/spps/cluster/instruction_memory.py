@@ -14,8 +14,9 @@ class InstructionMemory(wiring.Component):
 
     Source: patent §V ("microcode"), §VI, F3 (instruction memory 304).
     Parameters: params.imem_words, params.cores; image: words from address 0, the rest is zero (trap); index: cluster number.
-    Members: i writes of this cluster (others are ignored); per core: address, fetch, word, ready. A block RAM has two
-    ports, so two cores share a copy and its write uses the port of the first: `ready` of that core is low then.
+    Members: i writes of this cluster (others are ignored); per core: address, fetch, word, ready (low in the clock of
+    a write). Each core has a copy with a single port: Yosys does not build one block RAM with two fetch ports and a write
+    port from an Amaranth memory, and a port of its own for writes would put a bypass behind every fetch.
     Latency: word one clock after fetch, held until the next fetch. Throughput: a fetch per core and clock.
     Backpressure: none; a write takes one clock. Drop: writes beyond imem_words are ignored.
     Reset: contents survive; the image is the power-up content.
@@ -47,19 +48,15 @@ class InstructionMemory(wiring.Component):
             write.eq(self.i.valid & (self.i.p.cluster == self._index) & (self.i.p.address < self._params.imem_words)),
             address.eq(self.i.p.address), word.eq(self.i.p.data),
         ]
-        for first in range(0, cores, 2):
+        for core in range(cores):
             store = memory.Memory(shape=WORD_BITS, depth=self._params.imem_words, init=self._image,
                                   attrs={"no_rw_check": 1})
-            m.submodules[f"copy{first // 2}"] = store
-            write_port = store.write_port()
-            for core in range(first, min(first + 2, cores)):
-                port = store.read_port()
-                shared = core == first
-                m.d.comb += [
-                    self.ready[core].eq(~write if shared else 1),
-                    port.addr.eq(Mux(write, address, self.address[core]) if shared else self.address[core]),
-                    port.en.eq(self.fetch[core] & self.ready[core]), self.word[core].eq(port.data),
-                ]
-                if shared:
-                    m.d.comb += [write_port.addr.eq(port.addr), write_port.data.eq(word), write_port.en.eq(write)]
+            m.submodules[f"copy{core}"] = store
+            write_port, port = store.write_port(), store.read_port()
+            m.d.comb += [
+                self.ready[core].eq(~write),
+                port.addr.eq(Mux(write, address, self.address[core])),
+                port.en.eq(self.fetch[core] & ~write), self.word[core].eq(port.data),
+                write_port.addr.eq(port.addr), write_port.data.eq(word), write_port.en.eq(write),
+            ]
         return m

@@ -76,9 +76,10 @@ class ProtocolCluster(wiring.Component):
             csrs.epoch.eq(self.epoch), csrs.role.eq(self.role), csrs.sync_ready.eq(self.sync_ready),
             csrs.protect.eq(self.protect), csrs.cfg.eq(self.cfg),
             dma.event.eq(bus.event), dma.event_valid.eq(bus.event_valid),
+            bus.event_ready.eq(dma.event_ready),
         ]
         pulses = {name: [] for name in ("events", "traps", "cut_messages")}
-        waiting = []
+        waiting, taken = [], []
         for number in range(params.cores):
             m.submodules[f"core{number}"] = core = ProtocolCore(params)
             m.submodules[f"memory{number}"] = store = DataMemory(params)
@@ -90,6 +91,7 @@ class ProtocolCluster(wiring.Component):
             m.d.comb += [
                 program.address[number].eq(core.address), program.fetch[number].eq(core.fetch),
                 core.word.eq(program.word[number]), core.fetch_ready.eq(program.ready[number]),
+                store.uses_read.eq(core.uses_read), store.uses_write.eq(core.uses_write),
                 store.address.eq(core.memory_address), store.read.eq(core.memory_read),
                 store.write.eq(core.memory_write), store.write_data.eq(core.memory_write_data),
                 core.memory_read_data.eq(store.read_data),
@@ -114,6 +116,8 @@ class ProtocolCluster(wiring.Component):
             for name, pulse in (("events", core.release), ("traps", core.trapped), ("cut_messages", core.cut)):
                 pulses[name].append(pulse)
             waiting.append(core.waiting)
+            taken.append(store.beat_taken)
+        m.d.comb += dma.taken.eq(Cat(taken).any())
         singles = []
         for name, bits in pulses.items():
             m.submodules[f"count_{name}"] = total = PulseSum(params.cores)

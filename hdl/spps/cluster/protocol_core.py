@@ -21,7 +21,8 @@ class ProtocolCore(wiring.Component):
     Source: patent §V; `ucode.isa`.
     Parameters: params (workspaces, event_slots, imem_words).
     Members: fetch side: address, fetch, word, fetch_ready. Event side: start, event, slot (what may run), take, release.
-    Data memory: memory_address, memory_read, memory_write, memory_write_data, memory_read_data. csr, csr_value. runaway:
+    Data memory: memory_address, memory_read, memory_write, memory_write_data, memory_read_data, uses_read,
+    uses_write. csr, csr_value. runaway:
     most instructions of an event, 0 no limit. o: messages, unit filled by the program or DONE; source and cluster are
     zero. store, store_address: a word was written (for dirty lines). Status: busy, trapped (pulse), trap_code, trap_pc,
     retire, retire_pc (an instruction is complete), cut (pulse: an open message was closed).
@@ -43,7 +44,7 @@ class ProtocolCore(wiring.Component):
             "start": In(1), "event": In(slot_meta(params)), "slot": In((params.event_slots - 1).bit_length()),
             "take": Out(1), "release": Out(1),
             "memory_address": Out(address), "memory_read": Out(1), "memory_write": Out(1), "memory_write_data": Out(32),
-            "memory_read_data": In(64),
+            "memory_read_data": In(64), "uses_read": Out(1), "uses_write": Out(1),
             "csr": Out(8), "csr_value": In(32), "runaway": In(32),
             "o": Out(stream.Signature(beat_layout())),
             "store": Out(1), "store_address": Out(address),
@@ -150,6 +151,8 @@ class ProtocolCore(wiring.Component):
             port.memory_data.eq(self.memory_read_data),
             self.memory_address.eq(Mux(port.active, Cat(C(0, 1), port.address), location)),
             self.memory_read.eq(Mux(port.active, port.read, x.load | x.send)),
+            # early and safe: also set when the instruction traps
+            self.uses_read.eq(port.active | (x_valid & (x.load | x.send))), self.uses_write.eq(x_valid & x.store),
             self.memory_write.eq(go & x.store), self.memory_write_data.eq(b),
             self.retire.eq(done), self.retire_pc.eq(x_pc),
         ]
