@@ -65,7 +65,8 @@ class Scenario:
             "mode": 1, "vip_0": ip_number(VIP[0]), "vip_1": ip_number(VIP[1]), "server_ip": ip_number(SERVER),
             "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"), "mss": self.mss,
             "tick_cycles": self.tick, "rto_initial": 40_000 // self.tick, "rto_min": 20_000 // self.tick,
-            "rto_max": 200_000 // self.tick, "msl": 20_000 // self.tick, **self.registers,
+            "rto_max": 200_000 // self.tick, "msl": 20_000 // self.tick,
+            "hb_interval": 300, "lease": 900, "takeover_after": 1200, "resend_after": 600, **self.registers,
         }
 
     def simulation(self):
@@ -190,10 +191,23 @@ class Trial:
             wrong += [f"{peer.name}: the MAC address of {ip:#x} changed at {time}" for time, ip, *_ in peer.arp.changes[:1]]
         if self.killed and self.takeover_cycles() is None:
             wrong.append("the standby never took over")
+        wrong += self._balance()
         if not self.scenario.fake:
             report = check([f for raw in self.frames if not raw.err and (f := to_frame(raw))])
             wrong += [str(v) for v in report.violations[:10]]
         return wrong
+
+    def _balance(self):
+        """Nothing is left inside the units that live."""
+        status = self.sim.status()
+        for unit in (0, 1):
+            if self.killed and self.killed[1] == unit:
+                continue
+            if status[f"delivered_{unit}"] != status[f"done_{unit}"]:
+                yield f"unit {unit}: {status[f'delivered_{unit}']} events delivered, {status[f'done_{unit}']} ended"
+            for name, empty in (("gate_level", 0), ("free_pages", getattr(self.sim.params, "scratch_pages", None))):
+                if name in self.sim.registers and (found := self.sim.read(unit, name)) != empty:
+                    yield f"unit {unit}: {name} is {found} instead of {empty} at the end"
 
     @staticmethod
     def _judge(connection, expected):

@@ -27,10 +27,25 @@ REQUIRED_PORTS = (
 )
 
 
+def _sources_digest(params):
+    """Hash of everything the Verilog of a pair is made from."""
+    import spps
+    root = Path(spps.__file__).resolve().parent
+    digest = hashlib.sha256(repr(params).encode())
+    for path in sorted(p for p in root.rglob("*") if p.suffix in (".py", ".uasm")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
 def pair_verilog(params, path=None):
-    """Verilog of `spps.pair.SppsPair(params)` as module spps_pair; returns the path."""
-    from spps.pair import SppsPair
-    return to_verilog(SppsPair(params), "spps_pair", path or BUILD / "verilog" / f"spps_pair_{params.name}.v")
+    """Verilog of `spps.pair.SppsPair(params)` as module spps_pair; returns the path. Made again only when a source changed."""
+    path = Path(path or BUILD / "verilog" / f"spps_pair_{params.name}_{params.data_width}.v")
+    stamp, digest = path.with_suffix(".sources"), _sources_digest(params)
+    if not (path.exists() and stamp.exists() and stamp.read_text() == digest):
+        from spps.pair import SppsPair
+        to_verilog(SppsPair(params), "spps_pair", path)
+        stamp.write_text(digest)
+    return path
 
 
 def _ports(verilog):
@@ -56,6 +71,34 @@ def data_width(verilog):
     raise ValueError(f"i__payload is {ports['i__payload']} bits wide: no packet layout of 32, 64 or 128 bits")
 
 
+_INITIAL = re.compile(r"^ *(\S+)\[(\d+)\] = ([^;]+);\n", re.M)
+
+
+def _roll_initials(verilog):
+    """The same Verilog with runs of equal initial memory words as loops: Verilator takes minutes for each 100,000 statements."""
+    parts, position, run = [], 0, None
+
+    def flush():
+        nonlocal run
+        if run is not None:
+            name, first, last, value, _ = run
+            parts.append(f"    for (int i = {first}; i <= {last}; i = i + 1) {name}[i] = {value};\n")
+            run = None
+
+    for found in _INITIAL.finditer(verilog):
+        name, index, value = found[1], int(found[2]), found[3]
+        if run is not None and found.start() == run[4] and (name, index, value) == (run[0], run[2] + 1, run[3]):
+            run = (name, run[1], index, value, found.end())
+        else:
+            flush()
+            parts.append(verilog[position:found.start()])
+            run = (name, index, index, value, found.end())
+        position = found.end()
+    flush()
+    parts.append(verilog[position:])
+    return "".join(parts)
+
+
 def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
     """Build (or find) the shared library of one Verilog file; returns its path.
 
@@ -66,7 +109,7 @@ def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
         raise ValueError(f"trace={trace!r}: must be one of {TRACE_KINDS}")
     if trace == "fst" and not Path("/usr/include/lz4.h").exists():
         trace = "vcd"
-    text = Path(verilog_path).read_text()
+    text = _roll_initials(Path(verilog_path).read_text())
     width = data_width(text)
     key = hashlib.sha256("\0".join([text, NATIVE.read_text(), trace, optimise, *CFLAGS]).encode()).hexdigest()[:16]
     folder = BUILD / "sim" / key

@@ -61,7 +61,7 @@ class Alters(FakePair):
 
 
 class Crashes(FakePair):
-    def status(self):
+    def controls(self, kill, freeze, detector):
         raise RuntimeError("as if the RTL had lost its `last`")
 
 
