@@ -5,13 +5,14 @@ whole; words are fed and collected in C++ (native/spps_sim.cpp). No threads: for
 """
 import ctypes
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 from .backend import STATUS_WORDS, FrameKind, Mark, RawFrame, Stop
-from .harness import BUILD, to_verilog, tool_environment
+from .harness import BUILD, tool_environment
 
 __all__ = ["build_library", "pair_verilog", "VerilatedPair", "REQUIRED_PORTS"]
 
@@ -42,8 +43,9 @@ def pair_verilog(params, path=None):
     path = Path(path or BUILD / "verilog" / f"spps_pair_{params.name}_{params.data_width}.v")
     stamp, digest = path.with_suffix(".sources"), _sources_digest(params)
     if not (path.exists() and stamp.exists() and stamp.read_text() == digest):
-        from spps.pair import SppsPair
-        to_verilog(SppsPair(params), "spps_pair", path)
+        from spps.gen import write_pair
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(write_pair(params, path.with_suffix("")).read_text())
         stamp.write_text(digest)
     return path
 
@@ -116,9 +118,10 @@ def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
     library = folder / "libspps_sim.so"
     if library.exists():
         return library
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / "spps_pair.v").write_text(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    work = folder / f"build.{os.getpid()}"      # builds of the same library may run side by side
+    work.mkdir()
+    (work / "spps_pair.v").write_text(text)
     cflags = " ".join([*CFLAGS, f"-DSPPS_W={width}"]
                       + ([f"-DSPPS_TRACE -DSPPS_TRACE_{trace.upper()}"] if trace else []))
     command = ["verilator", "--cc", "--exe", "--build", "-j", str(jobs), "--top-module", "spps_pair", "--prefix", "Vspps_pair",
@@ -126,14 +129,16 @@ def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
                "--output-split", "20000", "-Mdir", "obj", "-CFLAGS", cflags, "-LDFLAGS", "-shared",
                "-MAKEFLAGS", f"OPT_FAST={optimise} OPT_GLOBAL={optimise} OPT_SLOW=-O1",
                *([f"--trace-{trace}"] if trace else []), "-o", "libspps_sim.so", "spps_pair.v", str(NATIVE)]
-    with open(folder / "build.log", "w") as log:
-        code = subprocess.run(command, cwd=folder, env=tool_environment(), stdout=log, stderr=subprocess.STDOUT).returncode
-    if code or not (folder / "obj" / "libspps_sim.so").exists():
-        tail = "\n".join((folder / "build.log").read_text().splitlines()[-20:])
-        shutil.rmtree(folder / "obj", ignore_errors=True)
-        raise RuntimeError(f"building the simulation failed ({folder / 'build.log'}):\n{tail}")
-    (folder / "obj" / "libspps_sim.so").replace(library)
-    shutil.rmtree(folder / "obj", ignore_errors=True)
+    log = folder / "build.log"
+    with open(log, "w") as output:
+        code = subprocess.run(command, cwd=work, env=tool_environment(), stdout=output, stderr=subprocess.STDOUT).returncode
+    built = work / "obj" / "libspps_sim.so"
+    if not code and built.exists():
+        built.replace(library)
+        (work / "spps_pair.v").replace(folder / "spps_pair.v")
+    shutil.rmtree(work, ignore_errors=True)
+    if code or not library.exists():
+        raise RuntimeError(f"building the simulation failed ({log}):\n" + "\n".join(log.read_text().splitlines()[-20:]))
     return library
 
 
