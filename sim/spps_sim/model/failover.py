@@ -1,0 +1,141 @@
+"""Reference model of failover: frame codec, standby, gate, numbers modulo 2^32.
+
+The frame format is derived from its published description (hdl/spps/failover/README.md), not from the RTL's tables.
+"""
+import struct
+from dataclasses import dataclass
+
+__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "Frame", "Standby", "Gate", "before", "encode", "decode", "flow_keys"]
+
+STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
+ETHERTYPE = 0x88B5
+HEADER = struct.Struct(">6s6sH BBHIHHBBHIIH")
+DELTA, FULL, RETIRE = 0, 1, 2
+#: lines of 32 bytes that a record of each kind carries
+LINES = {DELTA: (0,), FULL: (0, 1, 2, 3, 8, 9), RETIRE: (0, 1, 2, 3, 8, 9)}
+MINIMUM = 64        # bytes of a frame without lines
+
+
+def before(a, b, bits=32):
+    """a < b for numbers modulo 2^bits."""
+    return (a - b) % (1 << bits) >> bits - 1 == 1
+
+
+@dataclass(frozen=True)
+class Frame:
+    type: int
+    epoch: int
+    number: int
+    conn: int = 0
+    kind: int = 0
+    stamp: int = 0
+    clock: int = 0
+    lines: tuple = ()       # 32-bit words, lowest line first
+    unit: int = 0           # who sent it
+
+
+def encode(frame):
+    """The bytes of a frame."""
+    mask = sum(1 << line for line in LINES[frame.kind]) if frame.type == STATE else 0
+    body = struct.pack(f">{len(frame.lines)}I", *frame.lines)
+    station = [bytes((2, 0, 0, 0, 0, 1 + n)) for n in (0, 1)]
+    head = HEADER.pack(station[1 - frame.unit], station[frame.unit], ETHERTYPE, 1, frame.type, frame.epoch, frame.number,
+                       frame.conn, mask, frame.kind, 0, len(body), frame.stamp, frame.clock, 0)
+    return (head + body).ljust(MINIMUM, b"\0") if frame.type != STATE else head + body
+
+
+def decode(data, connections=1 << 16):
+    """A Frame, or None when the form is wrong."""
+    if len(data) < HEADER.size or len(data) % 8:
+        return None
+    (_, source, ethertype, version, kind_of_frame, epoch, number, conn, mask, kind, _, length, stamp, clock,
+     _) = HEADER.unpack_from(data)
+    if ethertype != ETHERTYPE or version != 1 or kind_of_frame not in (STATE, CONFIRM, HEARTBEAT, ECHO):
+        return None
+    lines = ()
+    if kind_of_frame == STATE:
+        if kind not in LINES or mask != sum(1 << line for line in LINES[kind]) or conn >= connections:
+            return None
+        if length != 32 * len(LINES[kind]) or len(data) != HEADER.size + length:
+            return None
+        lines = struct.unpack_from(f">{length // 4}I", data, HEADER.size)
+    elif length or len(data) > MINIMUM:
+        return None
+    return Frame(kind_of_frame, epoch, number, conn, kind & 3, stamp, clock, lines, source[5] - 1)
+
+
+def flow_keys(lines):
+    """[(leg, key)] of a full record; key = (src_ip, dst_ip, src_port, dst_port, protocol, iface) as the remote end sends them."""
+    keys = []
+    for leg, line in ((0, 2), (1, 8)):
+        word = lines[8 * LINES[FULL].index(line):][:8]
+        if word[3]:
+            keys.append((leg, (word[3], word[2], word[4] >> 16, word[4] & 0xFFFF, 6, word[0] >> 16 & 0xFF)))
+    return keys
+
+
+class Standby:
+    """What a standby does with the frames that reach it: flowstate writes, lookup commands, numbers."""
+
+    def __init__(self, epoch=1):
+        self.epoch, self.applied = epoch, 0
+        self.writes, self.lookups = [], []      # (conn, beat, data), (op, conn, leg, key)
+        self.counts = {"applied": 0, "duplicate": 0, "out_of_order": 0, "stale_epoch": 0, "bad_frame": 0}
+
+    def take(self, data, connections=1 << 16, err=False):
+        """One frame as bytes."""
+        frame = None if err else decode(data, connections)
+        if frame is None:
+            self.counts["bad_frame"] += 1
+        elif before(frame.epoch, self.epoch, 16):
+            self.counts["stale_epoch"] += 1
+        else:
+            self.epoch = frame.epoch
+            if frame.type == STATE:
+                self._state(frame)
+
+    def _state(self, frame):
+        following = (self.applied + 1) % (1 << 32)
+        if frame.number != following:
+            self.counts["duplicate" if before(frame.number, following) else "out_of_order"] += 1
+            return
+        self.applied = following
+        self.counts["applied"] += 1
+        if frame.kind != RETIRE:
+            for place, line in enumerate(LINES[frame.kind]):
+                for beat in range(4):
+                    low, high = frame.lines[8 * place + 2 * beat:][:2]
+                    self.writes.append((frame.conn, 4 * line + beat, high << 32 | low))
+        if frame.kind != DELTA:
+            for leg, key in flow_keys(frame.lines):
+                self.lookups.append((1 if frame.kind == RETIRE else 0, frame.conn, leg, key))
+        if frame.kind == RETIRE:
+            self.lookups.append((2, frame.conn, None, None))
+
+
+class Gate:
+    """Which outputs may leave: gated ones in order and not before their record is confirmed, the others in order."""
+
+    def __init__(self):
+        self.issued = self.confirmed = 0
+        self.gated, self.free = [], []
+
+    def command(self, message, gated):
+        """An OUTPUT enters."""
+        (self.gated if gated else self.free).append((self.issued, message))
+
+    def record(self):
+        self.issued = (self.issued + 1) % (1 << 32)
+
+    def confirm(self, number):
+        """Cumulative; what lies outside confirmed..issued is ignored."""
+        if not before(number, self.confirmed) and not before(self.issued, number):
+            self.confirmed = number
+
+    def leave(self, message, gated):
+        """An output leaves. Raises AssertionError when it may not."""
+        queue = self.gated if gated else self.free
+        assert queue, f"nothing {'gated' if gated else 'free'} is held, but {message} left"
+        tag, expected = queue.pop(0)
+        assert message == expected, f"{message} left before {expected}"
+        assert not gated or not before(self.confirmed, tag), f"output of record {tag} left while {self.confirmed} was confirmed"

@@ -1,0 +1,21 @@
+"""The failover unit against its model, under both simulators."""
+from pathlib import Path
+
+import pytest
+from spps.failover.record_store import RecordStore
+from spps.params import TINY
+from spps_sim.harness import SIMULATORS, run_bench
+from units import Units
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("width", (32, 64, 128))
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_failover(simulator, width):
+    run_bench(Units(width), "bench_failover", name="failover_units", simulator=simulator, test_dir=HERE, parameters={"width": width})
+
+
+def test_refuses_a_ring_smaller_than_two_records_per_core():
+    with pytest.raises(ValueError, match="replay_records=8: must be at least two per core, 16"):
+        RecordStore.check(TINY.replace(cores=8, replay_records=8))

@@ -1,0 +1,23 @@
+"""Two failover units in one top, each with its own ports; the bench is the link."""
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from spps.failover import FailoverUnit
+from spps.params import TINY
+
+
+class Units(wiring.Component):
+    """Members: a, b: all ports of unit 0 and unit 1."""
+
+    def __init__(self, width):
+        self.params = TINY.replace(data_width=width, replay_records=8, gate_depth=32)
+        self.units = FailoverUnit(self.params), FailoverUnit(self.params)
+        super().__init__({"a": Out(self.units[0].signature), "b": Out(self.units[1].signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.a, m.submodules.b = a, b = self.units
+        wiring.connect(m, a, wiring.flipped(self.a))
+        wiring.connect(m, b, wiring.flipped(self.b))
+        return m
