@@ -12,7 +12,7 @@ import click
 
 from .params import PRESETS, SppsParams
 
-__all__ = ["preset_params", "main"]
+__all__ = ["preset_params", "write_spps", "write_pair", "main"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +23,29 @@ def preset_params(preset, data_width=None):
         raise ValueError(f"preset {preset!r}: must be one of {', '.join(sorted(PRESETS))}")
     params = PRESETS[preset]
     return params if data_width is None else params.replace(data_width=data_width)
+
+
+def write_spps(params, folder, *, image=None):
+    """Write spps.v into folder; returns its path."""
+    from spps_sim.harness import to_verilog
+
+    from .top import Spps
+    return to_verilog(Spps(params, image=image), "spps", Path(folder) / "spps.v")
+
+
+def write_pair(params, folder):
+    """Write spps_pair.v, which holds module spps_pair and module spps, and spps.v; returns the path of the first."""
+    from spps_sim.harness import to_verilog
+
+    from .pair import SppsPair
+    folder = Path(folder)
+    unit = write_spps(params, folder)
+    pair = to_verilog(SppsPair(params), "spps_pair", folder / "pair_only.v")
+    path = folder / "spps_pair.v"
+    text = pair.read_text() + "\n" + unit.read_text()
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+    return path
 
 
 def _lint(path, top):
@@ -40,19 +63,15 @@ def _lint(path, top):
 @click.option("--lint/--no-lint", default=True, show_default=True)
 def main(preset, data_width, output, lint):
     """Write plain Verilog of one SPPS and of the pair."""
-    from spps_sim.harness import to_verilog
-
-    from .pair import SppsPair
-    from .top import Spps
     try:
         params = preset_params(preset, data_width)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     output = output or ROOT / "build" / "verilog" / preset
-    for name, component in (("spps", Spps(params)), ("spps_pair", SppsPair(params))):
-        path = to_verilog(component, name, output / f"{name}.v")
+    pair = write_pair(params, output)
+    for path in (output / "spps.v", pair):
         if lint:
-            _lint(path, name)
+            _lint(path, path.stem)
         click.echo(f"{path}: {sum(1 for _ in path.open())} lines" + (", lint clean" if lint else ""))
 
 

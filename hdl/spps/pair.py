@@ -1,5 +1,5 @@
 """Two SPPS that protect one another, behind an IP switch, as one top."""
-from amaranth.hdl import EnableInserter, Module, unsigned
+from amaranth.hdl import ClockSignal, Const, Instance, Module, ResetSignal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,13 +8,35 @@ from .layouts.message import RegisterRequest
 from .layouts.packet import packet_layout, packet_signature
 from .params import TINY
 from .spi4 import Spi4Sink, Spi4Source
-from .top import Spps
+from .top import PROBES, spps_signature
 
-__all__ = ["SppsPair", "SIDE_UNIT_BIT"]
+__all__ = ["SppsPair", "UnitInstance", "SIDE_UNIT_BIT"]
 
 #: bit of `port` in frames on `o` that tells which unit emitted them
 SIDE_UNIT_BIT = 4
 SATISFIED = 2
+MAC_BURST_BLOCKS = 8        # 128-byte bursts from the devices that stand for the MACs
+
+
+class UnitInstance(wiring.Component):
+    """An instance of the Verilog module `spps`, so that a pair is elaborated as one unit and not as two.
+
+    Parameters, members, latency, throughput, backpressure, drop, reset: those of Spps.
+    """
+
+    def __init__(self, params):
+        self.params = params
+        super().__init__(spps_signature(params))
+
+    def elaborate(self, platform):
+        ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        for path, member, value in self.signature.flatten(self):
+            value = Value.cast(value)
+            if not isinstance(value, Const):        # `ready` of a stream that is always ready
+                ports[("i_" if member.flow == In else "o_") + "__".join(map(str, path))] = value
+        m = Module()
+        m.submodules.spps = Instance("spps", **ports)
+        return m
 
 
 class SppsPair(wiring.Component):
@@ -24,8 +46,7 @@ class SppsPair(wiring.Component):
 
     Parameters
     ----------
-    params : SppsParams of both units.
-    images : microcode of unit 0 and unit 1 (default: the default image in both); a test may give a broken one.
+    params : SppsParams of both units. Their module `spps` is generated apart (`gen.write_pair`).
 
     Members
     -------
@@ -39,8 +60,8 @@ class SppsPair(wiring.Component):
     Latency: two SPI-4 crossings more than one SPPS. Throughput: one word per clock. Reset: synchronous; unit 0 becomes active.
     """
 
-    def __init__(self, params=TINY, *, images=(None, None)):
-        self.params, self.images = params, images
+    def __init__(self, params=TINY):
+        self.params = params
         width = params.data_width
         tap = wiring.Signature({"payload": Out(packet_layout(width)), "valid": Out(1)})
         members = {
@@ -52,7 +73,7 @@ class SppsPair(wiring.Component):
             members[f"i_mmc_{n}"] = In(stream.Signature(RegisterRequest))
             members[f"o_mmc_{n}"] = Out(stream.Signature(unsigned(32)))
             members[f"epoch_{n}"] = Out(16)
-            for name in Spps.PROBES:
+            for name in PROBES:
                 members[f"{name}_{n}"] = Out(32)
         super().__init__(members)
 
@@ -65,9 +86,9 @@ class SppsPair(wiring.Component):
 
         units, running = [], []
         for n in range(2):
-            unit = Spps(params, image=self.images[n], unit=n)
+            m.submodules[f"unit_{n}"] = unit = UnitInstance(params)
             alive = ~(self.kill[n] | self.freeze[n])
-            m.submodules[f"unit_{n}"] = EnableInserter(alive)(unit)
+            m.d.comb += [unit.enable.eq(alive), unit.unit.eq(n)]
             units.append(unit)
             running.append(alive)
             self.connect_side(m, n, unit, alive, ip_switch)
@@ -87,7 +108,7 @@ class SppsPair(wiring.Component):
         m.d.comb += [
             unit.i_spi4.payload.eq(source.o.payload), unit.i_spi4.valid.eq(source.o.valid),
             sink.i.payload.eq(unit.o_spi4.payload), sink.i.valid.eq(unit.o_spi4.valid & alive),
-            unit.status_i.eq(sink.status),
+            unit.status_i.eq(sink.status), source.burst_blocks.eq(MAC_BURST_BLOCKS),
             i_mmc.ready.eq(unit.i_mmc.ready & alive), unit.i_mmc.valid.eq(i_mmc.valid & alive), unit.i_mmc.payload.eq(i_mmc.payload),
             o_mmc.valid.eq(unit.o_mmc.valid & alive), unit.o_mmc.ready.eq(o_mmc.ready & alive), o_mmc.payload.eq(unit.o_mmc.payload),
             unit.detector.eq(self.detector[n]), unit.role_init.eq(n == 0),
@@ -99,7 +120,7 @@ class SppsPair(wiring.Component):
                 m.d.comb += source.status[port].eq(unit.status_o[port])
             with m.Else():
                 m.d.comb += source.status[port].eq(SATISFIED)
-        for name in Spps.PROBES:
+        for name in PROBES:
             m.d.comb += getattr(self, f"{name}_{n}").eq(getattr(unit, name))
 
     @staticmethod

@@ -44,7 +44,7 @@ class SppsParams:
     event_queue: int = 64
     scratch_pages: int = 128
     scratch_page_bytes: int = 256
-    socket_bytes: int = 16384
+    socket_bytes: int = 8192
     max_frame: int = 1518
     replay_records: int = 64
     gate_depth: int = 64
@@ -92,6 +92,6 @@ class SppsParams:
 
 TINY = SppsParams(name="tiny")
 GBE = SppsParams(name="gbe", connections=16, cores=2, socket_bytes=4096, scratch_pages=64)
-OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5, socket_bytes=8192,
+OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5,
                    scratch_pages=128)
 PRESETS = {p.name: p for p in (TINY, GBE, OC192)}

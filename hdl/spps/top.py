@@ -1,5 +1,5 @@
 """One SPPS: every block of the architecture, wired."""
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -22,7 +22,24 @@ from .socket import SocketMemoryController
 from .spi4 import Spi4Sink, Spi4Source
 from .splitter import MessageSplitter
 
-__all__ = ["Spps"]
+__all__ = ["Spps", "spps_signature", "PROBES"]
+
+
+#: counters that campaigns and traces watch
+PROBES = ("issued", "confirmed", "delivered", "done", "copied")
+
+
+def spps_signature(params):
+    """Ports of an SPPS, see Spps."""
+    width = params.data_width
+    return wiring.Signature({
+        "i_spi4": In(link_signature(width)), "status_o": Out(data.ArrayLayout(2, params.ports)),
+        "o_spi4": Out(link_signature(width)), "status_i": In(data.ArrayLayout(2, params.ports)),
+        "i_link": In(packet_signature(width)), "o_link": Out(packet_signature(width)),
+        "i_mmc": In(stream.Signature(RegisterRequest)), "o_mmc": Out(stream.Signature(unsigned(32))),
+        "enable": In(1, init=1), "unit": In(1), "detector": In(1), "role_init": In(1), "role": Out(1), "epoch": Out(16),
+        **{name: Out(32) for name in PROBES},
+    })
 
 
 class Spps(wiring.Component):
@@ -32,31 +49,21 @@ class Spps(wiring.Component):
 
     Parameters
     ----------
-    params : SppsParams. image : microcode words, default the program in ucode/programs. unit : number of this unit in its pair,
-    names the sender of sync frames.
+    params : SppsParams. image : microcode words, default the program in ucode/programs.
 
     Members
     -------
     i_spi4, o_spi4, status_o, status_i : SPI-4 with the FIFO status of each direction. i_link, o_link : sync link.
-    i_mmc, o_mmc : register access. detector, role_init : failover inputs. role, epoch : failover state. PROBES : counters for traces.
+    i_mmc, o_mmc : register access. enable : 0 freezes every register and memory (the streams' neighbours must not hand over then).
+    unit : number in the pair, names the sender of sync frames. detector, role_init : failover inputs. role, epoch : failover state. PROBES : counters for traces.
 
     Latency: about 1000 clocks from a data segment to the segment sent on. Throughput: see the README's figures.
     Backpressure: SPI-4 status. Reset: synchronous, then some thousand clocks of table sweep during which events wait.
     """
 
-    PROBES = ("issued", "confirmed", "delivered", "done", "copied")
-
-    def __init__(self, params=TINY, *, image=None, unit=0):
-        self.params, self.image, self.unit = params, image, unit
-        width = params.data_width
-        super().__init__({
-            "i_spi4": In(link_signature(width)), "status_o": Out(data.ArrayLayout(2, params.ports)),
-            "o_spi4": Out(link_signature(width)), "status_i": In(data.ArrayLayout(2, params.ports)),
-            "i_link": In(packet_signature(width)), "o_link": Out(packet_signature(width)),
-            "i_mmc": In(stream.Signature(RegisterRequest)), "o_mmc": Out(stream.Signature(unsigned(32))),
-            "detector": In(1), "role_init": In(1), "role": Out(1), "epoch": Out(16),
-            **{name: Out(32) for name in self.PROBES},
-        })
+    def __init__(self, params=TINY, *, image=None):
+        self.params, self.image = params, image
+        super().__init__(spps_signature(params))
 
     def elaborate(self, platform):
         m = Module()
@@ -67,7 +74,7 @@ class Spps(wiring.Component):
         self.wire_egress(m)
         self.wire_registers(m)
         self.wire_probes(m)
-        return m
+        return EnableInserter(self.enable)(m)
 
     def make_blocks(self, m):
         params = self.params

@@ -33,7 +33,7 @@ CONTROL = (
     Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word"),
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word"),
     Register("ttl", width=8, reset=64, doc="time to live of emitted IPv4 headers"),
-    Register("burst_blocks", width=8, reset=8, doc="16-byte blocks per SPI-4 burst"),
+    Register("burst_blocks", width=5, reset=8, doc="16-byte blocks per SPI-4 burst"),
     Register("runaway", reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
 )
 #: what blocks report, name and width
