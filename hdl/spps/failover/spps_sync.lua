@@ -1,0 +1,65 @@
+-- Wireshark dissector of SPPS sync frames (failover/README.md). Use: wireshark -X lua_script:spps_sync.lua
+local sync = Proto("spps_sync", "SPPS state synchronization")
+local types = { [1] = "STATE", [2] = "CONFIRM", [3] = "HEARTBEAT", [4] = "ECHO" }
+local kinds = { [0] = "delta", [1] = "full", [2] = "retire" }
+local f = sync.fields
+f.version = ProtoField.uint8("spps_sync.version", "Version")
+f.type = ProtoField.uint8("spps_sync.type", "Type", base.DEC, types)
+f.epoch = ProtoField.uint16("spps_sync.epoch", "Epoch")
+f.number = ProtoField.uint32("spps_sync.number", "Record number")
+f.conn = ProtoField.uint16("spps_sync.conn", "Connection")
+f.line_mask = ProtoField.uint16("spps_sync.line_mask", "Lines", base.HEX)
+f.kind = ProtoField.uint8("spps_sync.kind", "Kind", base.DEC, kinds)
+f.length = ProtoField.uint16("spps_sync.length", "Bytes of lines")
+f.stamp = ProtoField.uint32("spps_sync.stamp", "Stamp (clocks)")
+f.clock = ProtoField.uint32("spps_sync.clock", "ISN clock")
+f.line = ProtoField.bytes("spps_sync.line", "Line")
+f.word = ProtoField.uint32("spps_sync.word", "Word", base.HEX)
+
+local HEADER = 26
+local LINE = 32
+local delta = { [0] = "flags", "snd_una_0", "snd_una_1", "fin_seq_0", "fin_seq_1", "rcv_hint_0", "rcv_hint_1", "epoch" }
+
+function sync.dissector(buffer, pinfo, tree)
+  if buffer:len() < HEADER then return 0 end
+  pinfo.cols.protocol = "SPPS"
+  local kind_of_frame = buffer(1, 1):uint()
+  local number = buffer(4, 4):uint()
+  local length = buffer(14, 2):uint()
+  local root = tree:add(sync, buffer(0, math.min(HEADER + length, buffer:len())))
+  root:add(f.version, buffer(0, 1))
+  root:add(f.type, buffer(1, 1))
+  root:add(f.epoch, buffer(2, 2))
+  root:add(f.number, buffer(4, 4))
+  local text = (types[kind_of_frame] or "type " .. kind_of_frame) .. " epoch " .. buffer(2, 2):uint() .. " number " .. number
+  if kind_of_frame == 1 then
+    root:add(f.conn, buffer(8, 2))
+    root:add(f.line_mask, buffer(10, 2))
+    root:add(f.kind, buffer(12, 1))
+    root:add(f.length, buffer(14, 2))
+    text = text .. " conn " .. buffer(8, 2):uint() .. " " .. (kinds[buffer(12, 1):uint()] or "?")
+  else
+    root:add(f.kind, buffer(12, 1)):set_text("Sender depends on the echo: " .. buffer(12, 1):uint())
+  end
+  root:add(f.stamp, buffer(16, 4))
+  root:add(f.clock, buffer(20, 4))
+  if kind_of_frame == 1 then
+    local mask = buffer(10, 2):uint()
+    local at = HEADER
+    for line = 0, 15 do
+      if math.floor(mask / 2 ^ line) % 2 == 1 then
+        if at + LINE > buffer:len() then break end
+        local branch = root:add(f.line, buffer(at, LINE)):set_text("Line " .. line)
+        for word = 0, 7 do
+          local item = branch:add(f.word, buffer(at + 4 * word, 4))
+          item:prepend_text((line == 0 and delta[word] or "word " .. (8 * line + word)) .. ": ")
+        end
+        at = at + LINE
+      end
+    end
+  end
+  pinfo.cols.info = text
+  return buffer:len()
+end
+
+DissectorTable.get("ethertype"):add(0x88B5, sync)

