@@ -27,7 +27,7 @@ class LookupController(wiring.Component):
     Members: i_event, o_event: stream(Event); i_cmd: stream(LookupCommand); o_drop: stream(16), scratch references of dropped
     events with payload; secret: hash key, constant while the table is in use; role: 1 active; in_use: connections in use;
     scan_conn, scan_valid: is that conn in use, one clock later (timer unit); count: COUNTERS.
-    Latency: 4 clocks without a flow or when the quick list knows it, else 24 to 34 (hash 19, probes 5 to 13).
+    Latency: 4 clocks without a flow or when the quick list knows it, else 24 to 38 (hash 19, probes 5 to 13).
     Throughput: one event or command at a time.
     Backpressure: commands go first and are served while o_event or o_drop wait, so whoever waits for a command never waits
     for an event. A new connection may wait for the allocator's scan, 2 clocks per id in use.
