@@ -15,7 +15,7 @@ from spps_sim.bus.counters import CounterMonitor
 from spps_sim.bus.packet import PacketCollector, packet_words
 from spps_sim.bus.stream import StreamSink, StreamSource, pack, reset, start_clock
 from spps_sim.harness import default_seed
-from spps_sim.model.egress import EgressModel, Output
+from spps_sim.model.egress import EgressModel, Output, tcp_segment
 
 WIDTH = int(os.environ.get("SPPS_P_WIDTH", "64"))
 MAX_FRAME, PORTS = 1518, 3
@@ -98,8 +98,8 @@ class TB:
         for i, beat in enumerate(beats):
             self.cmd.send({"data": beat, "last": int(i == len(beats) - 1)})
 
-    def output(self, output, fault=None):
-        """Send one OUTPUT; fault: None, "err", "short" or "long" answer of socket memory."""
+    def output(self, output, fault=None, payload=None):
+        """Send one OUTPUT; fault: None, "err", "short" or "long" answer of socket memory; payload: random by default."""
         rng = self.rng
         address = {"offset": rng.getrandbits(32), "conn": rng.getrandbits(16), "direction": rng.getrandbits(1)}
         flags = sum(FLAGS[name].value for name in output.options) | (OutputFlag.ARP.value if output.arp else 0) | rng.getrandbits(1)
@@ -112,7 +112,8 @@ class TB:
         header = pack(MessageHeader, {"kind": MessageKind.OUTPUT.value, "length": 8,
                                       "argument": rng.getrandbits(16) << 16 | flags | rng.getrandbits(9) << 7})
         self.send_beats([header] + [body >> 64 * i & (1 << 64) - 1 for i in range(8)])
-        payload = rng.randbytes(output.length) if not output.arp else b""
+        if payload is None:
+            payload = rng.randbytes(output.length) if not output.arp else b""
         if self.model.wants_payload(output):
             answer = payload
             if fault == "short" and output.length > 1:
@@ -133,7 +134,6 @@ class TB:
             ("target_mac", 48), ("local_ip", 32), ("remote_ip", 32), ("local_port", 16), ("remote_port", 16), ("seq", 32),
             ("ack", 32), ("window", 16), ("tcp_flags", 8), ("mss", 16), ("wscale", 8), ("ts_val", 32), ("ts_ecr", 32),
             ("sack_left", 32), ("sack_right", 32))}
-        # a port that scapy takes for another protocol would only change how it shows the payload
         values["port"] = rng.randrange(PORTS)
         options = frozenset(name for name in FLAGS if rng.random() < rng.choice((0.1, 0.5, 0.9)))
         length = rng.choice((0, 0, rng.randrange(1, 12), rng.randrange(1, 200), rng.randrange(1, 1429), 1428, 1460))
@@ -231,6 +231,38 @@ async def every_option_set_and_payload_alignment(dut):
     tb.output(tb.random_output(options=frozenset(names), length=MAX_FRAME - 89, arp=False))
     await tb.drain()
     assert tb.counters.total["too_long"] == 1
+
+
+def unfolded(halves):
+    """Plain sum of the 16-bit halves of some bytes."""
+    return sum(halves[i] << 8 | halves[i + 1] for i in range(0, len(halves), 2))
+
+
+@cocotb.test()
+async def checksums_fold_every_carry(dut):
+    """Sums on both sides of the second carry (RFC 1071): low half 0xFFFF, and 0xFFFF less the high half, less one."""
+    tb = await start(dut, default_seed())
+    for case in range(60):
+        output = tb.random_output(arp=False, port=1, length=2 * tb.rng.randrange(1, 700), window=0, options=frozenset({"timestamp"}))
+        # the payload is not known here: make it contribute a known sum
+        payload = b"\xff\xff" * (output.length // 2)
+
+        def choose(halves, high_too):
+            total = unfolded(halves)
+            if high_too:
+                return (0xFFFF - total - (total >> 16) - case % 3) % 0x10000
+            return (0xFFFF - total) % 0x10000
+
+        output = output._replace(local_ip=output.local_ip & ~0xFFFF)
+        frame = bytearray(tcp_segment(output, MAC, payload, identification=tb.model.identification))
+        frame[24:26] = b"\0\0"
+        output = output._replace(local_ip=output.local_ip | choose(frame[14:34], case & 1))
+        frame = bytearray(tcp_segment(output, MAC, payload, identification=tb.model.identification))
+        frame[50:52] = b"\0\0"
+        pseudo = frame[26:34] + bytes([0, 6]) + (len(frame) - 34).to_bytes(2, "big")
+        output = output._replace(window=choose(pseudo + frame[34:], case & 2))
+        tb.output(output, payload=payload)
+    await tb.drain()
 
 
 @cocotb.test()

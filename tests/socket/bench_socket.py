@@ -236,3 +236,19 @@ async def passes_output_only_after_copy_is_written(dut):
     assert not tb.out.received and not tb.free.received and len(held) == 1
     tb.answer(held[0])
     await tb.drain()
+
+
+@cocotb.test()
+async def writes_no_more_and_no_less_than_answered(dut):
+    """A wrong answer of the scratchpad leaves every byte alone that was not asked for or not answered."""
+    tb = await start(dut, default_seed())
+    ring = (2, 1)
+    tb.busy_until = {ring: []}
+    for tag, (offset, asked, answered) in enumerate(((3, 100, 117), (250, 64, 63), (2040, 20, 60), (9, 1, 40), (700, 33, 1))):
+        tb.copy(*ring, offset, RING)
+        tb.copy(*ring, offset + RING, asked, answer=tb.rng.randbytes(answered))
+        tb.reads_of[tag] = [(*ring, offset + 1, RING, tb.model.read(*ring, offset + 1, RING))]
+        tb.busy_until[ring].append(offset + 1)
+        tb.send([header(MessageKind.OUTPUT.value, 0, tag)])
+        await tb.drain()
+    assert tb.counters.total["scratch_error"] == 5
