@@ -1,5 +1,5 @@
 """Message port of a protocol core: streams messages out of the data memory and reports the end of an event."""
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,7 +40,8 @@ class MessagePort(wiring.Component):
         m.d.comb += [
             header.kind.eq(MessageKind.DONE), header.unit.eq(Unit.DIRECTOR), header.length.eq(1),
             done.conn.eq(self.event.conn), done.workspace.eq(self.event.workspace), done.noflow.eq(self.event.noflow),
-            done.close.eq(self.close), done.trap.eq(trapped), done.deadline.eq(self.deadline),
+            done.close.eq(self.close & ~trapped), done.trap.eq(trapped),
+            done.deadline.eq(Mux(trapped, 0, self.deadline)),
         ]
         with m.FSM(name="port"):
             with m.State("WAIT"):

@@ -63,7 +63,8 @@ class ProtocolCore(wiring.Component):
         # --- fetch
         pc = Signal(PC_BITS)
         f_valid, f_pc = Signal(), Signal(PC_BITS)
-        stall, wait, flush = Signal(), Signal(), Signal()       # execute is busy; operand not there; pc changes
+        stall, wait, flush = Signal(), Signal(), Signal()   # execute is busy; operand not there; what follows is void
+        jump = Signal()
         target = Signal(PC_BITS)
         running = Signal()
         m.d.comb += [
@@ -73,8 +74,10 @@ class ProtocolCore(wiring.Component):
             m.d.sync += [f_valid.eq(self.fetch_ready & running), f_pc.eq(pc)]
             with m.If(self.fetch_ready & running):
                 m.d.sync += pc.eq(pc + 1)
+        with m.If(jump):
+            m.d.sync += pc.eq(target)
         with m.If(flush):
-            m.d.sync += [pc.eq(target), f_valid.eq(0)]
+            m.d.sync += f_valid.eq(0)
 
         # --- decode: operands from the register file, the result of execute, or the write-back register
         x_valid, x = Signal(), Signal(Control)
@@ -122,7 +125,7 @@ class ProtocolCore(wiring.Component):
             alu.extra.eq(Mux(x.result == Result.CSR, self.csr_value, base)),
         ]
         go, done = Signal(), Signal()               # legal and valid; complete in this clock
-        cause, bad = Signal(8), Signal()
+        cause, bad, refused = Signal(8), Signal(), Signal()
         stack_level, stack_top = Signal(range(RETURN_STACK + 1)), Signal(PC_BITS)
         left, limited, exhausted = Signal(32), Signal(), Signal()
         memory_access = x.load | x.store | x.send
@@ -144,9 +147,13 @@ class ProtocolCore(wiring.Component):
         with m.Else():
             m.d.comb += bad.eq(0)
 
+        # `bad` comes late in the clock. It holds back stores and messages only: all else that a trapping instruction may
+        # leave behind (registers, bases, stack, pc) means nothing to the next event. An illegal send traps one clock
+        # later, so that `bad` does not stop the pipeline.
+        m.d.sync += refused.eq(x_valid & x.send & bad & ~refused)
         m.d.comb += [
             go.eq(x_valid & ~bad), done.eq(go & ~stall),
-            stall.eq(x_valid & x.send & ~bad & ~port.done),
+            stall.eq(x_valid & x.send & ~refused & ~port.done),
             port.send.eq(go & x.send), port.location.eq(location[1:]), port.beats.eq(x_beats), port.more.eq(x_more),
             port.memory_data.eq(self.memory_read_data),
             self.memory_address.eq(Mux(port.active, Cat(C(0, 1), port.address), location)),
@@ -158,40 +165,45 @@ class ProtocolCore(wiring.Component):
         ]
         m.d.sync += [self.store.eq(go & x.store), self.store_address.eq(location)]
         m.d.sync += [
-            w_valid.eq(done & x.write), w_load.eq(x.load), w_odd.eq(location[0]), w_rd.eq(x_rd), w_result.eq(alu.result),
+            w_valid.eq(x_valid & x.write), w_load.eq(x.load), w_odd.eq(location[0]), w_rd.eq(x_rd), w_result.eq(alu.result),
         ]
         m.d.comb += w_value.eq(Mux(w_load, self.memory_read_data.word_select(w_odd, 32), w_result))
 
-        with m.If(done):
+        with m.If(x_valid & ~stall):
             m.d.sync += [left.eq(left - 1), exhausted.eq(limited & (left == 1))]
-        with m.If(go & x.setb):
+        with m.If(x_valid & x.setb):
             m.d.sync += bases[x_base].eq(a[:12])
-        with m.If(go & x.swap):
+        with m.If(x_valid & x.swap):
             m.d.sync += [bases[1].eq(bases[2]), bases[2].eq(bases[1])]
 
         m.submodules.stack = stack = memory.Memory(shape=12, depth=RETURN_STACK, init=[])
         push, top = stack.write_port(), stack.read_port(domain="comb")
         m.d.comb += [
-            push.addr.eq(stack_level), push.data.eq(x_pc + 1), push.en.eq(go & x.call),
+            push.addr.eq(stack_level), push.data.eq(x_pc + 1), push.en.eq(x_valid & x.call),
             top.addr.eq(stack_level - 1), stack_top.eq(top.data),
         ]
-        with m.If(go & x.call):
+        with m.If(x_valid & x.call):
             m.d.sync += stack_level.eq(stack_level + 1)
-        with m.If(go & x.ret):
+        with m.If(x_valid & x.ret):
             m.d.sync += stack_level.eq(stack_level - 1)
         m.d.comb += target.eq(Mux(x.ret, stack_top, x_target + Mux(x.jtab, a[:12], 0)))
 
         # --- life of an event
-        ending = x_valid & (bad | x.eoe)
-        m.d.comb += flush.eq(x_valid & (bad | x.eoe | x.jump | (x.branch & alu.met)))
-        with m.If(running & ending):
-            m.d.sync += [running.eq(0), pc.eq(0)]
-        with m.If(x_valid & bad):
-            m.d.sync += [self.trap_code.eq(cause), self.trap_pc.eq(x_pc)]
-        with m.If(running):     # held from the end of the event on
-            m.d.sync += [port.deadline.eq(Mux(bad, 0, a)), port.close.eq(b[0] & ~bad)]
+        trap = x_valid & bad & (~x.send | refused)
+        ending = trap | (x_valid & x.eoe)
         m.d.comb += [
-            port.finish.eq(ending), port.trap.eq(bad), self.trapped.eq(x_valid & bad),
+            jump.eq(x_valid & (x.jump | (x.branch & alu.met))), flush.eq(jump | ending),
+        ]
+        with m.If(ending):
+            m.d.sync += running.eq(0)
+        late_trap, late_cause, late_pc = Signal(), Signal(8), Signal(PC_BITS)
+        m.d.sync += [late_trap.eq(trap), late_cause.eq(cause), late_pc.eq(x_pc)]
+        with m.If(late_trap):
+            m.d.sync += [self.trap_code.eq(late_cause), self.trap_pc.eq(late_pc)]
+        with m.If(running):     # held from the end of the event on
+            m.d.sync += [port.deadline.eq(a), port.close.eq(b[0])]
+        m.d.comb += [
+            port.finish.eq(ending), port.trap.eq(bad), self.trapped.eq(trap),
             port.event.eq(self.event), self.release.eq(port.finished), self.cut.eq(port.cut),
             self.waiting.eq(self.o.valid & ~self.o.ready),
         ]
