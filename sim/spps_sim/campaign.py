@@ -167,7 +167,7 @@ def run_campaign(cases=500, seed=1, *, scenario=None, processes=None, executor=N
     Raises RuntimeError when the run without a kill already fails.
     """
     console = console or Console()
-    scenario = scenario or Scenario(seed=seed, **changes)
+    scenario = (scenario or Scenario(seed=seed, **changes)).built()
     processes = processes or os.cpu_count() or 1
     console.print(f"campaign: seed {seed}, {scenario.preset}, faults: {scenario.fault}; learning the run without a kill")
     lesson = learn(scenario)

@@ -40,6 +40,7 @@ class Scenario:
     limit: int = 3_000_000
     registers: dict = field(default_factory=dict)
     waves: str = ""
+    library: str = ""           # a built library, so that shards need not look at the sources; default: build it
 
     def __post_init__(self):
         if self.close not in ("client", "server", "both"):
@@ -79,18 +80,27 @@ class Scenario:
 
         from .verilated import VerilatedPair
         params = preset_params(self.preset)
-        return Simulation(VerilatedPair.of(params, trace=self.waves), register_addresses(params), params)
+        return Simulation(VerilatedPair(self.built().library), register_addresses(params), params)
+
+    def built(self):
+        """The same scenario with its library built and named."""
+        if self.fake or self.library:
+            return self
+        from spps.gen import preset_params
+
+        from .verilated import build_library, pair_verilog
+        return replace(self, library=str(build_library(pair_verilog(preset_params(self.preset)), trace=self.waves)))
 
     def replay(self, kill):
         """The command that runs one case again, with waves."""
         words = ["python -m spps_sim.campaign", f"--replay {kill}"]
         for name, value in vars(self).items():
-            if name not in ("registers", "waves") and value != getattr(type(self), name):
+            if name not in ("registers", "waves", "library") and value != getattr(type(self), name):
                 words.append(f"--{name} {value}")
         return " ".join(words + ([] if self.fake else ["--waves"]))
 
     def with_waves(self, kind="fst"):
-        return replace(self, waves=kind)
+        return replace(self, waves=kind, library="")
 
 
 class Trial:
