@@ -1,0 +1,66 @@
+"""SPI-4: published parity vectors, and the cocotb benches of sink and source."""
+import random
+from pathlib import Path
+
+import pytest
+from amaranth.hdl import Const, Module, Signal
+from amaranth.sim import Simulator
+
+from spps.params import TINY
+from spps.spi4 import Dip2, Dip4, Rotation, Spi4Sink, Spi4Source
+from spps_sim.harness import SIMULATORS, run_bench
+from spps_sim.model.spi4 import dip2, dip4
+
+HERE = Path(__file__).parent
+#: words before, control word with its parity; rotation None: either way
+VECTORS = (
+    ([], 0x000F, None), ([], 0x0FFF, None), ([], 0x9006, None), ([0xF000] * 10, 0x0FFF, None),
+    ([0x1234, 0x5678], 0x400C, Rotation.RIGHT), ([0x1234, 0x5678], 0x4003, Rotation.LEFT),
+)
+
+
+@pytest.mark.parametrize("words, control, rotation", VECTORS)
+def test_dip4_of_published_vectors(words, control, rotation):
+    for way in (rotation,) if rotation else Rotation:
+        assert Dip4(way).compute(words, control & 0xFFF0) == control
+    if rotation is not Rotation.LEFT:
+        assert dip4(words, control) == control & 0xF
+
+
+def test_dip4_and_dip2_agree_with_the_model_and_the_rtl():
+    rng = random.Random(1)
+    total, word, pair = Signal(16), Signal(16), Signal(2)
+    m = Module()
+    folded, stepped = Signal(4), Signal(2)
+    m.d.comb += [folded.eq(Dip4().fold(Dip4().step(total, word))), stepped.eq(Dip2().step(pair, word[:2]))]
+    cases = [([rng.randrange(1 << 16) for _ in range(rng.randrange(20))], rng.randrange(1 << 16)) for _ in range(100)]
+
+    async def process(ctx):
+        for words, control in cases:
+            assert Dip4().compute(words, control) & 0xF == dip4(words, control)
+            short = [w & 3 for w in words]
+            assert Dip2().compute(short) == dip2(short)
+            value = 0
+            for w in words:
+                value = Dip4().step(value, w)
+            ctx.set(total, value)
+            ctx.set(word, control | 0xF)
+            assert ctx.get(folded) == dip4(words, control)
+            ctx.set(pair, control & 3)
+            assert ctx.get(stepped) == Dip2().step(control & 3, (control | 0xF) & 3)
+
+    m.d.sync += Signal().eq(Const(0))
+    simulator = Simulator(m)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(process)
+    simulator.run()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("width", (32, 64, 128))
+@pytest.mark.parametrize("block", (Spi4Sink, Spi4Source))
+def test_exchanges_packets_with_the_model(block, width, simulator):
+    name = {Spi4Sink: "spi4_sink", Spi4Source: "spi4_source"}[block]
+    run_bench(block(TINY.replace(data_width=width)), f"bench_{name}", name=name, simulator=simulator, test_dir=HERE,
+              parameters={"width": width})
