@@ -163,3 +163,13 @@ def test_partly_old_segment_is_trimmed_and_beyond_the_window_cut():
     client.send(seq=client.nxt + 9, payload=b"z" * 1200, flags=ACK | FIN)
     client.settle()
     assert len(accepted[0].received) == 9 + 1000 and not accepted[0].fin_taken
+
+
+def test_idle_connection_has_no_timer():
+    client_side = FunctionalPair()
+    client_side.server.listen(80, lambda connection, what: None)
+    client = RawClient(client_side)
+    client.open()
+    client.send(payload=b"x")
+    client.settle(500)
+    assert client_side.units[0].in_use and client_side.units[0].deadline() is None
