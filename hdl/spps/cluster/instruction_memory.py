@@ -6,7 +6,18 @@ from amaranth.lib.wiring import In, Out
 from ..layouts.message import InstructionWrite
 from ..ucode.isa import WORD_BITS
 
-__all__ = ["InstructionMemory"]
+__all__ = ["InstructionMemory", "checked_image"]
+
+
+def checked_image(params, image):
+    """The image as a list. Raises ValueError when it does not fit the instruction memory."""
+    image = list(image)
+    if len(image) > params.imem_words:
+        raise ValueError(f"image of {len(image)} words: must be at most imem_words={params.imem_words}")
+    for address, word in enumerate(image):
+        if not 0 <= word < 1 << WORD_BITS:
+            raise ValueError(f"image[{address}]={word!r}: must be an unsigned {WORD_BITS}-bit word")
+    return image
 
 
 class InstructionMemory(wiring.Component):
@@ -23,13 +34,7 @@ class InstructionMemory(wiring.Component):
     """
 
     def __init__(self, params, *, image=(), index=0):
-        image = list(image)
-        if len(image) > params.imem_words:
-            raise ValueError(f"image of {len(image)} words: must be at most imem_words={params.imem_words}")
-        for address, word in enumerate(image):
-            if not 0 <= word < 1 << WORD_BITS:
-                raise ValueError(f"image[{address}]={word!r}: must be an unsigned {WORD_BITS}-bit word")
-        self._params, self._image, self._index = params, image, index
+        self._params, self._image, self._index = params, checked_image(params, image), index
         bits = (params.imem_words - 1).bit_length()
         super().__init__({
             "i": In(stream.Signature(InstructionWrite)),

@@ -12,7 +12,7 @@ from .csr_file import CsrFile
 from .data_memory import DataMemory
 from .dirty_lines import DirtyLines
 from .event_slots import EventSlots
-from .instruction_memory import InstructionMemory
+from .instruction_memory import InstructionMemory, checked_image
 from .pulse_sum import PulseSum
 from .protocol_core import ProtocolCore
 
@@ -43,7 +43,7 @@ class ProtocolCluster(wiring.Component):
         if not 0 <= index < params.clusters:
             raise ValueError(f"index={index!r}: must be from 0 to clusters - 1 = {params.clusters - 1}")
         self._params, self._index = params, index
-        self._program = InstructionMemory(params, image=image, index=index)
+        self._image = checked_image(params, image)
         cores = params.cores
         super().__init__({
             "i_msg": In(beat_signature()), "o_msg": Out(beat_signature()),
@@ -61,7 +61,7 @@ class ProtocolCluster(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         params = self._params
-        m.submodules.program = program = self._program
+        m.submodules.program = program = InstructionMemory(params, image=self._image, index=self._index)
         m.submodules.bus = bus = ClusterBusInterface(params, index=self._index)
         m.submodules.dma = dma = ClusterDma(params)
         m.submodules.csrs = csrs = CsrFile(params, index=self._index)
