@@ -103,7 +103,9 @@ class SppsPair(wiring.Component):
         m.submodules[f"phy_source_{n}"] = source = Spi4Source(params)
         m.submodules[f"phy_sink_{n}"] = sink = Spi4Sink(params)
         wiring.connect(m, ip_switch.o_unit[n], source.i)
-        wiring.connect(m, sink.o, ip_switch.i_unit[n])
+        back = ip_switch.i_unit[n]
+        m.d.comb += [back.payload.eq(sink.o.payload), back.valid.eq(sink.o.valid), sink.o.ready.eq(back.ready),
+                     back.payload.port[SIDE_UNIT_BIT].eq(n)]
         i_mmc, o_mmc = getattr(self, f"i_mmc_{n}"), getattr(self, f"o_mmc_{n}")
         m.d.comb += [
             unit.i_spi4.payload.eq(source.o.payload), unit.i_spi4.valid.eq(source.o.valid),

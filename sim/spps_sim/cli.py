@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from .campaign import campaign
+
 __all__ = ["main"]
 
 
@@ -90,6 +92,9 @@ def live(mode, preset):
                 socket.serve()
         except KeyboardInterrupt:
             click.echo("stopped")
+
+
+main.add_command(campaign)
 
 
 @main.command()

@@ -121,7 +121,7 @@ class Plant:
             if self.on_frame:
                 self.on_frame("sync", unit, frame.cycle, frame.data)
             return False
-        port = frame.port
+        port = frame.side
         if port >= len(self.namespaces) or frame.err:
             return False
         incoming = frame.kind == FrameKind.IN
