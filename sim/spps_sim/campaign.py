@@ -216,11 +216,11 @@ def _summary(scenario, lesson, results, failed, cases, seconds):
 def _print(console, summary):
     table = Table(title=f"{summary['passed']} of {summary['cases']} kills passed")
     for heading in ("state (§X.B)", "kills", "up", "down", ""):
-        table.add_column(heading, justify="left" if heading in ("", "state (§X.B)") else "right")
+        table.add_column(heading, justify="left" if heading in ("", "state (§X.B)") else "right", no_wrap=True)
     most = max(*summary["states"].values(), 1)
     for state, name in zip(STATES, STATE_NAMES):
         count, s = summary["states"][str(state)], str(state)
-        bar = "█" * -(-30 * count // most) if count else "[red]never hit[/red]"
+        bar = "█" * -(-16 * count // most) if count else "[red]never hit[/red]"
         up, down = (summary["states_by_direction"][d][s] for d in ("up", "down"))
         table.add_row(f"{state:2} {name}", str(count), str(up), str(down), bar)
     console.print(table)
