@@ -1,7 +1,7 @@
 """Random OUTPUT messages against the model, with scapy as the judge of what leaves; see test_egress.py."""
 import os
 import random
-from collections import Counter, deque
+from collections import deque
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
@@ -271,17 +271,16 @@ async def suppresses_whole_frames_when_emission_is_disabled(dut):
     tb = await start(dut, default_seed() + 7, 0.1, 0.3)
     tb.suppression = True
     rng = random.Random(default_seed())
-    history = deque([1, 1], maxlen=3)     # emit_enable of this clock and the ones before
 
     async def watch():
         """A first word may appear on `o` only in the clock after one with emit_enable."""
         inside = waiting = False
+        enabled = 1
         while True:
             await RisingEdge(dut.clk)
             await ReadOnly()
             valid, ready = int(dut.o__valid.value), int(dut.o__ready.value)
-            enabled_before = history[-1]
-            history.append(int(dut.emit_enable.value))
+            enabled_before, enabled = enabled, int(dut.emit_enable.value)
             if valid and not inside and not waiting:
                 assert enabled_before, "a frame began while emission was disabled"
             waiting = bool(valid and not ready)
