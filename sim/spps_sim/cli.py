@@ -29,7 +29,7 @@ def _simulation(preset, trace=""):
     from .simulation import Simulation
     from .verilated import VerilatedPair
     params = preset_params(preset)
-    return Simulation(VerilatedPair.of(params, trace=trace), register_addresses(params)), params
+    return Simulation(VerilatedPair.of(params, trace=trace), register_addresses(params), params), params
 
 
 @click.group(cls=_Clean)
