@@ -4,11 +4,13 @@
 `always @*` blocks whose outputs stay X after reset. `pmuxtree`, because the functions that Yosys writes
 for $pmux cells have names that Icarus takes for system functions. `run_bench` builds and runs one cocotb module.
 """
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -16,7 +18,8 @@ from amaranth.hdl import Const, Value
 from amaranth.hdl._ir import PortDirection      # not public, but the only way to leave a port out
 from amaranth.lib.wiring import In
 
-__all__ = ["to_verilog", "run_bench", "SIMULATORS", "BUILD", "default_seed", "tool_environment", "run_yosys", "component_ports"]
+__all__ = ["to_verilog", "run_bench", "SIMULATORS", "BUILD", "default_seed", "tool_environment", "run_yosys", "component_ports",
+           "exclusive"]
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -43,6 +46,15 @@ def tool_environment():
     if shutil.which("ccache"):
         env["OBJCACHE"] = "ccache"
     return env
+
+
+@contextmanager
+def exclusive(name):
+    """Hold the lock `name` of this checkout: the processes of one test run share what they build."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with open(BUILD / f".{name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def run_yosys(script, folder, *options):

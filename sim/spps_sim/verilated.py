@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from .backend import STATUS_WORDS, FrameKind, Mark, RawFrame, Stop
-from .harness import BUILD, tool_environment
+from .harness import BUILD, exclusive, tool_environment
 
 __all__ = ["build_library", "pair_verilog", "VerilatedPair", "REQUIRED_PORTS"]
 
@@ -73,34 +73,6 @@ def data_width(verilog):
     raise ValueError(f"i__payload is {ports['i__payload']} bits wide: no packet layout of 32, 64 or 128 bits")
 
 
-_INITIAL = re.compile(r"^ *(\S+)\[(\d+)\] = ([^;]+);\n", re.M)
-
-
-def _roll_initials(verilog):
-    """The same Verilog with runs of equal initial memory words as loops: Verilator takes minutes for each 100,000 statements."""
-    parts, position, run = [], 0, None
-
-    def flush():
-        nonlocal run
-        if run is not None:
-            name, first, last, value, _ = run
-            parts.append(f"    for (int i = {first}; i <= {last}; i = i + 1) {name}[i] = {value};\n")
-            run = None
-
-    for found in _INITIAL.finditer(verilog):
-        name, index, value = found[1], int(found[2]), found[3]
-        if run is not None and found.start() == run[4] and (name, index, value) == (run[0], run[2] + 1, run[3]):
-            run = (name, run[1], index, value, found.end())
-        else:
-            flush()
-            parts.append(verilog[position:found.start()])
-            run = (name, index, index, value, found.end())
-        position = found.end()
-    flush()
-    parts.append(verilog[position:])
-    return "".join(parts)
-
-
 def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
     """Build (or find) the shared library of one Verilog file; returns its path.
 
@@ -111,7 +83,7 @@ def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
         raise ValueError(f"trace={trace!r}: must be one of {TRACE_KINDS}")
     if trace == "fst" and not Path("/usr/include/lz4.h").exists():
         trace = "vcd"
-    text = _roll_initials(Path(verilog_path).read_text())
+    text = Path(verilog_path).read_text()
     width = data_width(text)
     key = hashlib.sha256("\0".join([text, NATIVE.read_text(), trace, optimise, *CFLAGS]).encode()).hexdigest()[:16]
     folder = BUILD / "sim" / key
@@ -194,7 +166,8 @@ class VerilatedPair:
     @classmethod
     def of(cls, params, trace=""):
         """The pair with `params`, built if need be."""
-        return cls(build_library(pair_verilog(params), trace=trace))
+        with exclusive("pair"):      # test processes side by side build it once
+            return cls(build_library(pair_verilog(params), trace=trace))
 
     @property
     def cycle(self):
