@@ -83,6 +83,7 @@ class Plant:
             "server_mac_hi": int.from_bytes(server_mac[:2], "big"), "server_mac_lo": int.from_bytes(server_mac[2:], "big"),
             "tick_cycles": max(16, int(self.speed / 1000)),
             "window": min(65535, self.params.socket_bytes),
+            "hb_interval": 400, "lease": 1200, "takeover_after": 1600, "resend_after": 800,
         }
         self.sim.configure(registers)
 
