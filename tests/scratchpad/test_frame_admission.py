@@ -10,7 +10,11 @@ def _run(testbench):
     dut = FrameAdmission(TINY)
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)
-    simulator.add_testbench(lambda ctx: testbench(ctx, dut))
+
+    async def run(ctx):
+        await testbench(ctx, dut)
+
+    simulator.add_testbench(run)
     simulator.run()
 
 
