@@ -22,7 +22,7 @@ CFLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector")
 TRACE_KINDS = ("", "fst", "vcd")
 
 REQUIRED_PORTS = (
-    "clk", "rst", "kill", "freeze", "detector",
+    "clk", "rst", "kill", "freeze", "detector", "appoint",
     *(f"{s}__{f}" for s in ("i", "o", "i_mmc_0", "o_mmc_0", "i_mmc_1", "o_mmc_1") for f in ("payload", "valid", "ready")),
     *(f"tap_sync_{n}__{f}" for n in (0, 1) for f in ("payload", "valid")), *STATUS_WORDS,
 )
@@ -134,7 +134,7 @@ _SIGNATURES = {
     "spps_pop": (ctypes.c_int, (ctypes.c_void_p, ctypes.POINTER(_FrameInfo), ctypes.c_char_p, ctypes.c_uint32)),
     "spps_marks": (ctypes.c_uint32, (ctypes.c_void_p, ctypes.POINTER(_Mark), ctypes.c_uint32)),
     "spps_mmc": (ctypes.c_int, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 5 + (ctypes.POINTER(ctypes.c_uint32),)),
-    "spps_controls": (None, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 3),
+    "spps_controls": (None, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 4),
     "spps_status": (None, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32))),
     "spps_trace_open": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_char_p)),
     "spps_trace_close": (None, (ctypes.c_void_p,)),
@@ -209,9 +209,9 @@ class VerilatedPair:
             raise RuntimeError(f"unit {unit}: no answer to an access of register {address:#06x} in {self.MMC_LIMIT} cycles")
         return result.value
 
-    def controls(self, kill, freeze, detector):
-        """Set the three two-bit control inputs, bit n for unit n."""
-        self._lib.spps_controls(self._handle, kill, freeze, detector)
+    def controls(self, kill, freeze, detector, appoint=0):
+        """Set the two-bit control inputs, bit n for unit n."""
+        self._lib.spps_controls(self._handle, kill, freeze, detector, appoint)
 
     def status(self):
         """The status words at the last cycle, by name."""
