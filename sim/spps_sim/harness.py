@@ -125,12 +125,24 @@ def to_verilog(component, name, path=None, *, ports=None, flatten=False):
     return path
 
 
-def run_bench(component, module, *, name, simulator="icarus", test_dir=None, parameters=None, testcase=None,
-              waves=False, timescale=("1ns", "1ps"), extra_env=None):
-    """Build `component` as top `name` and run the cocotb tests of Python module `module`.
+def _shallow(runner):
+    """Let a Verilator runner show a bench the ports of the top and nothing below: a whole SPPS then builds and runs at full speed."""
+    full = runner._build_command
 
-    component: an Amaranth component. module: module name, importable from test_dir.
+    def build_command():
+        verilate, *others = full()
+        at = verilate.index("--public-flat-rw")
+        return [[*verilate[:at], "--public-depth", "1", *verilate[at + 1:]], *others]
+    runner._build_command = build_command
+
+
+def run_bench(component, module, *, name, simulator="icarus", test_dir=None, parameters=None, testcase=None,
+              waves=False, timescale=("1ns", "1ps"), extra_env=None, ports_only=False):
+    """Build `component` as top `name` and run the cocotb tests of Python module `module`; returns the build folder.
+
+    component: an Amaranth component, or the path of a Verilog file. module: module name, importable from test_dir.
     simulator: "icarus" or "verilator". parameters: dict handed to the bench as environment variables SPPS_P_<KEY>.
+    ports_only: the bench reads nothing inside the top (of use with Verilator).
     Raises AssertionError when a test fails; prints the command that replays it.
     """
     import pytest
@@ -142,7 +154,7 @@ def run_bench(component, module, *, name, simulator="icarus", test_dir=None, par
     tag = "_".join([name] + [f"{k}{v}" for k, v in sorted((parameters or {}).items())])
     build = BUILD / "cocotb" / simulator / tag
     build.mkdir(parents=True, exist_ok=True)
-    source = to_verilog(component, name, build / f"{name}.v")
+    source = component if isinstance(component, Path) else to_verilog(component, name, build / f"{name}.v")
     test_dir = Path(test_dir or ".").resolve()
     env = tool_environment()
     saved = dict(os.environ)
@@ -152,6 +164,8 @@ def run_bench(component, module, *, name, simulator="icarus", test_dir=None, par
         runner = get_runner(simulator)
         args = []
         if simulator == "verilator":
+            if ports_only:
+                _shallow(runner)
             args = ["-Wno-fatal", "-Wno-WIDTH", "-O3", "--x-initial", "unique"] + (["--trace-fst", "--trace-structs"] if waves else [])
         runner.build(sources=[source], hdl_toplevel=name, build_dir=build, build_args=args, always=False,
                      timescale=timescale if simulator == "icarus" else None, waves=waves and simulator == "icarus")
@@ -165,6 +179,7 @@ def run_bench(component, module, *, name, simulator="icarus", test_dir=None, par
             print(f"replay: SPPS_SEED={seed} SPPS_SIM={simulator} pytest {test_dir} -k {name}")
         assert total, f"{module}: no cocotb test ran"
         assert not failed, f"{module}: {failed} of {total} cocotb tests failed (seed {seed}, {simulator}, log in {build})"
+        return build
     except SystemExit as error:
         raise AssertionError(f"{module}: simulator exited {error.code} (seed {seed}, {simulator}, {build})") from error
     finally:
