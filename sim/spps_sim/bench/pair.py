@@ -49,7 +49,8 @@ class CocotbPair:
         """Start the clock, reset, start the drivers."""
         dut = self.dut
         self._edge = RisingEdge(dut.clk)
-        for name in ("i__valid", "i__payload", "kill", "freeze", "detector", *(f"i_mmc_{n}__{f}" for n in (0, 1) for f in ("valid", "payload"))):
+        for name in ("i__valid", "i__payload", "kill", "freeze", "detector", "appoint",
+                     *(f"i_mmc_{n}__{f}" for n in (0, 1) for f in ("valid", "payload"))):
             getattr(dut, name).value = 0
         for name in ("o", "o_mmc_0", "o_mmc_1"):
             getattr(dut, f"{name}__ready").value = 1
@@ -194,8 +195,8 @@ class CocotbPair:
     def register(self, unit, address, data=None):
         return resume(self._register)(unit, address, data)
 
-    def controls(self, kill, freeze, detector):
-        resume(self._controls)(kill=kill, freeze=freeze, detector=detector)
+    def controls(self, kill, freeze, detector, appoint=0):
+        resume(self._controls)(kill=kill, freeze=freeze, detector=detector, appoint=appoint)
 
     def status(self):
         return dict(self._status)
