@@ -14,7 +14,7 @@ from pathlib import Path
 from .backend import STATUS_WORDS, FrameKind, Mark, RawFrame, Stop
 from .harness import BUILD, exclusive, tool_environment
 
-__all__ = ["build_library", "pair_verilog", "VerilatedPair", "REQUIRED_PORTS"]
+__all__ = ["build_library", "pair_verilog", "trace_kind", "VerilatedPair", "REQUIRED_PORTS"]
 
 NATIVE = Path(__file__).resolve().parent / "native" / "spps_sim.cpp"
 #: optimisation of the generated C++; the evaluation loop is all that counts
@@ -73,6 +73,11 @@ def data_width(verilog):
     raise ValueError(f"i__payload is {ports['i__payload']} bits wide: no packet layout of 32, 64 or 128 bits")
 
 
+def trace_kind(wanted="fst"):
+    """The kind of waveform that a library built with trace=`wanted` writes: FST needs lz4.h, else it is VCD."""
+    return "vcd" if wanted == "fst" and not Path("/usr/include/lz4.h").exists() else wanted
+
+
 def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
     """Build (or find) the shared library of one Verilog file; returns its path.
 
@@ -81,8 +86,7 @@ def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
     """
     if trace not in TRACE_KINDS:
         raise ValueError(f"trace={trace!r}: must be one of {TRACE_KINDS}")
-    if trace == "fst" and not Path("/usr/include/lz4.h").exists():
-        trace = "vcd"
+    trace = trace_kind(trace)
     text = Path(verilog_path).read_text()
     width = data_width(text)
     key = hashlib.sha256("\0".join([text, NATIVE.read_text(), trace, optimise, *CFLAGS]).encode()).hexdigest()[:16]
