@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Array, Assert, Assume, Cat, Cover, Elaboratable, Module, Signal
+from amaranth.hdl import Array, Assert, Cover, Elaboratable, Module, Signal
 from amaranth.lib import enum
 
 from spps.scratchpad import page_list

@@ -19,11 +19,15 @@ class Spi4Sink(wiring.Component):
     Source: OIF-SPI4-02.1 §6; patent §I, F2 202/204.
     Parameters: params: data_width, ports, max_frame; dip; headroom, bytes a port still takes after its status turned satisfied.
     Members: i, any lane alignment; o; status per port: 0 starving, 1 hungry, 2 satisfied; count, one pulse per COUNTERS entry.
-    Latency: 10 clocks from the end of a packet to its first word. Throughput: a group of W/16 words per clock, two clocks for a
+    Latency: 10 or 11 clocks from the control word that ends a packet to its first word. Throughput: a group of W/16 words
+    per clock, two clocks for a
     group with data behind a control word.
-    Backpressure: status only. A source that starts no burst for a satisfied port and whose bursts have 256 bytes at most never overflows.
-    Drop: packets counts what leaves at o, good or with err (DIP-4, abort, burst_length, empty_burst, oversize). Lost and counted: overflow,
-    missing_eop: a packet; missing_sop: the rest of one; address, reserved, no_payload_control: a burst; input_overflow: a group of
+    Backpressure: status only. A source that starts no burst for a satisfied port and whose bursts have 256 bytes at most
+    never overflows.
+    Drop: packets counts what leaves at o, good or with err (DIP-4, abort, burst_length, empty_burst, oversize). Lost and
+    counted: overflow,
+    missing_eop: a packet; missing_sop: the rest of one; address, reserved, no_payload_control: a burst; input_overflow: a
+    group of
     words, and every packet that was open leaves with err. sop_spacing, eop_without_data: flagged.
     Reset: empty, all ports satisfied until the first clock.
     """
