@@ -27,3 +27,10 @@ def test_pair_keeps_the_ack_rule_and_the_native_library_agrees(tmp_path):
     trial.finish()
     assert [tuple(f) for f in trial.frames] == frames
     assert sorted(tuple(m) for m in trial.marks) == sorted(marks)
+
+
+@pytest.mark.parametrize("width", [64])
+def test_one_spps_answers_through_its_spi4_pins(width):
+    params = preset_params("tiny", width)
+    verilog = pair_verilog(params).with_suffix("") / "spps.v"
+    run_bench(verilog, "bench_spps_spi4", name="spps", simulator="verilator", test_dir=HERE, parameters={"width": width}, ports_only=True)
