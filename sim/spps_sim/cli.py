@@ -90,18 +90,19 @@ def live(mode, preset):
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    with Plant(sim, params, mode=mode) as plant, ControlSocket(plant) as socket:
-        client, server = plant.namespaces
-        click.echo(f"client side: ip netns exec {client.name} ...   (connect to {Addresses.vip[0]})")
-        click.echo(f"server side: ip netns exec {server.name} ...   (listen on {Addresses.server})")
-        click.echo("control:     spps ctl status | stats | kill active | freeze active | thaw")
-        click.echo(f"{plant.speed:.0f} simulated cycles per second; ready")
-        try:
+    try:
+        with Plant(sim, params, mode=mode) as plant, ControlSocket(plant) as socket:
+            client, server = plant.namespaces
+            click.echo(f"client side: ip netns exec {client.name} ...   (connect to {Addresses.vip[0]})")
+            click.echo(f"server side: ip netns exec {server.name} ...   "
+                       + (f"(listen on {Addresses.server})" if mode == "proxy" else f"(connect to {Addresses.vip[1]})"))
+            click.echo("control:     spps ctl status | stats | kill active | freeze active | thaw")
+            click.echo(f"{plant.speed:.0f} simulated cycles per second; ready")
             while True:
                 plant.turn()
                 socket.serve()
-        except KeyboardInterrupt:
-            click.echo("stopped")
+    except KeyboardInterrupt:
+        click.echo("stopped")
 
 
 main.add_command(campaign)
