@@ -78,15 +78,17 @@ def trace_kind(wanted="fst"):
     return "vcd" if wanted == "fst" and not Path("/usr/include/lz4.h").exists() else wanted
 
 
-def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
+def build_library(verilog_path, *, trace="", optimise=None, jobs=2):
     """Build (or find) the shared library of one Verilog file; returns its path.
 
-    trace: "", "fst" or "vcd": whether `trace_open` works. FST falls back to VCD where lz4.h is missing.
+    trace: "", "fst" or "vcd": whether `trace_open` works. FST falls back to VCD where lz4.h is missing. optimise: of the C++ compiler;
+    default -O3, with a trace -O1, because tracing costs more than it runs.
     Raises RuntimeError with the tail of the log when Verilator or the compiler fails.
     """
     if trace not in TRACE_KINDS:
         raise ValueError(f"trace={trace!r}: must be one of {TRACE_KINDS}")
     trace = trace_kind(trace)
+    optimise = optimise or ("-O1" if trace else "-O3")
     text = Path(verilog_path).read_text()
     width = data_width(text)
     key = hashlib.sha256("\0".join([text, NATIVE.read_text(), trace, optimise, *CFLAGS]).encode()).hexdigest()[:16]
