@@ -88,6 +88,7 @@ class Leg:
         self.syn_options = None
         self.peer_scale = self.our_scale = None
         self.edge = self.ack = None
+        self.limit = None               # right edge, that of our SYN included
         self.tsval = None
         self.reset = False
         self.confirmed = 0              # confirmed commitment (offset) of what *we* sent on this leg
@@ -203,10 +204,11 @@ class _Monitor:
                 leg.other = candidate       # one-sided until a record or the SYN-ACK confirms it
                 return
 
-    @staticmethod
-    def reopens(leg, segment, ours):
+    def reopens(self, leg, segment, ours):
+        """A SYN with a new ISN begins anew, unless the connection lives and is protected: then it is an attack, or a fault of ours."""
         sender = leg.ours if ours else leg.peer
-        return sender is not None and segment.seq != sender.isn and not segment.flags & ACK
+        lives = leg.is_protected() and not leg.reset and leg.peer and leg.ours and not self.finished(leg)
+        return sender is not None and segment.seq != sender.isn and not segment.flags & ACK and not lives
 
     def from_peer(self, frame, segment, leg):
         if segment.flags & SYN:
@@ -215,10 +217,12 @@ class _Monitor:
                 leg.peer_scale = segment.options.get(3)
         if leg.peer is None:
             return
+        offset = leg.peer.offset(segment.seq)
+        if leg.limit is not None and offset > leg.limit:
+            return                      # beyond our window: the pair must ignore it as well
         if segment.flags & RST:
             leg.reset = True
             return
-        offset = leg.peer.offset(segment.seq)
         if segment.payload and 0 < offset + len(segment.payload) < leg.peer.sent + (1 << 24):
             conflict = leg.peer.put(offset, segment.payload)
             if conflict is not None:
@@ -322,6 +326,7 @@ class _Monitor:
         if offset > 1 and leg.other is not None and offset != leg.ack:
             self.ack_rule(frame, leg, offset)
         leg.ack = offset if leg.ack is None else max(leg.ack, offset)
+        leg.limit = edge if leg.limit is None else max(leg.limit, edge)
         if not segment.flags & SYN:
             leg.edge = edge if leg.edge is None else max(leg.edge, edge)
 

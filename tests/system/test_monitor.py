@@ -137,6 +137,13 @@ def shifted_bytes(t):
     t.tcp("server", True, "PA", 3, 1, b"0123456789")
 
 
+def other_bytes_after_forged_segments(t):
+    t.tcp("client", False, "R", 1 << 30, 1)
+    t.tcp("client", False, "S", 1 << 29, 0)
+    t.tcp("client", False, "FA", 1 << 30, 1)
+    other_bytes(t)
+
+
 def second_fin(t):
     t.tcp("client", False, "FA", 1, 1)
     t.tcp("server", True, "FA", 1, 1)
@@ -209,7 +216,7 @@ def bad_checksum(t):
 
 @pytest.mark.parametrize("bend, invariant", [
     (ack_before_destination, "I1"), (ack_before_confirm, "I1"), (ack_without_record, "I1"), (ack_goes_back, "I2"), (window_shrinks, "I2"),
-    (other_bytes, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"), (two_masters, "I4"), (silent_takeover, "I5"),
+    (other_bytes, "I3"), (other_bytes_after_forged_segments, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"), (two_masters, "I4"), (silent_takeover, "I5"),
     (silent_takeover_with_heartbeats, "I5"), (reset_by_takeover, "I5"), (stuck_takeover, "I5"), (early_fin, "I6"),
     (new_isn, "I7"), (new_options, "I7"), (timestamp_goes_back, "I7"), (bad_checksum, "I0"),
 ], ids=lambda v: getattr(v, "__name__", v))

@@ -1,0 +1,138 @@
+"""Hostile frames in the middle of a transfer, and wrong parameters: counted or named, never a hang.
+
+Most frames are built with scapy, which shares no code with the pair or the peers.
+"""
+import random
+import subprocess
+import sys
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Raw
+from spps.params import SppsParams
+from spps.ucode.asm import AssemblerError, assemble
+from spps_sim.backend import FrameKind
+from spps_sim.peers.frames import tcp_frame
+from spps_sim.scenario import CLIENT, VIP, Scenario, Trial
+from spps_sim.wire import RST, parse_segment
+
+STRANGER, STRANGER_PORT = "10.1.0.77", 7777
+
+
+def ip(**fields):
+    return IP(**{"src": STRANGER, "dst": VIP[0], **fields})
+
+
+def tcp(**fields):
+    return TCP(**{"sport": STRANGER_PORT, "dport": 81, "flags": "A", "seq": 1, "ack": 1, **fields})
+
+
+def octets(pair, packet, *, source="02:00:00:00:00:77", destination=None):
+    """The frame to the pair's address, or `destination`."""
+    return bytes(Ether(src=source, dst=destination or pair) / packet)
+
+
+#: counter that must name the frame -> (frames, err) for a pair whose MAC address is given as text
+DROPS = {
+    "splitter_frame_error": lambda pair: [(octets(pair, ip() / tcp()), True), (octets(pair, ARP()), True)],
+    "splitter_runt": lambda pair: [(octets(pair, ip() / tcp())[:n], False) for n in (1, 10, 14, 33)],
+    "splitter_source_address": lambda pair: [
+        (octets(pair, ip() / tcp(), source="ff:ff:ff:ff:ff:ff"), False),
+        *((octets(pair, ip(src=a) / tcp()), False) for a in ("0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"))],
+    "splitter_not_for_us": lambda pair: [(octets(pair, ip() / tcp(), destination=d), False)
+                                         for d in ("02:00:00:00:00:99", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01")],
+    "splitter_unknown_ethertype": lambda pair: [(octets(pair, Raw(bytes(60))), False), (bytes(Ether(dst=pair, type=0x86DD) / Raw(bytes(60))), False)],
+    "splitter_arp_malformed": lambda pair: [(octets(pair, ARP(hwtype=6)).ljust(60, b"\0"), False), (octets(pair, ARP(op=9)).ljust(60, b"\0"), False)],
+    "splitter_ip_version": lambda pair: [(octets(pair, ip(version=6) / tcp()), False)],
+    "splitter_ip_header_length": lambda pair: [(octets(pair, ip(ihl=4) / tcp()), False), (octets(pair, ip(ihl=15, len=40) / tcp()), False)],
+    "splitter_ip_length": lambda pair: [(octets(pair, ip(len=400) / tcp()), False), (octets(pair, ip() / tcp() / Raw(bytes(200)))[:100], False)],
+    "splitter_ip_checksum": lambda pair: [(octets(pair, ip(chksum=0xBEEF) / tcp() / Raw(b"x" * n)), False) for n in (0, 1, 1000)],
+    "splitter_destination_address": lambda pair: [(octets(pair, ip(dst=d) / tcp()), False) for d in ("255.255.255.255", "239.1.1.1", "127.0.0.1")],
+    "splitter_ip_fragment": lambda pair: [(octets(pair, ip(flags="MF") / tcp()), False), (octets(pair, ip(frag=64) / tcp()), False)],
+    "splitter_icmp": lambda pair: [(octets(pair, ip() / ICMP()), False)],
+    "splitter_udp": lambda pair: [(octets(pair, ip() / UDP(sport=53, dport=53) / Raw(b"?")), False)],
+    "splitter_unknown_protocol": lambda pair: [(octets(pair, ip(proto=132) / Raw(bytes(40))), False)],
+    "splitter_tcp_offset": lambda pair: [(octets(pair, ip() / tcp(dataofs=n)), False) for n in (0, 4, 15)]
+    + [(octets(pair, ip(proto=6) / Raw(bytes(8))), False)],
+    "splitter_tcp_checksum": lambda pair: [(octets(pair, ip() / tcp(chksum=0x1234) / Raw(b"y" * n)), False) for n in (0, 7, 1400)],
+    "splitter_land": lambda pair: [(octets(pair, ip(src=VIP[0]) / tcp(sport=81, flags="S")), False)],
+}
+MALFORMED = [b"\2", b"\2\0\0\0", b"\2\1\0\0", b"\3\x28\0\0", b"\x08\x0a\0\0", b"\5\3\0\0", b"\xfe\xff\0\0", b"\1\1\1\2"]
+
+
+def events(pair, first):
+    """Frames that become events and change nothing. first: the client's first segment with payload, as bytes."""
+    for flags in ("FPU", "SF", "SR", "FSRPAUEC", ""):
+        yield octets(pair, ip() / tcp(flags=flags))                                     # christmas trees on a port nobody knows
+        again = Ether(first)
+        again[TCP].flags, again[TCP].seq = flags, (again[TCP].seq + (1 << 30)) % (1 << 32)
+        del again[TCP].chksum
+        yield bytes(again)                                                              # the same in the connection, out of its window
+    old = parse_segment(first)
+    for options in MALFORMED:                                                           # an old duplicate with bad options
+        yield tcp_frame(first[:6], first[6:12], old.src, old.dst, seq=old.seq, ack=old.ack, flags=old.flags, window=old.window,
+                        payload=old.payload, options=options.ljust(4, b"\0"))
+
+
+@pytest.mark.slow
+def test_a_transfer_is_not_harmed_by_hostile_frames_and_every_frame_is_accounted_for():
+    trial = Trial(Scenario(up=12_000, down=12_000, limit=1_000_000))
+    trial.start()
+    sim = trial.sim
+    trial.net.run_until(trial.begin + 30_000, lambda: trial.connection.state.name == "ESTABLISHED")
+    trial.run_until(trial.net.time + 600)
+    first = next(raw.data for raw in trial.frames if raw.kind is FrameKind.IN and raw.side == 0 and (s := parse_segment(raw.data)) and s.payload)
+    pair = ":".join(f"{b:02x}" for b in first[:6])
+    names = [name for name in sim.registers if name.startswith("splitter_")]
+    hostile = [(name, data, err) for name, make in DROPS.items() for data, err in make(pair)]
+    hostile += [("splitter_events", data, False) for data in events(pair, first)]
+    random.Random(trial.scenario.seed).shuffle(hostile)
+    for _, data, err in hostile:
+        sim.push_frame(0, data, err)
+        trial.run_until(trial.net.time + 150)
+    trial.finish()
+
+    assert trial.failures() == []
+    counters = sim.counters(0, names)
+    expected = {name: sum(n == name for n, *_ in hostile) for name in names if name not in ("splitter_frames", "splitter_events")}
+    assert {name: counters[name] for name in expected} == expected
+    assert counters["splitter_frames"] == sum(raw.kind is FrameKind.IN for raw in trial.frames)
+    assert counters["splitter_frames"] == counters["splitter_events"] + sum(expected.values())
+    assert counters["splitter_events"] == sum(n == "splitter_events" for n, *_ in hostile) + sum(
+        1 for raw in trial.frames if raw.kind is FrameKind.IN) - len(hostile)
+    answers = [s for raw in trial.frames if raw.unit is not None and (s := parse_segment(raw.data)) and s.dst[1] == STRANGER_PORT]
+    assert answers and all(s.flags & RST for s in answers), "an unknown port is refused with RST, or not answered"
+    assert sim.read(0, "director_traps") == 0
+
+
+def one_line(text):
+    assert "Traceback" not in text and text.count("\n") == 1, text
+    return text
+
+
+@pytest.mark.parametrize("command", [["spps_sim.cli", "demo", "--preset", "nope"], ["spps.gen", "--preset", "nope"],
+                                     ["spps_sim.cli", "live", "--preset", "nope"], ["spps_boards.synth", "--preset", "nope"]], ids=" ".join)
+def test_an_unknown_preset_is_one_clear_line(command):
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "nope" in done.stderr and "tiny" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("values, says", [
+    ({"data_width": 48}, "data_width=48"), ({"clusters": 0}, "clusters=0"), ({"cores": -1}, "cores=-1"), ({"imem_words": 1000}, "imem_words=1000"),
+    ({"connections": 1 << 20}, "connections=1048576"),
+])
+def test_a_bad_parameter_names_value_and_limit(values, says):
+    with pytest.raises(ValueError, match=says):
+        SppsParams(**values)
+
+
+def test_an_error_in_microcode_names_file_and_line(tmp_path):
+    source = tmp_path / "wrong.uasm"
+    source.write_text("start:\n        li r1, 1\n        frobnicate r1\n")
+    with pytest.raises(AssemblerError):
+        assemble(source)
+    done = subprocess.run([sys.executable, "-m", "spps.ucode", "asm", str(source)], capture_output=True, text=True)
+    assert done.returncode != 0 and "wrong.uasm:3" in one_line(done.stderr)
