@@ -60,13 +60,25 @@ def mutate(rng, frame):
     octets = bytearray(frame)
     if rng.random() < 0.15:
         return bytes(octets[:rng.randrange(1, len(octets) + 1)])
-    for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        octets[rng.randrange(min(len(octets), 80))] = rng.choice((0, 1, 2, 4, 0x45, 0x50, 0xFF, rng.randrange(256)))
+    kind = rng.random()
+    if kind < 0.1 and len(octets) > 18:             # the total length just misses
+        total = int.from_bytes(octets[16:18], "big") + rng.choice((-1, 1))
+        octets[16:18] = (total & 0xFFFF).to_bytes(2, "big")
+    elif kind < 0.25 and len(octets) > 56 and octets[14] == 0x45 and octets[46] >> 4 > 5:     # an option just misses
+        at = rng.randrange(54, min(34 + (octets[46] >> 4) * 4, len(octets)))
+        octets[at] = (octets[at] + rng.choice((-1, 1))) % 256
+    else:
+        _scribble(rng, octets)
     if rng.random() < 0.7:
         fix_ip(octets)
         if rng.random() < 0.8:
             fix_tcp(octets)
     return bytes(octets)
+
+
+def _scribble(rng, octets):
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        octets[rng.randrange(min(len(octets), 80))] = rng.choice((0, 1, 2, 4, 0x45, 0x50, 0xFF, rng.randrange(256)))
 
 
 def fix_ip(octets):
