@@ -173,7 +173,9 @@ class VerilatedPair:
     def of(cls, params, trace=""):
         """The pair with `params`, built if need be."""
         with exclusive("pair"):      # test processes side by side build it once
-            return cls(build_library(pair_verilog(params), trace=trace))
+            verilog = pair_verilog(params)
+        with exclusive(f"pair_{trace or 'plain'}"):
+            return cls(build_library(verilog, trace=trace))
 
     @property
     def cycle(self):
