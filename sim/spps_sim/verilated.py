@@ -91,7 +91,8 @@ def build_library(verilog_path, *, trace="", optimise=None, jobs=2):
     optimise = optimise or ("-O1" if trace else "-O3")
     text = Path(verilog_path).read_text()
     width = data_width(text)
-    key = hashlib.sha256("\0".join([text, NATIVE.read_text(), trace, optimise, *CFLAGS]).encode()).hexdigest()[:16]
+    tracing = [f"--trace-{trace}", "--timescale-override", "1ns/1ns"] if trace else []
+    key = hashlib.sha256("\0".join([text, NATIVE.read_text(), trace, optimise, *CFLAGS, *tracing]).encode()).hexdigest()[:16]
     folder = BUILD / "sim" / key
     library = folder / "libspps_sim.so"
     if library.exists():
@@ -106,7 +107,7 @@ def build_library(verilog_path, *, trace="", optimise=None, jobs=2):
                "-O3", "-Wno-fatal", "-Wno-lint", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--noassert",
                "--output-split", "20000", "-Mdir", "obj", "-CFLAGS", cflags, "-LDFLAGS", "-shared",
                "-MAKEFLAGS", f"OPT_FAST={optimise} OPT_GLOBAL={optimise} OPT_SLOW=-O1",
-               *([f"--trace-{trace}"] if trace else []), "-o", "libspps_sim.so", "spps_pair.v", str(NATIVE)]
+               *tracing, "-o", "libspps_sim.so", "spps_pair.v", str(NATIVE)]
     log = folder / "build.log"
     with open(log, "w") as output:
         code = subprocess.run(command, cwd=work, env=tool_environment(), stdout=output, stderr=subprocess.STDOUT).returncode

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from spps.gen import preset_params
-from spps_sim.harness import run_bench
+from spps_sim.harness import exclusive, run_bench
 from spps_sim.scenario import Trial
 from spps_sim.verilated import pair_verilog
 
@@ -15,10 +15,16 @@ TINY = preset_params("tiny")
 pytestmark = pytest.mark.slow
 
 
+def verilog(params):
+    """spps_pair.v of these parameters; spps.v lies in the folder of the same name."""
+    with exclusive("pair"):
+        return pair_verilog(params)
+
+
 def test_pair_keeps_the_ack_rule_and_the_native_library_agrees(tmp_path):
     """Both harnesses give the same frames and marks in the same cycles: what campaigns see is what cocotb sees."""
     recorded = tmp_path / "frames"
-    run_bench(pair_verilog(TINY), "bench_system", name="spps_pair", simulator="verilator", test_dir=HERE, ports_only=True,
+    run_bench(verilog(TINY), "bench_system", name="spps_pair", simulator="verilator", test_dir=HERE, ports_only=True,
               extra_env={"SPPS_P_FRAMES": str(recorded)})
     scenario, frames, marks = pickle.loads(recorded.read_bytes())
     trial = Trial(scenario)
@@ -32,5 +38,4 @@ def test_pair_keeps_the_ack_rule_and_the_native_library_agrees(tmp_path):
 @pytest.mark.parametrize("width", [64])
 def test_one_spps_answers_through_its_spi4_pins(width):
     params = preset_params("tiny", width)
-    verilog = pair_verilog(params).with_suffix("") / "spps.v"
-    run_bench(verilog, "bench_spps_spi4", name="spps", simulator="verilator", test_dir=HERE, parameters={"width": width}, ports_only=True)
+    run_bench(verilog(params).with_suffix("") / "spps.v", "bench_spps_spi4", name="spps", simulator="verilator", test_dir=HERE, parameters={"width": width}, ports_only=True)

@@ -1,0 +1,78 @@
+"""`spps demo` with Python endpoints: forced, and where TAP devices are refused; the window of a waveform."""
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from spps_sim import demo_run
+from spps_sim.backend import Mark
+from spps_sim.cli import main
+from spps_sim.traffic import namespace
+
+KEYS = {"verdict", "seed", "endpoints", "connections", "bytes_up", "bytes_down", "ack_rule_checks", "violations", "sim_cycles_per_s",
+        "simulated_cycles", "frames_lost_in_tap", "captures", "longest_stall_ms", "kill_cycle", "killed_unit", "takeover_cycles",
+        "first_frame_cycles"}
+
+
+def demo(out, *arguments):
+    """(command result, summary) of a small demo."""
+    result = CliRunner().invoke(main, ["demo", "--seed", "5", "--connections", "3", "--bytes", "12000", "--out", str(out), *arguments])
+    return result, json.loads((out / "summary.json").read_text())
+
+
+@pytest.mark.slow
+def test_demo_without_tap_devices_is_the_demo_with_python_endpoints(tmp_path, monkeypatch):
+    """Same command, same keys, and the same run to the cycle whether it is asked for or fallen back to."""
+    def refuse():
+        raise namespace.MissingPrivilege("nobody may")
+
+    monkeypatch.setattr(namespace, "require_privilege", refuse)
+    forced, first = demo(tmp_path / "forced", "--endpoints", "python")
+    fallen, second = demo(tmp_path / "auto")
+    assert forced.exit_code == fallen.exit_code == 0, forced.output + fallen.output
+    assert "no TAP devices (nobody may)" in fallen.output and "no TAP devices" not in forced.output
+    assert set(first) == KEYS and first["endpoints"] == "python" and first["verdict"] == "pass" and first["violations"] == 0
+    assert first["bytes_up"] == first["bytes_down"] == 36_000 and first["ack_rule_checks"] > 30
+    assert {k: v for k, v in first.items() if k != "sim_cycles_per_s"} == {k: v for k, v in second.items() if k != "sim_cycles_per_s"}
+    for name in ("report.html", *first["captures"].values()):
+        assert (tmp_path / "forced" / name).stat().st_size > 1000
+    refused = CliRunner().invoke(main, ["demo", "--endpoints", "linux"])
+    assert refused.exit_code == 1 and refused.output.strip() == "Error: nobody may"
+
+
+class Clock:
+    """A simulation that only has time, traces and a takeover 700 cycles after the kill."""
+
+    def __init__(self):
+        self.cycle, self.traced, self.killed = 0, [], None
+
+    def trace(self, path):
+        self.traced.append(("open", path.name, self.cycle))
+
+    def trace_close(self):
+        self.traced.append(("close", self.cycle))
+
+    def kill(self):
+        self.killed = self.cycle
+        return 0, self.cycle
+
+    def pop_marks(self):
+        return [Mark(self.killed + 700, "role", 2)] if self.killed is not None and self.cycle >= self.killed + 700 else []
+
+
+@pytest.mark.parametrize("waves", [False, True])
+def test_a_waveform_covers_the_kill_and_the_takeover(tmp_path, waves):
+    clock = Clock()
+    with demo_run.DemoRun(clock, "python", seed=1, connections=2, size=100_000, out=tmp_path, waves=waves) as run:
+        run.begin(clock.kill)
+        while clock.cycle < 400_000:
+            clock.cycle += 100
+            run.advance(clock.cycle)        # a byte a cycle
+    margin = demo_run.WAVE_MARGIN
+    assert run.killed == (0, clock.killed) and 0.2 * 400_000 <= clock.killed <= 0.7 * 400_000 + margin + 100
+    if not waves:
+        assert clock.traced == []
+        return
+    (_, name, opened), (_, closed) = clock.traced
+    assert name == run.wave_file and name.startswith("demo.")
+    assert 0 <= clock.killed - opened - margin <= 100 and 0 <= closed - (clock.killed + 700) - margin <= 100
