@@ -53,6 +53,16 @@ def _nextpnr(arguments, out):
         os.chdir(before)
 
 
+def _without_zeroing(text):
+    """Verilog without the loops that zero memories: ECP5 memories are configured to zero anyway, and Yosys takes minutes for each."""
+    return re.sub(r"^  initial begin : zero_\d+\n(?:    .*\n)+?  end\n", "", text, flags=re.M)
+
+
+def _plain_names(text):
+    """Escaped names without brackets: Yosys 0.70 names the bits of a port `cfg` so after ABC, and stops when a wire `cfg[3]` exists."""
+    return re.sub(r"\\\S+(?=\s)", lambda name: name[0].replace("[", "_").replace("]", "_"), text)
+
+
 def _costs(cells):
     return {kind: sum(weights.get(cell, 0) * count for cell, count in cells.items()) for kind, weights in CELLS.items()}
 
@@ -97,9 +107,10 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
     out = ROOT / "build" / "synth" / preset
     out.mkdir(parents=True, exist_ok=True)
     # through Verilog, as any user of the generated files would: Yosys honours no_rw_check only on memories it has read from Verilog
-    write_spps(PRESETS[preset], out)
+    verilog = write_spps(PRESETS[preset], out)
+    (out / "synth.v").write_text(_plain_names(_without_zeroing(verilog.read_text())))
     (out / "top.il").write_text(rtlil.convert(Pinless(UnitInstance(PRESETS[preset])), name="top", emit_src=False))
-    read = "read_rtlil top.il; read_verilog -sv spps.v"
+    read = "read_rtlil top.il; read_verilog -sv synth.v"
     started = time.time()
     _yosys(f"{read}; synth_ecp5 -noflatten -top top; tee -q -o stat.json stat -json", out, "blocks.log")
     _yosys(f"{read}; synth_ecp5 -top top -json top.json; tee -q -o flat.json stat -json", out, "yosys.log")
