@@ -16,6 +16,7 @@ CASES = {
     "slow start": {"up": 40_000, "down": 100, "config": {"window": 16384, "initial_window": 1}},
     "killed": {"up": 30_000, "down": 10_000, "kill": (31, "lost")},
     "killed later": {"up": 30_000, "down": 10_000, "kill": (52, "record")},
+    "SACK": {"up": 30_000, "down": 30_000, "loss": 0.05, "client": {"sack": True}, "server": {"sack": True}},
     "lossy": {"up": 30_000, "down": 30_000, "loss": 0.05},
 }
 
