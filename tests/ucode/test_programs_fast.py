@@ -41,7 +41,7 @@ def test_frames_are_those_of_the_general_path(case):
 def test_costs_stay_within_their_budgets():
     """Clocks per event of a protected upload in full segments (README.md of hdl/spps/ucode)."""
     cost = events.measure()
-    assert cost["data_segment"] <= 200 and cost["pure_ack"] <= 155, cost
+    assert cost["data_segment"] <= 130 and cost["pure_ack"] <= 142, cost
 
 
 def test_clock_estimate_counts_what_the_cluster_counts():

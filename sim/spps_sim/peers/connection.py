@@ -1,7 +1,7 @@
 """One TCP connection of a Python peer, in simulated time.
 
 Source: RFC 9293 §3.10 (states), RFC 6298 (RTO), RFC 5681 and 6582 (congestion, fast retransmit, partial ACKs),
-RFC 5961 (challenge ACKs), RFC 7323 (window scale). Numbers are kept as unwrapped offsets from the ISN:
+RFC 5961 (challenge ACKs), RFC 7323 (window scale), RFC 2018 (SACK). Numbers are kept as unwrapped offsets from the ISN:
 offset 0 is the SYN, offset 1 the first byte, and the FIN follows the last byte.
 """
 from dataclasses import dataclass
