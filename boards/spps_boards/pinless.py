@@ -3,7 +3,7 @@
 Inputs come from one long shift register, outputs are sampled into another: nothing is optimized away, every path stays
 register to register, and four pins suffice. It costs one flip-flop per port bit, reported apart from the block.
 """
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,7 +26,8 @@ class Pinless(wiring.Component):
         m.submodules.inner = self.inner
         inputs, outputs = [], []
         for _, member, value in self.inner.signature.flatten(self.inner):
-            (inputs if member.flow == In else outputs).append(Value.cast(value))
+            if not isinstance(Value.cast(value), Const):        # `ready` of a stream that is always ready
+                (inputs if member.flow == In else outputs).append(Value.cast(value))
         source, sink = Cat(inputs), Cat(outputs)
         feed = Signal(len(source))
         sample = Signal(len(sink))

@@ -54,6 +54,7 @@ class SppsPair(wiring.Component):
     tap_sync_0, tap_sync_1 : words that unit 0 (1) put on the sync link in this clock; valid is a strobe.
     kill, freeze : stop unit 0/1; a killed unit is the same as one frozen for ever.
     detector : external failure detection, to unit 0/1 (F10, 1010).
+    appoint : the same entity names unit 0/1 the owner of the addresses; 0 or both: the IP switch decides by itself.
     i_mmc_n, o_mmc_n : register access of unit n.
     role, epoch_n, issued_n, confirmed_n, delivered_n, done_n, copied_n : status, for campaigns and traces.
 
@@ -67,7 +68,7 @@ class SppsPair(wiring.Component):
         members = {
             "i": In(packet_signature(width)), "o": Out(packet_signature(width)),
             "tap_sync_0": Out(tap), "tap_sync_1": Out(tap),
-            "kill": In(2), "freeze": In(2), "detector": In(2), "role": Out(2),
+            "kill": In(2), "freeze": In(2), "detector": In(2), "appoint": In(2), "role": Out(2),
         }
         for n in range(2):
             members[f"i_mmc_{n}"] = In(stream.Signature(RegisterRequest))
@@ -94,7 +95,7 @@ class SppsPair(wiring.Component):
             self.connect_side(m, n, unit, alive, ip_switch)
         for n in range(2):
             self.connect_link(m, units[n], units[1 - n], running[n], running[1 - n], getattr(self, f"tap_sync_{n}"))
-        m.d.comb += ip_switch.dead.eq(self.kill)
+        m.d.comb += [ip_switch.dead.eq(self.kill), ip_switch.force.eq(self.appoint)]
         return m
 
     def connect_side(self, m, n, unit, alive, ip_switch):

@@ -42,7 +42,7 @@ class SppsParams:
     event_slots: int = 8
     imem_words: int = 2048
     event_queue: int = 64
-    scratch_pages: int = 128
+    scratch_pages: int = 256
     scratch_page_bytes: int = 256
     socket_bytes: int = 8192
     max_frame: int = 1518
@@ -91,7 +91,7 @@ class SppsParams:
 
 
 TINY = SppsParams(name="tiny")
-GBE = SppsParams(name="gbe", connections=16, cores=2, socket_bytes=4096, scratch_pages=64)
+GBE = SppsParams(name="gbe", connections=16, cores=2, socket_bytes=4096, scratch_pages=128)
 OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5,
-                   scratch_pages=128)
+               scratch_pages=256)
 PRESETS = {p.name: p for p in (TINY, GBE, OC192)}

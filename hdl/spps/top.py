@@ -17,7 +17,7 @@ from .lib import ReadShare, StreamArbiter, StreamDemux, TickCounter
 from .lookup import FlowstateMemory, LookupController, TimerUnit
 from .mmc import Mmc, block_counters
 from .params import TINY
-from .scratchpad import Scratchpad
+from .scratchpad import FrameAdmission, Scratchpad
 from .socket import SocketMemoryController
 from .spi4 import Spi4Sink, Spi4Source
 from .splitter import MessageSplitter
@@ -82,6 +82,7 @@ class Spps(wiring.Component):
             from .ucode.programs import default_image
             self.image = default_image().words
         m.submodules.spi4_sink = self.sink = Spi4Sink(params)
+        m.submodules.admission = self.admission = FrameAdmission(params)
         m.submodules.splitter = self.splitter = MessageSplitter(params)
         m.submodules.scratchpad = self.scratchpad = Scratchpad(params)
         m.submodules.event_queue = self.events = EventQueue(params)
@@ -103,7 +104,9 @@ class Spps(wiring.Component):
 
     def wire_ingress(self, m):
         wiring.connect(m, wiring.flipped(self.i_spi4), self.sink.i)
-        wiring.connect(m, self.sink.o, self.splitter.i)
+        wiring.connect(m, self.sink.o, self.admission.i)
+        wiring.connect(m, self.admission.o, self.splitter.i)
+        m.d.comb += self.admission.free_pages.eq(self.scratchpad.free_pages)
         wiring.connect(m, self.splitter.o_payload, self.scratchpad.i)
         wiring.connect(m, self.scratchpad.o_page, self.splitter.i_page)
         m.submodules.free_arbiter = frees = StreamArbiter(unsigned(16), 4, packets=False)
@@ -201,7 +204,7 @@ class Spps(wiring.Component):
             mmc.event_level.eq(self.events.level), mmc.event_high_water.eq(self.events.high_water),
         ]
         counted = {
-            "sink": self.sink, "splitter": self.splitter, "scratchpad": self.scratchpad, "events": self.events, "lookup": self.lookup,
+            "sink": self.sink, "admission": self.admission, "splitter": self.splitter, "scratchpad": self.scratchpad, "events": self.events, "lookup": self.lookup,
             "timer": self.timers, "director": self.director, "bus": self.bus, "socket": self.socket, "failover": self.failover,
             "egress": self.egress, "source": self.source, "flowstate": self.flowstate,
             **{f"cluster_{n}": cluster for n, cluster in enumerate(self.clusters)},

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from .scenario import FAULTS, Scenario, Trial
 from .states import STATES, DataStates
+from .verilated import trace_kind
 
 __all__ = ["Lesson", "learn", "choose_kills", "run_shard", "run_campaign", "campaign"]
 
@@ -236,7 +237,7 @@ def replay(scenario, kill, folder, waves):
     window = max(trial.begin, kill - 5000)
     trial.run_until(window)
     if waves:
-        trial.sim.trace(Path(folder) / "waves.fst")
+        trial.sim.trace(Path(folder) / f"waves.{trace_kind()}")
     trial.run_until(kill)
     trial.kill()
     trial.finish()

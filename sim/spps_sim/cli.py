@@ -43,21 +43,31 @@ def main():
 @click.option("--connections", default=4, show_default=True)
 @click.option("--bytes", "size", default=1 << 20, show_default=True, help="Bytes each way of each connection.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True)
-@click.option("--waves", is_flag=True, help="Also write a waveform (slow).")
-def demo(seed, preset, connections, size, out, waves):
+@click.option("--endpoints", type=click.Choice(["auto", "linux", "python"]), default="auto", show_default=True,
+              help="Linux sockets behind TAP devices, or Python TCP in simulated time; auto takes Python where TAP devices are not permitted.")
+@click.option("--waves", is_flag=True, help="Also write OUT/demo.fst (demo.vcd without lz4.h): from 5000 cycles before the kill to 5000 after "
+                                            "the takeover, 10 ns a cycle. Needs a build of its own.")
+def demo(seed, preset, connections, size, out, endpoints, waves):
     """Real TCP transfers through a pair; the active unit dies in the middle."""
     from .demo import run_demo
+    from .demo_python import run_python_demo
     from .traffic.namespace import MissingPrivilege, require_privilege
+    if endpoints != "python":
+        try:
+            require_privilege()
+            endpoints = "linux"
+        except MissingPrivilege as reason:
+            if endpoints == "linux":
+                raise
+            click.echo(f"no TAP devices ({reason}): the Python TCP endpoint takes the place of Linux sockets")
+            endpoints = "python"
     click.echo("generating Verilog and building the simulation")
     sim, params = _simulation(preset, "fst" if waves else "")
-    try:
-        require_privilege()
-    except MissingPrivilege as reason:
-        from .demo_python import run_python_demo
-        click.echo(f"no TAP devices ({reason}): the Python TCP endpoint takes the place of Linux sockets")
-        summary = run_python_demo(sim, params, seed=seed, connections=connections, size=size, out=out)
+    arguments = {"seed": seed, "connections": connections, "size": size, "out": out, "waves": waves}
+    if endpoints == "python":
+        summary = run_python_demo(sim, params, **arguments)
     else:
-        summary = run_demo(lambda: sim, params, seed=seed, connections=connections, size=size, out=out, waves=waves)
+        summary = run_demo(lambda: sim, params, **arguments)
     if summary["verdict"] != "pass":
         sys.exit(1)
 
@@ -80,18 +90,19 @@ def live(mode, preset):
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    with Plant(sim, params, mode=mode) as plant, ControlSocket(plant) as socket:
-        client, server = plant.namespaces
-        click.echo(f"client side: ip netns exec {client.name} ...   (connect to {Addresses.vip[0]})")
-        click.echo(f"server side: ip netns exec {server.name} ...   (listen on {Addresses.server})")
-        click.echo("control:     spps ctl status | stats | kill active | freeze active | thaw")
-        click.echo(f"{plant.speed:.0f} simulated cycles per second; ready")
-        try:
+    try:
+        with Plant(sim, params, mode=mode) as plant, ControlSocket(plant) as socket:
+            client, server = plant.namespaces
+            click.echo(f"client side: ip netns exec {client.name} ...   (connect to {Addresses.vip[0]})")
+            click.echo(f"server side: ip netns exec {server.name} ...   "
+                       + (f"(listen on {Addresses.server})" if mode == "proxy" else f"(connect to {Addresses.vip[1]})"))
+            click.echo("control:     spps ctl status | stats | kill active | freeze active | thaw")
+            click.echo(f"{plant.speed:.0f} simulated cycles per second; ready")
             while True:
                 plant.turn()
                 socket.serve()
-        except KeyboardInterrupt:
-            click.echo("stopped")
+    except KeyboardInterrupt:
+        click.echo("stopped")
 
 
 main.add_command(campaign)

@@ -97,7 +97,7 @@ class FakePair:
             return 0
         return self._registers[unit].get(address, 0)
 
-    def controls(self, kill, freeze, detector):
+    def controls(self, kill, freeze, detector, appoint=0):
         self._controls = (kill, freeze, detector)
         if self._role & (kill | freeze) and self._silent_since is None:
             self._silent_since = self.cycle

@@ -4,11 +4,13 @@
 `always @*` blocks whose outputs stay X after reset. `pmuxtree`, because the functions that Yosys writes
 for $pmux cells have names that Icarus takes for system functions. `run_bench` builds and runs one cocotb module.
 """
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -16,7 +18,8 @@ from amaranth.hdl import Const, Value
 from amaranth.hdl._ir import PortDirection      # not public, but the only way to leave a port out
 from amaranth.lib.wiring import In
 
-__all__ = ["to_verilog", "run_bench", "SIMULATORS", "BUILD", "default_seed", "tool_environment", "run_yosys", "component_ports"]
+__all__ = ["to_verilog", "run_bench", "SIMULATORS", "BUILD", "default_seed", "tool_environment", "run_yosys", "component_ports",
+           "exclusive"]
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -43,6 +46,15 @@ def tool_environment():
     if shutil.which("ccache"):
         env["OBJCACHE"] = "ccache"
     return env
+
+
+@contextmanager
+def exclusive(name):
+    """Hold the lock `name` of this checkout: the processes of one test run share what they build."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with open(BUILD / f".{name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def run_yosys(script, folder, *options):
@@ -113,12 +125,24 @@ def to_verilog(component, name, path=None, *, ports=None, flatten=False):
     return path
 
 
-def run_bench(component, module, *, name, simulator="icarus", test_dir=None, parameters=None, testcase=None,
-              waves=False, timescale=("1ns", "1ps"), extra_env=None):
-    """Build `component` as top `name` and run the cocotb tests of Python module `module`.
+def _shallow(runner):
+    """Let a Verilator runner show a bench the ports of the top and nothing below: a whole SPPS then builds and runs at full speed."""
+    full = runner._build_command
 
-    component: an Amaranth component. module: module name, importable from test_dir.
+    def build_command():
+        verilate, *others = full()
+        at = verilate.index("--public-flat-rw")
+        return [[*verilate[:at], "--public-depth", "1", *verilate[at + 1:]], *others]
+    runner._build_command = build_command
+
+
+def run_bench(component, module, *, name, simulator="icarus", test_dir=None, parameters=None, testcase=None,
+              waves=False, timescale=("1ns", "1ps"), extra_env=None, ports_only=False):
+    """Build `component` as top `name` and run the cocotb tests of Python module `module`; returns the build folder.
+
+    component: an Amaranth component, or the path of a Verilog file. module: module name, importable from test_dir.
     simulator: "icarus" or "verilator". parameters: dict handed to the bench as environment variables SPPS_P_<KEY>.
+    ports_only: the bench reads nothing inside the top (of use with Verilator).
     Raises AssertionError when a test fails; prints the command that replays it.
     """
     import pytest
@@ -130,7 +154,7 @@ def run_bench(component, module, *, name, simulator="icarus", test_dir=None, par
     tag = "_".join([name] + [f"{k}{v}" for k, v in sorted((parameters or {}).items())])
     build = BUILD / "cocotb" / simulator / tag
     build.mkdir(parents=True, exist_ok=True)
-    source = to_verilog(component, name, build / f"{name}.v")
+    source = component if isinstance(component, Path) else to_verilog(component, name, build / f"{name}.v")
     test_dir = Path(test_dir or ".").resolve()
     env = tool_environment()
     saved = dict(os.environ)
@@ -140,6 +164,8 @@ def run_bench(component, module, *, name, simulator="icarus", test_dir=None, par
         runner = get_runner(simulator)
         args = []
         if simulator == "verilator":
+            if ports_only:
+                _shallow(runner)
             args = ["-Wno-fatal", "-Wno-WIDTH", "-O3", "--x-initial", "unique"] + (["--trace-fst", "--trace-structs"] if waves else [])
         runner.build(sources=[source], hdl_toplevel=name, build_dir=build, build_args=args, always=False,
                      timescale=timescale if simulator == "icarus" else None, waves=waves and simulator == "icarus")
@@ -153,6 +179,7 @@ def run_bench(component, module, *, name, simulator="icarus", test_dir=None, par
             print(f"replay: SPPS_SEED={seed} SPPS_SIM={simulator} pytest {test_dir} -k {name}")
         assert total, f"{module}: no cocotb test ran"
         assert not failed, f"{module}: {failed} of {total} cocotb tests failed (seed {seed}, {simulator}, log in {build})"
+        return build
     except SystemExit as error:
         raise AssertionError(f"{module}: simulator exited {error.code} (seed {seed}, {simulator}, {build})") from error
     finally:

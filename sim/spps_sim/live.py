@@ -83,6 +83,7 @@ class Plant:
             "server_mac_hi": int.from_bytes(server_mac[:2], "big"), "server_mac_lo": int.from_bytes(server_mac[2:], "big"),
             "tick_cycles": max(16, int(self.speed / 1000)),
             "window": min(65535, self.params.socket_bytes),
+            "hb_interval": 400, "lease": 1200, "takeover_after": 1600, "resend_after": 800,
         }
         self.sim.configure(registers)
 
@@ -142,9 +143,17 @@ class Plant:
             self._started, self._paced = now, self.sim.cycle
 
     # control -------------------------------------------------------------------------------
+    def active(self):
+        """Number of the unit that is master, neither killed nor frozen; of two the one with the newer epoch. None without."""
+        status = self.sim.status()
+        units = [n for n in (0, 1) if (status["role"] & ~self.killed & ~self.frozen) >> n & 1]
+        if len(units) == 2:
+            return int((status["epoch_1"] - status["epoch_0"]) & 0xFFFF < 0x8000)
+        return units[0] if units else None
+
     def _active(self):
-        unit = self.sim.active()
-        if unit is None or self.frozen >> unit & 1:
+        unit = self.active()
+        if unit is None:
             raise RuntimeError("no unit is active")
         return unit
 
@@ -163,10 +172,12 @@ class Plant:
         return unit, self.sim.cycle
 
     def thaw(self):
-        """Let every frozen unit run again."""
+        """Let every frozen unit run again; returns their numbers."""
+        units = [n for n in (0, 1) if self.frozen >> n & 1]
         for unit in (0, 1):
             self.sim.freeze(unit, False)
         self.frozen = 0
+        return units
 
     def rate(self):
         """Simulated cycles per second while stepping."""
@@ -174,7 +185,7 @@ class Plant:
 
     def status(self):
         """What `spps ctl status` shows."""
-        return {"cycle": self.sim.cycle, "active": self.sim.active(), "killed": self.killed, "frozen": self.frozen,
+        return {"cycle": self.sim.cycle, "active": self.active(), "killed": self.killed, "frozen": self.frozen,
                 "frames": self.frames, "lost": self.lost, "cycles_per_s": round(self.rate()), **self.sim.status()}
 
 
@@ -186,6 +197,9 @@ class ControlSocket:
 
     def __enter__(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(str(self.path)) == 0:
+                raise RuntimeError(f"another `spps live` answers at {os.path.relpath(self.path)}: stop it first")
         self.path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(self.path))
@@ -206,10 +220,13 @@ class ControlSocket:
         with peer:
             peer.settimeout(1)
             try:
-                answer = self._answer(peer.recv(4096).decode().split())
-            except (RuntimeError, OSError) as error:
-                answer = {"error": str(error)}
-            peer.sendall(json.dumps(answer).encode() + b"\n")
+                try:
+                    answer = self._answer(peer.recv(4096).decode(errors="replace").split())
+                except RuntimeError as error:
+                    answer = {"error": str(error)}
+                peer.sendall(json.dumps(answer).encode() + b"\n")
+            except OSError:
+                pass                # who asked is gone
 
     def _answer(self, words):
         plant = self.plant
@@ -225,8 +242,7 @@ class ControlSocket:
                 unit, cycle = plant.freeze_active()
                 return {"frozen": unit, "cycle": cycle}
             case ["thaw"]:
-                plant.thaw()
-                return {"thawed": True}
+                return {"thawed": plant.thaw()}
         return {"error": f"unknown command {' '.join(words)!r}: expected status, stats, kill active, freeze active or thaw"}
 
 

@@ -6,7 +6,8 @@ link, the server link (frames of the pair name the emitting unit) and the sync l
 I1 an ACK of data leaves only after the destination acknowledged it and a confirmed sync record says so.
 I2 acknowledgement numbers and right window edges never go back.
 I3 the bytes sent to the destination are the source's, at the same offset; one FIN, at the source's.
-I4 one emitter per epoch. I5 a connection resumes within a bound after takeover.
+I4 one emitter per epoch. I5 within a bound after takeover (the first frame of the new unit on any link) each connection is heard of,
+and a protected one (its record was confirmed) is not reset, and acknowledges what its destination had acknowledged before.
 I6 a stream that is not complete ends in RST, never in FIN. I7 timestamps monotonic, ISN and options unchanged.
 I0 every emitted segment is well-formed (lengths, checksums).
 """
@@ -91,8 +92,12 @@ class Leg:
         self.reset = False
         self.confirmed = 0              # confirmed commitment (offset) of what *we* sent on this leg
         self.records = False
+        self.protected = False          # a record of it was confirmed
         self.born = 0
         self.last_out = 0
+
+    def is_protected(self):
+        return self.protected or self.other is not None and self.other.protected
 
     def name(self):
         return f"{self.key[0]} leg {self.key[1][0]:#x}:{self.key[1][1]} - {self.key[2][0]:#x}:{self.key[2][1]}"
@@ -107,9 +112,12 @@ class _Monitor:
         self.retired_units = set()
         self.resume_bound = resume_bound
         self.waiting = {}           # leg -> time by which it has to be heard of again
+        self.owed = {}              # leg -> (offset to acknowledge, time by which)
         self.records = {}           # epoch -> list of (number, leg, offset) not yet confirmed
         self.links = {}             # conn id -> (leg keys)
         self.takeover_time = None
+        self.epoch = None           # newest on the sync link
+        self.heir = None            # unit whose takeover has been noticed
 
     def fail(self, invariant, time, text):
         self.report.violations.append(Violation(invariant, time, text))
@@ -120,6 +128,10 @@ class _Monitor:
         if sync is None:
             self.fail("I0", frame.time, "malformed sync frame")
             return
+        if self.epoch is None or (sync.epoch - self.epoch) & 0x8000 == 0:
+            if self.epoch not in (None, sync.epoch) and frame.unit != self.unit:
+                self.expect_all(frame.time, frame.unit)     # it may take its time to emit anything else
+            self.epoch = sync.epoch
         if sync.type == STATE:
             if 2 in sync.lines and 8 in sync.lines:
                 self.bind(sync)
@@ -138,6 +150,7 @@ class _Monitor:
                     keep.append((number, leg, offset))
                 else:
                     leg.confirmed = max(leg.confirmed, offset)
+                    leg.protected = True
             self.records[sync.epoch] = keep
 
     def bind(self, sync):
@@ -233,9 +246,19 @@ class _Monitor:
     def takeover(self, time):
         self.takeover_time = time
         self.report.takeovers.append(time)
+        self.expect_all(time, self.unit)
+
+    def expect_all(self, time, unit):
+        """`unit` has taken over: every connection that is under way has to be heard of within the bound."""
+        if self.heir == unit:
+            return
+        self.heir = unit
         for leg in self.legs.values():
             if leg.peer and leg.ours and not leg.reset and leg.other and leg.other.peer and not self.finished(leg):
                 self.waiting[leg] = time + self.resume_bound
+                known = leg.other.ours.acked if leg.is_protected() and leg.other.ours else 0
+                if known > max(1, leg.ack or 0):
+                    self.owed[leg] = known, time + self.resume_bound
 
     @staticmethod
     def finished(leg):
@@ -247,6 +270,8 @@ class _Monitor:
             self.report.checks["I5"] += 1
             if frame.time > due:
                 self.fail("I5", frame.time, f"{leg.name()}: first segment {frame.time - due} ns after the bound")
+            if segment.flags & RST and leg.is_protected() and leg.other and not leg.other.reset:
+                self.fail("I5", frame.time, f"{leg.name()}: reset by the takeover, though its record was confirmed")
         leg.last_out = frame.time
         if segment.flags & RST:
             leg.reset = True
@@ -292,6 +317,8 @@ class _Monitor:
             self.fail("I2", frame.time, f"{leg.name()}: right window edge goes back from offset {leg.edge} to {edge}")
         if offset > leg.peer.sent:
             self.fail("I1", frame.time, f"{leg.name()}: acknowledges offset {offset}, the peer sent {leg.peer.sent}")
+        if leg in self.owed and offset >= self.owed[leg][0]:
+            self.settle(leg, frame.time)
         if offset > 1 and leg.other is not None and offset != leg.ack:
             self.ack_rule(frame, leg, offset)
         leg.ack = offset if leg.ack is None else max(leg.ack, offset)
@@ -329,11 +356,19 @@ class _Monitor:
                 self.fail("I6", frame.time, f"{leg.name()}: FIN at offset {at}, the source's is {leg.other.peer.fin}")
         leg.ours.sent = max(leg.ours.sent, offset + segment.length)
 
+    def settle(self, leg, time):
+        offset, due = self.owed.pop(leg)
+        self.report.checks["I5"] += 1
+        if time > due and not leg.reset and not leg.other.reset:
+            self.fail("I5", time, f"{leg.name()}: offset {offset}, acknowledged by the destination before the takeover, is overdue")
+
     def finish(self, end):
         for leg, due in self.waiting.items():
             self.report.checks["I5"] += 1
             if end > due and not leg.reset:
                 self.fail("I5", end, f"{leg.name()}: silent since the takeover")
+        for leg in list(self.owed):
+            self.settle(leg, end)
         return self.report
 
 

@@ -26,7 +26,7 @@ class Scenario:
 
     preset: of SppsParams, or "fake" for a pair without RTL. up, down: bytes. mss: of peers and pair. close: who ends first,
     "client", "server" or "both". fault: key of FAULTS. latency: of each link, cycles. tick: cycles of a timer tick of the pair.
-    limit: cycles a case may take. registers: further registers by name.
+    limit: cycles a case may take. registers: further registers by name. defines: of a microcode variant to load into both units.
     """
     preset: str = "tiny"
     seed: int = 1
@@ -39,6 +39,7 @@ class Scenario:
     tick: int = 100
     limit: int = 3_000_000
     registers: dict = field(default_factory=dict)
+    defines: tuple = ()
     waves: str = ""
     library: str = ""           # a built library, so that shards need not look at the sources; default: build it
 
@@ -95,7 +96,7 @@ class Scenario:
         """The command that runs one case again, with waves."""
         words = ["python -m spps_sim.campaign", f"--replay {kill}"]
         for name, value in vars(self).items():
-            if name not in ("registers", "waves", "library") and value != getattr(type(self), name):
+            if name not in ("registers", "defines", "waves", "library") and value != getattr(type(self), name):
                 words.append(f"--{name} {value}")
         return " ".join(words + ([] if self.fake else ["--waves"]))
 
@@ -118,6 +119,10 @@ class Trial:
     def start(self):
         """Configure the pair, open the connection."""
         s = self.scenario
+        if s.defines:
+            from spps.ucode.programs import default_image
+            for unit in (0, 1):
+                self.sim.load_image(unit, default_image(s.defines, self.sim.params.imem_words))
         if not s.fake:
             self.sim.configure(s.pair_registers())
         self.sim.step(5000)         # table sweep, first heartbeats

@@ -39,7 +39,7 @@ class Simulation:
         self.on_frame = None
         self.on_mark = None
         self.kills = []             # (cycle, unit)
-        self._kill = self._freeze = self._detector = 0
+        self._kill = self._freeze = self._detector = self._appoint = 0
 
     # time ----------------------------------------------------------------------------------
     @property
@@ -109,9 +109,23 @@ class Simulation:
         """Registers by name; all whose name is in the map when `names` is None."""
         return {name: self.read(unit, name) for name in (self.registers if names is None else names)}
 
+    def load_image(self, unit, image):
+        """Put microcode (an Image or its words) into every cluster of `unit`, which must have nothing to do meanwhile.
+
+        Raises ValueError when the image is larger than the instruction memory.
+        """
+        words = list(getattr(image, "words", image))
+        if len(words) > self.params.imem_words:
+            raise ValueError(f"image of {len(words)} words: the instruction memory has {self.params.imem_words}")
+        for cluster in range(self.params.clusters):
+            self.write(unit, "imem_address", cluster << 12)
+            for word in words:
+                self.write(unit, "imem_high", word >> 32)
+                self.write(unit, "imem_low", word)
+
     # faults --------------------------------------------------------------------------------
     def _controls(self):
-        self.backend.controls(self._kill, self._freeze, self._detector)
+        self.backend.controls(self._kill, self._freeze, self._detector, self._appoint)
 
     def kill(self, unit):
         """Unit stops for ever, and its links with it."""
@@ -127,6 +141,11 @@ class Simulation:
     def detector(self, unit, failed=True):
         """Tell `unit` from outside that its peer has failed (§X.B, F10)."""
         self._detector = self._detector & ~(1 << unit) | failed << unit
+        self._controls()
+
+    def appoint(self, unit):
+        """Tell the IP switch from outside which unit owns the addresses; None: it decides by itself."""
+        self._appoint = 0 if unit is None else 1 << unit
         self._controls()
 
     # state ---------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ import subprocess
 from pathlib import Path
 
 from .backend import STATUS_WORDS, FrameKind, Mark, RawFrame, Stop
-from .harness import BUILD, tool_environment
+from .harness import BUILD, exclusive, tool_environment
 
-__all__ = ["build_library", "pair_verilog", "VerilatedPair", "REQUIRED_PORTS"]
+__all__ = ["build_library", "pair_verilog", "trace_kind", "VerilatedPair", "REQUIRED_PORTS"]
 
 NATIVE = Path(__file__).resolve().parent / "native" / "spps_sim.cpp"
 #: optimisation of the generated C++; the evaluation loop is all that counts
@@ -22,7 +22,7 @@ CFLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector")
 TRACE_KINDS = ("", "fst", "vcd")
 
 REQUIRED_PORTS = (
-    "clk", "rst", "kill", "freeze", "detector",
+    "clk", "rst", "kill", "freeze", "detector", "appoint",
     *(f"{s}__{f}" for s in ("i", "o", "i_mmc_0", "o_mmc_0", "i_mmc_1", "o_mmc_1") for f in ("payload", "valid", "ready")),
     *(f"tap_sync_{n}__{f}" for n in (0, 1) for f in ("payload", "valid")), *STATUS_WORDS,
 )
@@ -73,32 +73,9 @@ def data_width(verilog):
     raise ValueError(f"i__payload is {ports['i__payload']} bits wide: no packet layout of 32, 64 or 128 bits")
 
 
-_INITIAL = re.compile(r"^ *(\S+)\[(\d+)\] = ([^;]+);\n", re.M)
-
-
-def _roll_initials(verilog):
-    """The same Verilog with runs of equal initial memory words as loops: Verilator takes minutes for each 100,000 statements."""
-    parts, position, run = [], 0, None
-
-    def flush():
-        nonlocal run
-        if run is not None:
-            name, first, last, value, _ = run
-            parts.append(f"    for (int i = {first}; i <= {last}; i = i + 1) {name}[i] = {value};\n")
-            run = None
-
-    for found in _INITIAL.finditer(verilog):
-        name, index, value = found[1], int(found[2]), found[3]
-        if run is not None and found.start() == run[4] and (name, index, value) == (run[0], run[2] + 1, run[3]):
-            run = (name, run[1], index, value, found.end())
-        else:
-            flush()
-            parts.append(verilog[position:found.start()])
-            run = (name, index, index, value, found.end())
-        position = found.end()
-    flush()
-    parts.append(verilog[position:])
-    return "".join(parts)
+def trace_kind(wanted="fst"):
+    """The kind of waveform that a library built with trace=`wanted` writes: FST needs lz4.h, else it is VCD."""
+    return "vcd" if wanted == "fst" and not Path("/usr/include/lz4.h").exists() else wanted
 
 
 def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
@@ -109,9 +86,8 @@ def build_library(verilog_path, *, trace="", optimise="-O3", jobs=2):
     """
     if trace not in TRACE_KINDS:
         raise ValueError(f"trace={trace!r}: must be one of {TRACE_KINDS}")
-    if trace == "fst" and not Path("/usr/include/lz4.h").exists():
-        trace = "vcd"
-    text = _roll_initials(Path(verilog_path).read_text())
+    trace = trace_kind(trace)
+    text = Path(verilog_path).read_text()
     width = data_width(text)
     key = hashlib.sha256("\0".join([text, NATIVE.read_text(), trace, optimise, *CFLAGS]).encode()).hexdigest()[:16]
     folder = BUILD / "sim" / key
@@ -162,7 +138,7 @@ _SIGNATURES = {
     "spps_pop": (ctypes.c_int, (ctypes.c_void_p, ctypes.POINTER(_FrameInfo), ctypes.c_char_p, ctypes.c_uint32)),
     "spps_marks": (ctypes.c_uint32, (ctypes.c_void_p, ctypes.POINTER(_Mark), ctypes.c_uint32)),
     "spps_mmc": (ctypes.c_int, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 5 + (ctypes.POINTER(ctypes.c_uint32),)),
-    "spps_controls": (None, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 3),
+    "spps_controls": (None, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 4),
     "spps_status": (None, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32))),
     "spps_trace_open": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_char_p)),
     "spps_trace_close": (None, (ctypes.c_void_p,)),
@@ -194,7 +170,8 @@ class VerilatedPair:
     @classmethod
     def of(cls, params, trace=""):
         """The pair with `params`, built if need be."""
-        return cls(build_library(pair_verilog(params), trace=trace))
+        with exclusive("pair"):      # test processes side by side build it once
+            return cls(build_library(pair_verilog(params), trace=trace))
 
     @property
     def cycle(self):
@@ -236,9 +213,9 @@ class VerilatedPair:
             raise RuntimeError(f"unit {unit}: no answer to an access of register {address:#06x} in {self.MMC_LIMIT} cycles")
         return result.value
 
-    def controls(self, kill, freeze, detector):
-        """Set the three two-bit control inputs, bit n for unit n."""
-        self._lib.spps_controls(self._handle, kill, freeze, detector)
+    def controls(self, kill, freeze, detector, appoint=0):
+        """Set the two-bit control inputs, bit n for unit n."""
+        self._lib.spps_controls(self._handle, kill, freeze, detector, appoint)
 
     def status(self):
         """The status words at the last cycle, by name."""

@@ -61,7 +61,7 @@ class Alters(FakePair):
 
 
 class Crashes(FakePair):
-    def controls(self, kill, freeze, detector):
+    def controls(self, kill, freeze, detector, appoint=0):
         raise RuntimeError("as if the RTL had lost its `last`")
 
 

@@ -1,4 +1,4 @@
-"""The RTL pair with the Python peers: a transfer without a kill, and a small campaign that meets all eleven states."""
+"""The RTL pair with the Python peers: transfers without a kill, and the kill sweep from SYN to the end of TIME-WAIT."""
 import pytest
 from rich.console import Console
 from spps_sim.campaign import learn, run_campaign
@@ -17,7 +17,14 @@ def test_a_transfer_through_the_pair_ends_clean(close, fault):
         assert all(lesson.states.intervals[direction, state] for direction in (0, 1) for state in STATES)
 
 
-def test_connections_survive_kills_in_all_eleven_states(tmp_path):
-    summary = run_campaign(66, 2, out=tmp_path / "summary.json", console=Console(quiet=True), limit=1_000_000)
+@pytest.mark.parametrize("kills, changes", [
+    (500, {}), (40, {"close": "server"}), (40, {"close": "both"}), (40, {"fault": "mixed"}),
+], ids=["500-kills", "server-closes", "both-close", "faulty-links"])
+def test_connections_survive_a_kill_at_any_cycle(kills, changes, tmp_path):
+    scenario = Scenario(limit=1_500_000, **changes)
+    summary = run_campaign(kills, 2, scenario=scenario, out=tmp_path / "summary.json", console=Console(quiet=True))
     assert summary["failed"] == 0, summary["failures"]
-    assert all(summary["states"][str(state)] for state in STATES), summary["states"]
+    assert summary["cases"] == kills
+    if kills >= 500:
+        print({state: summary["states"][str(state)] for state in STATES})
+        assert all(summary["states"][str(state)] for state in STATES), summary["states"]

@@ -40,7 +40,7 @@ class Trace:
         mask = sum(1 << n for n, _ in lines)
         header = struct.pack("!BBHIHHBBHIIH", 1, type_, self.epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
         body = b"".join(struct.pack("!8I", *words) for _, words in lines)
-        unit = self.unit if type_ == 1 else 1 - self.unit
+        unit = self.unit if type_ in (1, 3) else 1 - self.unit
         self.frames.append(Frame(self.time, "sync", unit, bytes(12) + b"\x88\xb5" + header + body))
 
     def record(self, kind=0, confirm=True):
@@ -164,6 +164,31 @@ def silent_takeover(t):
     t.tcp("server", False, "A", 1, 1)
 
 
+def silent_takeover_with_heartbeats(t):
+    t.tcp("client", True, "A", 1, 1)
+    t.unit, t.epoch = 1, 2
+    t.sync(3, 0)
+    t.time += 10**9
+    t.tcp("client", True, "A", 1, 1)
+    t.tcp("server", True, "A", 1, 1)
+
+
+def reset_by_takeover(t):
+    t.forward()
+    t.record()
+    t.unit = 1
+    t.tcp("client", True, "RA", 1, 11)
+
+
+def stuck_takeover(t):
+    t.forward()
+    t.unit = 1
+    t.tcp("client", True, "A", 1, 1)
+    t.tcp("server", True, "A", 1, 1)
+    t.time += 10**9
+    t.tcp("client", True, "A", 1, 1)
+
+
 def new_isn(t):
     t.tcp("client", True, "SA", 77, 1, options=[("MSS", 1460)])
 
@@ -184,7 +209,8 @@ def bad_checksum(t):
 
 @pytest.mark.parametrize("bend, invariant", [
     (ack_before_destination, "I1"), (ack_before_confirm, "I1"), (ack_without_record, "I1"), (ack_goes_back, "I2"), (window_shrinks, "I2"),
-    (other_bytes, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"), (two_masters, "I4"), (silent_takeover, "I5"), (early_fin, "I6"),
+    (other_bytes, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"), (two_masters, "I4"), (silent_takeover, "I5"),
+    (silent_takeover_with_heartbeats, "I5"), (reset_by_takeover, "I5"), (stuck_takeover, "I5"), (early_fin, "I6"),
     (new_isn, "I7"), (new_options, "I7"), (timestamp_goes_back, "I7"), (bad_checksum, "I0"),
 ], ids=lambda v: getattr(v, "__name__", v))
 def test_names_the_broken_invariant(bend, invariant):

@@ -1,6 +1,6 @@
 """Byte ranges of packets."""
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
@@ -14,9 +14,11 @@ class PacketSlice(wiring.Component):
 
     Parameters: width, datapath in bits; granule, `start` is a multiple of it (bytes, power of two): a coarse granule needs a
     narrower shifter.
-    Members: i, o; start, end in bytes from the first of the packet. `start` must be right and constant from the word that holds byte
+    Members: i, o; start, end in bytes from the first of the packet. `start` must be right and constant from the word that
+    holds byte
     `start` on, `end` is read with that word or the next; busy, a packet is on its way.
-    Latency: one clock, one more when the range does not start on a word. Throughput: one word per clock, except for one clock more
+    Latency: one clock, one more when the range does not start on a word. Throughput: one word per clock, except for one
+    clock more
     for a packet whose last bytes do not fit the word before.
     Backpressure: i.ready follows o.ready combinationally. Reset: empty.
     Drop: an empty range, or a packet that ends before `start`, gives no output packet. A packet that ends before `end` gives

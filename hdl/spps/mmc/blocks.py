@@ -5,7 +5,8 @@ __all__ = ["BLOCKS", "block_counters", "spps_map", "register_addresses"]
 
 #: (prefix of the registers, package, component)
 BLOCKS = (
-    ("sink", "spi4", "Spi4Sink"), ("splitter", "splitter", "MessageSplitter"), ("scratchpad", "scratchpad", "Scratchpad"),
+    ("sink", "spi4", "Spi4Sink"), ("admission", "scratchpad", "FrameAdmission"),
+    ("splitter", "splitter", "MessageSplitter"), ("scratchpad", "scratchpad", "Scratchpad"),
     ("events", "events", "EventQueue"), ("lookup", "lookup", "LookupController"), ("timer", "lookup", "TimerUnit"),
     ("director", "director", "FlowDirector"), ("bus", "bus", "MessageBus"), ("cluster", "cluster", "ProtocolCluster"),
     ("flowstate", "lookup", "FlowstateMemory"),
@@ -18,14 +19,9 @@ def block_counters(params):
     """[(prefix, names)] of the blocks of an SPPS that count anything; clusters are numbered."""
     found = []
     for prefix, package, name in BLOCKS:
-        try:
-            component = getattr(import_module(f"spps.{package}"), name)
-        except (ImportError, AttributeError):
-            continue
-        names = getattr(component, "COUNTERS", ())
+        names = getattr(import_module(f"spps.{package}"), name).COUNTERS
         prefixes = [f"cluster_{n}" for n in range(params.clusters)] if prefix == "cluster" else [prefix]
-        if names:
-            found += [(p, tuple(names)) for p in prefixes]
+        found += [(p, tuple(names)) for p in prefixes]
     return found
 
 

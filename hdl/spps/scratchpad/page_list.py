@@ -17,9 +17,11 @@ class PageList(wiring.Component):
     Source: patent §II (a block of one or more pages that can be identified by the reference ID of the first page).
     Parameters: pages, power of two.
     Members: available, `next` is the page that `take` takes; take; commit, keep the pages taken since the last commit or
-    rollback; rollback, give them back; i_free, chains; link_page and, one clock later, link_next: the page after link_page in its chain;
+    rollback; rollback, give them back; i_free, chains; link_page and, one clock later, link_next: the page after link_page
+    in its chain;
     free_pages.
-    Latency: `available` is back two clocks after `take`; a whole chain is freed in one clock. Backpressure: i_free waits while pages are taken.
+    Latency: `available` is back two clocks after `take`; a whole chain is freed in one clock. Backpressure: i_free waits
+    while pages are taken.
     Drop: none. Reset: links are swept, one page per clock; nothing is available before.
     commit and rollback must not come together with take.
     """

@@ -21,7 +21,8 @@ class ScratchReader(wiring.Component):
 
     Parameters: params.
     Members: i, o; info_page and, one clock later, info; link_page and, one clock later, link_next; address, enable and, one clock
-    later, data: words of the pages; bad, pulse: a read of nothing, of a dead reference or beyond the stored length, answered with one
+    later, data: words of the pages; bad, pulse: a read of nothing, of a dead reference or beyond the stored length, answered
+    with one
     word with err.
     Latency: 5 clocks plus 2 per page skipped. Throughput: one word per clock, 4 clocks more per read.
     Backpressure: o.ready reaches the pages' read enable combinationally. Drop: none. Reset: idle.

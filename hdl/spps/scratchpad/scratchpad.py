@@ -17,13 +17,16 @@ class Scratchpad(wiring.Component):
 
     Source: patent §II (scratchpad memory 210: pages, reference ID of the first page, an independent byte count).
     Parameters: params: data_width, scratch_pages, scratch_page_bytes.
-    Members: i, payloads; o_page, one answer per packet, in order; i_read, o_data: left-aligned bytes [skip, skip + length) of a chain; i_free: whole chains; free_pages;
+    Members: i, payloads; o_page, one answer per packet, in order; i_read, o_data: left-aligned bytes [skip, skip + length)
+    of a chain; i_free: whole chains; free_pages;
     count, one pulse per COUNTERS entry.
     Latency: answer two clocks after the last word; first word of a read 5 clocks after the request, plus 2 per page skipped.
     Throughput: one word per clock in and out at once; 2 clocks between packets, 4 between reads; a free takes 3 clocks.
     Backpressure: i waits for the answer before to be taken, never for pages; i_read waits for o_data.
-    Drop: a packet that finds no page (full) or has err (error) is answered with ok = 0 and keeps no page. A free of what is no live
-    chain is ignored (bad_free); a read of one, of nothing or beyond the stored length is answered with one word with err (bad_read).
+    Drop: a packet that finds no page (full) or has err (error) is answered with ok = 0 and keeps no page. A free of what is
+    no live
+    chain is ignored (bad_free); a read of one, of nothing or beyond the stored length is answered with one word with err
+    (bad_read).
     Reset: the list of pages is swept, one page per clock; i waits. The contents are not reset: `live` bits guard them.
     """
 

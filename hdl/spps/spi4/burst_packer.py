@@ -1,5 +1,5 @@
 """Bursts to datapath words."""
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,9 +12,12 @@ class BurstPacker(wiring.Component):
     """Gather the data words of each burst into datapath words and judge the control words around it.
 
     Source: OIF-SPI4-02.1 §6.2. Parameters: width; ports.
-    Members: i, segments; o_valid, o; poison, pulse, with or after o: no open packet can be trusted any more; errors, one pulse per ERRORS entry.
-    Latency: two clocks. Throughput: a segment each clock; one more when its data fills a word and more, and a control word follows.
-    Backpressure: none from o. Drop: data without payload control, after reserved control words and for addresses that do not exist.
+    Members: i, segments; o_valid, o; poison, pulse, with or after o: no open packet can be trusted any more; errors, one
+    pulse per ERRORS entry.
+    Latency: two clocks. Throughput: a segment each clock; one more when its data fills a word and more, and a control word
+    follows.
+    Backpressure: none from o. Drop: data without payload control, after reserved control words and for addresses that do not
+    exist.
     Reset: no burst.
 
     The last word of a burst is held until the control word behind it has said what it is.
@@ -62,7 +65,8 @@ class BurstPacker(wiring.Component):
         m.d.sync += [self.o_valid.eq(0), self.poison.eq(0)]
         m.d.comb += self.i.ready.eq(1)
         with m.If(self.i.valid):
-            m.d.sync += [taken.eq(0), words.eq(words + count), some.eq(some | (count != 0)), self.o.port.eq(port), self.o.bad.eq(bad | s.lost),
+            m.d.sync += [taken.eq(0), words.eq(words + count), some.eq(some | (count != 0)),
+                         self.o.port.eq(port), self.o.bad.eq(bad | s.lost),
                          self.o.sop.eq(sop), self.o.last.eq(0), self.o.err.eq(0), self.o.empty.eq(0)]
             for n in range(lanes):
                 m.d.sync += self.o.data[self.width - 16 * n - 16:self.width - 16 * n].eq(both[n])

@@ -1,6 +1,6 @@
 """DIP-4 check of the received words, at line rate."""
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.packet import link_signature

@@ -13,8 +13,10 @@ class LinkSegmenter(wiring.Component):
 
     Parameters: lanes, words of a group; depth of the queue in groups.
     Members: i_valid, i; o, a segment each clock; level of the queue; overflow, pulse: a group was lost, the next segment says so.
-    Latency: three clocks. Throughput: a group of data, or of data and then control words, in one clock; two when data follows a control
-    word. Control words behind one that is no good plain idle take another clock each. Backpressure: the queue fills. Drop: groups that find it
+    Latency: three clocks. Throughput: a group of data, or of data and then control words, in one clock; two when data
+    follows a control
+    word. Control words behind one that is no good plain idle take another clock each. Backpressure: the queue fills. Drop:
+    groups that find it
     full; idle groups after idle words. Reset: empty.
     """
 

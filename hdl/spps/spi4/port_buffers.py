@@ -14,10 +14,12 @@ class PortBuffers(wiring.Component):
     """One ring of words per port; whole packets leave, ports in turn.
 
     Parameters: params: data_width, ports, max_frame; headroom, bytes.
-    Members: i_valid, i; poison, pulse: every open packet, also that of i in this clock, will leave with err; o; near_full, half: one bit per port:
+    Members: i_valid, i; poison, pulse: every open packet, also that of i in this clock, will leave with err; o; near_full,
+    half: one bit per port:
     less than headroom is free, more than half is used; errors, one pulse per ERRORS entry.
     Latency: four clocks from the last word of a packet. Throughput: one word per clock in and out, two clocks between packets.
-    Backpressure: none at i; a ring that is full loses the packet. Drop: overflow, missing_eop (an open packet meets SOP): the whole packet;
+    Backpressure: none at i; a ring that is full loses the packet. Drop: overflow, missing_eop (an open packet meets SOP):
+    the whole packet;
     missing_sop: words up to the end of packet; oversize: what is beyond max_frame, the rest leaves with err.
     Reset: empty; the memory's contents are guarded by the pointers.
     """

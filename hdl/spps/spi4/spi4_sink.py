@@ -1,5 +1,5 @@
 """SPI-4 receive side."""
-from amaranth.hdl import Cat, Module, Mux
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,13 +19,17 @@ class Spi4Sink(wiring.Component):
     Source: OIF-SPI4-02.1 §6; patent §I, F2 202/204.
     Parameters: params: data_width, ports, max_frame; dip; headroom, bytes a port still takes after its status turned satisfied.
     Members: i, any lane alignment; o; status per port: 0 starving, 1 hungry, 2 satisfied; count, one pulse per COUNTERS entry.
-    Latency: 10 clocks from the end of a packet to its first word. Throughput: a group of W/16 words per clock, two clocks for a
+    Latency: 10 or 11 clocks from the control word that ends a packet to its first word. Throughput: a group of W/16 words
+    per clock, two clocks for a
     group with data behind a control word.
-    Backpressure: status only. A source that starts no burst for a satisfied port and whose bursts have 256 bytes at most never overflows.
-    Drop: packets counts what leaves at o, good or with err (DIP-4, abort, burst_length, empty_burst, oversize). Lost and counted: overflow,
-    missing_eop: a packet; missing_sop: the rest of one; address, reserved, no_payload_control: a burst; input_overflow: a group of
+    Backpressure: status only. A source that starts no burst for a satisfied port and whose bursts have 256 bytes at most
+    never overflows.
+    Drop: packets counts what leaves at o, good or with err (DIP-4, abort, burst_length, empty_burst, oversize). Lost and
+    counted: overflow,
+    missing_eop: a packet; missing_sop: the rest of one; address, reserved, no_payload_control: a burst; input_overflow: a
+    group of
     words, and every packet that was open leaves with err. sop_spacing, eop_without_data: flagged.
-    Reset: all ports satisfied until the first clock.
+    Reset: empty, all ports satisfied until the first clock.
     """
 
     COUNTERS = PortBuffers.ERRORS + BurstPacker.ERRORS + ("sop_spacing", "input_overflow")
@@ -34,7 +38,7 @@ class Spi4Sink(wiring.Component):
         self.params, self.dip, self.headroom = params, dip, headroom
         super().__init__({
             "i": In(link_signature(params.data_width)), "o": Out(packet_signature(params.data_width)),
-            "status": Out(data.ArrayLayout(2, params.ports), init=[2] * params.ports), "count": Out(len(self.COUNTERS)),
+            "status": Out(data.ArrayLayout(2, params.ports)), "count": Out(len(self.COUNTERS)),
         })
 
     def elaborate(self, platform):
@@ -52,7 +56,9 @@ class Spi4Sink(wiring.Component):
             buffers.i_valid.eq(packer.o_valid), buffers.i.eq(packer.o), buffers.poison.eq(packer.poison),
             self.count.eq(Cat(buffers.errors, packer.errors, checker.sop_spacing, segmenter.overflow)),
         ]
-        congested = segmenter.level >= segmenter.depth // 4
+        # One gate behind registers: as registers these bits hit an assertion of Yosys 0.70 (ABC9).
+        congested = Signal(init=1)
+        m.d.sync += congested.eq(segmenter.level >= segmenter.depth // 4)
         for n in range(p.ports):
-            m.d.sync += self.status[n].eq(Mux(buffers.near_full[n] | congested, 2, Mux(buffers.half[n], 1, 0)))
+            m.d.comb += self.status[n].eq(Mux(buffers.near_full[n] | congested, 2, buffers.half[n]))
         return m

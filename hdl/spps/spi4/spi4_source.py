@@ -18,13 +18,16 @@ class Spi4Source(wiring.Component):
 
     Source: OIF-SPI4-02.1 §6; patent §I, F2 242/244.
     Parameters: params: data_width, ports; dip.
-    Members: i; o, o.valid is 1 from the second clock after reset on; status per port; burst_blocks, 16-byte blocks of a burst, 1 to 16 (0 counts as
+    Members: i; o, o.valid is 1 from the second clock after reset on; status per port; burst_blocks, 16-byte blocks of a
+    burst, 1 to 16 (0 counts as
     1, more as 16); count, one pulse per COUNTERS entry.
-    Latency: 4 clocks once a burst is queued whole. Throughput: a group of W/16 words per clock, one group of control words between bursts.
+    Latency: 3 clocks from the word that makes a burst whole to its control word. Throughput: a group of W/16 words per
+    clock, one group of control words between bursts.
     Backpressure: i waits while the queue of two largest bursts is full. A packet of a satisfied port holds up those behind it.
     Drop: none; a packet with err ends with EOP abort. Reset: idle control words.
 
-    A burst starts when all of it, or the end of its packet, is queued: it cannot pause. Data starts at lane 0; the control word before
+    A burst starts when all of it, or the end of its packet, is queued: it cannot pause. Data starts at lane 0; the control
+    word before
     it stands in the last lane of the group before, the one behind it next to the data; idle control words fill the rest.
     """
 

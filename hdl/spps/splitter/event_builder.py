@@ -1,5 +1,5 @@
 """Verdict on a frame, and its event."""
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,9 +42,11 @@ class EventBuilder(wiring.Component):
     """Judge one frame, parse its options, join it with the answer of the scratchpad.
 
     Source: patent §II.A; RFC 791, RFC 826, RFC 9293, RFC 1122 §3.2.1.3.
-    Members: i_header; i_page, taken for each header that says `stored`; o_event; o_free; mac; frames, pulse; verdict and judged, pulse:
+    Members: i_header; i_page, taken for each header that says `stored`; o_event; o_free; mac; frames, pulse; verdict and
+    judged, pulse:
     one per frame.
-    Latency: 7 clocks, and one per option byte beyond the usual. Throughput: one frame at a time. Backpressure: i_header waits for o_event,
+    Latency: 7 clocks, and one per option byte beyond the usual. Throughput: one frame at a time. Backpressure: i_header
+    waits for o_event,
     o_free and i_page. Drop: all but Verdict.EVENT. Reset: idle.
     """
 
@@ -134,8 +136,13 @@ class EventBuilder(wiring.Component):
         ip, arp, tcp = h.network.ipv4, h.network.arp, h.tcp
         is_ip = h.ethertype == ETHERTYPE_IPV4
         group = h.destination_mac[_GROUP]
-        host = lambda address: (address[24:] < 224) & (address[24:] != 127) & (address[24:] != 0)
-        for_ip = lambda condition: is_ip & condition
+
+        def host(address):
+            return (address[24:] < 224) & (address[24:] != 127) & (address[24:] != 0)
+
+        def for_ip(condition):
+            return is_ip & condition
+
         ip_folded = h.ip_sum[:16] + h.ip_sum[16:]
         return (
             (Verdict.FRAME_ERROR, h.err),

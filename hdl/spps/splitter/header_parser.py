@@ -25,11 +25,15 @@ class HeaderParser(wiring.Component):
 
     Source: RFC 791, RFC 826, RFC 9293; patent §II.
     Parameters: width.
-    Members: i, frames with two bytes in front; o_header, one per frame, after the frame's last word and its payload; o_payload; mac.
-    Latency: a header follows the last word by 3 to 9 clocks. Throughput: one word per clock; between two frames as many clocks as the latency says.
-    Backpressure: i waits for o_payload and o_header. Drop: payload of frames whose headers are wrong is not passed on. Reset: empty.
+    Members: i, frames with two bytes in front; o_header, one per frame, after the frame's last word and its payload;
+    o_payload; mac.
+    Latency: a header follows the last word by 3 to 9 clocks. Throughput: one word per clock; between two frames as many
+    clocks as the latency says.
+    Backpressure: i waits for o_payload and o_header. Drop: payload of frames whose headers are wrong is not passed on.
+    Reset: empty.
 
-    Two cuts make everything aligned: the first leaves [IP header length, total length) of the packet, the segment without Ethernet
+    Two cuts make everything aligned: the first leaves [IP header length, total length) of the packet, the segment without
+    Ethernet
     padding; the second leaves what follows the TCP header.
     """
 

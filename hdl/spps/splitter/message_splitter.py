@@ -18,12 +18,15 @@ class MessageSplitter(wiring.Component):
 
     Source: patent §II, F2 206/208; RFC 791, RFC 826, RFC 9293, RFC 1122.
     Parameters: params: data_width.
-    Members: i, frames without FCS; o_event, ARP and TCP; o_payload to the scratchpad, left-aligned, without Ethernet padding, never
-    empty; i_page, one answer per payload packet, in order; o_free, chains of frames found bad after their payload had been stored; mac,
+    Members: i, frames without FCS; o_event, ARP and TCP; o_payload to the scratchpad, left-aligned, without Ethernet
+    padding, never
+    empty; i_page, one answer per payload packet, in order; o_free, chains of frames found bad after their payload had been
+    stored; mac,
     own address; count, one pulse per COUNTERS entry: frames = events + all others once the input rests.
-    Latency: an event follows the last word of its frame by 12 to 18 clocks, and one per option byte beyond the usual, if the scratchpad
-    answers within 5.
-    Throughput: one word per clock, at most 10 clocks between frames.
+    Latency: an event follows the last word of its frame by 9 to 16 clocks, and one per option byte beyond the usual, if the
+    scratchpad
+    answers at once.
+    Throughput: one word per clock, 5 to 8 clocks more per frame.
     Backpressure: i waits for o_payload and, one frame later, for o_event, o_free and i_page.
     Drop: see Verdict. Reset: idle.
     """

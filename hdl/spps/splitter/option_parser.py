@@ -1,6 +1,6 @@
 """TCP options."""
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import OptionFlag

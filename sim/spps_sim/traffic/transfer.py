@@ -53,6 +53,7 @@ async def _transfer(reader, writer, outgoing, meter):
         meter.add(len(chunk))
     await sending
     writer.close()
+    await writer.wait_closed()      # what is still in this process's buffer would die with it
     return digest.hexdigest(), received, longest
 
 
