@@ -99,6 +99,16 @@ def test_fin_waits_until_the_holes_are_filled():
         assert opened.client.settle(50)[-1].ack == opened.first + 601
 
 
+def test_fin_alone_waits_for_data_in_order():
+    opened = Opened()
+    opened.put(600, 600, flags=ACK | FIN)
+    for n in range(3):
+        assert not opened.server.fin_taken
+        opened.put(200 * n, 200 * n + 200)
+        opened.client.settle(50)
+    assert opened.server.fin_taken and bytes(opened.server.received) == DATA[:600]
+
+
 def test_what_lies_beyond_the_window_is_not_kept():
     opened = Opened(config={"window": 1000})
     opened.put(900, 1300, flags=ACK | FIN)
