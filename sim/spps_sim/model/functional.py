@@ -16,7 +16,7 @@ from spps.layouts.message import MessageKind, OutputFlag
 from spps.ucode.iss import CoreIss
 from spps.ucode.names import STRUCTS
 
-from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, tcp_frame, wscale_option
+from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, wscale_option
 from ..wire import ACK, SYN, parse_segment
 
 __all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]
@@ -54,6 +54,7 @@ class Output:
         self.window, self.tcp_flags, self.wscale = body[8] & 0xFFFF, body[8] >> 16 & 0xFF, body[8] >> 24
         self.length, self.mss = body[9] & 0xFFFF, body[9] >> 16
         self.offset, self.conn, self.direction = body[10], body[11] & 0xFFFF, body[11] >> 16 & 1
+        self.sack = body[14], body[15]
 
     def __repr__(self):
         return f"Output(if{self.iface} seq={self.seq:#x} ack={self.ack:#x} flags={self.tcp_flags:#x} len={self.length} wnd={self.window})"
@@ -144,7 +145,10 @@ class FunctionalSpps:
         segment = parse_segment(data)
         if segment is None or segment.problems:
             return None
-        options = sum(TCP_OPTIONS[k] for k in segment.options if k in TCP_OPTIONS)
+        known = {k: v for k, v in segment.options.items() if k in TCP_OPTIONS and (segment.flags & SYN or k in (5, 8))}
+        options = sum(TCP_OPTIONS[k] for k in known)
+        if len(known.get(5, b"")) >= 8:
+            common["sack_left"], common["sack_right"] = struct.unpack_from("!II", known[5])
         return common | {
             "kind": EventKind.TCP.value, "src_ip": segment.src[0], "dst_ip": segment.dst[0], "src_port": segment.src[1],
             "dst_port": segment.dst[1], "seq": segment.seq, "ack": segment.ack, "window": segment.window,
@@ -267,6 +271,8 @@ class FunctionalSpps:
         payload = bytes(ring[(o.offset + i) % self.socket_bytes] for i in range(o.length))
         options = (mss_option(o.mss) if o.flags & OutputFlag.MSS else b"")
         options += wscale_option(o.wscale) if o.flags & OutputFlag.WSCALE else b""
+        options += sack_permitted_option() if o.flags & OutputFlag.SACK_PERMITTED else b""
+        options += sack_option([o.sack]) if o.flags & OutputFlag.SACK else b""
         return tcp_frame(o.mac, self.mac, (o.local_ip, o.local_port), (o.remote_ip, o.remote_port), seq=o.seq, ack=o.ack,
                          flags=o.tcp_flags, window=o.window, payload=payload, options=options)
 

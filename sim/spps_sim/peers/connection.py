@@ -1,14 +1,14 @@
 """One TCP connection of a Python peer, in simulated time.
 
 Source: RFC 9293 §3.10 (states), RFC 6298 (RTO), RFC 5681 and 6582 (congestion, fast retransmit, partial ACKs),
-RFC 5961 (challenge ACKs), RFC 7323 (window scale). Numbers are kept as unwrapped offsets from the ISN:
+RFC 5961 (challenge ACKs), RFC 7323 (window scale), RFC 2018 (SACK). Numbers are kept as unwrapped offsets from the ISN:
 offset 0 is the SYN, offset 1 the first byte, and the FIN follows the last byte.
 """
 from dataclasses import dataclass
 from enum import Enum
 
 from ..wire import ACK, FIN, RST, SYN
-from .frames import mss_option, wscale_option
+from .frames import mss_option, sack_option, sack_permitted_option, wscale_option
 from .reassembly import ReassemblyQueue
 from .rto import RetransmissionTimer
 
@@ -41,7 +41,11 @@ RECEIVING = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
 
 @dataclass
 class TcpConfig:
-    """Times in cycles. mss: announced and never exceeded. window: receive buffer in bytes. wscale: shift or None for no option."""
+    """Times in cycles. mss: announced and never exceeded. window: receive buffer in bytes. wscale: shift or None for no option.
+
+    sack: RFC 2018. A sender with SACK takes what is not SACKed below a SACKed byte for lost at once (RFC 8985 without a reordering
+    window) and counts no duplicate ACK without a block, as Linux does.
+    """
     mss: int = 1460
     window: int = 65535
     wscale: "int | None" = None
@@ -52,6 +56,7 @@ class TcpConfig:
     retries: int = 12
     initial_window: int = 10
     dup_acks: int = 3
+    sack: bool = False
 
     def __post_init__(self):
         for name, low, high in (("mss", 64, 65495), ("window", 1, 1 << 30), ("initial_window", 1, 1000), ("retries", 1, 100)):
@@ -97,6 +102,9 @@ class TcpConnection:
         self.consumed = 0
         self.cwnd = self.ssthresh = 0
         self.dup_acks, self.recover = 0, None
+        self.sack = False                       # both sides sent SACK-permitted
+        self.sacked = []                        # [left, right] offsets beyond una, ascending
+        self.resent = 0                         # holes below this offset were resent in this recovery
         self.timer = RetransmissionTimer(config.rto_initial, config.rto_min, config.rto_max)
         self._timed = None                      # (offset, time) of the segment being measured
         self._retries = 0
@@ -192,7 +200,8 @@ class TcpConnection:
 
     def _ack(self):
         if self.state is not State.CLOSED:
-            self._segment(self.nxt, ACK)
+            blocks = self.queue.blocks()[:3] if self.sack else []
+            self._segment(self.nxt, ACK, options=sack_option([(self.irs + 1 + a, self.irs + 1 + b) for a, b in blocks]) if blocks else b"")
 
     # sending -------------------------------------------------------------------------------
     def output(self):
@@ -219,6 +228,7 @@ class TcpConnection:
         first = self.state is State.SYN_SENT
         offer = self.config.wscale is not None and (first or self._peer_scaled)
         options = mss_option(self.config.mss) + (wscale_option(self.config.wscale) if offer else b"")
+        options += sack_permitted_option() if self.config.sack and (first or self.sack) else b""
         if self.max == 0:
             self._timed = (1, self._now())
         self.nxt = self.max = 1
@@ -277,6 +287,7 @@ class TcpConnection:
         self.ssthresh = max((self.max - self.una) // 2, 2 * self.mss)
         self.cwnd = self.mss
         self.recover, self.dup_acks = None, 0
+        self.sacked = []                        # RFC 2018 §8: the receiver may have given it up
         self.nxt = self.una
         self.output()
 
@@ -305,6 +316,7 @@ class TcpConnection:
         self._peer_scaled = len(segment.options.get(3, b"")) == 1
         if self._peer_scaled and self.config.wscale is not None:
             self.snd_shift, self.rcv_shift = min(segment.options[3][0], 14), self.config.wscale
+        self.sack = self.config.sack and 4 in segment.options
         self.wnd = self.max_wnd = segment.window
         self.edge = 1 + min(self.config.window, 65535)
         self.cwnd = self.config.initial_window * self.mss
@@ -415,8 +427,11 @@ class TcpConnection:
         self._watch(ack, window, offset)
         if ack > self.una:
             self._acknowledged(ack)
+        elif self.sack and self.recover is None:
+            pass                                # only blocks tell of a loss
         elif ack == self.una and pure and window == self.wnd and self.max > self.una:
             self._duplicate_ack()
+        self._take_sack(segment, ack)
         if ack >= self.una and (offset, ack) >= (self.wl1, self.wl2):
             reopened = self.wnd == 0 and window > 0
             self.wnd, self.wl1, self.wl2 = window, offset, ack
@@ -426,6 +441,41 @@ class TcpConnection:
                 self.timer.progress()
                 self._retries = 0
         return True
+
+    def _take_sack(self, segment, ack):
+        raw = segment.options.get(5, b"")
+        if not self.sack or not raw or len(raw) % 8:
+            return
+        for i in range(0, len(raw), 8):
+            left, right = (unwrap(int.from_bytes(raw[i + j:i + j + 4], "big"), self.iss, self.una) for j in (0, 4))
+            if max(ack, self.una) < left < right <= self.max:
+                self.sacked.append([left, right])
+        merged = []
+        for left, right in sorted(self.sacked):
+            if merged and left <= merged[-1][1]:
+                merged[-1][1] = max(right, merged[-1][1])
+            else:
+                merged.append([left, right])
+        self.sacked = merged
+        if merged and self.recover is None:
+            self.counters["fast_retransmits"] += 1
+            self.recover, self.resent = self.max, self.una
+            self.ssthresh = self.cwnd = max((self.max - self.una) // 2, 2 * self.mss)
+        if merged:
+            self._resend_holes()
+
+    def _resend_holes(self):
+        """What is missing below the highest SACKed byte, once per recovery and as far as cwnd allows."""
+        at = max(self.una, self.resent)
+        for left, right in self.sacked:
+            while at < left and at < self.una + min(self.cwnd, self.wnd):
+                end = min(left, at + self.mss)
+                payload = bytes(self.outgoing[at - 1:end - 1])
+                self._send(at, payload, end > 1 + len(self.outgoing))
+                at = self.resent = end
+            if at < left:
+                return
+            at = max(at, right)
 
     def _watch(self, ack, window, offset):
         """Remember if ACK or right edge go back, among segments that are not older than one seen before."""
@@ -443,8 +493,14 @@ class TcpConnection:
         self.nxt = max(self.nxt, ack)
         self._retries = 0
         self.timer.progress()
+        self.sacked = [b for b in self.sacked if b[1] > ack]
+        if self.sacked and self.sacked[0][0] <= ack:                # given up by the receiver
+            self.sacked = []
         if self.recover is not None and ack < self.recover:         # NewReno partial ACK
-            self._resend_first()
+            if self.sacked or ack < self.resent:
+                self._resend_holes()
+            else:
+                self._resend_first()
         else:
             if self.recover is not None:
                 self.cwnd, self.recover = self.ssthresh, None

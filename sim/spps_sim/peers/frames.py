@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..wire import ones_sum
 
 __all__ = ["mac_bytes", "ip_number", "ip_text", "ethernet", "tcp_frame", "Arp", "arp_frame", "parse_arp", "BROADCAST",
-           "mss_option", "wscale_option"]
+           "mss_option", "wscale_option", "sack_permitted_option", "sack_option"]
 
 BROADCAST = b"\xff" * 6
 ARP_TYPE, IPV4_TYPE, TCP_PROTOCOL = 0x0806, 0x0800, 6
@@ -46,6 +46,15 @@ def mss_option(value):
 
 def wscale_option(shift):
     return bytes([1, 3, 3, shift])      # NOP in front keeps 32-bit alignment
+
+
+def sack_permitted_option():
+    return bytes([4, 2, 1, 1])          # RFC 2018 §2, two NOPs behind
+
+
+def sack_option(blocks):
+    """RFC 2018 §3: pairs of numbers (left edge, right edge), two NOPs in front."""
+    return bytes([1, 1, 5, 2 + 8 * len(blocks)]) + b"".join(struct.pack("!II", left & 0xFFFFFFFF, right & 0xFFFFFFFF) for left, right in blocks)
 
 
 def tcp_frame(destination, source, src, dst, *, seq, ack, flags, window, payload=b"", options=b"", identification=0):

@@ -9,6 +9,7 @@ class ReassemblyQueue:
     def __init__(self):
         self.stream = bytearray()       # delivered in order
         self._kept = {}                 # offset -> byte value, beyond the stream
+        self._newest = 0                # offset of the last insertion
         self.conflicts = []             # (offset, kept, offered)
         self.duplicate_bytes = 0
 
@@ -19,9 +20,20 @@ class ReassemblyQueue:
     def gaps(self):
         return bool(self._kept)
 
+    def blocks(self):
+        """What is kept beyond the stream as (first, end) pairs, the one of the newest segment first (RFC 2018 §4)."""
+        out = []
+        for offset in sorted(self._kept):
+            if out and out[-1][1] == offset:
+                out[-1][1] += 1
+            else:
+                out.append([offset, offset + 1])
+        return sorted(out, key=lambda b: not b[0] <= self._newest < b[1])
+
     def add(self, offset, payload):
         """Insert bytes; returns how many became deliverable."""
         before = self.next
+        self._newest = offset
         for i, value in enumerate(payload[:max(0, before - offset)]):
             kept = self.stream[offset + i]
             self.duplicate_bytes += 1

@@ -1,0 +1,64 @@
+"""The straight lines of the program do what its general path does: the same frames at the same times, and less work."""
+import random
+
+import pytest
+
+from spps.ucode.asm import assemble
+from spps.ucode.iss import CoreIss
+from spps_sim.bench import events
+from spps_sim.model.tcp_scenarios import Transfer
+
+CASES = {
+    "up": {"up": 60_000, "down": 0},
+    "both ways": {"up": 30_000, "down": 30_000, "close": "both"},
+    "unprotected": {"up": 30_000, "down": 2000, "standby": False},
+    "small windows": {"up": 20_000, "down": 3000, "config": {"window": 2000}, "server": {"window": 900}},
+    "slow start": {"up": 40_000, "down": 100, "config": {"window": 16384, "initial_window": 1}},
+    "killed": {"up": 30_000, "down": 10_000, "kill": (31, "lost")},
+    "killed later": {"up": 30_000, "down": 10_000, "kill": (52, "record")},
+    "SACK": {"up": 30_000, "down": 30_000, "loss": 0.05, "client": {"sack": True}, "server": {"sack": True}},
+    "lossy": {"up": 30_000, "down": 30_000, "loss": 0.05},
+}
+
+
+def run(case, **kw):
+    settings = dict(CASES[case]) | kw
+    kill, loss, dice = settings.pop("kill", None), settings.pop("loss", 0), random.Random(4)
+    if loss:
+        settings["lose"] = lambda *_: dice.random() < loss
+    transfer = Transfer(**settings)
+    transfer.pair.kill_at = kill
+    transfer.run().check()
+    return transfer
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_frames_are_those_of_the_general_path(case):
+    fast, general = run(case), run(case, defines=["NO_FAST"])
+    assert [(f.time, f.link, f.data) for f in fast.pair.capture] == [(f.time, f.link, f.data) for f in general.pair.capture]
+
+
+def test_costs_stay_within_their_budgets():
+    """Clocks per event of a protected upload in full segments (README.md of hdl/spps/ucode)."""
+    cost = events.measure()
+    assert cost["data_segment"] <= 130 and cost["pure_ack"] <= 142, cost
+
+
+def test_clock_estimate_counts_what_the_cluster_counts():
+    """Instructions, branches, loads and sends of a small program, by the table of the cluster's README."""
+    core = CoreIss(assemble("""
+            .scratch out 2
+            ld   r1, EV.seq             ; 1
+            addi r1, r1, 1              ; 1, and 1 for the load
+            jmp  over                   ; 3
+            trap 1
+    over:   beqz r0, far                ; 3
+            trap 2
+    far:    bnez r0, far                ; 1
+            li   r2, 7                  ; 1
+            st   SC.out, r2             ; 1
+            st   SC.out + 1, r0         ; 1
+            send SC.out, 1              ; 2
+            eoe  r0, r0                 ; 1, after 4 for the start and with 2 for DONE
+    """))
+    assert events.clocks(core.run_event([0] * 16, 0, trace=True).trace) == 16 + 6
