@@ -27,7 +27,7 @@ verilog: setup
 synth: setup
 	@$(PY) -m spps_boards.synth --preset $(PRESET)
 docs: setup
-	@$(PY) -m spps.ucode doc
+	@$(PY) -m spps.ucode doc > hdl/spps/ucode/ISA.md
 	@$(PY) -m spps.mmc
 clean:
 	rm -rf build
