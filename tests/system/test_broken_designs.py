@@ -71,12 +71,12 @@ def client_aborts(trial):
 
 def wrong_discovery(trial):
     """The external entity declares the active dead, then gives it the addresses back for a while."""
-    trial.run_until(trial.begin + 8000)
+    trial.run_until(trial.begin + 6000)
     trial.sim.detector(1)
-    trial.run_until(trial.begin + 9000)
+    trial.run_until(trial.begin + 7500)
     trial.sim.detector(1, False)
     trial.sim.appoint(0)
-    trial.run_until(trial.begin + 14_000)
+    trial.run_until(trial.begin + 12_500)
     trial.sim.appoint(None)
 
 

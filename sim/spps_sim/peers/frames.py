@@ -54,7 +54,8 @@ def sack_permitted_option():
 
 def sack_option(blocks):
     """RFC 2018 §3: pairs of numbers (left edge, right edge), two NOPs in front."""
-    return bytes([1, 1, 5, 2 + 8 * len(blocks)]) + b"".join(struct.pack("!II", left & 0xFFFFFFFF, right & 0xFFFFFFFF) for left, right in blocks)
+    edges = [edge & 0xFFFFFFFF for block in blocks for edge in block]
+    return bytes([1, 1, 5, 2 + 4 * len(edges)]) + struct.pack(f"!{len(edges)}I", *edges)
 
 
 def tcp_frame(destination, source, src, dst, *, seq, ack, flags, window, payload=b"", options=b"", identification=0):
