@@ -10,7 +10,7 @@ class TickCounter(wiring.Component):
     """Counts ticks of `tick_cycles` clocks, and clocks.
 
     Members: tick_cycles: clocks per tick, at least 2; now: ticks; cycles: clocks.
-    Latency: a new tick_cycles counts from the next tick on. Reset: both zero.
+    Latency: a new tick_cycles counts at once; a tick that has lasted longer ends. Reset: both zero.
     """
 
     tick_cycles: In(32)
@@ -19,10 +19,8 @@ class TickCounter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        left = Signal(32)
-        m.d.sync += self.cycles.eq(self.cycles + 1)
-        with m.If(left == 0):
-            m.d.sync += [left.eq(self.tick_cycles - 1), self.now.eq(self.now + 1)]
-        with m.Else():
-            m.d.sync += left.eq(left - 1)
+        spent = Signal(32)
+        m.d.sync += [self.cycles.eq(self.cycles + 1), spent.eq(spent + 1)]
+        with m.If(spent + 1 >= self.tick_cycles):
+            m.d.sync += [spent.eq(0), self.now.eq(self.now + 1)]
         return m
