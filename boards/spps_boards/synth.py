@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import click
-from amaranth.back import rtlil
 from spps.params import PRESETS
 
 from .pinless import Pinless
@@ -103,14 +102,15 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
     """Synthesize a preset; returns the summary (see boards/README.md for its keys) and writes it."""
     from spps.gen import write_spps
     from spps.pair import UnitInstance
+    from spps_sim.harness import to_verilog
     part, option, package, grade = DEVICES[preset]
     out = ROOT / "build" / "synth" / preset
     out.mkdir(parents=True, exist_ok=True)
     # through Verilog, as any user of the generated files would: Yosys honours no_rw_check only on memories it has read from Verilog
     verilog = write_spps(PRESETS[preset], out)
-    (out / "synth.v").write_text(_plain_names(_without_zeroing(verilog.read_text())))
-    (out / "top.il").write_text(rtlil.convert(Pinless(UnitInstance(PRESETS[preset])), name="top", emit_src=False))
-    read = "read_rtlil top.il; read_verilog -sv synth.v"
+    top = to_verilog(Pinless(UnitInstance(PRESETS[preset])), "top", out / "top.v")
+    (out / "synth.v").write_text(_plain_names(_without_zeroing(verilog.read_text() + top.read_text())))
+    read = "read_verilog -sv synth.v"
     started = time.time()
     _yosys(f"{read}; synth_ecp5 -noflatten -top top; tee -q -o stat.json stat -json", out, "blocks.log")
     _yosys(f"{read}; synth_ecp5 -top top -json top.json; tee -q -o flat.json stat -json", out, "yosys.log")
