@@ -88,7 +88,8 @@ def live(mode, preset):
     def stop(*_):
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell starts background jobs with it ignored, and Python then makes no KeyboardInterrupt of it
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
         with Plant(sim, params, mode=mode) as plant, ControlSocket(plant) as socket:
