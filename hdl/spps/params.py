@@ -91,7 +91,7 @@ class SppsParams:
 
 
 TINY = SppsParams(name="tiny")
-GBE = SppsParams(name="gbe", connections=16, cores=2, socket_bytes=4096, scratch_pages=128)
+GBE = SppsParams(name="gbe", connections=8, cores=2, socket_bytes=4096, scratch_pages=128)
 OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5,
                scratch_pages=256)
 PRESETS = {p.name: p for p in (TINY, GBE, OC192)}
