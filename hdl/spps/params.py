@@ -40,7 +40,7 @@ class SppsParams:
     cores: int = 2
     workspaces: int = 4
     event_slots: int = 8
-    imem_words: int = 2048
+    imem_words: int = 4096
     event_queue: int = 64
     scratch_pages: int = 256
     scratch_page_bytes: int = 256
