@@ -80,7 +80,7 @@ class Spps(wiring.Component):
         params = self.params
         if self.image is None:
             from .ucode.programs import default_image
-            self.image = default_image().words
+            self.image = default_image(imem_words=params.imem_words).words
         m.submodules.spi4_sink = self.sink = Spi4Sink(params)
         m.submodules.admission = self.admission = FrameAdmission(params)
         m.submodules.splitter = self.splitter = MessageSplitter(params)

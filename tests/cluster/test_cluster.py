@@ -32,7 +32,7 @@ def test_cluster_of_other_sizes_matches_model(width, changes):
 
 
 @pytest.mark.parametrize("image, message", [
-    ([0] * (TINY.imem_words + 1), "image of 2049 words: must be at most imem_words=2048"),
+    ([0] * (TINY.imem_words + 1), f"image of {TINY.imem_words + 1} words: must be at most imem_words={TINY.imem_words}"),
     ([1 << 36], "must be an unsigned 36-bit word"),
 ])
 def test_image_that_does_not_fit_is_refused(image, message):

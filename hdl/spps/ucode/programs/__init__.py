@@ -2,6 +2,7 @@
 from functools import cache
 from pathlib import Path
 
+from ...params import SppsParams
 from ..asm import assemble
 
 __all__ = ["MAIN", "default_image"]
@@ -14,6 +15,6 @@ def _image(defines, imem_words):
     return assemble(MAIN, defines=defines, imem_words=imem_words)
 
 
-def default_image(defines=(), imem_words=2048):
+def default_image(defines=(), imem_words=SppsParams.imem_words):
     """The assembled Image of main.uasm. defines: names for `.ifdef`, as the BROKEN_ variants for tests of the monitor."""
     return _image(tuple(defines), imem_words)
