@@ -14,7 +14,7 @@ from .dirty_lines import DirtyLines
 from .event_slots import EventSlots
 from .instruction_memory import InstructionMemory, checked_image
 from .pulse_sum import PulseSum
-from .protocol_core import ProtocolCore
+from .protocol_core import RUNAWAY_BITS, ProtocolCore
 
 __all__ = ["ProtocolCluster"]
 
@@ -53,7 +53,7 @@ class ProtocolCluster(wiring.Component):
             "i_imem": In(stream.Signature(InstructionWrite)),
             "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32),
             "role": In(1), "sync_ready": In(1), "protect": In(1), "cfg": In(data.ArrayLayout(32, len(CONFIG))),
-            "runaway": In(32),
+            "runaway": In(RUNAWAY_BITS),
             "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
             "trap_pc": Out(data.ArrayLayout(PC_BITS, cores)), "count": Out(len(self.COUNTERS)),
         })
