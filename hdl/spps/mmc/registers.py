@@ -1,4 +1,5 @@
 """The register map of one SPPS."""
+from ..cluster.protocol_core import RUNAWAY_BITS
 from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
 from .register_map import Field, Register, RegisterMap
@@ -34,7 +35,7 @@ CONTROL = (
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word"),
     Register("ttl", width=8, reset=64, doc="time to live of emitted IPv4 headers"),
     Register("burst_blocks", width=5, reset=8, doc="16-byte blocks per SPI-4 burst"),
-    Register("runaway", reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
+    Register("runaway", width=RUNAWAY_BITS, reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
 )
 #: what blocks report, name and width
 STATUS = (
