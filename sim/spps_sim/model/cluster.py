@@ -40,7 +40,8 @@ class ClusterModel:
                               dict(csr or {}, core_id=index * params.cores + number), imem_words=params.imem_words)
                       for number in range(params.cores)]
         self.traps = {}         # core -> (code, pc) of the last trap
-        self.counters = dict.fromkeys(("events", "traps", "cut_messages", "loads", "write_backs", "lines_written"), 0)
+        self.counters = dict.fromkeys((*(f"core{n}_events" for n in range(params.cores)), "traps", "cut_messages", "loads", "write_backs",
+                                       "lines_written"), 0)
 
     def program(self, image):
         """Replace the program of all cores."""
@@ -70,7 +71,7 @@ class ClusterModel:
         """Run an event; returns its messages (lists of beats), DONE last."""
         result = self.cores[core].run_event(words, workspace, max_steps=self.runaway)
         messages = [list(message) for message in result.messages]
-        self.counters["events"] += 1
+        self.counters[f"core{core}_events"] += 1
         if result.unfinished:
             messages.append(list(result.unfinished) + [0])
             self.counters["cut_messages"] += 1
