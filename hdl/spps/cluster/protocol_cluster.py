@@ -14,7 +14,7 @@ from .dirty_lines import DirtyLines
 from .event_slots import EventSlots
 from .instruction_memory import InstructionMemory, checked_image
 from .pulse_sum import PulseSum
-from .protocol_core import RUNAWAY_BITS, ProtocolCore
+from .protocol_core import RUNAWAY_BITS, CoreTrace, ProtocolCore
 
 __all__ = ["ProtocolCluster"]
 
@@ -30,7 +30,7 @@ class ProtocolCluster(wiring.Component):
     Members: i_msg events in, o_msg messages out; i_dma, o_dma_done flowstate moves, o_fs_read, i_fs_data, o_fs_write to
     flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, protect, cfg: CSRs
     (cfg reaches the cores within 32 clocks); runaway: most instructions of an event, 0 no limit; busy: an event is being
-    executed, per core; trapped: has trapped since reset, per core, with trap_code and trap_pc of the last trap; count.
+    executed, per core; trapped: has trapped since reset, per core, with trap_code and trap_pc of the last trap; trace, per core; count.
     Latency: EVENT to first instruction 10 clocks plus the LOAD; eoe to DONE on o_msg 4 clocks.
     Throughput: 1 instruction per clock and core; 1 beat per clock on each stream.
     Backpressure: o_msg stalls `send` and the end of events; a core without a free slot stalls i_msg.
@@ -62,6 +62,7 @@ class ProtocolCluster(wiring.Component):
             "runaway": In(RUNAWAY_BITS),
             "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
             "trap_pc": Out(data.ArrayLayout(PC_BITS, cores)), "count": Out(len(self.COUNTERS)),
+            "trace": Out(data.ArrayLayout(CoreTrace, cores)),
         })
 
     def elaborate(self, platform):
@@ -114,7 +115,7 @@ class ProtocolCluster(wiring.Component):
                 dma.dirty[number].eq(dirty.lines),
                 csrs.number[number].eq(core.csr), csrs.conn[number].eq(slots.head.conn),
                 core.csr_value.eq(csrs.value[number]), core.runaway.eq(self.runaway),
-                self.busy[number].eq(core.busy), self.trap_code[number].eq(core.trap_code),
+                self.busy[number].eq(core.busy), self.trace[number].eq(core.trace), self.trap_code[number].eq(core.trap_code),
                 self.trap_pc[number].eq(core.trap_pc),
             ]
             with m.If(core.trapped):

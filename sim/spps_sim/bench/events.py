@@ -1,9 +1,7 @@
 """Clocks a protocol core spends on an event: `python -m spps_sim.bench.events`.
 
 The real program runs in the instruction-set simulator, in the functional pair, on a protected upload in full segments with the
-sync link up. Clocks are not simulated but added up from the executed instructions by the table in `hdl/spps/cluster/README.md`:
-one per instruction, one more per taken branch and jtab and where the next instruction uses a loaded register, n per `send` of n
-beats, 3 between two events. Waiting for the message bus is not included. tests/cluster/test_core_clocks.py holds this to the RTL.
+sync link up. Clocks are not simulated but added up from the executed instructions (`model.core_clocks`).
 
 Writes cycles_per_event to build/bench/summary.json, beside what other benches wrote there:
 data_segment   a full segment, copied and sent on
@@ -14,28 +12,13 @@ import json
 from pathlib import Path
 
 from spps.layouts.event import EventKind
-from spps.ucode.codec import decode
 
+from ..model.core_clocks import clocks
 from ..model.tcp_scenarios import Transfer
 
-__all__ = ["clocks", "measure", "main"]
+__all__ = ["measure", "main"]
 
-BETWEEN, JUMP, LOAD_USE, CARRY = 3, 1, 1, 1
 SUMMARY = Path(__file__).resolve().parents[3] / "build" / "bench" / "summary.json"
-
-
-def clocks(trace):
-    """Clocks of an event from its [Step], until the next queued one begins."""
-    total, loaded = BETWEEN, None
-    for step in trace:
-        instruction = decode(step.word)
-        used = {instruction.operands.get(name) for name in ("ra", "rb")}
-        total += len(step.beats) or 1
-        total += JUMP if step.taken or step.op == "jtab" else 0
-        total += CARRY if step.op == "oadd" else 0
-        total += LOAD_USE if loaded and loaded in used else 0
-        loaded = step.write[0] if step.op == "ld" and step.write else None
-    return total
 
 
 def measure(segments=200, defines=()):

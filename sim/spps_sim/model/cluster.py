@@ -9,6 +9,8 @@
 """
 from spps.ucode.iss import CoreIss
 
+from .core_clocks import busy_clocks
+
 __all__ = ["ClusterModel", "header", "event_message"]
 
 _EVENT, _DONE = 1, 2
@@ -40,7 +42,7 @@ class ClusterModel:
                               dict(csr or {}, core_id=index * params.cores + number), imem_words=params.imem_words)
                       for number in range(params.cores)]
         self.traps = {}         # core -> (code, pc) of the last trap
-        self.counters = dict.fromkeys((*(f"core{n}_events" for n in range(params.cores)), "traps", "cut_messages", "loads", "write_backs",
+        self.counters = dict.fromkeys((*(f"core{n}_{name}" for n in range(params.cores) for name in ("events", "busy_cycles")), "traps", "cut_messages", "loads", "write_backs",
                                        "lines_written"), 0)
 
     def program(self, image):
@@ -69,7 +71,8 @@ class ClusterModel:
 
     def event(self, core, workspace, words):
         """Run an event; returns its messages (lists of beats), DONE last."""
-        result = self.cores[core].run_event(words, workspace, max_steps=self.runaway)
+        result = self.cores[core].run_event(words, workspace, max_steps=self.runaway, trace=True)
+        self.counters[f"core{core}_busy_cycles"] += busy_clocks(result.trace)
         messages = [list(message) for message in result.messages]
         self.counters[f"core{core}_events"] += 1
         if result.unfinished:
