@@ -78,7 +78,7 @@ LEG = {
     "ack_window": Field(20),        # window field of a segment without SYN, and the flag ACK
     "retries": Field(21),
     "snd_max": Field(22),
-    "sock": Field(23),              # second word of SocketAddress for what is sent on this leg
+    "sock": Field(23),              # SocketRing of what is sent on this leg
     "ts_val": Field(24),            # TSval of an ACK sent from here
     "ts_recent": Field(25),         # TS.Recent (RFC 7323 §4.3): what we echo
     "snd_wnd": Field(26),
