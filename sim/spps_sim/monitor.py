@@ -143,7 +143,7 @@ class _Monitor:
                     leg = self.legs.get(leg_key)
                     if leg and leg.ours:
                         leg.records = True
-                        self.records.setdefault(sync.epoch, []).append((sync.number, leg, leg.ours.offset(line[1 + number])))
+                        self.records.setdefault(sync.epoch, []).append((sync.number, leg, leg.ours.offset(line[2 + 2 * number])))
         elif sync.type == CONFIRM:
             keep = []
             for number, leg, offset in self.records.get(sync.epoch, ()):

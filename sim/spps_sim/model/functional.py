@@ -17,10 +17,11 @@ from spps.ucode.iss import CoreIss
 from spps.ucode.names import STRUCTS
 
 from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, timestamp_option, wscale_option
-from ..wire import ACK, SYN, parse_segment
+from ..wire import ACK, SYN, before, parse_segment
 
 __all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]
 
+TICK_MARGIN = 2         # register tick_margin
 EVENT = STRUCTS["Event"]
 TCP_OPTIONS = {2: OptionFlag.MSS, 3: OptionFlag.WSCALE, 4: OptionFlag.SACK_PERMITTED, 5: OptionFlag.SACK, 8: OptionFlag.TIMESTAMP}
 
@@ -63,14 +64,14 @@ class Output:
 class FunctionalSpps:
     """One unit.
 
-    name: for captures. image: program. now(): tick. config: names of layouts.config -> value. emit(unit, port, frame).
+    name: for captures. image: program. time(): ticks that have passed. base: added to them in `now`. config: names of layouts.config -> value. emit(unit, port, frame).
     record(unit, number, words): a SYNC message was issued; the other unit answers with confirm(number).
     seed: of everything a program must not depend on: registers, scratch, memory never written. isn_base: added to the ISN clock.
     """
 
-    def __init__(self, name, image, now, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True,
-                 isn_base=0):
-        self.name, self.now, self.emit, self.record = name, now, emit, record
+    def __init__(self, name, image, time, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True,
+                 isn_base=0, base=0):
+        self.name, self.time, self.base, self.emit, self.record = name, time, base, emit, record
         self.config = {c.name: c.reset for c in CONFIG} | config
         self.connections, self.socket_bytes = connections, socket_bytes
         self.random = random.Random(f"{name}/{seed}")
@@ -95,11 +96,20 @@ class FunctionalSpps:
         self.alive = True
         self.mac = struct.pack("!HI", self.config["mac_hi"], self.config["mac_lo"])
 
+    def now(self):
+        """The tick counter."""
+        return (self.time() + self.base) & 0xFFFFFFFF
+
+    def hear(self, tick):
+        """A heartbeat of the active: this counter does not stay behind."""
+        if before(self.now(), tick):
+            self.base += tick - self.now()
+
     # what the program sees ----------------------------------------------------------------
     def _csr(self, name):
         if name.startswith("cfg."):
             return self.config[name[4:]]
-        return {"now": self.now(), "cycles": self.now() * 7, "isn_clock": self.now() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
+        return {"now": self.now(), "cycles": self.time() * 7, "isn_clock": self.time() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
                 "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect}[name]
 
     def _garbage(self):
@@ -160,17 +170,21 @@ class FunctionalSpps:
             "key": (segment.src[0], segment.dst[0], segment.src[1], segment.dst[1], 6, port)}
 
     def deadline(self):
-        return min(self.timers.values(), default=None) if self.alive and self.role else None
+        """Ticks until the next timer event, or None."""
+        if not self.alive or not self.role or not self.timers:
+            return None
+        return min(0 if before(t, self.now()) else (t - self.now()) & 0xFFFFFFFF for t in self.timers.values())
 
     def tick(self):
         """Timer events that are due."""
         if self.alive and self.role:
-            for conn in [c for c, t in self.timers.items() if t <= self.now()]:
+            for conn in [c for c, t in self.timers.items() if not before(self.now(), t)]:
                 del self.timers[conn]
                 self.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.DEADLINE.value, "conn": conn, "seq": self.now()})
 
     def take_over(self, epoch, protect=0):
         """Become active: one register, then the walker's KICK to every connection."""
+        self.base += TICK_MARGIN
         self.role, self.epoch, self.protect = 1, epoch, protect
         self.kick()
 
