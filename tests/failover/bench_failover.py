@@ -277,9 +277,10 @@ async def standby_takes_over_after_the_lease(dut):
 
 async def _clocks_at_takeover(dut, first, second):
     """(ticks of the old active, ticks of the new one) when it takes over; first, second: what they count from."""
-    bench = await Bench.start(dut)
+    bench = await Bench.start(dut, cut=True)
     a, b = bench.a, bench.b
     a.now, b.now = first, second
+    bench.cut = False
     await ClockCycles(dut.clk, 3 * REGISTERS["hb_interval"])
     bench.cut = True
     while not b.get("role"):
