@@ -111,6 +111,10 @@ class SyncFrame:
     tick: int
     lines: dict
 
+    def una(self, leg):
+        """SND.UNA of a leg, from line 0."""
+        return self.lines[0][2 + 2 * leg]
+
 
 STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
 
