@@ -10,7 +10,7 @@ from spps.ucode.names import STRUCTS
 
 __all__ = ["CoreEvent", "Executed", "Message", "ActivityReader"]
 
-_HEADER, _ARGUMENT = STRUCTS["MessageHeader"], 1
+_HEADER = STRUCTS["MessageHeader"]
 
 
 class Executed(NamedTuple):
@@ -106,16 +106,15 @@ class ActivityReader:
         return self._cores.setdefault((unit, core), _Core())
 
     def _message(self, cycle, unit, cluster, way, beat):
-        """A beat on the message bus; `words` is None until the first message begins that is seen whole."""
+        """A beat on the message bus. A message of which the watch missed the beginning is left out: its length is not what it says."""
         if not beat["valid"]:
             return
-        words = self._beats.get((unit, cluster, way))
-        if words is not None:
-            words += [beat["data"] & 0xFFFFFFFF, beat["data"] >> BEAT // 2]
+        words = self._beats.setdefault((unit, cluster, way), [])
+        words += [beat["data"] & 0xFFFFFFFF, beat["data"] >> BEAT // 2]
         if not beat["last"]:
             return
         self._beats[unit, cluster, way] = []
-        if words is None:
+        if len(words) != 2 + 2 * (words[0] >> _HEADER["length"].lsb & (1 << _HEADER["length"].width) - 1):
             return
         source = words[0] >> _HEADER["source"].lsb & (1 << _HEADER["source"].width) - 1
         core = self._of(unit, cluster * self._shape[1] + source)

@@ -6,13 +6,14 @@ import re
 from functools import cached_property
 
 from spps.layouts.event import EventKind, TimerCause
-from spps.layouts.flowstate import FLOWSTATE_WORDS, LEG, LEG_BASE, LEG_STRIDE, SHARED, ConnFlag
+from spps.layouts.flowstate import FLOWSTATE_WORDS, LEG, LEG_BASE, LEG_STRIDE, LINE_WORDS, SHARED, ConnFlag
 from spps.layouts.message import MessageKind, OutputFlag
 from spps.ucode.isa import memory_map
 from spps.ucode.names import STRUCTS
 from spps.ucode.programs import MAIN
 
 from .model.functional import Output
+from .wire import STATE, parse_sync
 
 __all__ = ["Tracer", "TraceEntry"]
 
@@ -21,6 +22,7 @@ FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
 OURS = {"snd_nxt", "snd_max", "snd_wl2", "una", "snd_end", "rtt_seq", "recover", "sacked_left", "sacked_right"}
 THEIRS = {"rcv_nxt", "rcv_ack", "right_edge", "snd_wl1", "fin_kept"}
 RECORDS = ("delta", "full", "retire")
+FULL = RECORDS.index("full")
 MASK = 0xFFFFFFFF
 NEAR = 1 << 24          # farther from the initial number than that a number has another meaning, as before the handshake
 
@@ -32,7 +34,7 @@ class ProgramNames:
         text = MAIN.with_name("common.uasm").read_text()
         self.soft = {LEG[member].word: name for name, member in re.findall(r"^\.equ\s+(\w+)\s+word\(L\.(\w+)\)", text, re.M)}
         parts = {part.split()[0] if not part.startswith("bits of") else part.split()[2]: dict(
-            (int(number), name) for name, number in re.findall(r"^\.equ\s+(\w+)\s+(\d+)\s", part, re.M)) for part in text.split("; --- ")[1:]}
+            (int(number), name) for name, number in re.findall(r"^\.equ\s+(\w+)\s+(\d+)\s*(?:;|$)", part, re.M)) for part in text.split("; --- ")[1:]}
         self.states = parts["L.state"]
         self.bits = {"leg_flags": parts["L.leg_flags"], "misc": parts["WS.misc"],
                      "flags": {bit: name for name, bit in vars(ConnFlag).items() if not name.startswith("_")}}
@@ -80,6 +82,18 @@ class Tracer:
             for name, f in LEG.items():
                 names.setdefault(LEG_BASE + LEG_STRIDE * leg + f.word, (f"leg {leg} ", self.program.soft.get(f.word, name)))
         return names
+
+    def learn(self, frames):
+        """Take the initial numbers of connections from the full records among `wire.Frame`s: both units have them."""
+        for frame in frames:
+            sync = parse_sync(frame.data) if frame.link == "sync" else None
+            if sync and sync.type == STATE and sync.kind == FULL:
+                for leg in (0, 1):
+                    first = LEG_BASE + LEG_STRIDE * leg
+                    for name in ("iss", "irs"):
+                        line, word = divmod(first + LEG[name].word, LINE_WORDS)
+                        for unit in (0, 1):
+                            self._known[unit, sync.conn, first + LEG[name].word] = sync.lines[line][word]
 
     def entry(self, event):
         """The TraceEntry of an event that has ended."""
