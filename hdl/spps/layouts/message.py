@@ -10,7 +10,7 @@ from .event import FlowKey
 
 __all__ = ["BEAT", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
            "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
-           "FlowstateWrite", "FlowstateBeat", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
+           "FlowstateWrite", "FlowstateBeat", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
            "OUTPUT_BEATS", "OUTPUT_ADDRESS_BEATS", "RegisterRequest", "TimerSet", "Instruction", "InstructionWrite",
            "CoreDone", "ClusterDma"]
 
@@ -76,12 +76,18 @@ class CopyArgument(data.Struct):
     spare: unsigned(16)
 
 
-class SocketAddress(data.Struct):
-    """A place in socket memory: byte `offset` modulo socket_bytes of the ring (conn, direction)."""
-    offset: unsigned(32)
+class SocketRing(data.Struct):
+    """The buffer of one connection and direction in socket memory."""
     conn: unsigned(16)
     direction: unsigned(1)  # 0: bytes received on leg 0, to be sent on leg 1; 1: the other way
-    spare: unsigned(15)
+    pool: unsigned(2)       # whose pages it is made of
+    spare: unsigned(13)
+
+
+class SocketAddress(data.Struct):
+    """A place in socket memory."""
+    offset: unsigned(32)    # sequence number of the byte on the leg that sends it
+    ring: SocketRing
 
 
 class OutputBody(data.Struct):
@@ -107,7 +113,8 @@ class OutputBody(data.Struct):
     wscale: unsigned(8)
     length: unsigned(16)        # payload bytes
     mss: unsigned(16)
-    payload: SocketAddress      # read when length > 0
+    spare_10: unsigned(32)
+    ring: SocketRing            # where the payload is, from `seq` on; read when length > 0
     ts_val: unsigned(32)
     ts_ecr: unsigned(32)
     sack_left: unsigned(32)
