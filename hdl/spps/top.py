@@ -189,6 +189,7 @@ class Spps(wiring.Component):
         failover, mac = self.failover, Signal(48)
         m.d.comb += [
             mac.eq(Cat(mmc.cfg[CONFIG_INDEX["mac_lo"]], mmc.cfg[CONFIG_INDEX["mac_hi"]][:16])),
+            self.splitter.vip.eq(Cat(mmc.cfg[CONFIG_INDEX[name]] for name in ("vip_0", "vip_1"))),
             self.splitter.mac.eq(mac), self.egress.mac.eq(mac), self.egress.ttl.eq(mmc.ttl),
             self.source.burst_blocks.eq(mmc.burst_blocks),
             self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)),
@@ -203,6 +204,7 @@ class Spps(wiring.Component):
             *[getattr(mmc, name).eq(getattr(failover, name)) for name in STATUS_OUT],
             mmc.now.eq(self.ticks.now), mmc.gate_level.eq(failover.level), mmc.gate_high_water.eq(failover.high_water),
             mmc.free_pages.eq(self.scratchpad.free_pages), mmc.in_use.eq(self.lookup.in_use),
+            mmc.timers_armed.eq(self.timers.armed),
             mmc.event_level.eq(self.events.level), mmc.event_high_water.eq(self.events.high_water),
         ]
         counted = {

@@ -111,8 +111,11 @@ class DemoRun:
             self._tracing = False
 
     # afterwards ------------------------------------------------------------------------------
-    def conclude(self, results, *, rate, lost=0):
-        """Judge, write captures, trace.txt, report.html and summary.json, print the table; returns the summary."""
+    def conclude(self, results, *, rate, lost=0, fates=None):
+        """Judge, write captures, trace.txt, report.html and summary.json, print the table; returns the summary.
+
+        results: of traffic.transfer. lost: frames the devices refused. fates: of frames on faulty links.
+        """
         self._watch()
         self._end_window()
         if all(r.get("ok") for r in results):
@@ -124,6 +127,8 @@ class DemoRun:
         self.captures.close(kill_time, takeover_time)
         report = check(self.frames)
         summary = self._summary(results, report, rate, lost)
+        if fates and any(fates.values()):
+            summary["link_faults"] = fates
         (self.out / "summary.json").write_text(json.dumps(summary, indent=1))
         rows = _rows(summary)
         entries, conn = self.trace.entries(self.killed and self.killed[1], self.frames)

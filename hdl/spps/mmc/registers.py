@@ -50,6 +50,7 @@ STATUS = (
     Register("cycles", "ro"), Register("isn_clock", "ro"), Register("now", "ro", doc="ticks"),
     Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"), Register("gate_high_water", "ro", 16),
     Register("free_pages", "ro", 16, doc="pages of the scratchpad"), Register("in_use", "ro", 16, doc="connections"),
+    Register("timers_armed", "ro", 16, doc="connections with a deadline"),
     Register("event_level", "ro", 16, doc="events queued"), Register("event_high_water", "ro", 16),
 )
 #: writing words into instruction memory
