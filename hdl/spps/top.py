@@ -190,6 +190,7 @@ class Spps(wiring.Component):
             self.splitter.mac.eq(mac), self.egress.mac.eq(mac), self.egress.ttl.eq(mmc.ttl),
             self.source.burst_blocks.eq(mmc.burst_blocks),
             self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)),
+            self.lookup.half_open_limit.eq(mmc.half_open_limit), mmc.half_open.eq(self.lookup.half_open),
             self.ticks.tick_cycles.eq(mmc.tick_cycles),
             self.director.masks.eq(mmc.masks), self.director.core_ok.eq(~0),
             # the pin and the register are two ways to say the same

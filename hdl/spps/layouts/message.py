@@ -35,6 +35,7 @@ class MessageKind(enum.Enum, shape=8):
     SYNC = 6        # core -> socket -> sync port: lines of flowstate; argument = SyncArgument of layouts.record
     INSERT = 7      # core -> lookup: (2 beats: FlowKey in the low 116 bits); argument = conn | leg << 16
     DELETE = 8      # core -> lookup: same; removes the key
+    ESTABLISHED = 9 # core -> lookup: (0 beats); argument = conn; its handshake is complete
 
 
 class MessageHeader(data.Struct):
@@ -130,6 +131,7 @@ class LookupOp(enum.Enum, shape=2):
     INSERT = 0      # also marks conn as in use
     DELETE = 1      # removes the key only
     FREE = 2        # conn may be used again; key ignored
+    ESTABLISHED = 3 # conn no longer counts as half-open; key ignored
 
 
 class LookupCommand(data.Struct):
