@@ -10,7 +10,7 @@ __all__ = ["half_siphash", "flow_key", "LookupModel", "TimerModel"]
 _M = 0xFFFFFFFF
 _TCP = 1                        # event kind
 _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
-_INSERT, _DELETE, _FREE = range(3)
+_INSERT, _DELETE, _FREE, _PURGE = range(4)
 
 
 def _rot(x, n):
@@ -134,6 +134,11 @@ class LookupModel:
             self.count["bad_conn"] += 1
         elif op == _FREE:
             self.used.discard(conn)
+        elif op == _PURGE:
+            self.used.discard(conn)
+            self.count["purged"] += 1
+            for bucket in self.buckets:
+                bucket[:] = [b for b in bucket if b[1] != conn]
         elif op == _INSERT:
             entry = self.find(key)
             self.used.add(conn)
