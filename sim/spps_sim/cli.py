@@ -112,7 +112,7 @@ main.add_command(campaign)
 @main.command()
 @click.argument("words", nargs=-1, required=True)
 def ctl(words):
-    """Talk to a running `spps live`: status, stats, kill active, freeze active, thaw."""
+    """Talk to a running `spps live`: status, stats, kill active, freeze active, thaw, reprogram FILE or default."""
     from .live import control
     answer = control(words)
     click.echo(json.dumps(answer, indent=1))

@@ -14,7 +14,7 @@ from .peers import Endpoint, State
 from .scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 from .traffic.transfer import stream_bytes
 
-__all__ = ["run_python_demo"]
+__all__ = ["Hosts", "run_python_demo"]
 
 PORT = 5001
 CYCLES_PER_S = 100_000_000      # as captures are stamped
@@ -78,8 +78,8 @@ class _Transfer:
         return result
 
 
-class _Hosts:
-    """A client and a server with all their transfers."""
+class Hosts:
+    """A client and a server with all their transfers: net, TcpConfig, seed, number of connections, bytes each way of each."""
 
     def __init__(self, net, config, seed, connections, size):
         def now():
@@ -141,7 +141,7 @@ def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=
         net.on_frame = on_frame
         net.on_mark = run.mark
         run.begin(kill)
-        hosts = _Hosts(net, scenario.peer_config(), run.seed, connections, size)
+        hosts = Hosts(net, scenario.peer_config(), run.seed, connections, size)
         started, first, end = time.monotonic(), sim.cycle, sim.cycle + limit
         while not hosts.over and sim.cycle < end:
             upcoming = run.next_action()
