@@ -178,7 +178,7 @@ class Contract(Elaboratable):
         owner, loose = Signal(2), Signal()
         copy, lost, over = Signal(4), Signal(), Signal()    # clean copies; an event has trapped, or closed, since the LOAD
         trapped = Signal()
-        m.d.comb += [trapped.eq(ends.any() & value.done.trap), Assume(~free["standby"] | (accepted == delivered))]
+        m.d.comb += [trapped.eq(ends.any() & value.done.trap), Assume(~free["standby"] | ((accepted == delivered) & ~timer.valid))]
         where = Cat(command.workspace[0], command.core[0])
         for p in range(4):
             m.d.comb += Assume(~(d.i_dma_done.valid & (moved.op == DmaOp.WRITE_BACK) & (free["moved_place"] == p)) | owed[p])
