@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Elaboratable, Module, Signal
+from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Elaboratable, Module, Mux, Signal
 
 from spps.director import FlowDirector, flow_director
 from spps.director.flow_cam import FlowCam
@@ -143,10 +143,10 @@ class Contract(Elaboratable):
             value.done.noflow.eq(free["done_noflow"]), value.done.close.eq(free["done_close"]),
             value.done.trap.eq(free["done_trap"]),
         ]
-        ends, away = Signal(4), Signal()
+        ends, away, loading = Signal(4), Signal(), Signal()
         for p in range(4):
             mine = done.valid & ~value.done.noflow & (value.done.conn == watched) & (free["done_place"] == p)
-            m.d.comb += [Assume(~mine | ((at[p] != 0) & away)), ends[p].eq(mine & done.ready)]     # a core waits for its LOAD
+            m.d.comb += [Assume(~mine | ((at[p] != 0) & away & ~loading)), ends[p].eq(mine & done.ready)]     # a core waits for its LOAD
 
         # deliveries
         out = d.o_delivery.payload
@@ -199,17 +199,33 @@ class Contract(Elaboratable):
             m.d.sync += [lost.eq(1), loose.eq(1)]
         with m.If(ends.any() & value.done.close & ~value.done.trap):
             m.d.sync += over.eq(1)
+        # the LOAD and the event it is for come in either order
+        load_comes, event_comes = Signal(), Signal()
+        load_waits, event_waits = Signal(), Signal()        # one of them has come
+        begins, where_to, due = Signal(), Signal(2), Signal()
+        m.d.comb += [
+            load_comes.eq(loads_now & (command.conn == watched)), event_comes.eq(comes & out.load),
+            where_to.eq(Mux(event_comes, place, where)),
+            begins.eq((load_comes & ~event_waits) | (event_comes & ~load_waits) | (comes & ~out.load & ~away)),
+        ]
+        with m.If(load_comes & event_comes):
+            m.d.comb += Assert(where == place)
+        with m.If((load_comes & event_waits) | (event_comes & load_waits)):
+            m.d.comb += Assert(where_to == owner)
+        m.d.sync += [load_waits.eq((load_waits | load_comes) & ~event_comes & ~event_waits),
+                     event_waits.eq((event_waits | event_comes) & ~load_comes & ~load_waits)]
+        m.d.comb += loading.eq(event_waits)
+        with m.If(begins & (load_comes | event_comes)):
+            m.d.comb += Assert(~away | loose, "rule 3: read while the workspace or a write-back holds the flowstate")
+        with m.If(event_comes):
+            m.d.comb += Assert(out.event.restart == Mux(load_waits, due, lost & ~over), "rule 6: a flow that lost events starts again")
         with m.If(comes):
             m.d.comb += Assert(~writing, "an event joins a write-back")
             with m.If(~out.load):
                 m.d.comb += [Assert((away & (owner == place)) | copy.bit_select(place, 1), "no LOAD, but the place does not have the flow"),
                              Assert(~out.event.restart)]
-                with m.If(~away):
-                    m.d.sync += [away.eq(1), owner.eq(place), loose.eq(0), lost.eq(0), over.eq(0), copy.eq(0)]
-        with m.If(loads_now & (command.conn == watched)):
-            m.d.comb += Assert(~away | loose, "rule 3: read while the workspace or a write-back holds the flowstate")
-            m.d.comb += Assert(d.o_delivery.payload.event.restart == (lost & ~over), "rule 6: a flow that lost events starts again")
-            m.d.sync += [away.eq(1), owner.eq(where), loose.eq(0), lost.eq(0), over.eq(0), copy.eq(0)]
+        with m.If(begins):
+            m.d.sync += [away.eq(1), owner.eq(Mux(comes, place, where)), loose.eq(0), due.eq(lost & ~over), lost.eq(0), over.eq(0), copy.eq(0)]
         with m.If(commanded & (command.conn == watched) & (command.op == DmaOp.WRITE_BACK)):
             m.d.comb += [Assert(away & (where == owner)), Assert(~busy, "written back with events left"),
                          Assert(~lost, "rule 6: a void workspace is written back")]
