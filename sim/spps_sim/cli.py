@@ -1,4 +1,4 @@
-"""Command line `spps`: demo, campaign, live, ctl, verilog."""
+"""Command line `spps`: demo, trace, campaign, live, ctl, verilog."""
 import json
 import sys
 from pathlib import Path
@@ -72,6 +72,31 @@ def demo(seed, preset, connections, size, out, endpoints, waves, reprogram):
         summary = run_python_demo(sim, params, **arguments)
     else:
         summary = run_demo(lambda: sim, params, **arguments)
+    if summary["verdict"] != "pass":
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--seed", default=1, show_default=True, help="Of kill moment and payload.")
+@click.option("--preset", default="tiny", show_default=True)
+@click.option("--connections", default=2, show_default=True)
+@click.option("--bytes", "size", default=12_000, show_default=True, help="Bytes each way of each connection.")
+@click.option("--conn", type=int, help="Whose events to show; default the connection with the most.")
+@click.option("--around", type=click.Choice(["kill", "open"]), default="kill", show_default=True, help="Which events to show: around the kill, or the first.")
+@click.option("--events", default=6, show_default=True, help="How many; before and after the kill each.")
+@click.option("--steps/--no-steps", default=True, show_default=True, help="With the microcode lines that were executed.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/trace"), show_default=True)
+def trace(seed, preset, connections, size, conn, around, events, steps, out):
+    """What the cores do for one connection: events, microcode lines, state changes, segments. A small demo with a kill is run for it."""
+    from rich.console import Console
+
+    from .demo_python import run_python_demo
+    from .trace_window import TraceOptions
+    click.echo("generating Verilog and building the simulation", err=True)
+    sim, params = _simulation(preset)
+    summary = run_python_demo(sim, params, seed=seed, connections=connections, size=size, out=out, console=Console(stderr=True),
+                              trace=TraceOptions(conn, around, events, steps, early=True))
+    click.echo((out / "trace.txt").read_text(), nl=False)
     if summary["verdict"] != "pass":
         sys.exit(1)
 

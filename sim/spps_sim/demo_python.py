@@ -12,6 +12,7 @@ from .demo_run import DemoRun
 from .network import SimulatedNetwork
 from .peers import Endpoint, State
 from .scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
+from .trace_window import TraceOptions
 from .traffic.transfer import stream_bytes
 
 __all__ = ["Hosts", "run_python_demo"]
@@ -114,12 +115,13 @@ class Hosts:
 
 
 def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=Path("build/demo"), limit=100_000_000, waves=False,
-                    image=None, console=None):
+                    trace=TraceOptions(), image=None, console=None):
     """Run the demo over Python endpoints; returns the summary (same keys as run_demo) after writing it.
 
-    sim: Simulation, not yet configured. limit: cycles. waves: the simulation can trace; write a waveform around the kill. image: see DemoRun.
+    sim: Simulation, not yet configured. limit: cycles. trace, image: see DemoRun. waves: the simulation can trace; write a waveform around the kill.
     """
-    with DemoRun(sim, "python", seed=seed, connections=connections, size=size, out=out, waves=waves, image=image, console=console) as run:
+    with DemoRun(sim, "python", seed=seed, connections=connections, size=size, out=out, waves=waves, trace=trace, image=image,
+                 console=console) as run:
         scenario = Scenario(mss=1460, registers={"window": min(65535, params.socket_bytes)})
         sim.configure(scenario.pair_registers())
         sim.step(5000)              # table sweep, first heartbeats

@@ -1,4 +1,4 @@
-"""What every demo shares, whatever its endpoints are: the kill by seed, waves around it, captures, summary, report, table."""
+"""What every demo shares, whatever its endpoints are: the kill by seed, waves and trace around it, captures, summary, report, table."""
 import json
 import random
 from pathlib import Path
@@ -12,12 +12,13 @@ from .monitor import check
 from .report import write_report
 from .reprogram import Reprogram
 from .sequence import sequence
+from .trace_window import TraceOptions, TraceWindow
 from .verilated import trace_kind
 from .wire import Frame
 
 __all__ = ["DemoRun", "WAVE_MARGIN"]
 
-WAVE_MARGIN = 5000      # cycles in a waveform before the kill and after the takeover
+WAVE_MARGIN = 5000      # cycles in a waveform and in a trace before the kill and after the takeover
 
 
 class DemoRun:
@@ -25,10 +26,12 @@ class DemoRun:
 
     sim: Simulation. endpoints: what they are, for the summary. seed: None draws one. size: bytes each way of each connection.
     image: a program that goes into both units, cluster by cluster, when a twentieth of the bytes has arrived; the kill comes after it.
+    trace: what is shown of what the cores did.
     Call begin(), then advance() again and again while the transfer runs and record() for every frame, then conclude().
     """
 
-    def __init__(self, sim, endpoints, *, seed, connections, size, out, waves=False, image=None, console=None):
+    def __init__(self, sim, endpoints, *, seed, connections, size, out, waves=False, trace=TraceOptions(),
+                 image=None, console=None):
         self.sim, self.endpoints, self.connections, self.size, self.out, self.waves = sim, endpoints, connections, size, Path(out), waves
         self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
         self.console = console or Console()
@@ -38,6 +41,7 @@ class DemoRun:
         self.kill_cycle = self.killed = self.role_cycle = None
         self.wave_file = None
         self._tracing = False
+        self.trace = TraceWindow(sim, trace)
         self.swaps = {}                 # unit -> Reprogram
         self._swapping = self._swap(image) if image is not None else None
         self.frames = []
@@ -54,8 +58,7 @@ class DemoRun:
 
     def __exit__(self, *details):
         self._progress.stop()
-        if self._tracing:
-            self._end_waves()
+        self._end_window()
 
     def mark(self, mark):
         """A status mark of the pair that somebody else has popped."""
@@ -68,6 +71,8 @@ class DemoRun:
     def begin(self, kill):
         """kill(): kills the active unit; returns (unit, cycle)."""
         self._kill = kill
+        if self.trace.options.early:
+            self.trace.open()
 
     def record(self, link, unit, cycle, data):
         """A frame on a network or on the sync link."""
@@ -76,12 +81,13 @@ class DemoRun:
         self.captures.add(frame)
 
     def advance(self, done):
-        """`done` bytes have arrived: kill when it is time, open and close the waveform."""
+        """`done` bytes have arrived: kill when it is time, open and close waveform and trace."""
         self._progress.update(self._task, completed=done)
         if self._swapping is not None and done >= self.total // 20 and next(self._swapping, self) is self:
             self._swapping = None
         if self.kill_cycle is None and done >= self.kill_bytes and self._swapping is None:
             self.kill_cycle = self.sim.cycle + self.lead
+            self.trace.open()
             if self.waves:
                 self.wave_file = f"demo.{trace_kind()}"
                 self.sim.trace(self.out / self.wave_file)
@@ -97,26 +103,32 @@ class DemoRun:
             yield from swap
 
     def _watch(self):
-        """Note the takeover; end the waveform some time after it."""
+        """Note the takeover; end waveform and trace some time after it."""
         for mark in self.sim.pop_marks():
             self.mark(mark)
-        if self._tracing and self.role_cycle is not None and self.sim.cycle >= self.role_cycle + WAVE_MARGIN:
-            self._end_waves()
+        if self.role_cycle is not None and self.sim.cycle >= self.role_cycle + WAVE_MARGIN:
+            self._end_window()
 
     def next_action(self):
         """The cycle before which advance() has nothing to do but to count bytes, or None."""
         if self.killed is None:
             return self.kill_cycle
-        return self.role_cycle + WAVE_MARGIN if self._tracing and self.role_cycle is not None else None
+        return self.role_cycle + WAVE_MARGIN if self.trace.is_open and self.role_cycle is not None else None
 
-    def _end_waves(self):
-        self.sim.trace_close()
-        self._tracing = False
+    def _end_window(self):
+        self.trace.close()
+        if self._tracing:
+            self.sim.trace_close()
+            self._tracing = False
 
     # afterwards ------------------------------------------------------------------------------
-    def conclude(self, results, *, rate, lost=0):
-        """Judge, write captures, report.html and summary.json, print the table; returns the summary."""
+    def conclude(self, results, *, rate, lost=0, fates=None):
+        """Judge, write captures, trace.txt, report.html and summary.json, print the table; returns the summary.
+
+        results: of traffic.transfer. lost: frames the devices refused. fates: of frames on faulty links.
+        """
         self._watch()
+        self._end_window()
         if all(r.get("ok") for r in results):
             self._progress.update(self._task, completed=self.total)
         self._progress.stop()
@@ -126,10 +138,14 @@ class DemoRun:
         self.captures.close(kill_time, takeover_time)
         report = check(self.frames)
         summary = self._summary(results, report, rate, lost)
+        if fates and any(fates.values()):
+            summary["link_faults"] = fates
         (self.out / "summary.json").write_text(json.dumps(summary, indent=1))
         rows = _rows(summary)
-        arrows = sequence(self.frames, kill_time, takeover_time) if kill_time is not None else []
-        write_report(self.out / "report.html", summary, rows, results, report, arrows, kill_time or 0)
+        entries, conn = self.trace.entries(self.killed and self.killed[1], self.frames)
+        (self.out / "trace.txt").write_text("\n".join(entry.text(self.trace.options.steps) for entry in entries))
+        arrows = sequence(self.frames, kill_time, takeover_time, conn) if kill_time is not None else []
+        write_report(self.out / "report.html", summary, rows, results, report, arrows, kill_time or 0, entries)
         _print(self.console, rows, results, report, self.out)
         return summary
 
@@ -187,4 +203,4 @@ def _print(console, rows, results, report, out):
             console.print(f"[red]{result['role']} connection {result['connection']}: {result.get('error', 'wrong bytes')}")
     for violation in report.violations[:10]:
         console.print(f"[red]{violation}")
-    console.print(f"captures, report.html and summary.json are in {out}")
+    console.print(f"captures, report.html, trace.txt and summary.json are in {out}")

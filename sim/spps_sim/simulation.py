@@ -82,6 +82,15 @@ class Simulation:
         """Changes of status words since the last call."""
         return self.backend.pop_marks()
 
+    # cores -----------------------------------------------------------------------------------
+    def watch(self, on=True):
+        """Note from now on what the cores do in each clock (spps_sim.activity), or stop noting it."""
+        self.backend.watch(on)
+
+    def pop_activity(self):
+        """What was noted since the last call."""
+        return self.backend.pop_activity()
+
     # registers -----------------------------------------------------------------------------
     def _address(self, name):
         if isinstance(name, int):

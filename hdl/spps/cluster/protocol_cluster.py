@@ -3,10 +3,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.activity import activity_layout
 from ..layouts.config import CONFIG
 from ..layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_signature
 from ..lib.stream_arbiter import StreamArbiter
 from ..ucode.isa import PC_BITS
+from .activity_probe import probe_beats, probe_core
 from .cluster_bus_interface import ClusterBusInterface
 from .cluster_dma import ClusterDma
 from .csr_file import CsrFile
@@ -31,8 +33,13 @@ class ProtocolCluster(wiring.Component):
     Members: i_msg events in, o_msg messages out; i_dma, o_dma_done flowstate moves, o_fs_read, i_fs_data, o_fs_write to
     flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, protect, cfg: CSRs
     (cfg reaches the cores within 32 clocks); runaway: most instructions of an event, 0 no limit; busy: an event is being
+<<<<<<< HEAD
+    executed, per core; trapped: has trapped since reset, per core, with trap_code and trap_pc of the last trap; count;
+    activity: what happens in this clock, for traces (layouts.activity).
+=======
     executed, per core; waiting: a message of this core waits for the bus; halt: this core runs nothing, its events are answered as
     after a trap; stuck: this core gets no instructions (fault injection); trapped: has trapped since reset, per core, with trap_code and trap_pc of the last trap; count.
+>>>>>>> main
     Latency: EVENT to first instruction 10 clocks plus the LOAD; eoe to DONE on o_msg 4 clocks.
     Throughput: 1 instruction per clock and core; 1 beat per clock on each stream.
     Backpressure: o_msg stalls `send` and the end of events; a core without a free slot stalls i_msg.
@@ -59,6 +66,7 @@ class ProtocolCluster(wiring.Component):
             "runaway": In(32), "halt": In(cores), "stuck": In(cores), "waiting": Out(cores),
             "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
             "trap_pc": Out(data.ArrayLayout(PC_BITS, cores)), "count": Out(len(self.COUNTERS)),
+            "activity": Out(activity_layout(params)[0].shape),
         })
 
     def elaborate(self, platform):
@@ -86,7 +94,13 @@ class ProtocolCluster(wiring.Component):
             dma.event.eq(bus.event), dma.event_valid.eq(bus.event_valid),
             bus.event_ready.eq(dma.event_ready),
         ]
+<<<<<<< HEAD
+        probe_beats(m, self.activity.i, self.i_msg)
+        probe_beats(m, self.activity.o, self.o_msg)
+        pulses = {name: [] for name in ("events", "traps", "cut_messages")}
+=======
         pulses = {name: [] for name in _OWN[:5]}
+>>>>>>> main
         waiting, taken = [], []
         for number in range(params.cores):
             m.submodules[f"core{number}"] = core = ProtocolCore(params)
@@ -121,6 +135,7 @@ class ProtocolCluster(wiring.Component):
                 self.busy[number].eq(core.busy), self.trap_code[number].eq(core.trap_code),
                 self.trap_pc[number].eq(core.trap_pc),
             ]
+            probe_core(m, self.activity.cores[number], core, slots)
             with m.If(core.trapped):
                 m.d.sync += self.trapped[number].eq(1)
             for name, pulse in (("events", core.release), ("traps", core.trapped), ("cut_messages", core.cut),

@@ -10,7 +10,7 @@ from .event import FlowKey
 
 __all__ = ["BEAT", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
            "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
-           "FlowstateWrite", "FlowstateBeat", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
+           "FlowstateWrite", "FlowstateBeat", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
            "OUTPUT_BEATS", "OUTPUT_ADDRESS_BEATS", "RegisterRequest", "TimerSet", "Instruction", "InstructionWrite",
            "CoreDone", "ClusterDma"]
 
@@ -35,6 +35,7 @@ class MessageKind(enum.Enum, shape=8):
     SYNC = 6        # core -> socket -> sync port: lines of flowstate; argument = SyncArgument of layouts.record
     INSERT = 7      # core -> lookup: (2 beats: FlowKey in the low 116 bits); argument = conn | leg << 16
     DELETE = 8      # core -> lookup: same; removes the key
+    ESTABLISHED = 9 # core -> lookup: (0 beats); argument = conn; its handshake is complete
 
 
 class MessageHeader(data.Struct):
@@ -76,12 +77,18 @@ class CopyArgument(data.Struct):
     spare: unsigned(16)
 
 
-class SocketAddress(data.Struct):
-    """A place in socket memory: byte `offset` modulo socket_bytes of the ring (conn, direction)."""
-    offset: unsigned(32)
+class SocketRing(data.Struct):
+    """The buffer of one connection and direction in socket memory."""
     conn: unsigned(16)
     direction: unsigned(1)  # 0: bytes received on leg 0, to be sent on leg 1; 1: the other way
-    spare: unsigned(15)
+    pool: unsigned(2)       # whose pages it is made of
+    spare: unsigned(13)
+
+
+class SocketAddress(data.Struct):
+    """A place in socket memory."""
+    offset: unsigned(32)    # sequence number of the byte on the leg that sends it
+    ring: SocketRing
 
 
 class OutputBody(data.Struct):
@@ -107,7 +114,8 @@ class OutputBody(data.Struct):
     wscale: unsigned(8)
     length: unsigned(16)        # payload bytes
     mss: unsigned(16)
-    payload: SocketAddress      # read when length > 0
+    spare_10: unsigned(32)
+    ring: SocketRing            # where the payload is, from `seq` on; read when length > 0
     ts_val: unsigned(32)
     ts_ecr: unsigned(32)
     sack_left: unsigned(32)
@@ -119,11 +127,12 @@ OUTPUT_BEATS = OutputBody.as_shape().size // BEAT
 assert OUTPUT_BEATS == 8
 
 
-class LookupOp(enum.Enum, shape=2):
+class LookupOp(enum.Enum, shape=3):
     INSERT = 0      # also marks conn as in use
     DELETE = 1      # removes the key only
     FREE = 2        # conn may be used again; key ignored
-    PURGE = 3       # every key of conn is removed, conn may be used again; key ignored
+    ESTABLISHED = 3 # conn no longer counts as half-open; key ignored
+    PURGE = 4       # every key of conn is removed, conn may be used again; key ignored
 
 
 class LookupCommand(data.Struct):
