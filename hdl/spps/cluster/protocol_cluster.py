@@ -17,7 +17,7 @@ from .dirty_lines import DirtyLines
 from .event_slots import EventSlots
 from .instruction_memory import InstructionMemory, checked_image
 from .pulse_sum import PulseSum
-from .protocol_core import ProtocolCore
+from .protocol_core import RUNAWAY_BITS, ProtocolCore
 from .record_tap import RecordTap
 
 __all__ = ["ProtocolCluster"]
@@ -34,8 +34,8 @@ class ProtocolCluster(wiring.Component):
     flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, protect, cfg: CSRs
     (cfg reaches the cores within 32 clocks); runaway: most instructions of an event, 0 no limit; busy: an event is being
     executed, per core; waiting: a message of this core waits for the bus; halt: this core runs nothing, its events are answered as
-    after a trap; stuck: this core gets no instructions (fault injection); trapped: has trapped since reset, per core, with
-    trap_code and trap_pc of the last trap; count; activity: what happens in this clock, for traces (layouts.activity).
+    after a trap; stuck: this core gets no instructions (fault injection); trapped: has trapped since reset, per core, with trap_code
+    and trap_pc of the last trap; count; activity: what happens in this clock, for traces (layouts.activity).
     Latency: EVENT to first instruction 10 clocks plus the LOAD; eoe to DONE on o_msg 4 clocks.
     Throughput: 1 instruction per clock and core; 1 beat per clock on each stream.
     Backpressure: o_msg stalls `send` and the end of events; a core without a free slot stalls i_msg.
@@ -59,7 +59,7 @@ class ProtocolCluster(wiring.Component):
             "i_imem": In(stream.Signature(InstructionWrite)),
             "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32),
             "role": In(1), "sync_ready": In(1), "protect": In(1), "cfg": In(data.ArrayLayout(32, len(CONFIG))),
-            "runaway": In(32), "halt": In(cores), "stuck": In(cores), "waiting": Out(cores),
+            "runaway": In(RUNAWAY_BITS), "halt": In(cores), "stuck": In(cores), "waiting": Out(cores),
             "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
             "trap_pc": Out(data.ArrayLayout(PC_BITS, cores)), "count": Out(len(self.COUNTERS)),
             "activity": Out(activity_layout(params)[0].shape),
@@ -115,9 +115,10 @@ class ProtocolCluster(wiring.Component):
                 slots.meta.eq(bus.meta), slots.commit.eq(bus.commit[number]),
                 bus.tail[number].eq(slots.tail), bus.full[number].eq(slots.full),
                 slots.load_start.eq(Mux(dma.load_start, chosen, 0)), slots.load_done.eq(Mux(dma.load_done, chosen, 0)),
-                core.start.eq(slots.start & csrs.ready), core.void.eq(slots.void), core.halt.eq(self.halt[number]), core.event.eq(slots.head), core.slot.eq(slots.head_slot),
+                core.start.eq(slots.start & csrs.ready), core.void.eq(slots.void), core.halt.eq(self.halt[number]),
+                core.event.eq(slots.head), core.slot.eq(slots.head_slot),
                 slots.take.eq(core.take), slots.release.eq(core.release), slots.trap.eq(core.trapped),
-                self.waiting[number].eq(core.waiting),
+                self.waiting[number].eq(core.o.valid & ~core.o.ready),
                 dirty.store.eq(core.store), dirty.address.eq(core.store_address),
                 dirty.clean.eq(Mux(mine, dma.clean, 0)), dirty.workspace.eq(dma.command.workspace),
                 dma.dirty[number].eq(dirty.lines),

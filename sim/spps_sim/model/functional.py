@@ -81,7 +81,13 @@ class FunctionalSpps:
             core.mem = [self.random.getrandbits(32) for _ in core.mem]
         self.keys = {}              # flow key -> (conn, leg)
         self.in_use = set()
-        self.flowstates = {}
+        self.flowstates = {}        # conn -> words, as in flowstate memory
+        self.unwritten = {}         # conn -> words of a workspace that has not been written back
+        self.restarts = set()       # conns that start again from flowstate memory
+        self.unborn = set()         # new ones, no event of which has ended well
+        self.lose = None            # lose(event number, result) -> messages that get out before the core is lost, or None
+        self.write_back = lambda: True      # after an event: is it written back, or does the flow go on in its workspace?
+        self.losses = 0
         self.rings = {}
         self.timers = {}
         self.scratch = {}           # reference -> payload
@@ -131,7 +137,10 @@ class FunctionalSpps:
             conn = free[0]
             self.in_use.add(conn)
             self.keys[key] = conn, 0
-            self.flowstates[conn] = self._garbage()
+            self.flowstates[conn] = [0] * FLOWSTATE_WORDS      # the DMA clears it
+            self.unwritten.pop(conn, None)
+            self.restarts.discard(conn)
+            self.unborn.add(conn)
             fields |= {"conn": conn, "new": 1, "sack_left": hash(key) & 0xFFFFFFFF, "sack_right": 0}
         else:
             fields["noflow"] = 1
@@ -185,18 +194,30 @@ class FunctionalSpps:
         conn = fields.get("conn", 0)
         flow = not fields.get("noflow")
         if flow:
-            core.load_workspace(slot, self.flowstates[conn])
+            core.load_workspace(slot, self.unwritten.get(conn) or self.flowstates[conn])
+            if conn in self.restarts:
+                fields = fields | {"restart": 1}
+                self.restarts.discard(conn)
         result = core.run_event(event_words(**fields), slot)
         if result.trap is not None:
             raise ProgramError(f"trap {result.trap:#x} at {result.trap_pc} in event {fields}")
         self.steps.append((fields["kind"], fields.get("payload_len", 0), result.steps, len(result.messages)))
         ref = fields.get("scratch_ref")
+        kept = self.lose(self.events, result) if self.lose else None
         if flow:
             words = core.workspace(slot)
             self._check_state(words)
-            self.flowstates[conn] = words
-        for message in result.messages:
-            self._message([w for beat in message for w in (beat & 0xFFFFFFFF, beat >> 32)], conn, flow)
+            if kept is None:
+                self.unborn.discard(conn)
+                self.unwritten[conn] = words
+                if self.write_back():
+                    self.flowstates[conn] = self.unwritten.pop(conn)
+        for message in result.messages[:kept]:
+            self._message([w for beat in message for w in (beat & 0xFFFFFFFF, beat >> 32)], conn, flow and words)
+        if kept is not None:
+            self._lost(conn, flow, ref)
+            self._open_gate()
+            return result
         if ref is not None and ref in self.scratch:
             raise ProgramError(f"payload {ref} was neither copied nor released: {fields}")
         if flow:
@@ -210,7 +231,22 @@ class FunctionalSpps:
         self._open_gate()
         return result
 
-    def _message(self, words, conn, flow):
+    def _lost(self, conn, flow, ref):
+        """The core is lost in the middle of an event: hardware gives the payload back, the director what is left of the flow."""
+        self.losses += 1
+        self.scratch.pop(ref, None)
+        if flow:
+            self.unwritten.pop(conn, None)
+            if conn in self.unborn:
+                self.keys = {key: where for key, where in self.keys.items() if where[0] != conn}
+                self.in_use.discard(conn)
+                self.timers.pop(conn, None)
+            else:
+                self.restarts.add(conn)
+                self.timers[conn] = self.now() | 1
+
+    def _message(self, words, conn, state):
+        """state: words of the workspace after the event, False for an event without a flow."""
         kind, length = MessageKind(words[0] & 0xFF), words[0] >> STRUCTS["MessageHeader"]["length"].lsb & 0xFF
         if len(words) != 2 * (length + 1):
             raise ProgramError(f"{kind} says {length} beats and has {len(words) // 2 - 1}")
@@ -226,8 +262,8 @@ class FunctionalSpps:
             self._release(words[1] & 0xFFFF)
         elif kind is MessageKind.OUTPUT:
             output = Output(words)
-            if flow:
-                output.protected = self.flowstates[conn][0] >> ConnFlag.PROTECTED & 1
+            if state:
+                output.protected = state[0] >> ConnFlag.PROTECTED & 1
                 if output.protected and not output.flags & OutputFlag.GATED and not self.tolerant:
                     raise ProgramError(f"ungated output of a protected connection: {output}")
             output.behind = self.issued
@@ -239,15 +275,17 @@ class FunctionalSpps:
                 self.emit(self, output.iface, output.frame)
         elif kind is MessageKind.SYNC:
             self.issued += 1
+            if words[1] >> 16 & 3 < 2:          # flowstate memory gets what the standby gets
+                self._keep_record(conn, words)
             self.record(self, self.issued, words)
         elif kind in (MessageKind.INSERT, MessageKind.DELETE):
             key = (words[2], words[3], words[4] & 0xFFFF, words[4] >> 16, words[5] & 0xFF, words[5] >> 8 & 0xFFF)
             where = words[1] & 0xFFFF, words[1] >> 16 & 1
             if kind is MessageKind.INSERT:
-                if key in self.keys:
+                if key in self.keys and not self.losses:
                     raise ProgramError(f"key {key} inserted twice")
                 self.keys[key] = where
-            elif self.keys.pop(key, None) != where:
+            elif self.keys.pop(key, None) != where and not self.losses:     # a lost event may have done it before
                 raise ProgramError(f"key {key} of {where} deleted, but not there")
         else:
             raise ProgramError(f"message {kind} from a program")
@@ -290,16 +328,26 @@ class FunctionalSpps:
             self.emit(self, output.iface, frame)
 
     # records --------------------------------------------------------------------------------
+    def _store_lines(self, conn, words):
+        """The lines of a SYNC message into flowstate memory; returns the flowstate."""
+        lines = FULL_LINES if words[1] >> 16 & 3 else DELTA_LINES
+        body = words[2:]
+        if len(body) != len(lines) * LINE_WORDS:
+            raise ProgramError(f"record of kind {words[1] >> 16 & 3} has {len(body)} words")
+        state = self.flowstates[conn] = list(self.flowstates[conn])
+        for i, line in enumerate(lines):
+            state[line * LINE_WORDS:(line + 1) * LINE_WORDS] = body[i * LINE_WORDS:(i + 1) * LINE_WORDS]
+        return state
+
+    def _keep_record(self, conn, words):
+        """What the standby is told goes into our own flowstate memory too."""
+        self._store_lines(conn, words)
+
     def apply(self, words):
         """A record of the other unit (words of its SYNC message)."""
         conn, kind = words[1] & 0xFFFF, words[1] >> 16 & 3
-        lines = FULL_LINES if kind else DELTA_LINES
-        body = words[2:]
-        if len(body) != len(lines) * LINE_WORDS:
-            raise ProgramError(f"record of kind {kind} has {len(body)} words")
-        state = self.flowstates.setdefault(conn, self._garbage())
-        for i, line in enumerate(lines):
-            state[line * LINE_WORDS:(line + 1) * LINE_WORDS] = body[i * LINE_WORDS:(i + 1) * LINE_WORDS]
+        self.flowstates.setdefault(conn, self._garbage())
+        state = self._store_lines(conn, words)
         keys = []
         for leg, first in ((0, 16), (1, 64)):
             line = state[first:first + 8]
