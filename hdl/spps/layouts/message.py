@@ -9,7 +9,7 @@ from amaranth.lib import data, enum, stream
 from .event import FlowKey
 
 __all__ = ["BEAT", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
-           "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
+           "ReleaseArgument", "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
            "FlowstateWrite", "FlowstateBeat", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
            "OUTPUT_BEATS", "OUTPUT_ADDRESS_BEATS", "RegisterRequest", "TimerSet", "Instruction", "InstructionWrite",
            "CoreDone", "ClusterDma"]
@@ -30,11 +30,12 @@ class MessageKind(enum.Enum, shape=8):
     EVENT = 1       # director -> cluster: 8 beats of Event
     DONE = 2        # core -> director: end of event (1 beat: Done)
     COPY = 3        # core -> socket: scratchpad payload into socket memory (1 beat: CopyArgument, 1 beat: SocketAddress)
-    RELEASE = 4     # core -> socket: give a scratchpad chain back (0 beats; argument = reference)
+    RELEASE = 4     # core -> socket: give a scratchpad chain back (0 beats; argument = ReleaseArgument)
     OUTPUT = 5      # core -> socket -> gate -> egress: emit a frame (OUTPUT_BEATS beats: OutputBody)
     SYNC = 6        # core -> socket -> sync port: lines of flowstate; argument = SyncArgument of layouts.record
     INSERT = 7      # core -> lookup: (2 beats: FlowKey in the low 116 bits); argument = conn | leg << 16
     DELETE = 8      # core -> lookup: same; removes the key
+    CONSUMED = 9    # core -> socket: as SYNC, for a connection without a standby: goes no further
 
 
 class MessageHeader(data.Struct):
@@ -66,6 +67,13 @@ class OutputFlag(enum.IntFlag, shape=16):
     ARP = 16        # an ARP reply instead of a TCP segment
     SACK_PERMITTED = 32
     SACK = 64
+
+
+class ReleaseArgument(data.Struct):
+    """Argument of RELEASE."""
+    ref: unsigned(16)
+    refused: unsigned(1)    # there was no room in socket memory
+    spare: unsigned(15)
 
 
 class CopyArgument(data.Struct):
