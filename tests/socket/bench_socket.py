@@ -230,7 +230,7 @@ async def random_traffic(dut, idle, pause, messages=300):
             extra = rng.choice(extra)
             tb.send([header(kind, extra, rng.getrandbits(16) % CONNECTIONS)] + [rng.getrandbits(64) for _ in range(extra)])
         else:
-            kind = rng.choice((0, 1, 2, 7, 8, 10, 200, 255))
+            kind = rng.choice((0, 1, 2, 7, 8, 9, 200, 255))
             tb.send([header(kind, 3)] + [rng.getrandbits(64) for _ in range(rng.randrange(4))])
         while len(tb.cmd.queue) > 60:
             await RisingEdge(dut.clk)

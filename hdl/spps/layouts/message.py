@@ -35,7 +35,8 @@ class MessageKind(enum.Enum, shape=8):
     SYNC = 6        # core -> socket -> sync port: lines of flowstate; argument = SyncArgument of layouts.record
     INSERT = 7      # core -> lookup: (2 beats: FlowKey in the low 116 bits); argument = conn | leg << 16
     DELETE = 8      # core -> lookup: same; removes the key
-    CONSUMED = 9    # core -> socket: as SYNC, for a connection without a standby: goes no further
+    ESTABLISHED = 9 # core -> lookup: (0 beats); argument = conn; its handshake is complete
+    CONSUMED = 10   # core -> socket: as SYNC, for a connection without a standby: goes no further
 
 
 class MessageHeader(data.Struct):
@@ -134,10 +135,12 @@ OUTPUT_BEATS = OutputBody.as_shape().size // BEAT
 assert OUTPUT_BEATS == 8
 
 
-class LookupOp(enum.Enum, shape=2):
+class LookupOp(enum.Enum, shape=3):
     INSERT = 0      # also marks conn as in use
     DELETE = 1      # removes the key only
     FREE = 2        # conn may be used again; key ignored
+    ESTABLISHED = 3 # conn no longer counts as half-open; key ignored
+    PURGE = 4       # every key of conn is removed, conn may be used again; key ignored
 
 
 class LookupCommand(data.Struct):
@@ -153,14 +156,15 @@ class Done(data.Struct):
     workspace: unsigned(4)
     close: unsigned(1)      # the connection is over: free conn when its event counter is zero
     noflow: unsigned(1)     # the event had no flow: nothing to count or write back
-    trap: unsigned(1)       # the core trapped; a fresh one has to be found
+    trap: unsigned(1)       # the event was not processed to its end: the workspace is void
     spare: unsigned(9)
     deadline: unsigned(32)  # absolute tick of the next TIMER event, 0: none
 
 
-class DmaOp(enum.Enum, shape=1):
+class DmaOp(enum.Enum, shape=2):
     LOAD = 0        # flowstate memory -> workspace, clears its dirty lines
     WRITE_BACK = 1  # dirty lines of the workspace -> flowstate memory
+    CLEAR = 2       # a new connection: zeros into the workspace and into flowstate memory
 
 
 class DmaCommand(data.Struct):
