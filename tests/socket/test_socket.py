@@ -16,3 +16,10 @@ HERE = Path(__file__).parent
 def test_socket_memory_agrees_with_model(width, simulator):
     run_bench(SocketMemoryController(sizes.params(width)), "bench_socket", name=f"socket_{width}", simulator=simulator, test_dir=HERE,
               parameters={"width": width})
+
+
+@pytest.mark.parametrize("simulator", ("icarus",))
+@pytest.mark.parametrize("width", (64, 128))
+def test_external_memory_agrees_with_model(width, simulator):
+    run_bench(SocketMemoryController(sizes.params(width, axi=1)), "bench_socket", name=f"socket_axi_{width}", simulator=simulator,
+              test_dir=HERE, parameters={"width": width, "axi": 1})

@@ -8,13 +8,14 @@ from amaranth.lib import data, enum, stream
 
 from .event import FlowKey
 
-__all__ = ["BEAT", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
+__all__ = ["BEAT", "SOCKET_POOLS", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
            "ReleaseArgument", "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
-           "FlowstateWrite", "FlowstateBeat", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
+           "FlowstateWrite", "FlowstateBeat", "RoomBit", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
            "OUTPUT_BEATS", "OUTPUT_ADDRESS_BEATS", "RegisterRequest", "TimerSet", "Instruction", "InstructionWrite",
            "CoreDone", "ClusterDma"]
 
 BEAT = 64
+SOCKET_POOLS = 4
 
 
 class Unit(enum.Enum, shape=4):
@@ -83,6 +84,12 @@ class CopyArgument(data.Struct):
     skip: unsigned(16)      # bytes of the payload to leave out
     length: unsigned(16)    # bytes to copy
     spare: unsigned(16)
+
+
+class RoomBit:
+    """CSR socket_room: bit READY + p of pool p: a payload may be copied; bit OPEN + p: windows may grow."""
+    READY = 0
+    OPEN = SOCKET_POOLS
 
 
 class SocketRing(data.Struct):

@@ -1,5 +1,6 @@
 """Socket memory: what is on its way from one leg of a connection to the other, in pages."""
-from .axi_memory import AxiMemory
+from .axi_memory import AxiMemory, axi_signature
+from .geometry import Geometry
 from .onchip_memory import OnchipMemory
 from .page_directory import PageDirectory
 from .page_pools import PagePools
@@ -10,4 +11,4 @@ from .socket_reader import SocketReader
 from .socket_room import SocketRoom
 
 __all__ = ["SocketMemoryController", "SocketCommands", "SocketReader", "SocketRoom", "PageDirectory", "PagePools", "PageWriter",
-           "OnchipMemory", "AxiMemory"]
+           "OnchipMemory", "AxiMemory", "Geometry", "axi_signature"]

@@ -170,6 +170,9 @@ class SocketCommands(wiring.Component):
                 self.o_page.p.ring.eq(Cat(self._address.ring.direction, self._address.ring.conn)),
             ]
             with m.If(self.o_page.ready):
+                m.next = "GONE"
+        with m.State("GONE"):           # nothing behind the copy may find its pages
+            with m.If(self.o_page.ready):
                 m.next = "FREE"
 
     def _payload(self, m):

@@ -3,6 +3,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.message import RoomBit
+
 __all__ = ["SocketRoom", "room_layout"]
 
 
@@ -11,6 +13,7 @@ def room_layout(geometry):
 
     ready: a payload may be copied; what copies under way can still take is left. open: windows may grow.
     """
+    assert geometry.pools == RoomBit.OPEN
     return data.StructLayout({"ready": geometry.pools, "open": geometry.pools})
 
 
