@@ -90,7 +90,7 @@ def acknowledges_what_the_rule_permits_and_at_once(trial):
 def keeps_the_rule_on_bad_networks(trial):
     """Loss, duplicates, reordering and damage between peers and pair."""
     trial.finish()
-    assert any(trial.net.fates.values())
+    assert any(trial.net.link.fates.values())
     check(trial, prompt=None)
 
 
