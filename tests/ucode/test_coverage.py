@@ -1,9 +1,13 @@
 """Coverage of microcode: what is counted, what a report says, and when a run of the suite is failed for it."""
+from types import SimpleNamespace
+
 import pytest
 
+from spps.ucode import programs
 from spps.ucode.asm import assemble
 from spps.ucode.coverage import Coverage, read_exemptions
 from spps.ucode.iss import CoreIss
+from spps_sim.pytest_coverage import CoveragePlugin
 
 SOURCE = "ld r1, EV.seq\n beqz r1, zero\n li r2, 1\n eoe r0, r0\nzero: eoe r0, r0"
 IMAGE = assemble(SOURCE)
@@ -76,3 +80,55 @@ def test_a_reason_that_nothing_needs_is_named(tmp_path):
 def test_a_line_that_is_no_exemption_is_an_error(tmp_path, line):
     with pytest.raises(ValueError, match="exempt.txt:3: expected `file: label: source text: executed | taken"):
         exemptions(tmp_path, line)
+
+
+class Worker:
+    """What a test process is to the plugin: which files it collected, how it was called, whether tests failed."""
+
+    def __init__(self, monkeypatch, tmp_path, reasons=(), files=("test_a.py", "test_b.py"), arguments=("tests",), deselected=(), failed=0):
+        for name in ("test_a.py", "test_b.py"):
+            (tmp_path / name).touch()
+        (tmp_path / "reasons.txt").write_text("\n".join(reasons))
+        self.image = assemble(SOURCE)
+        monkeypatch.setattr(programs, "default_image", lambda: self.image)
+        monkeypatch.setattr(programs, "COVERAGE_EXEMPTIONS", tmp_path / "reasons.txt")
+        self.args, self.testsfailed, self.exitstatus = list(arguments), failed, 0
+        self.items = [SimpleNamespace(path=tmp_path / name) for name in files]
+        self.plugin = CoveragePlugin(self, tmp_path)
+        if deselected:
+            self.plugin.pytest_deselected([SimpleNamespace(path=tmp_path / name) for name in deselected])
+
+    def end(self, *numbers):
+        run(CoreIss(self.image), *numbers)
+        self.plugin.pytest_collection_finish(self)
+        self.plugin.pytest_sessionfinish(self)
+        return self.plugin.verdict, int(self.exitstatus)
+
+
+@pytest.mark.parametrize("numbers, reasons, verdict, status", [
+    ((5, 0), (), "passed", 0), ((5,), (), "FAILED", 1), ((5,), LINES, "passed", 0), ((5, 0), LINES[:1], "FAILED", 1)])
+def test_a_whole_run_fails_for_a_missing_line_and_for_an_idle_reason(monkeypatch, tmp_path, numbers, reasons, verdict, status):
+    said, code = Worker(monkeypatch, tmp_path, reasons).end(*numbers)
+    assert said.startswith(verdict) and code == status
+
+
+@pytest.mark.parametrize("part", [{"files": ("test_a.py",)}, {"arguments": ("tests/ucode/test_a.py::test_x", "tests")}, {"deselected": ("test_b.py",)},
+                                  {"failed": 1}])
+def test_a_part_of_the_tests_and_a_failed_run_are_not_judged(monkeypatch, tmp_path, part):
+    said, code = Worker(monkeypatch, tmp_path, **part).end(5)
+    assert said.startswith("not judged") and code == 0
+
+
+def test_what_workers_saw_adds_up(monkeypatch, tmp_path):
+    reporter = Worker(monkeypatch, tmp_path)
+    for number in (5, 0):
+        worker = Worker(monkeypatch, tmp_path)
+        worker.workeroutput = {}
+        assert worker.end(number) == (None, 0)
+        reporter.plugin.pytest_testnodedown(worker, None)
+    reporter.plugin.pytest_sessionfinish(reporter)
+    assert reporter.plugin.verdict.startswith("passed")
+
+
+def test_a_run_without_microcode_tests_says_nothing(monkeypatch, tmp_path):
+    assert Worker(monkeypatch, tmp_path, files=()).end(5) == (None, 0)

@@ -8,7 +8,7 @@ Source: patent §X.B.
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
-__all__ = ["SYNC_ETHERTYPE", "SYNC_VERSION", "SyncType", "SyncArgument", "SYNC_HEADER_FIELDS"]
+__all__ = ["SYNC_ETHERTYPE", "SYNC_VERSION", "SyncType", "SyncArgument", "KIND_DELTA", "KIND_FULL", "KIND_RETIRE", "SYNC_HEADER_FIELDS"]
 
 SYNC_ETHERTYPE = 0x88B5
 SYNC_VERSION = 1
@@ -22,11 +22,14 @@ class SyncType(enum.Enum, shape=8):
     ECHO = 4        # answer to a heartbeat; stamp is copied from it, number as in CONFIRM
 
 
+#: line 0; FULL_LINES, the standby inserts both keys; FULL_LINES, the standby deletes both keys and frees the id
+KIND_DELTA, KIND_FULL, KIND_RETIRE = 0, 1, 2
+
+
 class SyncArgument(data.Struct):
     """Argument of a SYNC message."""
     conn: unsigned(16)
-    kind: unsigned(2)       # 0 delta (line 0), 1 full (FULL_LINES; the standby inserts both keys), 2 retire (FULL_LINES;
-                            # the standby deletes both keys and frees the id)
+    kind: unsigned(2)       # KIND_...
     spare: unsigned(14)
 
 

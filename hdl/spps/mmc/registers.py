@@ -3,6 +3,7 @@ from dataclasses import replace
 
 from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
+from ..layouts.message import SOCKET_POOLS
 from .register_map import Field, Register, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE", "COUNTER_BASE",
@@ -35,6 +36,7 @@ CONTROL = (
     Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word"),
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word"),
     Register("ttl", width=8, reset=64, doc="time to live of emitted IPv4 headers"),
+    Register("socket_low", width=4, reset=4, doc="sixteenths of a pool of socket memory that must be free for windows to grow"),
     Register("burst_blocks", width=5, reset=8, doc="16-byte blocks per SPI-4 burst"),
     Register("half_open_limit", width=16, doc="handshakes at a time; SYNs beyond are refused; 0: no limit; reset: 3/4 of `connections`"),
     Register("runaway", reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
@@ -59,6 +61,8 @@ STATUS = (
     Register("timers_armed", "ro", 16, doc="connections with a deadline"),
     Register("half_open", "ro", 16, doc="connections in a handshake"),
     Register("fenced_cores", "ro", doc="bit n: core n has stopped answering and gets no events"),
+    *(Register(f"socket_free_{pool}", "ro", 16, doc="pages of this pool of socket memory") for pool in range(SOCKET_POOLS)),
+    *(Register(f"socket_lowest_{pool}", "ro", 16, doc="fewest since this unit became active") for pool in range(SOCKET_POOLS)),
     Register("event_level", "ro", 16, doc="events queued"), Register("event_high_water", "ro", 16),
 )
 #: writing words into instruction memory

@@ -13,16 +13,22 @@ from spps.layouts.config import CONFIG
 from spps.layouts.event import EVENT_WORDS, EventKind, OptionFlag, TimerCause
 from spps.layouts.flowstate import DELTA_LINES, FLOWSTATE_WORDS, FULL_LINES, LINE_WORDS, ConnFlag
 from spps.layouts.message import MessageKind, OutputFlag
+from spps.layouts.record import KIND_RETIRE
 from spps.ucode.iss import CoreIss
 from spps.ucode.names import STRUCTS
 
 from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, wscale_option
 from ..wire import ACK, SYN, parse_segment
+from .socket import PagedMemory
 
 __all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]
 
 EVENT = STRUCTS["Event"]
 TCP_OPTIONS = {2: OptionFlag.MSS, 3: OptionFlag.WSCALE, 4: OptionFlag.SACK_PERMITTED, 5: OptionFlag.SACK, 8: OptionFlag.TIMESTAMP}
+
+
+SND_UNA_0, SND_UNA_1 = 1, 2     # words of line 0
+LONGEST = 1464                  # payload bytes of a frame
 
 
 class ProgramError(AssertionError):
@@ -53,7 +59,7 @@ class Output:
         self.seq, self.ack = body[6], body[7]
         self.window, self.tcp_flags, self.wscale = body[8] & 0xFFFF, body[8] >> 16 & 0xFF, body[8] >> 24
         self.length, self.mss = body[9] & 0xFFFF, body[9] >> 16
-        self.conn, self.direction = body[11] & 0xFFFF, body[11] >> 16 & 1
+        self.conn, self.direction, self.pool = body[11] & 0xFFFF, body[11] >> 16 & 1, body[11] >> 17 & 3
         self.sack = body[14], body[15]
 
     def __repr__(self):
@@ -69,10 +75,10 @@ class FunctionalSpps:
     """
 
     def __init__(self, name, image, now, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True,
-                 isn_base=0):
+                 isn_base=0, page_bytes=(256, 512, 1024, 2048), pool_pages=(512, 64, 32, 16)):
         self.name, self.now, self.emit, self.record = name, now, emit, record
         self.config = {c.name: c.reset for c in CONFIG} | config
-        self.connections, self.socket_bytes = connections, socket_bytes
+        self.connections, self.socket_bytes, self.pools = connections, socket_bytes, (page_bytes, pool_pages)
         self.random = random.Random(f"{name}/{seed}")
         self.isn_base = isn_base
         self.role, self.epoch, self.protect, self.sync_ready = int(active), 1, 1, 1
@@ -88,7 +94,9 @@ class FunctionalSpps:
         self.lose = None            # lose(event number, result) -> messages that get out before the core is lost, or None
         self.write_back = lambda: True      # after an event: is it written back, or does the flow go on in its workspace?
         self.losses = 0
-        self.rings = {}
+        self.memory = self._empty_memory()
+        self.lowest = list(pool_pages)
+        self.refused = self.stale = 0       # payload without room; outputs whose bytes were acknowledged while they waited
         self.timers = {}
         self.scratch = {}           # reference -> payload
         self._next_ref = 1
@@ -106,7 +114,20 @@ class FunctionalSpps:
         if name.startswith("cfg."):
             return self.config[name[4:]]
         return {"now": self.now(), "cycles": self.now() * 7, "isn_clock": self.now() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
-                "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect}[name]
+                "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect, "socket_room": self._room(),
+                "fast_ready": self.sync_ready & (self._room() == self._room(True))}[name]
+
+    def _empty_memory(self):
+        return PagedMemory(*self.pools, 2 * self.socket_bytes)
+
+    def _room(self, wanted=False):
+        """Bits of RoomBit; wanted: those of every pool that exists."""
+        bits = 0
+        for pool, (size, count, free) in enumerate(zip(*self.pools, self.memory.free)):
+            reserve = LONGEST // size + 2
+            bits |= (count and (wanted or free >= reserve)) << pool
+            bits |= (count and (wanted or free >= max(2 * reserve, count // 4))) << 4 + pool
+        return bits
 
     def _garbage(self):
         return [self.random.getrandbits(32) for _ in range(FLOWSTATE_WORDS)]
@@ -178,6 +199,7 @@ class FunctionalSpps:
     def take_over(self, epoch, protect=0):
         """Become active: one register, then the walker's KICK to every connection."""
         self.role, self.epoch, self.protect = 1, epoch, protect
+        self.memory = self._empty_memory()
         self.kick()
 
     def kick(self):
@@ -225,6 +247,8 @@ class FunctionalSpps:
             if result.close:
                 if any(value[0] == conn for value in self.keys.values()):
                     raise ProgramError(f"connection {conn} closed with its keys in place")
+                if any(self.memory.of((conn, direction)) for direction in (0, 1)):
+                    raise ProgramError(f"connection {conn} closed with pages in socket memory")
                 self.in_use.discard(conn)
             elif result.deadline:
                 self.timers[conn] = result.deadline
@@ -255,11 +279,13 @@ class FunctionalSpps:
             skip, count = words[2] >> 16, words[3] & 0xFFFF
             if skip + count > len(payload) or count == 0 or words[5] & 0xFFFF != conn:
                 raise ProgramError(f"copy of {count} bytes after {skip} from {len(payload)}, connection {words[5] & 0xFFFF}")
-            ring = self.rings.setdefault((conn, words[5] >> 16 & 1), bytearray(self.socket_bytes))
-            for i, value in enumerate(payload[skip:skip + count], words[4]):
-                ring[i % self.socket_bytes] = value
+            problem = self.memory.write((conn, words[5] >> 16 & 1), words[5] >> 17 & 3, words[4], payload[skip:skip + count])
+            self.lowest = [min(pair) for pair in zip(self.lowest, self.memory.free)]
+            if problem:
+                raise ProgramError(f"copy of {count} bytes to {words[4]:#x}: {problem}, free pages {self.memory.free}")
         elif kind is MessageKind.RELEASE:
             self._release(words[1] & 0xFFFF)
+            self.refused += words[1] >> 16 & 1
         elif kind is MessageKind.OUTPUT:
             output = Output(words)
             if state:
@@ -269,15 +295,23 @@ class FunctionalSpps:
             output.behind = self.issued
             self.log.append(output)
             output.frame = self._frame(output)
+            if output.frame is None:
+                raise ProgramError(f"output of bytes that are not in socket memory: {output}")
             if output.flags & OutputFlag.GATED and self.protect:
                 self.gate.append(output)
             else:
                 self.emit(self, output.iface, output.frame)
-        elif kind is MessageKind.SYNC:
-            self.issued += 1
-            if words[1] >> 16 & 3 < 2:          # flowstate memory gets what the standby gets
-                self._keep_record(conn, words)
-            self.record(self, self.issued, words)
+        elif kind in (MessageKind.SYNC, MessageKind.CONSUMED):
+            for direction in (0, 1):
+                if words[1] >> 16 & 3 == KIND_RETIRE:
+                    self.memory.drop((conn, direction))
+                else:
+                    self.memory.release((conn, direction), words[2 + (SND_UNA_1, SND_UNA_0)[direction]])
+            if kind is MessageKind.SYNC:
+                self.issued += 1
+                if words[1] >> 16 & 3 != KIND_RETIRE:   # flowstate memory gets what the standby gets
+                    self._keep_record(conn, words)
+                self.record(self, self.issued, words)
         elif kind in (MessageKind.INSERT, MessageKind.DELETE):
             key = (words[2], words[3], words[4] & 0xFFFF, words[4] >> 16, words[5] & 0xFF, words[5] >> 8 & 0xFFF)
             where = words[1] & 0xFFFF, words[1] >> 16 & 1
@@ -305,8 +339,9 @@ class FunctionalSpps:
     def _frame(self, o):
         if o.flags & OutputFlag.ARP:
             return arp_frame(o.mac, Arp(2, self.mac, o.local_ip, o.mac, o.remote_ip))
-        ring = self.rings.get((o.conn, o.direction), bytes(self.socket_bytes)) if o.length else b""
-        payload = bytes(ring[(o.seq + i) % self.socket_bytes] for i in range(o.length))
+        payload = self.memory.read((o.conn, o.direction), o.pool, o.seq, o.length)
+        if payload is None:
+            return None
         options = (mss_option(o.mss) if o.flags & OutputFlag.MSS else b"")
         options += wscale_option(o.wscale) if o.flags & OutputFlag.WSCALE else b""
         options += sack_permitted_option() if o.flags & OutputFlag.SACK_PERMITTED else b""
@@ -323,6 +358,9 @@ class FunctionalSpps:
         while self.alive and self.gate and (self.gate[0].behind <= self.confirmed or not self.protect):
             output = self.gate.popleft()
             frame = self._frame(output)     # egress reads socket memory when the output leaves
+            if frame is None:
+                self.stale += 1
+                continue
             if frame != output.frame:
                 raise ProgramError(f"socket memory changed under a gated output: {output}")
             self.emit(self, output.iface, frame)
