@@ -5,16 +5,16 @@ import cocotb
 from amaranth.lib import data
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
-from spps.cluster.protocol_core import CoreTrace
+from spps.layouts.activity import activity_layout
 from spps.ucode.asm import assemble
 from spps.ucode.isa import SCRATCH_WORDS
 from spps.ucode.programs import default_image
 from spps_sim.model.core_clocks import BETWEEN, LEAD, busy_clocks
 
-from bench_cluster import LOAD, TB, first_difference
+from bench_cluster import LOAD, PARAMS, TB, first_difference
 from recorded_events import record
 
-CSRS = ("now", "cycles", "isn_clock", "epoch", "role", "sync_ready", "protect")
+CSRS = ("now", "cycles", "isn_clock", "epoch", "role", "sync_ready", "fast_ready", "socket_room", "protect")
 
 
 class Lockstep(TB):
@@ -32,19 +32,20 @@ class Lockstep(TB):
         cocotb.start_soon(self.watch())
 
     async def watch(self):
-        names = {name: (field.offset, (1 << field.width) - 1) for name, field in data.Layout.cast(CoreTrace)}
+        core = activity_layout(PARAMS)[0].shape["cores"]
+        fields = {name: (core.offset + field.offset, (1 << field.width) - 1) for name, field in data.Layout.cast(core.shape[0].shape)}
         while True:
             await RisingEdge(self.dut.clk)
             await ReadOnly()
             if int(self.dut.rst.value):
                 continue
             # what a register holds before a program writes it is not known
-            text = str(self.dut.trace.value).lower().replace("x", "0")
-            now = {name: int(text, 2) >> offset & mask for name, (offset, mask) in names.items()}
+            bits = int(str(self.dut.activity.value).lower().replace("x", "0"), 2)
+            now = {name: bits >> offset & mask for name, (offset, mask) in fields.items()}
             if now["retire"]:
                 self.retired.append(now["pc"])
             if now["write"]:
-                self.writes.append((now["register"], now["value"]))
+                self.writes.append((now["register"], now["result"]))
             self.busy.append(int(self.dut.busy.value))
 
     async def run(self, words, flowstate=None, csr=None):
@@ -65,6 +66,7 @@ class Lockstep(TB):
         await self.until(lambda: self.dones == done)
         await ClockCycles(self.dut.clk, 3)
         trace = self.result.trace
+        self.written = []           # copies of sync records
         if flowstate is not None:
             await self.write_back()
         self.check_messages()

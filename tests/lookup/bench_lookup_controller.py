@@ -15,7 +15,7 @@ from spps_sim.harness import default_seed
 from spps_sim.model.lookup import LookupModel, flow_key
 
 CONNECTIONS = int(os.environ["SPPS_P_CONNECTIONS"])
-INSERT, DELETE, FREE = range(3)
+INSERT, DELETE, FREE, ESTABLISHED, PURGE = range(5)
 
 
 class TB:
@@ -32,7 +32,7 @@ class TB:
         self.dropped = StreamSink(dut, "o_drop", dut.clk, pause=pause, rng=rng())
         self.counters = CounterMonitor(dut, dut.clk, LookupController.COUNTERS)
         secret = self.rng.getrandbits(64)
-        dut.secret.value, dut.role.value, dut.scan_conn.value = secret, 1, 0
+        dut.secret.value, dut.role.value, dut.scan_conn.value, dut.half_open_limit.value = secret, 1, 0, 0
         self.model = LookupModel(CONNECTIONS, secret)
         self.model.role = 1
         self.pending = None             # what the model said of the event inside
@@ -105,7 +105,7 @@ class TB:
             {name: model.count[name] for name in total if name != "quick_hits"}
         assert self.taken_events == sum(total[n] for n in ("hits", "created", "noflow", "standby_drop", "refused"))
         assert self.taken_events == self.events.sent and self.taken_commands == self.commands.sent
-        assert int(self.dut.in_use.value) == len(model.used)
+        assert int(self.dut.in_use.value) == len(model.used) and int(self.dut.half_open.value) == len(model.half_open)
         self.dut._log.info("seed %d: %s", default_seed(), dict(total))
 
     async def scan(self):
@@ -129,14 +129,15 @@ async def start(dut, idle=0.0, pause=0.0):
     return tb
 
 
-async def random_traffic(dut, idle, pause, events=500):
+async def random_traffic(dut, idle, pause, events=500, half_open_limit=0):
     tb = await start(dut, idle, pause)
+    dut.half_open_limit.value = tb.model.half_open_limit = half_open_limit
     rng = tb.rng
     for _ in range(events):
         recent = rng.choice(tb.flows[:6]) if rng.random() < 0.4 else None
         tb.event(recent)
         if rng.random() < 0.5:
-            op = rng.choice((INSERT, DELETE, DELETE, FREE, FREE))
+            op = rng.choice((INSERT, INSERT, DELETE, DELETE, FREE, FREE, ESTABLISHED, PURGE))
             conn = rng.randrange(CONNECTIONS) if rng.random() < 0.95 else rng.choice((CONNECTIONS, 0xFFFF))
             tb.command(op, conn, rng.randrange(2), rng.choice(tb.flows) if rng.random() < 0.9 else None)
     await tb.drain()
@@ -161,6 +162,32 @@ async def agrees_with_model_backpressure(dut):
 @cocotb.test()
 async def agrees_with_model_idle_and_backpressure(dut):
     await random_traffic(dut, 0.9, 0.9)
+
+
+@cocotb.test()
+async def agrees_with_model_with_few_half_open(dut):
+    await random_traffic(dut, 0.3, 0.3, half_open_limit=1)
+
+
+@cocotb.test()
+async def half_open_limit_refuses_and_established_gives_room(dut):
+    tb = await start(dut)
+    limit = dut.half_open_limit.value = tb.model.half_open_limit = CONNECTIONS // 2
+    for flow in tb.flows[:CONNECTIONS]:
+        tb.event(flow, kind=1, tcp_flags=2)
+    await tb.drain()
+    total = tb.counters.total
+    assert total["created"] == limit and total["half_open_refused"] == CONNECTIONS - limit and not total["table_full"]
+    tb.command(ESTABLISHED, next(iter(tb.model.half_open)))
+    await tb.drain()
+    for flow in tb.flows[CONNECTIONS:2 * CONNECTIONS]:
+        tb.event(flow, kind=1, tcp_flags=2)
+    await tb.drain()
+    assert tb.counters.total["created"] == limit + 1
+    for flow in tb.flows[:limit]:                   # those in a handshake go on
+        tb.event(flow, kind=1, tcp_flags=16)
+    await tb.drain()
+    assert tb.counters.total["hits"] == limit
 
 
 @cocotb.test()

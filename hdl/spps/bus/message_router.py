@@ -54,8 +54,9 @@ class MessageRouter(wiring.Component):
         m.d.sync += pending.eq(pending + sent - self.lookup_left)
 
         is_key = (header.kind == MessageKind.INSERT) | (header.kind == MessageKind.DELETE)
+        is_established = (header.unit == Unit.LOOKUP) & (header.kind == MessageKind.ESTABLISHED)
         is_socket = ((header.kind == MessageKind.COPY) | (header.kind == MessageKind.RELEASE) |
-                     (header.kind == MessageKind.OUTPUT) | (header.kind == MessageKind.SYNC))
+                     (header.kind == MessageKind.OUTPUT) | (header.kind == MessageKind.SYNC) | (header.kind == MessageKind.CONSUMED))
         command, done = self.o_lookup.payload, self.o_done.payload
         m.d.comb += [self.o_socket.payload.eq(beat), done.cluster.eq(self.cluster)]
         key_low = Signal(64)
@@ -77,21 +78,26 @@ class MessageRouter(wiring.Component):
                             command.conn.eq(header.argument[:16]),
                             command.leg.eq(header.argument[16]),
                         ]
-                        with m.If(header.kind == MessageKind.INSERT):
-                            m.d.sync += command.op.eq(LookupOp.INSERT)
-                        with m.Else():
-                            m.d.sync += command.op.eq(LookupOp.DELETE)
+                        with m.Switch(header.kind):
+                            for kind in (MessageKind.INSERT, MessageKind.DELETE, MessageKind.ESTABLISHED):
+                                with m.Case(kind):
+                                    m.d.sync += command.op.eq(LookupOp[kind.name])
                         with m.If((header.unit == Unit.DIRECTOR) & (header.kind == MessageKind.DONE)):
                             m.next = "READ_DONE"
                             m.d.comb += bad_length.eq(beat.last)
                         with m.Elif((header.unit == Unit.LOOKUP) & is_key):
                             m.next = "READ_LOW"
                             m.d.comb += bad_length.eq(beat.last)
+                        with m.Elif(is_established):
+                            m.next = "DISCARD"
+                            m.d.comb += bad_length.eq(~beat.last)
                         with m.Else():
                             m.next = "DISCARD"
                             m.d.comb += bad_unit.eq(1)
                         with m.If(beat.last):
                             m.next = "HEADER"
+                            with m.If(is_established):
+                                m.next = "SEND_COMMAND"
             with m.State("FORWARD"):
                 m.d.comb += [self.o_socket.valid.eq(valid), skid.o.ready.eq(self.o_socket.ready)]
                 with m.If(valid & skid.o.ready & beat.last):

@@ -13,11 +13,12 @@ __all__ = ["MessagePort"]
 class MessagePort(wiring.Component):
     """`send` reads one 64-bit beat per clock; the end of an event appends the message DONE while the core goes on.
 
+    Whoever traps can no longer give the event's payload back: unless a COPY or RELEASE has left during the event, the port does.
     Source: patent §III.F ("transmit a done message"), §VI.
     Members: send, location (beat address), beats, more: the instruction, held while it waits; legal: it may begin; done: its last
     beat is being read; address: beat to read; free: the block RAM's output may change, hold: a beat is in it; memory_data. finish,
     trap, event, deadline, close: end of event, taken unless ending: DONE of the event before has not left. open: a message goes on.
-    cut: an open message was closed by a beat of zeros. o: beats.
+    cut: an open message was closed by beats of zeros. released: the payload was given back. o: beats.
     Latency: 1 clock from send to o.valid. Throughput: 1 beat per clock.
     Backpressure: the block RAM's output holds the beat that waits, so nothing may be read until it is free; combinational from o.ready.
     Reset: no message open.
@@ -29,7 +30,7 @@ class MessagePort(wiring.Component):
             "send": In(1), "legal": In(1), "location": In(beats), "beats": In(6), "more": In(1), "done": Out(1),
             "address": Out(beats), "free": Out(1), "hold": Out(1), "memory_data": In(64),
             "finish": In(1), "trap": In(1), "event": In(slot_meta(params)), "deadline": In(32), "close": In(1),
-            "ending": Out(1), "open": Out(1), "cut": Out(1),
+            "ending": Out(1), "open": Out(1), "cut": Out(1), "released": Out(1),
             "o": Out(stream.Signature(beat_layout())),
         })
 
@@ -52,15 +53,34 @@ class MessagePort(wiring.Component):
             with m.If(last):
                 m.d.sync += self.open.eq(self.more)
 
-        event, deadline, close, trapped = Signal(self.event.shape()), Signal(32), Signal(), Signal()
-        header, done = Signal(MessageHeader), Signal(Done)
+        # what the messages of the event are: by their headers, as they leave
+        first, starts, sent, length = Signal(), Signal(), Signal(8), Signal(8)     # header in `memory_data`; beats so far; promised
+        passing = Signal(MessageHeader)
+        settled, settles = Signal(), Signal()       # the payload is no longer the event's
+        m.d.comb += [
+            passing.eq(self.memory_data), starts.eq(~sending & ~self.open),
+            settles.eq(self.hold & first & (passing.unit == Unit.SOCKET)
+                       & ((passing.kind == MessageKind.COPY) | (passing.kind == MessageKind.RELEASE))),
+        ]
+        with m.If(self.free):
+            m.d.sync += first.eq(step & self.legal & starts)
+        with m.If(step & self.legal):
+            m.d.sync += sent.eq(Mux(starts, 1, sent + 1))
+        with m.If(self.hold & first):
+            m.d.sync += length.eq(passing.length)
+
+        event, deadline, close, trapped, owes = Signal(self.event.shape()), Signal(32), Signal(), Signal(), Signal()
+        header, done, release = Signal(MessageHeader), Signal(Done), Signal(MessageHeader)
         m.d.comb += [
             header.kind.eq(MessageKind.DONE), header.unit.eq(Unit.DIRECTOR), header.length.eq(1),
             done.conn.eq(event.conn), done.workspace.eq(event.workspace), done.noflow.eq(event.noflow),
             done.close.eq(close & ~trapped), done.trap.eq(trapped), done.deadline.eq(Mux(trapped, 0, deadline)),
+            release.kind.eq(MessageKind.RELEASE), release.unit.eq(Unit.SOCKET), release.argument.eq(event.ref),
         ]
+        owing = self.trap & self.event.payload & ~settled & ~settles
         with m.If(~self.ending):
-            m.d.sync += [event.eq(self.event), deadline.eq(self.deadline), close.eq(self.close), trapped.eq(self.trap)]
+            m.d.sync += [event.eq(self.event), deadline.eq(self.deadline), close.eq(self.close), trapped.eq(self.trap), owes.eq(owing),
+                         settled.eq((settled | settles) & ~self.finish)]
         m.d.comb += [
             self.o.valid.eq(self.hold | self.ending), self.o.p.data.eq(self.memory_data), self.o.p.last.eq(closes),
         ]
@@ -72,13 +92,26 @@ class MessagePort(wiring.Component):
                     m.next = "HEAD"
                     with m.If(self.open):
                         m.next = "CUT"
-            with m.State("CUT"):
+                    with m.Elif(owing):
+                        m.next = "RELEASE"
+            with m.State("CUT"):        # a beat of zeros, two if one would make the message as long as it should be
                 m.d.comb += self.ending.eq(1)
                 with m.If(~self.hold):
-                    m.d.comb += [self.o.p.data.eq(0), self.o.p.last.eq(1)]
+                    m.d.comb += [self.o.p.data.eq(0), self.o.p.last.eq(length != sent)]
                 with m.If(gone):
-                    m.d.comb += self.cut.eq(1)
-                    m.d.sync += self.open.eq(0)
+                    m.d.sync += sent.eq(sent + 1)
+                    with m.If(length != sent):
+                        m.d.comb += self.cut.eq(1)
+                        m.d.sync += self.open.eq(0)
+                        m.next = "HEAD"
+                        with m.If(owes):
+                            m.next = "RELEASE"
+            with m.State("RELEASE"):
+                m.d.comb += self.ending.eq(1)
+                with m.If(~self.hold):
+                    m.d.comb += [self.o.p.data.eq(release), self.o.p.last.eq(1)]
+                with m.If(gone):
+                    m.d.comb += self.released.eq(1)
                     m.next = "HEAD"
             with m.State("HEAD"):
                 m.d.comb += self.ending.eq(1)

@@ -3,9 +3,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.activity import activity_layout
 from ..layouts.config import CONFIG
 from ..layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_signature
+from ..lib.stream_arbiter import StreamArbiter
 from ..ucode.isa import PC_BITS
+from .activity_probe import probe_beats, probe_core
 from .cluster_bus_interface import ClusterBusInterface
 from .cluster_dma import ClusterDma
 from .csr_file import CsrFile
@@ -14,11 +17,12 @@ from .dirty_lines import DirtyLines
 from .event_slots import EventSlots
 from .instruction_memory import InstructionMemory, checked_image
 from .pulse_sum import PulseSum
-from .protocol_core import RUNAWAY_BITS, CoreTrace, ProtocolCore
+from .protocol_core import RUNAWAY_BITS, ProtocolCore
+from .record_tap import RecordTap
 
 __all__ = ["ProtocolCluster"]
 
-_PULSES = ("traps", "cut_messages")
+_PULSES = ("traps", "cut_messages", "voided", "released")
 _PER_CORE = ("busy_cycles", "stalled_cycles", "idle_cycles", "events")
 
 
@@ -28,9 +32,11 @@ class ProtocolCluster(wiring.Component):
     Source: patent §V, §VI, F3.
     Parameters: params; image: 36-bit words of the program; index: number of the cluster.
     Members: i_msg events in, o_msg messages out; i_dma, o_dma_done flowstate moves, o_fs_read, i_fs_data, o_fs_write to
-    flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, protect, cfg: CSRs
+    flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, fast_ready, socket_room, protect, cfg: CSRs
     (cfg reaches the cores within 32 clocks); runaway: most instructions of an event, 0 no limit; busy: an event is being
-    executed, per core; trapped: has trapped since reset, per core, with trap_code and trap_pc of the last trap; trace, per core; count.
+    executed, per core; waiting: a message of this core waits for the bus; halt: this core runs nothing, its events are answered as
+    after a trap; stuck: this core gets no instructions (fault injection); trapped: has trapped since reset, per core, with trap_code
+    and trap_pc of the last trap; count; activity: what happens in this clock, for traces (layouts.activity).
     Latency: EVENT to first instruction 10 clocks plus the LOAD; eoe to DONE on o_msg 4 clocks.
     Throughput: 1 instruction per clock and core; 1 beat per clock on each stream.
     Backpressure: o_msg stalls `send` and the end of events; a core without a free slot stalls i_msg.
@@ -42,7 +48,7 @@ class ProtocolCluster(wiring.Component):
     def counters(params):
         """COUNTERS of a cluster with params.cores cores."""
         return (*(f"core{core}_{name}" for core in range(params.cores) for name in _PER_CORE),
-                *_PULSES, *ClusterBusInterface.COUNTERS, *ClusterDma.COUNTERS)
+                *_PULSES, "recorded", *ClusterBusInterface.COUNTERS, *ClusterDma.COUNTERS)
 
     def __init__(self, params, *, image=(), index=0):
         if not 0 <= index < params.clusters:
@@ -58,11 +64,12 @@ class ProtocolCluster(wiring.Component):
             "o_fs_write": Out(stream.Signature(FlowstateWrite)),
             "i_imem": In(stream.Signature(InstructionWrite)),
             "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32),
-            "role": In(1), "sync_ready": In(1), "protect": In(1), "cfg": In(data.ArrayLayout(32, len(CONFIG))),
-            "runaway": In(RUNAWAY_BITS),
+            "role": In(1), "sync_ready": In(1), "fast_ready": In(1), "socket_room": In(8), "protect": In(1),
+            "cfg": In(data.ArrayLayout(32, len(CONFIG))),
+            "runaway": In(RUNAWAY_BITS), "halt": In(cores), "stuck": In(cores), "waiting": Out(cores),
             "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
             "trap_pc": Out(data.ArrayLayout(PC_BITS, cores)), "count": Out(len(self.COUNTERS)),
-            "trace": Out(data.ArrayLayout(CoreTrace, cores)),
+            "activity": Out(activity_layout(params)[0].shape),
         })
 
     def elaborate(self, platform):
@@ -71,20 +78,27 @@ class ProtocolCluster(wiring.Component):
         m.submodules.program = program = InstructionMemory(params, image=self._image, index=self._index)
         m.submodules.bus = bus = ClusterBusInterface(params, index=self._index)
         m.submodules.dma = dma = ClusterDma(params)
+        m.submodules.tap = tap = RecordTap(params)
+        m.submodules.writes = writes = StreamArbiter(FlowstateWrite, 2, packets=False)
         m.submodules.csrs = csrs = CsrFile(params, index=self._index)
+        wiring.connect(m, bus.o, tap.i)
+        wiring.connect(m, tap.o_write, writes.i[0])
+        wiring.connect(m, dma.o_write, writes.i[1])
         for inner, outer in (
-            (bus.i, self.i_msg), (bus.o, self.o_msg), (dma.i, self.i_dma), (dma.o_done, self.o_dma_done),
-            (dma.o_read, self.o_fs_read), (dma.i_data, self.i_fs_data), (dma.o_write, self.o_fs_write),
+            (bus.i, self.i_msg), (tap.o, self.o_msg), (dma.i, self.i_dma), (dma.o_done, self.o_dma_done),
+            (dma.o_read, self.o_fs_read), (dma.i_data, self.i_fs_data), (writes.o, self.o_fs_write),
             (program.i, self.i_imem),
         ):
             wiring.connect(m, inner, wiring.flipped(outer))
         m.d.comb += [
             csrs.now.eq(self.now), csrs.cycles.eq(self.cycles), csrs.isn_clock.eq(self.isn_clock),
             csrs.epoch.eq(self.epoch), csrs.role.eq(self.role), csrs.sync_ready.eq(self.sync_ready),
-            csrs.protect.eq(self.protect), csrs.cfg.eq(self.cfg),
+            csrs.fast_ready.eq(self.fast_ready), csrs.socket_room.eq(self.socket_room), csrs.protect.eq(self.protect), csrs.cfg.eq(self.cfg),
             dma.event.eq(bus.event), dma.event_valid.eq(bus.event_valid),
             bus.event_ready.eq(dma.event_ready),
         ]
+        probe_beats(m, self.activity.i, self.i_msg)
+        probe_beats(m, self.activity.o, self.o_msg)
         pulses = {name: [] for name in _PULSES}
         per_core, taken = [], []
         for number in range(params.cores):
@@ -97,7 +111,7 @@ class ProtocolCluster(wiring.Component):
             wiring.connect(m, core.o, bus.core[number])
             m.d.comb += [
                 program.address[number].eq(core.address), program.fetch[number].eq(core.fetch),
-                core.word.eq(program.word[number]), core.fetch_ready.eq(program.ready[number]),
+                core.word.eq(program.word[number]), core.fetch_ready.eq(program.ready[number] & ~self.stuck[number]),
                 store.uses_read.eq(core.uses_read), store.uses_write.eq(core.uses_write),
                 store.address.eq(core.memory_address), store.read.eq(core.memory_read),
                 store.write.eq(core.memory_write), store.write_data.eq(core.memory_write_data),
@@ -105,22 +119,26 @@ class ProtocolCluster(wiring.Component):
                 store.beat_address.eq(dma.address), store.beat_read.eq(dma.read & mine),
                 store.beat_write.eq(dma.write[number]), store.beat_write_data.eq(dma.write_data),
                 dma.read_data[number].eq(store.beat_read_data),
-                slots.meta.eq(bus.meta), slots.describe.eq(bus.describe[number]), slots.commit.eq(bus.commit[number]),
+                slots.meta.eq(bus.meta), slots.commit.eq(bus.commit[number]),
                 bus.tail[number].eq(slots.tail), bus.full[number].eq(slots.full),
                 slots.load_start.eq(Mux(dma.load_start, chosen, 0)), slots.load_done.eq(Mux(dma.load_done, chosen, 0)),
-                core.start.eq(slots.start & csrs.ready), core.event.eq(slots.head), core.slot.eq(slots.head_slot),
-                slots.take.eq(core.take), slots.release.eq(core.release),
+                core.start.eq(slots.start & csrs.ready), core.void.eq(slots.void), core.halt.eq(self.halt[number]),
+                core.event.eq(slots.head), core.slot.eq(slots.head_slot),
+                slots.take.eq(core.take), slots.release.eq(core.release), slots.trap.eq(core.trapped),
+                self.waiting[number].eq(core.o.valid & ~core.o.ready),
                 dirty.store.eq(core.store), dirty.address.eq(core.store_address),
                 dirty.clean.eq(Mux(mine, dma.clean, 0)), dirty.workspace.eq(dma.command.workspace),
                 dma.dirty[number].eq(dirty.lines),
                 csrs.number[number].eq(core.csr), csrs.conn[number].eq(slots.head.conn),
+                tap.conn[number].eq(slots.head.conn),
                 core.csr_value.eq(csrs.value[number]), core.runaway.eq(self.runaway),
-                self.busy[number].eq(core.busy), self.trace[number].eq(core.trace), self.trap_code[number].eq(core.trap_code),
+                self.busy[number].eq(core.busy), self.trap_code[number].eq(core.trap_code),
                 self.trap_pc[number].eq(core.trap_pc),
             ]
+            probe_core(m, self.activity.cores[number], core, slots)
             with m.If(core.trapped):
                 m.d.sync += self.trapped[number].eq(1)
-            for name, pulse in (("traps", core.trapped), ("cut_messages", core.cut)):
+            for name, pulse in (("traps", core.trapped), ("cut_messages", core.cut), ("voided", core.voided), ("released", core.released)):
                 pulses[name].append(pulse)
             # each clock is one of the three
             counts = Signal(len(_PER_CORE), name=f"counts{number}")
@@ -133,5 +151,5 @@ class ProtocolCluster(wiring.Component):
             m.submodules[f"count_{name}"] = total = PulseSum(params.cores)
             m.d.comb += total.i.eq(Cat(bits))
             singles.append(total.o)
-        m.d.comb += self.count.eq(Cat(*per_core, *singles, bus.count, dma.count))
+        m.d.comb += self.count.eq(Cat(*per_core, *singles, tap.recorded, bus.count, dma.count))
         return m

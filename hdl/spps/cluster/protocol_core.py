@@ -1,6 +1,6 @@
 """Protocol core (PPC): a microprogrammed 32-bit core that runs one event at a time."""
-from amaranth.hdl import C, Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.hdl import C, Cat, Module, Mux, Signal
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.message import beat_layout
@@ -13,19 +13,10 @@ from .event_slots import slot_meta
 from .fetch_unit import FetchUnit
 from .message_port import MessagePort
 
-__all__ = ["ProtocolCore", "CoreTrace", "RUNAWAY_BITS"]
+__all__ = ["ProtocolCore", "RUNAWAY_BITS"]
 
 RUNAWAY_BITS = 16
 _IMM_BITS = 18      # everything an instruction has below its registers
-
-
-class CoreTrace(data.Struct):
-    """What a core does in a clock: an instruction is complete; a register is written, by the one before or earlier."""
-    retire: unsigned(1)
-    pc: unsigned(PC_BITS)
-    write: unsigned(1)
-    register: unsigned(4)
-    value: unsigned(32)
 
 
 class ProtocolCore(wiring.Component):
@@ -34,11 +25,13 @@ class ProtocolCore(wiring.Component):
     Decode reads registers, bases and CSRs and follows direct jumps; execute decides branches in time for the fetch of the target.
     Source: patent §V; `ucode.isa`.
     Parameters: params (workspaces, event_slots, imem_words).
-    Members: fetch side: address, fetch, word, fetch_ready. Event side: start, event, slot (what may run), take, release.
+    Members: fetch side: address, fetch, word, fetch_ready. Event side: start, event, slot (what may run), take, release;
+    void, with start: answer as after a trap, do not run; halt: nothing runs, the event at work is cut off.
     Data memory: memory_address, memory_read, memory_write, memory_write_data, memory_read_data, uses_read,
     uses_write. csr, csr_value. runaway: most instructions of an event, 0 no limit. o: messages, unit filled by the program or DONE;
     source and cluster are zero. store, store_address: a word was written (for dirty lines). Status: busy: an event runs, waiting: and
-    the bus holds it up; trapped (pulse), trap_code, trap_pc, cut (pulse: an open message was closed). trace.
+    the bus holds it up; trapped (pulse), trap_code, trap_pc, cut (pulse: an open message was closed). For traces: retire, retire_pc:
+    an instruction is complete; write, write_register, write_value.
     Latency: take to first instruction executed 2 clocks; eoe to DONE 1 clock, to the next take 2 clocks.
     Throughput: see Clocks in README.md.
     Backpressure: a beat that o does not take holds up loads and `send`, a DONE that has not left `send` and the end of the next event.
@@ -53,7 +46,7 @@ class ProtocolCore(wiring.Component):
         super().__init__({
             "address": Out((params.imem_words - 1).bit_length()), "fetch": Out(1), "word": In(WORD_BITS),
             "fetch_ready": In(1),
-            "start": In(1), "event": In(slot_meta(params)), "slot": In((params.event_slots - 1).bit_length()),
+            "start": In(1), "void": In(1), "halt": In(1), "event": In(slot_meta(params)), "slot": In((params.event_slots - 1).bit_length()),
             "take": Out(1), "release": Out(1),
             "memory_address": Out(address), "memory_read": Out(1), "memory_write": Out(1), "memory_write_data": Out(32),
             "memory_read_data": In(64), "uses_read": Out(1), "uses_write": Out(1),
@@ -61,7 +54,8 @@ class ProtocolCore(wiring.Component):
             "o": Out(stream.Signature(beat_layout())),
             "store": Out(1), "store_address": Out(address),
             "busy": Out(1), "waiting": Out(1), "trapped": Out(1), "trap_code": Out(8), "trap_pc": Out(PC_BITS),
-            "cut": Out(1), "trace": Out(CoreTrace),
+            "retire": Out(1), "retire_pc": Out(PC_BITS), "cut": Out(1), "voided": Out(1), "released": Out(1),
+            "write": Out(1), "write_register": Out(4), "write_value": Out(32),
         })
 
     def elaborate(self, platform):
@@ -173,8 +167,8 @@ class ProtocolCore(wiring.Component):
         ]
         m.d.comb += [
             w_value.eq(Mux(w_load, self.memory_read_data.word_select(w_odd, 32), w_result)),
-            self.trace.retire.eq(done & ~bad), self.trace.pc.eq(x_pc),
-            self.trace.write.eq(w_valid), self.trace.register.eq(w_rd), self.trace.value.eq(w_value),
+            self.retire.eq(done & ~bad), self.retire_pc.eq(x_pc),
+            self.write.eq(w_valid), self.write_register.eq(w_rd), self.write_value.eq(w_value),
         ]
 
         # --- traps: `bad` comes late in the clock, so the trap is taken in the next one. Only stores and messages are held back at once:
@@ -196,9 +190,12 @@ class ProtocolCore(wiring.Component):
             m.d.comb += cause.eq(TrapCode.BAD_ADDRESS)
         with m.If(live & bad):
             m.d.sync += [fault.eq(1), self.trap_code.eq(cause), self.trap_pc.eq(x_pc)]
+        with m.Elif(self.halt & running & ~fault & (~(live & x.send) | port.done)):     # a `send` under way is completed
+            m.d.sync += [fault.eq(1), self.trap_code.eq(TrapCode.HALTED), self.trap_pc.eq(x_pc)]
 
         # --- life of an event
         steps, limited = Signal(RUNAWAY_BITS), Signal()
+        void = Signal()                         # the event is not run: it ends at once as by a trap
         m.d.sync += limited.eq(self.runaway != 0)
         with m.If(done):
             m.d.sync += [steps.eq(steps + 1), exhausted.eq(limited & (steps == self.runaway))]
@@ -206,12 +203,13 @@ class ProtocolCore(wiring.Component):
             finish.eq(~port.ending & (fault | (x_valid & x.eoe & ~port.open & ~exhausted))),
             self.take.eq(self.start & ~running),
             port.finish.eq(finish), port.trap.eq(fault), port.event.eq(self.event), port.deadline.eq(a), port.close.eq(b[0]),
-            self.release.eq(finish), self.trapped.eq(finish & fault), self.cut.eq(port.cut),
+            self.release.eq(finish), self.trapped.eq(finish & fault & ~void), self.voided.eq(finish & void), self.cut.eq(port.cut),
+            self.released.eq(port.released),
         ]
         with m.If(finish):
             m.d.sync += [running.eq(0), fault.eq(0)]
         with m.If(self.take):
-            m.d.sync += running.eq(1)
+            m.d.sync += [running.eq(1), void.eq(self.void | self.halt), fault.eq(self.void | self.halt)]
         with m.If(~running):
             m.d.sync += [steps.eq(1), exhausted.eq(0)]
         return m

@@ -8,13 +8,14 @@ from amaranth.lib import data, enum, stream
 
 from .event import FlowKey
 
-__all__ = ["BEAT", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
-           "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
-           "FlowstateWrite", "FlowstateBeat", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
+__all__ = ["BEAT", "SOCKET_POOLS", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
+           "ReleaseArgument", "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
+           "FlowstateWrite", "FlowstateBeat", "RoomBit", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
            "OUTPUT_BEATS", "OUTPUT_ADDRESS_BEATS", "RegisterRequest", "TimerSet", "Instruction", "InstructionWrite",
            "CoreDone", "ClusterDma"]
 
 BEAT = 64
+SOCKET_POOLS = 4
 
 
 class Unit(enum.Enum, shape=4):
@@ -30,11 +31,13 @@ class MessageKind(enum.Enum, shape=8):
     EVENT = 1       # director -> cluster: 8 beats of Event
     DONE = 2        # core -> director: end of event (1 beat: Done)
     COPY = 3        # core -> socket: scratchpad payload into socket memory (1 beat: CopyArgument, 1 beat: SocketAddress)
-    RELEASE = 4     # core -> socket: give a scratchpad chain back (0 beats; argument = reference)
+    RELEASE = 4     # core -> socket: give a scratchpad chain back (0 beats; argument = ReleaseArgument)
     OUTPUT = 5      # core -> socket -> gate -> egress: emit a frame (OUTPUT_BEATS beats: OutputBody)
     SYNC = 6        # core -> socket -> sync port: lines of flowstate; argument = SyncArgument of layouts.record
     INSERT = 7      # core -> lookup: (2 beats: FlowKey in the low 116 bits); argument = conn | leg << 16
     DELETE = 8      # core -> lookup: same; removes the key
+    ESTABLISHED = 9 # core -> lookup: (0 beats); argument = conn; its handshake is complete
+    CONSUMED = 10   # core -> socket: as SYNC, for a connection without a standby: goes no further
 
 
 class MessageHeader(data.Struct):
@@ -68,6 +71,13 @@ class OutputFlag(enum.IntFlag, shape=16):
     SACK = 64
 
 
+class ReleaseArgument(data.Struct):
+    """Argument of RELEASE."""
+    ref: unsigned(16)
+    refused: unsigned(1)    # there was no room in socket memory
+    spare: unsigned(15)
+
+
 class CopyArgument(data.Struct):
     """Argument beat of COPY; the whole chain `ref` is released afterwards."""
     ref: unsigned(16)
@@ -76,12 +86,24 @@ class CopyArgument(data.Struct):
     spare: unsigned(16)
 
 
-class SocketAddress(data.Struct):
-    """A place in socket memory: byte `offset` modulo socket_bytes of the ring (conn, direction)."""
-    offset: unsigned(32)
+class RoomBit:
+    """CSR socket_room: bit READY + p of pool p: a payload may be copied; bit OPEN + p: windows may grow."""
+    READY = 0
+    OPEN = SOCKET_POOLS
+
+
+class SocketRing(data.Struct):
+    """The buffer of one connection and direction in socket memory."""
     conn: unsigned(16)
     direction: unsigned(1)  # 0: bytes received on leg 0, to be sent on leg 1; 1: the other way
-    spare: unsigned(15)
+    pool: unsigned(2)       # whose pages it is made of
+    spare: unsigned(13)
+
+
+class SocketAddress(data.Struct):
+    """A place in socket memory."""
+    offset: unsigned(32)    # sequence number of the byte on the leg that sends it
+    ring: SocketRing
 
 
 class OutputBody(data.Struct):
@@ -107,7 +129,8 @@ class OutputBody(data.Struct):
     wscale: unsigned(8)
     length: unsigned(16)        # payload bytes
     mss: unsigned(16)
-    payload: SocketAddress      # read when length > 0
+    spare_10: unsigned(32)
+    ring: SocketRing            # where the payload is, from `seq` on; read when length > 0
     ts_val: unsigned(32)
     ts_ecr: unsigned(32)
     sack_left: unsigned(32)
@@ -119,10 +142,12 @@ OUTPUT_BEATS = OutputBody.as_shape().size // BEAT
 assert OUTPUT_BEATS == 8
 
 
-class LookupOp(enum.Enum, shape=2):
+class LookupOp(enum.Enum, shape=3):
     INSERT = 0      # also marks conn as in use
     DELETE = 1      # removes the key only
     FREE = 2        # conn may be used again; key ignored
+    ESTABLISHED = 3 # conn no longer counts as half-open; key ignored
+    PURGE = 4       # every key of conn is removed, conn may be used again; key ignored
 
 
 class LookupCommand(data.Struct):
@@ -138,14 +163,15 @@ class Done(data.Struct):
     workspace: unsigned(4)
     close: unsigned(1)      # the connection is over: free conn when its event counter is zero
     noflow: unsigned(1)     # the event had no flow: nothing to count or write back
-    trap: unsigned(1)       # the core trapped; a fresh one has to be found
+    trap: unsigned(1)       # the event was not processed to its end: the workspace is void
     spare: unsigned(9)
     deadline: unsigned(32)  # absolute tick of the next TIMER event, 0: none
 
 
-class DmaOp(enum.Enum, shape=1):
+class DmaOp(enum.Enum, shape=2):
     LOAD = 0        # flowstate memory -> workspace, clears its dirty lines
     WRITE_BACK = 1  # dirty lines of the workspace -> flowstate memory
+    CLEAR = 2       # a new connection: zeros into the workspace and into flowstate memory
 
 
 class DmaCommand(data.Struct):

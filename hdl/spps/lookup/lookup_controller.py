@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import Event, EventKind, FlowKey
 from ..layouts.message import LookupCommand, LookupOp
-from .conn_allocator import ConnAllocator
+from .conn_allocator import ConnAllocator, MarkOp
 from .flow_hash import FlowHash, FlowHasher
 from .flow_table import FlowTable, TableOp
 from .quick_list import QuickList
@@ -20,24 +20,26 @@ class LookupController(wiring.Component):
     """Fills conn, leg, new, noflow and the flow hash of each event, in order.
 
     A TCP SYN without ACK and RST that has no flow creates one; other TCP without a flow, and every other kind, goes on with
-    `noflow`. sack_left of a `new` event is the keyed hash of its key. An established flow never makes room for a new one.
+    `noflow`. sack_left of a `new` event is the keyed hash of its key. An established flow never makes room for a new one, and a new
+    one is half-open until the program says ESTABLISHED: of those there are half_open_limit at most, so a flood of SYNs leaves room.
     Source: patent §III.A–C, LUC 734.
 
     Parameters: params; flow_hash: FlowHash.
     Members: i_event, o_event: stream(Event); i_cmd: stream(LookupCommand); o_drop: stream(16), scratch references of dropped
-    events with payload; secret: hash key, constant while the table is in use; role: 1 active; in_use: connections in use;
+    events with payload; secret: hash key, constant while the table is in use; role: 1 active; half_open_limit: 0 for none;
+    in_use, half_open: connections in use, and those of them in a handshake;
     scan_conn, scan_valid: is that conn in use, one clock later (timer unit); count: COUNTERS.
     Latency: 4 clocks without a flow or when the quick list knows it, else 24 to 38 (hash 19, probes 5 to 13).
     Throughput: one event or command at a time.
     Backpressure: commands go first and are served while o_event or o_drop wait, so whoever waits for a command never waits
-    for an event. A new connection may wait for the allocator's scan, 2 clocks per id in use.
-    Drop: COUNTERS standby_drop (role 0), refused (table_full: no free id; insert_failed: both buckets full). Events in =
-    hits + created + noflow + standby_drop + refused. Commands: insert_failed, delete_missing, bad_conn (ignored).
+    for an event. A PURGE looks at every slot, two clocks each. A new connection may wait for the allocator's scan, 2 clocks per id in use.
+    Drop: COUNTERS standby_drop (role 0), refused (table_full: no free id; half_open_refused: the limit; insert_failed: both buckets
+    full). Events in = hits + created + noflow + standby_drop + refused. Commands: insert_failed, delete_missing, bad_conn (ignored).
     Reset: a sweep of four clocks per connection, during which everything waits; then no flow is known.
     """
 
-    COUNTERS = ("hits", "quick_hits", "created", "noflow", "standby_drop", "refused", "table_full", "insert_failed",
-                "delete_missing", "bad_conn")
+    COUNTERS = ("hits", "quick_hits", "created", "noflow", "standby_drop", "refused", "table_full", "half_open_refused",
+                "insert_failed", "delete_missing", "purged", "bad_conn")
 
     def __init__(self, params, flow_hash=None):
         self.params = params
@@ -49,7 +51,9 @@ class LookupController(wiring.Component):
             "o_drop": Out(stream.Signature(unsigned(16))),
             "secret": In(64),
             "role": In(1),
+            "half_open_limit": In(16),
             "in_use": Out(range(params.connections + 1)),
+            "half_open": Out(range(params.connections + 1)),
             "scan_conn": In(16),
             "scan_valid": Out(1),
             "count": Out(unsigned(len(self.COUNTERS))),
@@ -73,8 +77,11 @@ class LookupController(wiring.Component):
         creates = Signal()
         ask, answer = table.i.payload, table.o.payload
         mark = allocator.i_mark.payload
+        crowded, room = Signal(), Signal()  # too many handshakes; a new flow may be made
         m.d.comb += [
-            self.in_use.eq(allocator.in_use),
+            self.in_use.eq(allocator.in_use), self.half_open.eq(allocator.half_open),
+            crowded.eq((self.half_open_limit != 0) & (allocator.half_open >= self.half_open_limit)),
+            room.eq(allocator.next_valid & ~crowded),
             allocator.scan_conn.eq(self.scan_conn), self.scan_valid.eq(allocator.scan_valid),
             hasher.secret.eq(self.secret), hasher.i.payload.eq(key),
             quick.key.eq(key), quick.new_conn.eq(answer.conn), quick.new_leg.eq(answer.leg),
@@ -83,11 +90,22 @@ class LookupController(wiring.Component):
             ask.leg.eq(serving & command.leg),
         ]
         with m.If(serving):
-            m.d.comb += ask.op.eq(Mux(command.op == LookupOp.INSERT, TableOp.STORE, TableOp.ERASE))
-            m.d.comb += [mark.conn.eq(command.conn), mark.used.eq(command.op == LookupOp.INSERT)]
+            with m.Switch(command.op):
+                with m.Case(LookupOp.INSERT):
+                    m.d.comb += ask.op.eq(TableOp.STORE)
+                with m.Case(LookupOp.PURGE):
+                    m.d.comb += ask.op.eq(TableOp.PURGE)
+                with m.Default():
+                    m.d.comb += ask.op.eq(TableOp.ERASE)
+            m.d.comb += mark.conn.eq(command.conn)
+            with m.Switch(command.op):
+                for op, marked in ((LookupOp.INSERT, MarkOp.INSERT), (LookupOp.ESTABLISHED, MarkOp.ESTABLISHED),
+                                   (LookupOp.FREE, MarkOp.FREE), (LookupOp.PURGE, MarkOp.FREE)):
+                    with m.Case(op):
+                        m.d.comb += mark.op.eq(marked)
         with m.Else():
-            m.d.comb += ask.op.eq(Mux(creates & allocator.next_valid, TableOp.CREATE, TableOp.FIND))
-            m.d.comb += [mark.conn.eq(allocator.next), mark.used.eq(1)]
+            m.d.comb += ask.op.eq(Mux(creates & room, TableOp.CREATE, TableOp.FIND))
+            m.d.comb += [mark.conn.eq(allocator.next), mark.op.eq(MarkOp.CREATE)]
 
         arriving = self.i_event.payload
         with m.If(self.o_event.ready):
@@ -123,8 +141,10 @@ class LookupController(wiring.Component):
                 with m.If(command.conn >= n):
                     m.d.comb += pulse["bad_conn"].eq(1)
                     m.next = "ACCEPT"
-                with m.Elif(command.op == LookupOp.FREE):
+                with m.Elif((command.op == LookupOp.FREE) | (command.op == LookupOp.ESTABLISHED)):
                     m.next = "MARK"
+                with m.Elif(command.op == LookupOp.PURGE):
+                    m.next = "ASK_TABLE"
             with m.State("ASK_QUICK"):      # the quick list compares in this clock
                 m.next = "CLASSIFY"
             with m.State("CLASSIFY"):
@@ -145,8 +165,9 @@ class LookupController(wiring.Component):
                     m.next = "ASK_TABLE"
             with m.State("ASK_TABLE"):
                 # an id that can be found is waited for; the scan is bounded
-                found = serving | ~creates | allocator.next_valid | (allocator.in_use == n)
-                m.d.comb += table.i.valid.eq(hasher.o.valid & found)
+                found = serving | ~creates | crowded | allocator.next_valid | (allocator.in_use == n)
+                unhashed = serving & (command.op == LookupOp.PURGE)
+                m.d.comb += table.i.valid.eq((hasher.o.valid | unhashed) & found)
                 with m.If(table.i.valid & table.i.ready):
                     m.next = "ANSWER"
             with m.State("ANSWER"):
@@ -155,6 +176,9 @@ class LookupController(wiring.Component):
                     m.next = "ACCEPT"
                     with m.If(serving & (command.op == LookupOp.INSERT)):
                         m.d.comb += [quick.remember.eq(answer.stored), pulse["insert_failed"].eq(~answer.stored)]
+                        m.next = "MARK"
+                    with m.Elif(serving & (command.op == LookupOp.PURGE)):
+                        m.d.comb += [quick.forget_all.eq(1), pulse["purged"].eq(1)]
                         m.next = "MARK"
                     with m.Elif(serving):
                         m.d.comb += [quick.forget.eq(1), pulse["delete_missing"].eq(~answer.hit)]
@@ -169,7 +193,8 @@ class LookupController(wiring.Component):
                     with m.Elif(creates):
                         drop("refused")
                         m.d.comb += [
-                            pulse["table_full"].eq(~allocator.next_valid), pulse["insert_failed"].eq(allocator.next_valid),
+                            pulse["table_full"].eq(~crowded & ~allocator.next_valid), pulse["half_open_refused"].eq(crowded),
+                            pulse["insert_failed"].eq(room),
                         ]
                     with m.Else():
                         m.d.comb += pulse["noflow"].eq(1)

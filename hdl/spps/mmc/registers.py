@@ -1,7 +1,10 @@
 """The register map of one SPPS."""
+from dataclasses import replace
+
 from ..cluster.protocol_core import RUNAWAY_BITS
 from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
+from ..layouts.message import SOCKET_POOLS
 from .register_map import Field, Register, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE", "COUNTER_BASE",
@@ -30,12 +33,18 @@ CONTROL = (
     Register("resend_after", reset=2000, doc="clocks without a confirmation before sync records are sent again; 0: never"),
     Register("isn_divider", width=16, reset=399, doc="clocks per step of the ISN clock, less one"),
     Register("isn_margin", reset=250000, doc="steps the ISN clock jumps at takeover"),
+    Register("tick_margin", reset=2, doc="ticks the tick counter jumps at takeover; more than the way of a heartbeat takes"),
     Register("tick_cycles", reset=100000, doc="clocks per tick"),
     Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word"),
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word"),
     Register("ttl", width=8, reset=64, doc="time to live of emitted IPv4 headers"),
+    Register("socket_low", width=4, reset=4, doc="sixteenths of a pool of socket memory that must be free for windows to grow"),
     Register("burst_blocks", width=5, reset=8, doc="16-byte blocks per SPI-4 burst"),
+    Register("half_open_limit", width=16, doc="handshakes at a time; SYNs beyond are refused; 0: no limit; reset: 3/4 of `connections`"),
     Register("runaway", width=RUNAWAY_BITS, reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
+    Register("watchdog", width=24, reset=200000, doc="clocks a core may hold events without ending one before it is fenced; 0: never"),
+    Register("fence_lift", "pulse", doc="bit n written 1: core n gets events again as soon as it has none left"),
+    Register("fault_stuck", doc="for tests; bit n: core n gets no instructions"),
 )
 #: what blocks report, name and width
 STATUS = (
@@ -51,6 +60,11 @@ STATUS = (
     Register("cycles", "ro"), Register("isn_clock", "ro"), Register("now", "ro", doc="ticks"),
     Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"), Register("gate_high_water", "ro", 16),
     Register("free_pages", "ro", 16, doc="pages of the scratchpad"), Register("in_use", "ro", 16, doc="connections"),
+    Register("timers_armed", "ro", 16, doc="connections with a deadline"),
+    Register("half_open", "ro", 16, doc="connections in a handshake"),
+    Register("fenced_cores", "ro", doc="bit n: core n has stopped answering and gets no events"),
+    *(Register(f"socket_free_{pool}", "ro", 16, doc="pages of this pool of socket memory") for pool in range(SOCKET_POOLS)),
+    *(Register(f"socket_lowest_{pool}", "ro", 16, doc="fewest since this unit became active") for pool in range(SOCKET_POOLS)),
     Register("event_level", "ro", 16, doc="events queued"), Register("event_high_water", "ro", 16),
 )
 #: writing words into instruction memory
@@ -63,8 +77,8 @@ WINDOW = (
 
 
 def core_status(params):
-    """Registers of each core: where it last trapped."""
-    return tuple(Register(f"trap_{core}", "ro", 24, doc="last trap of this core",
+    """Registers of each core: the events it has not ended yet, and where it last trapped."""
+    return tuple(Register(f"outstanding_{core}", "ro", 8, doc="events this core has and has not ended") for core in range(params.total_cores)) + tuple(Register(f"trap_{core}", "ro", 24, doc="last trap of this core",
                           fields=(Field("pc", 0, 16), Field("code", 16, 8))) for core in range(params.total_cores))
 
 
@@ -82,7 +96,7 @@ def register_map(params, counters=(), status=()):
         Register("connections", "const", reset=params.connections),
         *CONTROL,
     ):
-        regs.add(register)
+        regs.add(replace(register, reset=params.connections * 3 // 4) if register.name == "half_open_limit" else register)
     regs.region(CONFIG_BASE)
     for index, word in enumerate(CONFIG):
         regs.add(Register(f"cfg_{word.name}", reset=word.reset, doc=word.doc, member=("cfg", index)))

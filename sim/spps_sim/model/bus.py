@@ -4,7 +4,7 @@ from collections import Counter
 __all__ = ["BusModel", "event_message"]
 
 _UNITS = {"director": 0, "lookup": 1, "socket": 2, "cluster": 8}
-_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE = range(1, 9)
+_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED = range(1, 11)
 
 
 def event_message(event, cluster, core, workspace, load):
@@ -17,7 +17,7 @@ def event_message(event, cluster, core, workspace, load):
 class BusModel:
     """route() returns (target, what): target "done", "lookup", "socket" or None for what is swallowed.
 
-    what: ("done" beat, cluster, core); (operation, conn, leg, key); the beats.
+    what: ("done" beat, cluster, core); (operation, conn, leg, key), key None where it does not count; the beats.
     """
 
     def __init__(self):
@@ -26,7 +26,7 @@ class BusModel:
     def route(self, cluster, beats):
         header = beats[0]
         kind, unit, core, argument = header & 0xFF, header >> 8 & 15, header >> 12 & 15, header >> 32
-        if unit == _UNITS["socket"] and kind in (_COPY, _RELEASE, _OUTPUT, _SYNC):
+        if unit == _UNITS["socket"] and kind in (_COPY, _RELEASE, _OUTPUT, _SYNC, _CONSUMED):
             return "socket", beats
         if unit == _UNITS["director"] and kind == _DONE:
             if len(beats) == 2:
@@ -35,6 +35,9 @@ class BusModel:
             if len(beats) == 3:
                 key = (beats[1] | beats[2] << 64) & (1 << 116) - 1
                 return "lookup", (kind - _INSERT, argument & 0xFFFF, argument >> 16 & 1, key)
+        elif unit == _UNITS["lookup"] and kind == _ESTABLISHED:
+            if len(beats) == 1:
+                return "lookup", (3, argument & 0xFFFF, argument >> 16 & 1, None)
         else:
             self.count["bad_unit"] += 1
             return None, None

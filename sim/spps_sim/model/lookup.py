@@ -10,7 +10,7 @@ __all__ = ["half_siphash", "flow_key", "LookupModel", "TimerModel"]
 _M = 0xFFFFFFFF
 _TCP = 1                        # event kind
 _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
-_INSERT, _DELETE, _FREE = range(3)
+_INSERT, _DELETE, _FREE, _ESTABLISHED, _PURGE = range(5)
 
 
 def _rot(x, n):
@@ -66,9 +66,9 @@ class LookupModel:
     def __init__(self, connections, secret):
         self.n, self.secret = connections, secret.to_bytes(8, "little")
         self.buckets = [[] for _ in range(connections)]     # of [key, conn, leg], at most 4
-        self.used = set()
+        self.used, self.half_open = set(), set()
         self.count = Counter()
-        self.role = 0
+        self.role = self.half_open_limit = 0
 
     def hash(self, key):
         return half_siphash(key.to_bytes(16, "little"), self.secret)
@@ -111,6 +111,10 @@ class LookupModel:
         if e["tcp_flags"] & (_SYN | _RST | _ACK) != _SYN:
             self.count["noflow"] += 1
             return noflow
+        if self.half_open_limit and len(self.half_open) >= self.half_open_limit:
+            self.count["half_open_refused"] += 1
+            self.count["refused"] += 1
+            return reference
         if len(self.used) == self.n:
             self.count["table_full"] += 1
             self.count["refused"] += 1
@@ -127,13 +131,22 @@ class LookupModel:
         """The block has given `conn` to the flow of the last event()."""
         assert conn < self.n and conn not in self.used, f"conn {conn} given away twice"
         self.used.add(conn)
+        self.half_open.add(conn)
         self._fresh[1] = conn
 
     def command(self, op, conn, leg, key):
         if conn >= self.n:
             self.count["bad_conn"] += 1
-        elif op == _FREE:
+        elif op in (_FREE, _ESTABLISHED):
+            self.half_open.discard(conn)
+            if op == _FREE:
+                self.used.discard(conn)
+        elif op == _PURGE:
+            self.half_open.discard(conn)
             self.used.discard(conn)
+            self.count["purged"] += 1
+            for bucket in self.buckets:
+                bucket[:] = [b for b in bucket if b[1] != conn]
         elif op == _INSERT:
             entry = self.find(key)
             self.used.add(conn)
