@@ -32,6 +32,7 @@ CONTROL = (
     Register("resend_after", reset=2000, doc="clocks without a confirmation before sync records are sent again; 0: never"),
     Register("isn_divider", width=16, reset=399, doc="clocks per step of the ISN clock, less one"),
     Register("isn_margin", reset=250000, doc="steps the ISN clock jumps at takeover"),
+    Register("tick_margin", reset=2, doc="ticks the tick counter jumps at takeover; more than the way of a heartbeat takes"),
     Register("tick_cycles", reset=100000, doc="clocks per tick"),
     Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word"),
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word"),

@@ -17,17 +17,18 @@ from spps.layouts.record import KIND_RETIRE
 from spps.ucode.iss import CoreIss
 from spps.ucode.names import STRUCTS
 
-from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, wscale_option
-from ..wire import ACK, SYN, parse_segment
+from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, timestamp_option, wscale_option
+from ..wire import ACK, SYN, before, parse_segment
 from .socket import PagedMemory
 
 __all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]
 
+TICK_MARGIN = 2         # register tick_margin
 EVENT = STRUCTS["Event"]
 TCP_OPTIONS = {2: OptionFlag.MSS, 3: OptionFlag.WSCALE, 4: OptionFlag.SACK_PERMITTED, 5: OptionFlag.SACK, 8: OptionFlag.TIMESTAMP}
 
 
-SND_UNA_0, SND_UNA_1 = 1, 2     # words of line 0
+SND_UNA_0, SND_UNA_1 = 2, 4     # words of line 0
 LONGEST = 1464                  # payload bytes of a frame
 
 
@@ -60,7 +61,7 @@ class Output:
         self.window, self.tcp_flags, self.wscale = body[8] & 0xFFFF, body[8] >> 16 & 0xFF, body[8] >> 24
         self.length, self.mss = body[9] & 0xFFFF, body[9] >> 16
         self.conn, self.direction, self.pool = body[11] & 0xFFFF, body[11] >> 16 & 1, body[11] >> 17 & 3
-        self.sack = body[14], body[15]
+        self.stamp, self.sack = (body[12], body[13]), (body[14], body[15])
 
     def __repr__(self):
         return f"Output(if{self.iface} seq={self.seq:#x} ack={self.ack:#x} flags={self.tcp_flags:#x} len={self.length} wnd={self.window})"
@@ -69,14 +70,14 @@ class Output:
 class FunctionalSpps:
     """One unit.
 
-    name: for captures. image: program. now(): tick. config: names of layouts.config -> value. emit(unit, port, frame).
+    name: for captures. image: program. time(): ticks that have passed. base: added to them in `now`. config: names of layouts.config -> value. emit(unit, port, frame).
     record(unit, number, words): a SYNC message was issued; the other unit answers with confirm(number).
     seed: of everything a program must not depend on: registers, scratch, memory never written. isn_base: added to the ISN clock.
     """
 
-    def __init__(self, name, image, now, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True,
-                 isn_base=0, page_bytes=(256, 512, 1024, 2048), pool_pages=(512, 64, 32, 16)):
-        self.name, self.now, self.emit, self.record = name, now, emit, record
+    def __init__(self, name, image, time, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True,
+                 isn_base=0, base=0, page_bytes=(256, 512, 1024, 2048), pool_pages=(512, 64, 32, 16)):
+        self.name, self.time, self.base, self.emit, self.record = name, time, base, emit, record
         self.config = {c.name: c.reset for c in CONFIG} | config
         self.connections, self.socket_bytes, self.pools = connections, socket_bytes, (page_bytes, pool_pages)
         self.random = random.Random(f"{name}/{seed}")
@@ -109,11 +110,20 @@ class FunctionalSpps:
         self.alive = True
         self.mac = struct.pack("!HI", self.config["mac_hi"], self.config["mac_lo"])
 
+    def now(self):
+        """The tick counter."""
+        return (self.time() + self.base) & 0xFFFFFFFF
+
+    def hear(self, tick):
+        """A heartbeat of the active: this counter does not stay behind."""
+        if before(self.now(), tick):
+            self.base += tick - self.now()
+
     # what the program sees ----------------------------------------------------------------
     def _csr(self, name):
         if name.startswith("cfg."):
             return self.config[name[4:]]
-        return {"now": self.now(), "cycles": self.now() * 7, "isn_clock": self.now() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
+        return {"now": self.now(), "cycles": self.time() * 7, "isn_clock": self.time() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
                 "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect, "socket_room": self._room(),
                 "fast_ready": self.sync_ready & (self._room() == self._room(True))}[name]
 
@@ -179,25 +189,32 @@ class FunctionalSpps:
         options = sum(TCP_OPTIONS[k] for k in known)
         if len(known.get(5, b"")) >= 8:
             common["sack_left"], common["sack_right"] = struct.unpack_from("!II", known[5])
+        if len(known.get(8, b"")) == 8:
+            common["ts_val"], common["ts_ecr"] = struct.unpack("!II", known[8])
         return common | {
             "kind": EventKind.TCP.value, "src_ip": segment.src[0], "dst_ip": segment.dst[0], "src_port": segment.src[1],
             "dst_port": segment.dst[1], "seq": segment.seq, "ack": segment.ack, "window": segment.window,
             "tcp_flags": segment.flags, "options": options, "mss": int.from_bytes(segment.options.get(2, b"\0"), "big"),
             "wscale": int.from_bytes(segment.options.get(3, b"\0"), "big"), "payload": segment.payload,
+            "plain": segment.flags | 8 == ACK | 8 and not set(known) - {8}, "stamped": 8 in known, "filled": bool(segment.payload),
             "key": (segment.src[0], segment.dst[0], segment.src[1], segment.dst[1], 6, port)}
 
     def deadline(self):
-        return min(self.timers.values(), default=None) if self.alive and self.role else None
+        """Ticks until the next timer event, or None."""
+        if not self.alive or not self.role or not self.timers:
+            return None
+        return min(0 if before(t, self.now()) else (t - self.now()) & 0xFFFFFFFF for t in self.timers.values())
 
     def tick(self):
         """Timer events that are due."""
         if self.alive and self.role:
-            for conn in [c for c, t in self.timers.items() if t <= self.now()]:
+            for conn in [c for c, t in self.timers.items() if not before(self.now(), t)]:
                 del self.timers[conn]
                 self.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.DEADLINE.value, "conn": conn, "seq": self.now()})
 
     def take_over(self, epoch, protect=0):
         """Become active: one register, then the walker's KICK to every connection."""
+        self.base += TICK_MARGIN
         self.role, self.epoch, self.protect = 1, epoch, protect
         self.memory = self._empty_memory()
         self.kick()
@@ -345,6 +362,7 @@ class FunctionalSpps:
         options = (mss_option(o.mss) if o.flags & OutputFlag.MSS else b"")
         options += wscale_option(o.wscale) if o.flags & OutputFlag.WSCALE else b""
         options += sack_permitted_option() if o.flags & OutputFlag.SACK_PERMITTED else b""
+        options += timestamp_option(*o.stamp) if o.flags & OutputFlag.TIMESTAMP else b""
         options += sack_option([o.sack]) if o.flags & OutputFlag.SACK else b""
         return tcp_frame(o.mac, self.mac, (o.local_ip, o.local_port), (o.remote_ip, o.remote_port), seq=o.seq, ack=o.ack,
                          flags=o.tcp_flags, window=o.window, payload=payload, options=options)
