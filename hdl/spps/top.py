@@ -10,6 +10,7 @@ from .egress import OutputProcessor
 from .events import EventQueue
 from .failover import FailoverUnit
 from .failover.sync_port import STATUS_OUT
+from .layouts.activity import activity_layout
 from .layouts.config import CONFIG_INDEX
 from .layouts.message import ClusterDma, FlowstateBeat, FlowstateWrite, InstructionWrite, LookupCommand, RegisterRequest
 from .layouts.packet import link_signature, packet_signature
@@ -29,7 +30,7 @@ __all__ = ["Spps", "spps_signature", "PROBES"]
 PROBES = ("issued", "confirmed", "delivered", "done", "copied")
 
 
-def spps_signature(params):
+def spps_signature(params, activity=False):
     """Ports of an SPPS, see Spps."""
     width = params.data_width
     return wiring.Signature({
@@ -39,6 +40,7 @@ def spps_signature(params):
         "i_mmc": In(stream.Signature(RegisterRequest)), "o_mmc": Out(stream.Signature(unsigned(32))),
         "enable": In(1, init=1), "unit": In(1), "detector": In(1), "role_init": In(1), "role": Out(1), "epoch": Out(16),
         **{name: Out(32) for name in PROBES},
+        **({"activity": Out(activity_layout(params))} if activity else {}),
         **({"axi": Out(axi_signature(Geometry(params)))} if params.socket_memory == "axi4" else {}),
     })
 
@@ -50,22 +52,22 @@ class Spps(wiring.Component):
 
     Parameters
     ----------
-    params : SppsParams. image : microcode words, default the program in ucode/programs.
+    params : SppsParams. image : microcode words, default the program in ucode/programs. activity : with a port that tells what the cores do.
 
     Members
     -------
     i_spi4, o_spi4, status_o, status_i : SPI-4 with the FIFO status of each direction. i_link, o_link : sync link.
     i_mmc, o_mmc : register access. enable : 0 freezes every register and memory (the streams' neighbours must not hand over then).
     axi : external memory, with socket_memory="axi4".
-    unit : number in the pair, names the sender of sync frames. detector, role_init : failover inputs. role, epoch : failover state. PROBES : counters for traces.
+    unit : number in the pair, names the sender of sync frames. detector, role_init : failover inputs. role, epoch : failover state. PROBES : counters for traces. activity : see layouts.activity; zero while disabled.
 
     Latency: about 1000 clocks from a data segment to the segment sent on. Throughput: see the README's figures.
     Backpressure: SPI-4 status. Reset: synchronous, then some thousand clocks of table sweep during which events wait.
     """
 
-    def __init__(self, params=TINY, *, image=None):
-        self.params, self.image = params, image
-        super().__init__(spps_signature(params))
+    def __init__(self, params=TINY, *, image=None, activity=False):
+        self.params, self.image, self.shows_activity = params, image, activity
+        super().__init__(spps_signature(params, activity))
 
     def elaborate(self, platform):
         m = Module()
@@ -194,6 +196,7 @@ class Spps(wiring.Component):
         failover, mac = self.failover, Signal(48)
         m.d.comb += [
             mac.eq(Cat(mmc.cfg[CONFIG_INDEX["mac_lo"]], mmc.cfg[CONFIG_INDEX["mac_hi"]][:16])),
+            self.splitter.vip.eq(Cat(mmc.cfg[CONFIG_INDEX[name]] for name in ("vip_0", "vip_1"))),
             self.splitter.mac.eq(mac), self.egress.mac.eq(mac), self.egress.ttl.eq(mmc.ttl),
             self.source.burst_blocks.eq(mmc.burst_blocks),
             self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)),
@@ -203,13 +206,15 @@ class Spps(wiring.Component):
             self.director.watchdog.eq(mmc.watchdog), self.director.lift.eq(mmc.fence_lift), mmc.fenced_cores.eq(self.director.fenced),
             # the pin and the register are two ways to say the same
             failover.detector.eq(self.detector | mmc.detector), failover.role_init.eq(Mux(mmc.role_load, mmc.role_init, self.role_init)),
-            failover.unit.eq(self.unit),
+            failover.unit.eq(self.unit), failover.now.eq(self.ticks.now),
+            self.ticks.load.eq(failover.tick_load), self.ticks.tick.eq(failover.tick),
             *[getattr(failover, name).eq(getattr(mmc, name)) for name in (
-                "role_load", "hb_interval", "lease", "takeover_after", "policy", "grant", "egress_disable", "isn_divider", "isn_margin",
+                "role_load", "hb_interval", "lease", "takeover_after", "policy", "grant", "egress_disable", "isn_divider", "isn_margin", "tick_margin",
                 "resend_after")],
             *[getattr(mmc, name).eq(getattr(failover, name)) for name in STATUS_OUT],
             mmc.now.eq(self.ticks.now), mmc.gate_level.eq(failover.level), mmc.gate_high_water.eq(failover.high_water),
             mmc.free_pages.eq(self.scratchpad.free_pages), mmc.in_use.eq(self.lookup.in_use),
+            mmc.timers_armed.eq(self.timers.armed),
             self.socket.low.eq(mmc.socket_low),
             *(getattr(mmc, f"socket_free_{pool}").eq(level) for pool, level in enumerate(self.socket.free)),
             *(getattr(mmc, f"socket_lowest_{pool}").eq(level) for pool, level in enumerate(self.socket.lowest)),
@@ -250,3 +255,6 @@ class Spps(wiring.Component):
             with m.If(pulse):
                 m.d.sync += getattr(self, name).eq(getattr(self, name) + 1)
         m.d.comb += [self.issued.eq(self.failover.issued), self.confirmed.eq(self.failover.confirmed)]
+        if self.shows_activity:
+            with m.If(self.enable):
+                m.d.comb += [self.activity[n].eq(cluster.activity) for n, cluster in enumerate(self.clusters)]

@@ -108,7 +108,8 @@ class TB:
 
     def record(self, kind, conn, una, *, sort=0, beats=4):
         """SYNC or CONSUMED of a sort (0 delta, 1 full, 2 retire); una: of both legs."""
-        words = [self.rng.getrandbits(32), una[0] % SPAN, una[1] % SPAN] + [self.rng.getrandbits(32) for _ in range(61)]
+        words = [self.rng.getrandbits(32) for _ in range(64)]
+        words[2], words[4] = una[0] % SPAN, una[1] % SPAN
         body = [words[2 * i] | words[2 * i + 1] << 32 for i in range(beats)]
         self.send([header(kind.value, beats, conn | sort << 16)] + body)
 

@@ -44,6 +44,7 @@ class SyncFrame(data.Struct):
     kind: unsigned(2)       # STATE: of the record; HEARTBEAT: bit 0 = the sender's lease depends on our echo
     stamp: unsigned(32)
     clock: unsigned(32)
+    tick: unsigned(32)
 
 
 class RecordHead(data.Struct):

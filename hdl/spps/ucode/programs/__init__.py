@@ -5,9 +5,10 @@ from pathlib import Path
 from ...params import SppsParams
 from ..asm import assemble
 
-__all__ = ["MAIN", "default_image"]
+__all__ = ["MAIN", "COVERAGE_EXEMPTIONS", "default_image"]
 
 MAIN = Path(__file__).parent / "main.uasm"
+COVERAGE_EXEMPTIONS = MAIN.with_name("coverage_exemptions.txt")
 
 
 @cache
