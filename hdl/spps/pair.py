@@ -64,6 +64,8 @@ class SppsPair(wiring.Component):
     """
 
     def __init__(self, params=TINY):
+        if params.socket_memory != "onchip":
+            raise ValueError(f"socket_memory={params.socket_memory!r}: a pair has no ports for external memory, must be onchip")
         self.params = params
         width = params.data_width
         tap = wiring.Signature({"payload": Out(packet_layout(width)), "valid": Out(1)})

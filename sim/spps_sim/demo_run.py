@@ -10,6 +10,7 @@ from rich.table import Table
 from .capture import NS_PER_CYCLE, CaptureSet
 from .monitor import check
 from .report import write_report
+from .reprogram import Reprogram
 from .sequence import sequence
 from .trace_window import TraceOptions, TraceWindow
 from .verilated import trace_kind
@@ -24,12 +25,13 @@ class DemoRun:
     """One run of the demo; use as a context manager.
 
     sim: Simulation. endpoints: what they are, for the summary. seed: None draws one. size: bytes each way of each connection.
+    image: a program that goes into both units, cluster by cluster, when a twentieth of the bytes has arrived; the kill comes after it.
     trace: what is shown of what the cores did.
     Call begin(), then advance() again and again while the transfer runs and record() for every frame, then conclude().
     """
 
     def __init__(self, sim, endpoints, *, seed, connections, size, out, waves=False, trace=TraceOptions(),
-                 console=None):
+                 image=None, console=None):
         self.sim, self.endpoints, self.connections, self.size, self.out, self.waves = sim, endpoints, connections, size, Path(out), waves
         self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
         self.console = console or Console()
@@ -40,6 +42,8 @@ class DemoRun:
         self.wave_file = None
         self._tracing = False
         self.trace = TraceWindow(sim, trace)
+        self.swaps = {}                 # unit -> Reprogram
+        self._swapping = self._swap(image) if image is not None else None
         self.frames = []
         self.console.print(f"seed {self.seed} (repeat with --seed {self.seed}); {connections} connections, {size} bytes each way each")
 
@@ -79,7 +83,9 @@ class DemoRun:
     def advance(self, done):
         """`done` bytes have arrived: kill when it is time, open and close waveform and trace."""
         self._progress.update(self._task, completed=done)
-        if self.kill_cycle is None and done >= self.kill_bytes:
+        if self._swapping is not None and done >= self.total // 20 and next(self._swapping, self) is self:
+            self._swapping = None
+        if self.kill_cycle is None and done >= self.kill_bytes and self._swapping is None:
             self.kill_cycle = self.sim.cycle + self.lead
             self.trace.open()
             if self.waves:
@@ -90,6 +96,11 @@ class DemoRun:
             self.killed = self._kill()
             self._progress.update(self._task, description=f"unit {self.killed[0]} killed at cycle {self.killed[1]}")
         self._watch()
+
+    def _swap(self, image):
+        for unit in (0, 1):
+            self.swaps[unit] = swap = Reprogram(self.sim, unit, image)
+            yield from swap
 
     def _watch(self):
         """Note the takeover; end waveform and trace some time after it."""
@@ -140,7 +151,7 @@ class DemoRun:
 
     def _summary(self, results, report, rate, lost):
         passed = (len(results) == 2 * self.connections and all(r["ok"] for r in results) and report.ok and self.killed is not None
-                  and self.role_cycle is not None)
+                  and self.role_cycle is not None and self._swapping is None)
         summary = {
             "verdict": "pass" if passed else "fail", "seed": self.seed, "endpoints": self.endpoints, "connections": self.connections,
             "bytes_up": sum(r.get("received", 0) for r in results if r["role"] == "server"),
@@ -160,6 +171,8 @@ class DemoRun:
                           and f.time >= cycle * NS_PER_CYCLE), None)
             if first is not None:
                 summary["first_frame_cycles"] = first - cycle
+        if self.swaps:
+            summary["program_swaps"] = {unit: [swap._asdict() for swap in swaps.clusters] for unit, swaps in self.swaps.items()}
         if self.wave_file:
             summary["waves"] = self.wave_file
         return summary
@@ -167,6 +180,8 @@ class DemoRun:
 
 def _rows(summary):
     show = (("bytes up / down", f"{summary['bytes_up']} / {summary['bytes_down']}"),
+            *((f"new program, unit {unit} cluster {swap['cluster']}", f"no events from {swap['masked']}, served again at {swap['back']}")
+              for unit, swaps in summary.get("program_swaps", {}).items() for swap in swaps),
             ("kill cycle", summary.get("kill_cycle", "not killed")),
             ("takeover, cycles from the kill to the new role", summary.get("takeover_cycles", "none")),
             ("first frame of the new active, cycles from the kill", summary.get("first_frame_cycles", "none")),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .backend import FrameKind
 from .network import Agenda, FaultyLink
+from .reprogram import Reprogram, read_image
 from .traffic.namespace import Namespace
 
 __all__ = ["Addresses", "Plant", "ControlSocket", "CONTROL_PATH", "control", "ip_number"]
@@ -196,6 +197,17 @@ class Plant:
         self.frozen = 0
         return units
 
+    def reprogram(self, image):
+        """A new program for every unit that lives, under traffic; returns {unit: [ClusterSwap]}."""
+        done = {}
+        for unit in (0, 1):
+            if not (self.killed | self.frozen) >> unit & 1:
+                swap = Reprogram(self.sim, unit, image)
+                for _ in swap:
+                    self.turn()
+                done[unit] = swap.clusters
+        return done
+
     def rate(self):
         """Simulated cycles per second while stepping."""
         return self.cycles_run / self.busy_seconds if self.busy_seconds else 0.0
@@ -239,7 +251,7 @@ class ControlSocket:
             try:
                 try:
                     answer = self._answer(peer.recv(4096).decode(errors="replace").split())
-                except RuntimeError as error:
+                except (RuntimeError, ValueError) as error:
                     answer = {"error": str(error)}
                 peer.sendall(json.dumps(answer).encode() + b"\n")
             except OSError:
@@ -260,7 +272,12 @@ class ControlSocket:
                 return {"frozen": unit, "cycle": cycle}
             case ["thaw"]:
                 return {"thawed": plant.thaw()}
-        return {"error": f"unknown command {' '.join(words)!r}: expected status, stats, kill active, freeze active or thaw"}
+            case ["reprogram", name]:
+                image = read_image(name, plant.params.imem_words)
+                return {"words": len(image.words), **{f"unit_{n}": [swap._asdict() for swap in swaps]
+                                                      for n, swaps in plant.reprogram(image).items()}}
+        return {"error": f"unknown command {' '.join(words)!r}: expected status, stats, kill active, freeze active, thaw, "
+                         "reprogram FILE or reprogram default"}
 
 
 def control(words, path=CONTROL_PATH):
@@ -270,7 +287,7 @@ def control(words, path=CONTROL_PATH):
             peer.connect(str(path))
         except OSError as error:
             raise ConnectionError(f"no `spps live` answers at {os.path.relpath(path)}: {error.strerror}") from error
-        peer.settimeout(30)
+        peer.settimeout(120)        # a program under traffic takes its time
         peer.sendall(" ".join(words).encode())
         answer = b""
         while chunk := peer.recv(65536):

@@ -39,5 +39,6 @@ CONFIG = (
     Config("secret", 0x5EC2E7A5, "key of ISNs"),
     Config("wake_acks", 4, "duplicate ACKs sent to each peer at takeover"),
     Config("spare_0", 0, ""),
+    Config("pools", 0, "pool of socket memory: bits 1:0 of proxied connections, 3:2 of endpoints; must not change while connections live"),
 )
 CONFIG_INDEX = {c.name: i for i, c in enumerate(CONFIG)}

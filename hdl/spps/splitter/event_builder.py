@@ -3,7 +3,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.event import CheckFlag, Event, EventKind
+from ..layouts.event import CheckFlag, Event, EventKind, OptionFlag
 from ..layouts.message import ScratchPage
 from .frame_header import ETHERTYPE_ARP, ETHERTYPE_IPV4, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, FrameHeader
 from .option_parser import OptionParser
@@ -11,6 +11,7 @@ from .option_parser import OptionParser
 __all__ = ["EventBuilder", "Verdict"]
 
 _GROUP = 40     # the bit of a MAC address that says broadcast or multicast
+_PSH, _ACK = 0x08, 0x10
 
 
 class Verdict(enum.Enum, shape=5):
@@ -195,7 +196,9 @@ class EventBuilder(wiring.Component):
                 e.checks.eq(Mux(ip.header_words > 5, CheckFlag.IP_OPTIONS, 0) | Mux(ip.service[:2] == 3, CheckFlag.ECN, 0)),
                 e.src_ip.eq(ip.source), e.dst_ip.eq(ip.destination), e.src_port.eq(tcp.source_port), e.dst_port.eq(tcp.destination_port),
                 e.seq.eq(tcp.sequence), e.ack.eq(tcp.acknowledgement), e.window.eq(tcp.window), e.tcp_flags.eq(tcp.flags),
-                e.payload_len.eq(page.length), e.scratch_ref.eq(page.ref),
+                e.payload_len.eq(page.length), e.scratch_ref.eq(page.ref), e.filled.eq(page.length != 0),
+                e.plain.eq(((tcp.flags & ~_PSH) == _ACK) & ((options.options & ~OptionFlag.TIMESTAMP.value) == 0)),
+                e.stamped.eq((options.options & OptionFlag.TIMESTAMP.value) != 0),
                 e.src_mac_hi.eq(h.source_mac[32:]), e.src_mac_lo.eq(h.source_mac[:32]),
                 *(getattr(e, name).eq(getattr(options, name))
                   for name in ("mss", "wscale", "options", "ts_val", "ts_ecr", "sack_left", "sack_right")),

@@ -96,10 +96,12 @@ def _split_tcp(segment, source, destination, own):
     if not flags & (ACK | SYN | RST) or flags & SYN and flags & (FIN | RST):
         return "tcp_flags", None, b""
     payload = segment[header:]
+    options = parse_options(segment[20:header], bool(flags & SYN))
     return "events", {
         "kind": TCP_KIND, "src_port": source_port, "dst_port": destination_port, "seq": seq, "ack": ack,
-        "window": window, "tcp_flags": flags, "payload_len": len(payload),
-        **parse_options(segment[20:header], bool(flags & SYN)),
+        "window": window, "tcp_flags": flags, "payload_len": len(payload), "filled": int(len(payload) > 0),
+        "plain": int(flags in (0x10, 0x18) and options["options"] in (0, TIMESTAMP)),
+        "stamped": int(options["options"] & TIMESTAMP > 0), **options,
     }, payload
 
 
