@@ -36,8 +36,8 @@ CONFIG = (
     Config("syn_retries", 5, "SYN or SYN-ACK resends before giving up"),
     Config("retries", 12, "data resends before giving up (R2)"),
     Config("msl", 1000, "ticks; TIME-WAIT lasts twice as long"),
-    Config("secret", 0x5EC2E7A5, "key of ISNs"),
+    Config("secret", 0x5EC2E7A5, "key of ISNs, low word"),
     Config("wake_acks", 4, "duplicate ACKs sent to each peer at takeover"),
-    Config("spare_0", 0, ""),
+    Config("secret_high", 0xA409382B, "high word"),
 )
 CONFIG_INDEX = {c.name: i for i, c in enumerate(CONFIG)}

@@ -65,11 +65,11 @@ class FunctionalSpps:
 
     name: for captures. image: program. now(): tick. config: names of layouts.config -> value. emit(unit, port, frame).
     record(unit, number, words): a SYNC message was issued; the other unit answers with confirm(number).
-    seed: of everything a program must not depend on: registers, scratch, memory never written. isn_base: added to the ISN clock.
+    seed: of everything a program must not depend on: registers, scratch, memory never written. isn_base: added to the ISN clock. half_open_limit: as the register.
     """
 
     def __init__(self, name, image, now, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True,
-                 isn_base=0):
+                 isn_base=0, half_open_limit=0):
         self.name, self.now, self.emit, self.record = name, now, emit, record
         self.config = {c.name: c.reset for c in CONFIG} | config
         self.connections, self.socket_bytes = connections, socket_bytes
@@ -80,7 +80,8 @@ class FunctionalSpps:
         for core in self.cores:
             core.mem = [self.random.getrandbits(32) for _ in core.mem]
         self.keys = {}              # flow key -> (conn, leg)
-        self.in_use = set()
+        self.in_use, self.half_open = set(), set()
+        self.half_open_limit, self.half_open_refused = half_open_limit, 0
         self.flowstates = {}
         self.rings = {}
         self.timers = {}
@@ -125,11 +126,14 @@ class FunctionalSpps:
             fields["conn"], fields["leg"] = self.keys[key]
         elif fields["tcp_flags"] & (SYN | ACK) == SYN:
             free = [c for c in range(self.connections) if c not in self.in_use]
-            if not free:
+            crowded = self.half_open_limit and len(self.half_open) >= self.half_open_limit
+            self.half_open_refused += bool(crowded)
+            if crowded or not free:
                 self.scratch.pop(fields.get("scratch_ref"), None)
                 return
             conn = free[0]
             self.in_use.add(conn)
+            self.half_open.add(conn)
             self.keys[key] = conn, 0
             self.flowstates[conn] = self._garbage()
             fields |= {"conn": conn, "new": 1, "sack_left": hash(key) & 0xFFFFFFFF, "sack_right": 0}
@@ -205,6 +209,7 @@ class FunctionalSpps:
                 if any(value[0] == conn for value in self.keys.values()):
                     raise ProgramError(f"connection {conn} closed with its keys in place")
                 self.in_use.discard(conn)
+                self.half_open.discard(conn)
             elif result.deadline:
                 self.timers[conn] = result.deadline
         self._open_gate()
@@ -249,6 +254,10 @@ class FunctionalSpps:
                 self.keys[key] = where
             elif self.keys.pop(key, None) != where:
                 raise ProgramError(f"key {key} of {where} deleted, but not there")
+        elif kind is MessageKind.ESTABLISHED:
+            if words[1] & 0xFFFF != conn:
+                raise ProgramError(f"connection {words[1] & 0xFFFF} established in an event of {conn}")
+            self.half_open.discard(conn)
         else:
             raise ProgramError(f"message {kind} from a program")
 
