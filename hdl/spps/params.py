@@ -4,7 +4,7 @@ Source: architecture rule "one frozen, validated SppsParams with presets".
 """
 from dataclasses import dataclass, fields
 
-__all__ = ["SppsParams", "TINY", "GBE", "OC192", "PRESETS"]
+__all__ = ["SppsParams", "TINY", "GBE", "OC192", "DUO", "PRESETS"]
 
 
 def _power_of_two(value):
@@ -94,4 +94,6 @@ TINY = SppsParams(name="tiny")
 GBE = SppsParams(name="gbe", connections=8, cores=2, socket_bytes=4096, scratch_pages=128)
 OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5,
                scratch_pages=256)
-PRESETS = {p.name: p for p in (TINY, GBE, OC192)}
+# Two clusters of one core and more connections: what reprogramming and the loss of a core need, and nothing else.
+DUO = TINY.replace(name="duo", clusters=2, cores=1, connections=32)
+PRESETS = {p.name: p for p in (TINY, GBE, OC192, DUO)}

@@ -130,6 +130,8 @@ class Spps(wiring.Component):
         wiring.connect(m, bus.o_done, director.i_done)
         m.d.comb += [
             timers.now.eq(self.ticks.now), timers.refused.eq(director.timer_refused), timers.kick.eq(self.failover.kick),
+            director.now.eq(self.ticks.now), director.standby.eq(~self.failover.role),
+            director.waiting.eq(Cat(cluster.waiting for cluster in self.clusters)),
             lookup.role.eq(self.failover.role), lookup.scan_conn.eq(timers.scan_conn), timers.scan_valid.eq(lookup.scan_valid),
         ]
 
@@ -193,6 +195,7 @@ class Spps(wiring.Component):
             self.lookup.half_open_limit.eq(mmc.half_open_limit), mmc.half_open.eq(self.lookup.half_open),
             self.ticks.tick_cycles.eq(mmc.tick_cycles),
             self.director.masks.eq(mmc.masks), self.director.core_ok.eq(~0),
+            self.director.watchdog.eq(mmc.watchdog), self.director.lift.eq(mmc.fence_lift), mmc.fenced_cores.eq(self.director.fenced),
             # the pin and the register are two ways to say the same
             failover.detector.eq(self.detector | mmc.detector), failover.role_init.eq(Mux(mmc.role_load, mmc.role_init, self.role_init)),
             failover.unit.eq(self.unit),
@@ -217,9 +220,14 @@ class Spps(wiring.Component):
         wiring.connect(m, mmc.o_imem, imem.i)
         for n, cluster in enumerate(self.clusters):
             wiring.connect(m, imem.o[n], cluster.i_imem)
-            m.d.comb += [cluster.cfg.eq(mmc.cfg), cluster.runaway.eq(mmc.runaway)]
+            mine = slice(n * self.params.cores, (n + 1) * self.params.cores)
+            m.d.comb += [
+                cluster.cfg.eq(mmc.cfg), cluster.runaway.eq(mmc.runaway), cluster.halt.eq(self.director.fenced[mine]),
+                cluster.stuck.eq(mmc.fault_stuck[mine]),
+            ]
             for core in range(self.params.cores):
                 number = n * self.params.cores + core
+                m.d.comb += getattr(mmc, f"outstanding_{number}").eq(self.director.outstanding[number])
                 m.d.comb += getattr(mmc, f"trap_{number}").eq(
                     Cat(cluster.trap_pc[core], Signal(16 - len(cluster.trap_pc[core])), cluster.trap_code[core]))
 

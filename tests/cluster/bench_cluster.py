@@ -21,7 +21,9 @@ IDLE = float(os.environ.get("SPPS_P_IDLE", "0"))
 PAUSE = float(os.environ.get("SPPS_P_PAUSE", "0"))
 PARAMS = TINY.replace(**json.loads(os.environ.get("SPPS_PARAMS", "{}")))
 INDEX = PARAMS.clusters - 1
-LOAD, WRITE_BACK = 0, 1
+LOAD, WRITE_BACK, CLEAR = 0, 1, 2
+DONE, RELEASE, SYNC, SOCKET = 2, 4, 6, 2      # kinds and unit of messages
+HALTED = 0xF8
 
 
 class TB:
@@ -36,6 +38,7 @@ class TB:
         for name, value in csr.items():
             getattr(dut, name).value = value
         dut.runaway.value = runaway
+        dut.halt.value = dut.stuck.value = 0
         cfg = [self.rng.getrandbits(32) for _ in CONFIG]
         dut.cfg.value = sum(value << 32 * i for i, value in enumerate(cfg))
         csr |= {f"cfg.{c.name}": value for c, value in zip(CONFIG, cfg)}
@@ -58,7 +61,7 @@ class TB:
         self.partial, self.got = [], {core: [] for core in range(PARAMS.cores)}
         self.want = {core: [] for core in range(PARAMS.cores)}
         self.dones = 0
-        self.written = []
+        self.written, self.cleared = [], []
         self.counters = dict.fromkeys(ProtocolCluster.COUNTERS, 0)
         self.bound = {}     # (core, workspace) -> conn
         self.dma_sent = 0
@@ -133,13 +136,17 @@ class TB:
             return 0
         place = rng.choice(free)
         self.bound[place] = conn
-        self.model.load(*place, conn)
+        op = rng.choice((LOAD, LOAD, CLEAR))
+        if op == CLEAR:
+            self.cleared += self.model.clear(*place, conn)
+        else:
+            self.model.load(*place, conn)
         early = rng.random() < 0.5      # the two paths of the real director do not keep order
         if early:
-            self.dma(LOAD, *place, conn)
+            self.dma(op, *place, conn)
         self.deliver(*place, words, load=1)
         if not early:
-            self.dma(LOAD, *place, conn)
+            self.dma(op, *place, conn)
         return 1
 
     async def until(self, condition, cycles=60_000):
@@ -151,9 +158,11 @@ class TB:
 
     async def write_back(self, chance=1.0):
         """Retire workspaces whose events are over; flowstate memory must then hold what the model holds."""
-        expected = []
+        expected, self.cleared = self.cleared, []
         for place, conn in sorted(self.bound.items()):
-            if self.rng.random() < chance:
+            if place in self.model.poisoned:        # nothing in there is worth keeping
+                del self.bound[place]
+            elif self.rng.random() < chance:
                 self.dma(WRITE_BACK, *place, conn)
                 expected += self.model.write_back(*place, conn)
                 del self.bound[place]
@@ -263,3 +272,102 @@ async def refuses_dma_for_a_core_that_does_not_exist(dut):
     await tb.until(lambda: len(tb.o_done.received) == 2)
     await tb.finish()
     assert tb.counters["bad_command"] == 2
+
+
+@cocotb.test()
+async def answers_for_a_fenced_core(dut):
+    """A core that gets no more instructions in the middle of a message: cut, payload back, DONE; so for all that waits."""
+    tb = TB(dut, runaway=0)
+    await tb.start()
+    tb.program(assemble("""
+        ld   r1, EV.0
+        bbc  r1, 0, quick
+        send SC.0, 2, 1
+forever: jmp forever
+quick:  eoe  r0, r0
+    """).words)
+    await tb.until(tb.i_imem.empty)
+    last = PARAMS.cores - 1
+    waiting = PARAMS.event_slots - 1
+
+    def event(kind, conn, ref, noflow=0):
+        words = tb.event_words(conn, noflow=noflow)
+        words[0], words[8] = kind, ref << 16 | bool(ref)
+        return words
+
+    tb.dma(LOAD, last, 1, 3)
+    tb.message(event_message(last, 1, event(1, 3, 77), load=1))
+    await tb.until(lambda: int(dut.busy.value) >> last & 1)
+    await ClockCycles(dut.clk, 200)
+    dut.stuck.value = 1 << last
+    for number in range(waiting):
+        tb.message(event_message(last, 1, event(0, 3, 100 + number if number % 2 else 0, noflow=number == 2), load=0))
+    await tb.until(tb.i_msg.empty)
+    await ClockCycles(dut.clk, 200)
+    assert tb.got[last] == [] and int(dut.busy.value) >> last & 1, "a stuck core says nothing"
+    dut.halt.value = 1 << last
+    await tb.until(lambda: tb.dones == 1 + waiting)
+    cut, *answers = tb.got[last]
+    assert len(cut) == 3 and cut[2] == 0
+    released = [message[0] >> 32 for message in answers if message[0] & 0xFF == RELEASE and message[0] >> 8 & 15 == SOCKET]
+    assert released == [77] + [100 + number for number in range(waiting) if number % 2]
+    done = [message[1] for message in answers if message[0] & 0xFF == DONE]
+    assert [d >> 22 & 1 for d in done] == [1] * (1 + waiting), "every event ends as by a trap"
+    assert int(dut.trap_code.value) >> 8 * last & 0xFF == HALTED
+    await ClockCycles(dut.clk, 2)
+    assert (tb.counters["traps"], tb.counters["voided"], tb.counters["released"]) == (1, waiting, len(released))
+    dut.halt.value = dut.stuck.value = 0        # a LOAD makes the workspace good again
+    tb.got[last], before = [], tb.dones
+    tb.message(event_message(last, 1, event(0, 3, 5), load=0))
+    tb.dma(LOAD, last, 1, 3)
+    tb.message(event_message(last, 1, event(0, 3, 6), load=1))
+    await tb.until(lambda: tb.dones == before + 2)
+    assert [message[1] >> 22 & 1 for message in tb.got[last] if message[0] & 0xFF == DONE][-1] == 0
+
+
+@cocotb.test()
+async def keeps_a_copy_of_whole_records(dut):
+    """SYNC messages go into flowstate memory when they are whole, of the event's connection and no retirement, before the DONE."""
+    tb = TB(dut)
+    await tb.start()
+    tb.program(assemble("""
+        ld   r1, EV.0
+        ext  r2, r1, 0, 8
+        ori  r2, r2, 2 << 8         ; unit SOCKET
+        la   r4, 4 << 24            ; length of a delta
+        or   r2, r2, r4
+        st   SC.0, r2
+        ld   r3, EV.2
+        st   SC.1, r3               ; its argument
+        send SC.0, 1, 1
+        bbs  r1, 8, full
+        bbs  r1, 9, broken
+        send WS.0, 4
+        eoe  r0, r0
+full:   send WS.0, 16, 1
+        send WS.64, 8
+        eoe  r0, r0
+broken: send WS.0, 3, 1
+        trap 1
+    """).words)
+    await tb.until(tb.i_imem.empty)
+    conn = 2
+    tb.model.load(0, 0, conn)
+    tb.dma(LOAD, 0, 0, conn)
+    state = tb.flowstates[conn]
+
+    def beats(first, count, to):
+        return [(conn, to + i, state[2 * (first + i)] | state[2 * (first + i) + 1] << 32) for i in range(count)]
+
+    # the full record of this program is words 0..31 and 64..79: lines 0..3, then 8, 9
+    whole = [beats(0, 4, 0), beats(0, 16, 0) + beats(32, 8, 32)]
+    for number, (flag, argument, written) in enumerate((
+            (0, conn, whole[0]), (1, conn | 1 << 16, whole[1]), (0, conn | 1 << 16, []), (1, conn, []), (1, conn | 2 << 16, []),
+            (0, conn + 1, []), (0, conn, whole[0]), (2, conn, []))):
+        tb.written = []
+        words = tb.event_words(conn)
+        words[0], words[2] = SYNC | flag << 8, argument
+        tb.message(event_message(0, 0, words, load=number == 0))
+        await tb.until(lambda: tb.dones == number + 1)
+        assert tb.written == written, f"record {number}"
+    assert tb.counters["recorded"] == 3

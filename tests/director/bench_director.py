@@ -18,16 +18,18 @@ CONNECTIONS, CLUSTERS, CORES, WORKSPACES, SLOTS = (
     int(os.environ[f"SPPS_P_{k}"]) for k in ("CONNECTIONS", "CLUSTERS", "CORES", "WORKSPACES", "EVENT_SLOTS"))
 TOTAL = CLUSTERS * CORES
 TCP, ARP, TIMER, UNWANTED = 1, 2, 7, 11
-LOAD, WRITE_BACK = 0, 1
-DELETE, FREE = 1, 2
+LOAD, WRITE_BACK, CLEAR = 0, 1, 2
+DELETE, FREE, PURGE = 1, 2, 3
+NOW = 5000        # ticks
 
 
 class TB:
     """Plays lookup, timers, cores and the clusters' DMA. An event's tag is in its field seq."""
 
-    def __init__(self, dut, idle, pause, hold=8):
+    def __init__(self, dut, idle, pause, hold=8, trap_rate=0.03, close_rate=0.05):
         seed = default_seed() * 1000 + int(idle * 100) + int(pause * 10)
-        self.dut, self.rng, self.hold = dut, random.Random(seed), hold
+        self.dut, self.rng, self.hold, self.trap_rate = dut, random.Random(seed), hold, trap_rate
+        self.close_rate = close_rate
 
         def rng():
             return random.Random(self.rng.random())
@@ -49,6 +51,8 @@ class TB:
         self.masks = [1 << TCP | 1 << TIMER | (1 << ARP if c % 2 == 0 else 0) for c in range(TOTAL)]
         dut.masks.value = sum(mask << 16 * c for c, mask in enumerate(self.masks))
         dut.core_ok.value = (1 << TOTAL) - 1
+        dut.standby.value = dut.watchdog.value = dut.waiting.value = dut.lift.value = 0
+        dut.now.value = NOW
         self.kinds = {}                 # tag -> kind
         self.tag = 0
         self.dma = [deque() for _ in range(CLUSTERS)]
@@ -57,6 +61,9 @@ class TB:
         self.received = [0] * TOTAL     # deliveries a core has got and not yet processed
         self.deliveries = self.timers_taken = self.refused = self.lost = self.bad = self.traps = 0
         self.stop = False
+        self.stuck = set()              # cores that answer nothing
+        self.keeps = lambda core: True  # may a copy stay at this core
+        self.purges = self.resumed = self.restarted = 0
         cocotb.start_soon(self.run_cores())
         cocotb.start_soon(self.run_dma())
         cocotb.start_soon(self.watch())
@@ -114,7 +121,9 @@ class TB:
         core = d["cluster"] * CORES + d["core"]
         assert self.masks[core] >> e["kind"] & 1, f"core {core} does not take kind {e['kind']}"
         self.deliveries += 1
-        self.model.deliver(None if e["noflow"] else e["conn"], e["seq"], core, d["workspace"], d["load"])
+        self.restarted += e["restart"]
+        self.model.deliver(None if e["noflow"] else e["conn"], e["seq"], core, d["workspace"], d["load"], new=bool(e["new"]),
+                           restart=bool(e["restart"]))
 
     def commanded(self, value):
         c = unpack(DmaCommand, value["command"])
@@ -127,17 +136,21 @@ class TB:
         """The Done taken last has been counted in the CAM."""
         value = unpack(TimerSet, payload)
         place, d = self.taken_done.popleft()
-        closed = self.model.finish(*place)
-        assert (value["conn"], value["deadline"]) == (d["conn"], 0 if closed else d["deadline"])
-        if closed is not None:
+        what, closed = self.model.finish(*place, d["trap"]) or (None, False)
+        deadline = 0 if closed or what == "purge" else NOW | 1 if d["trap"] else d["deadline"]
+        assert (value["conn"], value["deadline"]) == (d["conn"], deadline)
+        if what == "write_back":
             self.writing[place] = d["conn"]
-            if closed:
-                self.expected_frees.append((FREE, d["conn"], None))
+        if closed:
+            self.expected_frees.append((FREE, d["conn"], None))
+        if what == "purge":
+            self.purges += 1
+            self.expected_frees.append((PURGE, d["conn"], None))
 
     def freed(self, c):
-        if c["op"] == FREE:
-            assert (FREE, c["conn"], None) in self.expected_frees
-            self.expected_frees.remove((FREE, c["conn"], None))
+        if c["op"] in (FREE, PURGE):
+            assert (c["op"], c["conn"], None) in self.expected_frees
+            self.expected_frees.remove((c["op"], c["conn"], None))
         else:
             item = DELETE, c["conn"], c["key"] & 0xFFFFFFFF
             assert item in self.expected_frees and c["key"] >> 96 & 0xFF == 6
@@ -160,15 +173,16 @@ class TB:
             await RisingEdge(self.dut.clk)
             for core in range(TOTAL):
                 queue = self.model.queue[core]
-                if not self.received[core] or rng.random() * self.hold > 1 or self.stop:
+                if not self.received[core] or rng.random() * self.hold > 1 or self.stop or core in self.stuck:
                     continue
                 conn, workspace, tag = queue[0]
-                if conn is not None and not self.model.space[core, workspace][4]:
+                if conn is not None and not self.model.space[core, workspace].loaded:
                     continue            # not loaded yet
-                trap = int(rng.random() < 0.03)
-                close = int(conn is not None and rng.random() < 0.05)
+                trap = rng.random() < self.trap_rate or int(self.dut.fenced.value) >> core & 1
+                close = int(conn is not None and rng.random() < self.close_rate)
                 self.received[core] -= 1
-                self.model.process(core, close and not trap)
+                *_, trap = self.model.process(core, close, bool(trap))
+                trap = int(trap)
                 done = pack(Done, {"conn": conn or 0, "workspace": workspace, "close": close, "noflow": int(conn is None),
                                    "trap": trap, "deadline": rng.getrandbits(32)})
                 self.done.send({"done": done, "cluster": core // CORES, "core": core % CORES})
@@ -180,13 +194,14 @@ class TB:
             for queue in self.dma:
                 if queue and rng.random() < 0.15:
                     value, c, place = queue[0]
-                    if c["op"] == LOAD:
-                        if place not in self.model.space:
+                    if c["op"] != WRITE_BACK:
+                        space = self.model.space.get(place)
+                        if space is None or space.conn != c["conn"] or space.loaded:
                             continue    # the delivery is still on its way
-                        self.model.load(c["conn"], *place)
+                        (self.model.load if c["op"] == LOAD else self.model.clear)(c["conn"], *place)
                     else:
                         del self.writing[place]
-                        self.model.write_back(c["conn"], *place)
+                        self.model.write_back(c["conn"], *place, keep=self.keeps(place[0]))
                     queue.popleft()
                     self.dma_done.send(value)
 
@@ -194,7 +209,7 @@ class TB:
         for _ in range(limit):
             await RisingEdge(self.dut.clk)
             if (self.events.empty() and self.timers.empty() and self.done.empty() and not self.model.waiting
-                    and not self.model.space and not any(self.model.queue)):
+                    and not self.model.at and not any(self.model.queue)):
                 break
         await ClockCycles(self.dut.clk, 200)
         self.model.check_end()
@@ -205,7 +220,8 @@ class TB:
         assert total["delivered"] - total["timers"] + total["no_core"] == self.events.sent
         assert total["timers"] + total["timer_refused"] == self.timers.sent == self.timers_taken
         assert total["timer_refused"] == self.refused and total["bad_done"] == self.bad and total["traps"] == self.traps
-        assert int(self.dut.idle.value) == 1
+        assert (total["purged"], total["resumed"], total["restarted"]) == (self.purges, self.model.count["resumed"], self.restarted)
+        assert int(self.dut.idle.value) == 1 and int(self.dut.outstanding.value) == 0
         self.dut._log.info("seed %d: %s", default_seed(), dict(total))
 
 
@@ -225,7 +241,7 @@ async def random_traffic(dut, idle, pause, events=400, **kwargs):
         choice = rng.random()
         conn = rng.randrange(5) if rng.random() < 0.7 else rng.randrange(CONNECTIONS)
         if choice < 0.75:
-            tb.send(conn)
+            tb.send(conn, new=int(rng.random() < 0.05))
         elif choice < 0.85:
             tb.send(None)
         elif choice < 0.9:
@@ -318,3 +334,131 @@ async def refuses_timer_of_busy_flow(dut):
     tb.send(3, timer=True)
     await tb.drain()
     assert tb.counters.total["timers"] == 1
+
+
+@cocotb.test()
+async def a_flow_that_comes_back_needs_no_load(dut):
+    tb = await start(dut, trap_rate=0, close_rate=0)
+    for turn in range(4):
+        tb.send(1)
+        await tb.drain()
+    total = tb.counters.total
+    assert total["resumed"] == 3 and total["write_backs"] == 4
+
+
+@cocotb.test()
+async def a_standby_keeps_no_copy(dut):
+    """The other unit's records change flowstate memory."""
+    tb = await start(dut, trap_rate=0, close_rate=0)
+    tb.send(1)
+    await tb.drain()
+    dut.standby.value = 1
+    tb.model.forget()
+    await ClockCycles(dut.clk, 2)
+    tb.model.memory[1].append(-1)
+    tb.model.arrived[1].append(-1)
+    dut.standby.value = 0
+    tb.send(1)
+    await tb.drain()
+    assert tb.counters.total["resumed"] == 0
+
+
+@cocotb.test()
+async def a_masked_core_gives_its_flows_away(dut):
+    """As for a new program: events of a flow that is resident there go elsewhere, and come back to a fresh LOAD."""
+    tb = await start(dut, trap_rate=0, close_rate=0)
+    if TOTAL == 1:
+        return
+    tb.send(1)
+    await tb.drain()
+    home = next(iter(tb.model.space))[0]
+    masks = list(tb.masks)
+    tb.masks[home] = 0
+    dut.masks.value = sum(mask << 16 * c for c, mask in enumerate(tb.masks))
+    for turn in range(2):
+        tb.send(1)
+        await tb.drain()
+    assert [place[0] for place in tb.model.space] != [home] and len(tb.model.space) == 1
+    tb.masks = masks
+    dut.masks.value = sum(mask << 16 * c for c, mask in enumerate(masks))
+    for turn in range(3):
+        tb.send(1)
+        await tb.drain()
+    assert tb.counters.total["resumed"] == 4        # one each time it comes back to where it was last
+
+
+@cocotb.test()
+async def a_trap_takes_the_flow_back_to_what_was_written(dut):
+    tb = await start(dut, trap_rate=0, close_rate=0)
+    tb.send(1)
+    await tb.drain()
+    tb.trap_rate = 1
+    tb.send(1)
+    await tb.drain()
+    tb.trap_rate = 0
+    tb.send(1, timer=True)
+    tb.send(1)
+    await tb.drain()
+    assert tb.restarted == 1 and tb.model.memory[1] == [1, 3, 4] and tb.model.lost == {2}
+
+
+@cocotb.test()
+async def a_new_connection_that_is_lost_leaves_nothing(dut):
+    tb = await start(dut, trap_rate=1, close_rate=0)
+    tb.stop = True
+    for turn in range(min(SLOTS, 3)):
+        tb.send(1, new=int(turn == 0))
+    await ClockCycles(dut.clk, 50)
+    tb.stop = False
+    await tb.drain()
+    assert tb.purges == 1 and tb.restarted == 0
+    tb.trap_rate = 0
+    tb.send(1, new=1)
+    tb.send(1)
+    await tb.drain()
+    assert tb.purges == 1 and tb.restarted == 0 and len(tb.model.memory[1]) == 2
+
+
+@cocotb.test()
+async def a_core_that_stops_answering_is_fenced(dut):
+    tb = await start(dut, trap_rate=0, close_rate=0)
+    dut.watchdog.value = 200
+    for conn in range(3):
+        tb.send(conn % CONNECTIONS)
+    await tb.drain()
+    home = min(place[0] for place in tb.model.space)
+    tb.stuck = {home}
+    dut.waiting.value = 1 << home
+    for turn in range(2 * SLOTS):
+        tb.send(turn % 3)
+        await ClockCycles(dut.clk, 100)
+    assert int(dut.fenced.value) == 0, "a core that waits for the bus is not stuck"
+    dut.waiting.value = 0
+    while not int(dut.fenced.value):
+        await RisingEdge(dut.clk)
+    tb.model.forget(cores={home})
+    tb.keeps = lambda core: TOTAL == 1 or core != home      # a single core is used again at once
+    assert int(dut.fenced.value) == 1 << home
+    if TOTAL == 1:                                      # nobody else is there: events wait
+        dut.lift.value = 1
+        await ClockCycles(dut.clk, 1)
+        dut.lift.value = 0
+        await ClockCycles(dut.clk, 20)
+        assert int(dut.fenced.value), "not while the core has events"
+    tb.stuck = set()                                    # the cluster answers for it
+    await tb.drain()
+    for conn in range(min(3, CONNECTIONS)):
+        tb.send(conn)
+    await tb.drain()
+    assert tb.restarted >= 1 and tb.counters.total["fences"] == 1 and tb.traps >= 1
+    if TOTAL > 1:
+        assert int(dut.fenced.value) and not any(place[0] == home for place in tb.model.space)
+        dut.lift.value = 1 << home
+        await ClockCycles(dut.clk, 1)
+        dut.lift.value = 0
+        await ClockCycles(dut.clk, 3)
+    tb.keeps = lambda core: True
+    assert not int(dut.fenced.value)
+    for turn in range(3 * TOTAL):
+        tb.send(turn % 3)
+    await tb.drain()

@@ -101,11 +101,11 @@ class TB:
     def output(self, output, fault=None, payload=None):
         """Send one OUTPUT; fault: None, "err", "short" or "long" answer of socket memory; payload: random by default."""
         rng = self.rng
-        address = {"offset": rng.getrandbits(32), "conn": rng.getrandbits(16), "direction": rng.getrandbits(1)}
+        address = {"offset": output.seq, "ring": {"conn": rng.getrandbits(16), "direction": rng.getrandbits(1), "pool": rng.getrandbits(2)}}
         flags = sum(FLAGS[name].value for name in output.options) | (OutputFlag.ARP.value if output.arp else 0) | rng.getrandbits(1)
         body = pack(OutputBody, {
             "mac_hi": output.target_mac >> 32, "mac_lo": output.target_mac & 0xFFFFFFFF, "iface": output.port,
-            "spare_0": rng.getrandbits(8), "spare_5": rng.getrandbits(32), "payload": address,
+            "spare_0": rng.getrandbits(8), "spare_5": rng.getrandbits(32), "spare_10": rng.getrandbits(32), "ring": address["ring"],
             **{name: getattr(output, name) for name in (
                 "local_ip", "remote_ip", "local_port", "remote_port", "seq", "ack", "window", "tcp_flags", "wscale", "length",
                 "mss", "ts_val", "ts_ecr", "sack_left", "sack_right")}})

@@ -15,7 +15,7 @@ from spps_sim.harness import default_seed
 from spps_sim.model.lookup import LookupModel, flow_key
 
 CONNECTIONS = int(os.environ["SPPS_P_CONNECTIONS"])
-INSERT, DELETE, FREE, ESTABLISHED = range(4)
+INSERT, DELETE, FREE, ESTABLISHED, PURGE = range(5)
 
 
 class TB:
@@ -137,7 +137,7 @@ async def random_traffic(dut, idle, pause, events=500, half_open_limit=0):
         recent = rng.choice(tb.flows[:6]) if rng.random() < 0.4 else None
         tb.event(recent)
         if rng.random() < 0.5:
-            op = rng.choice((INSERT, DELETE, DELETE, FREE, FREE, ESTABLISHED))
+            op = rng.choice((INSERT, INSERT, DELETE, DELETE, FREE, FREE, ESTABLISHED, PURGE))
             conn = rng.randrange(CONNECTIONS) if rng.random() < 0.95 else rng.choice((CONNECTIONS, 0xFFFF))
             tb.command(op, conn, rng.randrange(2), rng.choice(tb.flows) if rng.random() < 0.9 else None)
     await tb.drain()

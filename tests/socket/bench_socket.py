@@ -63,7 +63,7 @@ class TB:
         if beat["last"]:
             self.passed.append(self.message)
             for conn, direction, offset, length, expected in self.reads_of.pop(self.message[0] >> 32, ()):
-                self.read.send({"address": {"offset": offset & 0xFFFFFFFF, "conn": conn, "direction": direction},
+                self.read.send({"address": {"offset": offset & 0xFFFFFFFF, "ring": {"conn": conn, "direction": direction}},
                                 "length": length})
                 self.expected.append((conn, direction, offset, expected))
             self.message = []
@@ -91,7 +91,7 @@ class TB:
             self.requests[self.ref] = skip, length
         self.send([header(MessageKind.COPY.value, 2),
                    pack(CopyArgument, {"ref": self.ref, "skip": skip, "length": length}),
-                   pack(SocketAddress, {"offset": offset & 0xFFFFFFFF, "conn": conn, "direction": direction})])
+                   pack(SocketAddress, {"offset": offset & 0xFFFFFFFF, "ring": {"conn": conn, "direction": direction}})])
 
     async def drain(self, limit=20000):
         for _ in range(limit):
@@ -209,7 +209,7 @@ async def moves_one_word_per_clock_both_ways(dut):
     await tb.drain()
     tb.busy_until[0, 0].append(9)
     tb.expected.append((0, 0, 9, tb.model.read(0, 0, 9, RING)))
-    tb.read.send({"address": {"offset": 9, "conn": 0, "direction": 0}, "length": RING})
+    tb.read.send({"address": {"offset": 9, "ring": {"conn": 0, "direction": 0}}, "length": RING})
     tb.copy(1, 0, 3, RING)
     clocks = 0
     while tb.expected or len(tb.free.received) < 2:

@@ -17,10 +17,14 @@ LOAD_FLAG = 4       # bit of the argument of EVENT: a LOAD of the workspace acco
 _BEATS = EVENT_WORDS * 32 // BEAT
 
 
+def _beat_of(name):
+    return Event.as_shape()[name].offset // BEAT
+
+
 def _event_field(beat, name):
+    """The field `name` of an Event, out of the beat that holds it."""
     field = Event.as_shape()[name]
-    assert field.offset + field.width <= BEAT, name
-    return beat[field.offset:field.offset + field.width]
+    return beat[field.offset % BEAT:field.offset % BEAT + field.width]
 
 
 class ClusterBusInterface(wiring.Component):
@@ -29,7 +33,7 @@ class ClusterBusInterface(wiring.Component):
     Source: patent §VI, F3 (cluster bus interface 302, routing control 306).
     Parameters: params.cores, params.event_slots, params.workspaces; index: number of the cluster.
     Members: i, o beats of the message bus; core: streams of beats from the cores; event, event_valid, event_ready: beats for the data
-    memories; tail, full: of each core's slots; meta, describe, commit: to the slots (one bit per core); count.
+    memories; tail, full: of each core's slots; meta, commit: to the slots (one bit per core); count.
     EVENT: header.source is the core, argument bits 3..0 the workspace, bit 4: a LOAD accompanies it; 8 beats follow.
     Latency: 1 clock in, 2 clocks out. Throughput: 1 beat per clock each way.
     Backpressure: an event for a core without a free slot holds i; the director never sends more than event_slots to a
@@ -48,7 +52,7 @@ class ClusterBusInterface(wiring.Component):
             "core": In(stream.Signature(beat_layout())).array(params.cores),
             "event": Out(event_write(params)), "event_valid": Out(1), "event_ready": In(1),
             "tail": In(data.ArrayLayout(slot, params.cores)), "full": In(params.cores),
-            "meta": Out(slot_meta(params)), "describe": Out(params.cores), "commit": Out(params.cores),
+            "meta": Out(slot_meta(params)), "commit": Out(params.cores),
             "count": Out(len(self.COUNTERS)),
         })
 
@@ -65,14 +69,13 @@ class ClusterBusInterface(wiring.Component):
         workspace, load, beat = Signal(slot_meta(params)["workspace"].shape), Signal(), Signal(range(_BEATS))
         here = Signal(params.cores)     # one-hot of the core
         bad = Signal()
+        kept = Signal(slot_meta(params))        # what the beats so far have said of the event
         m.d.comb += [
             header.eq(i.p.data), self.count.eq(bad),
             here.eq(1 << core),
             self.event.core.eq(core), self.event.data.eq(i.p.data),
             self.event.address.eq(Cat(beat, self.tail[core]) + map_of(params).events // 2),
-            # these fields of the event lie in its first beat
-            *(self.meta[name].eq(_event_field(i.p.data, name)) for name in ("conn", "leg", "noflow")),
-            self.meta.load.eq(load), self.meta.workspace.eq(workspace),
+            self.meta.eq(kept), self.meta.load.eq(load), self.meta.workspace.eq(workspace),
         ]
         with m.FSM(name="entry"):
             with m.State("HEAD"):
@@ -94,8 +97,11 @@ class ClusterBusInterface(wiring.Component):
                 ]
                 with m.If(self.event_valid & self.event_ready):
                     m.d.sync += beat.eq(beat + 1)
-                    with m.If(beat == 0):
-                        m.d.comb += self.describe.eq(here)
+                    with m.If(beat == _beat_of("conn")):
+                        m.d.sync += [kept[name].eq(_event_field(i.p.data, name)) for name in ("conn", "leg", "noflow")]
+                    with m.If(beat == _beat_of("scratch_ref")):
+                        m.d.sync += [kept.ref.eq(_event_field(i.p.data, "scratch_ref")),
+                                     kept.payload.eq(_event_field(i.p.data, "payload_len") != 0)]
                     with m.If(beat == _BEATS - 1):
                         m.next = "DISCARD"
                         m.d.comb += bad.eq(~i.p.last)

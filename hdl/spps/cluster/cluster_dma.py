@@ -23,7 +23,7 @@ def event_write(params):
 
 
 class ClusterDma(wiring.Component):
-    """Executes LOAD and WRITE_BACK in order; owns the cluster side of all data memories.
+    """Executes LOAD, CLEAR and WRITE_BACK in order; owns the cluster side of all data memories.
 
     Source: patent §VI, F3 (cluster DMA controller 308); architecture rule "only lines that changed are written back".
     Parameters: params.cores, params.workspaces, params.event_slots.
@@ -32,14 +32,14 @@ class ClusterDma(wiring.Component):
     clean: one bit per line (with core, workspace of the command) to clear; load_start, load_done with `command`;
     memory side, registered: address, write (bit per core), read, write_data, held until taken; read_data per core;
     count.
-    Latency: LOAD 64 clocks + 4 + the memory's; WRITE_BACK 4 clocks per dirty line + 1 per line + 4.
+    Latency: LOAD 64 clocks + 4 + the memory's; CLEAR 64 + 6; WRITE_BACK 4 clocks per dirty line + 1 per line + 4.
     Throughput: one 64-bit beat per clock. One command at a time.
     Backpressure: o_write and the absence of i_data hold the command; events pass.
     Drop: a command for a core or workspace that does not exist is answered, counted (bad_command) and has no effect.
     Reset: idle.
     """
 
-    COUNTERS = ("loads", "write_backs", "lines_written", "bad_command")
+    COUNTERS = ("loads", "clears", "write_backs", "lines_written", "bad_command")
 
     def __init__(self, params):
         self._params = params
@@ -70,7 +70,7 @@ class ClusterDma(wiring.Component):
         # Memory side: one request at a time, an event beat before a load beat or a read; it waits for the core that
         # uses its port. A read is asked for only when the queue has room for its data.
         m.submodules.queue = queue = SyncFIFO(width=FlowstateWrite.as_shape().size, depth=_QUEUE)
-        load_beat, read_beat = Signal(), Signal()
+        load_beat, read_beat, clear_beat = Signal(), Signal(), Signal()
         beat = Signal(range(_BEATS))
         fetched = Signal()
         asked_beat, fetched_beat = Signal(range(_BEATS)), Signal(range(_BEATS))
@@ -81,16 +81,17 @@ class ClusterDma(wiring.Component):
         with m.If(step):
             m.d.sync += [
                 self.address.eq(Mux(self.event_valid, self.event.address, Cat(beat, workspace))),
-                self.write_data.eq(Mux(self.event_valid, self.event.data, self.i_data.p.data)),
+                self.write_data.eq(Mux(self.event_valid, self.event.data, Mux(clear_beat, 0, self.i_data.p.data))),
                 self.write.eq(Mux(self.event_valid, C(1, params.cores) << self.event.core,
-                                  Mux(load_beat, C(1, params.cores) << core, 0))),
+                                  Mux(load_beat | clear_beat, C(1, params.cores) << core, 0))),
                 asked.eq(read_beat), asked_beat.eq(beat),
             ]
         result, out = Signal(FlowstateWrite), Signal(FlowstateWrite)
         room = Signal()
         m.d.comb += [
-            result.conn.eq(command.conn), result.beat.eq(fetched_beat), result.data.eq(self.read_data[core]),
-            queue.w_data.eq(result), queue.w_en.eq(fetched),
+            result.conn.eq(command.conn), result.beat.eq(Mux(clear_beat, beat, fetched_beat)),
+            result.data.eq(Mux(clear_beat, 0, self.read_data[core])),
+            queue.w_data.eq(result), queue.w_en.eq(fetched | clear_beat),
             out.eq(queue.r_data), self.o_write.valid.eq(queue.r_rdy), self.o_write.payload.eq(out),
             queue.r_en.eq(self.o_write.ready),
             room.eq(queue.level + asked + fetched < _QUEUE),
@@ -118,6 +119,9 @@ class ClusterDma(wiring.Component):
                 with m.Elif(command.op == DmaOp.LOAD):
                     m.d.comb += [self.load_start.eq(1), self.clean.eq(~C(0, LINES))]
                     m.next = "REQUEST"
+                with m.Elif(command.op == DmaOp.CLEAR):
+                    m.d.comb += [self.load_start.eq(1), self.clean.eq(~C(0, LINES))]
+                    m.next = "CLEAR"
                 with m.Else():
                     m.next = "PICK"
             with m.State("REQUEST"):
@@ -131,9 +135,16 @@ class ClusterDma(wiring.Component):
                     m.d.sync += beat.eq(beat + 1)
                     with m.If(self.i_data.p.last):
                         m.next = "SETTLE"
+            with m.State("CLEAR"):
+                with m.If(room & step & ~self.event_valid):
+                    m.d.comb += clear_beat.eq(1)
+                    m.d.sync += beat.eq(beat + 1)
+                    with m.If(beat == _BEATS - 1):
+                        m.next = "SETTLE"
             with m.State("SETTLE"):     # the last beat waits to be written
-                with m.If(step):
-                    m.d.comb += [self.load_done.eq(1), count["loads"].eq(1)]
+                with m.If(step & ~queue.r_rdy):
+                    m.d.comb += [self.load_done.eq(1), count["loads"].eq(command.op == DmaOp.LOAD),
+                                 count["clears"].eq(command.op == DmaOp.CLEAR)]
                     m.next = "REPORT"
             with m.State("PICK"):
                 m.d.sync += beat.eq(line * _LINE_BEATS)

@@ -5,6 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.config import CONFIG
 from ..layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_signature
+from ..lib.stream_arbiter import StreamArbiter
 from ..ucode.isa import PC_BITS
 from .cluster_bus_interface import ClusterBusInterface
 from .cluster_dma import ClusterDma
@@ -15,10 +16,11 @@ from .event_slots import EventSlots
 from .instruction_memory import InstructionMemory, checked_image
 from .pulse_sum import PulseSum
 from .protocol_core import ProtocolCore
+from .record_tap import RecordTap
 
 __all__ = ["ProtocolCluster"]
 
-_OWN = ("events", "traps", "cut_messages", "busy_cycles", "stall_cycles")
+_OWN = ("events", "traps", "cut_messages", "voided", "released", "busy_cycles", "stall_cycles", "recorded")
 
 
 class ProtocolCluster(wiring.Component):
@@ -29,7 +31,8 @@ class ProtocolCluster(wiring.Component):
     Members: i_msg events in, o_msg messages out; i_dma, o_dma_done flowstate moves, o_fs_read, i_fs_data, o_fs_write to
     flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, protect, cfg: CSRs
     (cfg reaches the cores within 32 clocks); runaway: most instructions of an event, 0 no limit; busy: an event is being
-    executed, per core; trapped: has trapped since reset, per core, with trap_code and trap_pc of the last trap; count.
+    executed, per core; waiting: a message of this core waits for the bus; halt: this core runs nothing, its events are answered as
+    after a trap; stuck: this core gets no instructions (fault injection); trapped: has trapped since reset, per core, with trap_code and trap_pc of the last trap; count.
     Latency: EVENT to first instruction 10 clocks plus the LOAD; eoe to DONE on o_msg 4 clocks.
     Throughput: 1 instruction per clock and core; 1 beat per clock on each stream.
     Backpressure: o_msg stalls `send` and the end of events; a core without a free slot stalls i_msg.
@@ -53,7 +56,7 @@ class ProtocolCluster(wiring.Component):
             "i_imem": In(stream.Signature(InstructionWrite)),
             "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32),
             "role": In(1), "sync_ready": In(1), "protect": In(1), "cfg": In(data.ArrayLayout(32, len(CONFIG))),
-            "runaway": In(32),
+            "runaway": In(32), "halt": In(cores), "stuck": In(cores), "waiting": Out(cores),
             "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
             "trap_pc": Out(data.ArrayLayout(PC_BITS, cores)), "count": Out(len(self.COUNTERS)),
         })
@@ -64,10 +67,15 @@ class ProtocolCluster(wiring.Component):
         m.submodules.program = program = InstructionMemory(params, image=self._image, index=self._index)
         m.submodules.bus = bus = ClusterBusInterface(params, index=self._index)
         m.submodules.dma = dma = ClusterDma(params)
+        m.submodules.tap = tap = RecordTap(params)
+        m.submodules.writes = writes = StreamArbiter(FlowstateWrite, 2, packets=False)
         m.submodules.csrs = csrs = CsrFile(params, index=self._index)
+        wiring.connect(m, bus.o, tap.i)
+        wiring.connect(m, tap.o_write, writes.i[0])
+        wiring.connect(m, dma.o_write, writes.i[1])
         for inner, outer in (
-            (bus.i, self.i_msg), (bus.o, self.o_msg), (dma.i, self.i_dma), (dma.o_done, self.o_dma_done),
-            (dma.o_read, self.o_fs_read), (dma.i_data, self.i_fs_data), (dma.o_write, self.o_fs_write),
+            (bus.i, self.i_msg), (tap.o, self.o_msg), (dma.i, self.i_dma), (dma.o_done, self.o_dma_done),
+            (dma.o_read, self.o_fs_read), (dma.i_data, self.i_fs_data), (writes.o, self.o_fs_write),
             (program.i, self.i_imem),
         ):
             wiring.connect(m, inner, wiring.flipped(outer))
@@ -78,7 +86,7 @@ class ProtocolCluster(wiring.Component):
             dma.event.eq(bus.event), dma.event_valid.eq(bus.event_valid),
             bus.event_ready.eq(dma.event_ready),
         ]
-        pulses = {name: [] for name in ("events", "traps", "cut_messages")}
+        pulses = {name: [] for name in _OWN[:5]}
         waiting, taken = [], []
         for number in range(params.cores):
             m.submodules[f"core{number}"] = core = ProtocolCore(params)
@@ -90,7 +98,7 @@ class ProtocolCluster(wiring.Component):
             wiring.connect(m, core.o, bus.core[number])
             m.d.comb += [
                 program.address[number].eq(core.address), program.fetch[number].eq(core.fetch),
-                core.word.eq(program.word[number]), core.fetch_ready.eq(program.ready[number]),
+                core.word.eq(program.word[number]), core.fetch_ready.eq(program.ready[number] & ~self.stuck[number]),
                 store.uses_read.eq(core.uses_read), store.uses_write.eq(core.uses_write),
                 store.address.eq(core.memory_address), store.read.eq(core.memory_read),
                 store.write.eq(core.memory_write), store.write_data.eq(core.memory_write_data),
@@ -98,22 +106,25 @@ class ProtocolCluster(wiring.Component):
                 store.beat_address.eq(dma.address), store.beat_read.eq(dma.read & mine),
                 store.beat_write.eq(dma.write[number]), store.beat_write_data.eq(dma.write_data),
                 dma.read_data[number].eq(store.beat_read_data),
-                slots.meta.eq(bus.meta), slots.describe.eq(bus.describe[number]), slots.commit.eq(bus.commit[number]),
+                slots.meta.eq(bus.meta), slots.commit.eq(bus.commit[number]),
                 bus.tail[number].eq(slots.tail), bus.full[number].eq(slots.full),
                 slots.load_start.eq(Mux(dma.load_start, chosen, 0)), slots.load_done.eq(Mux(dma.load_done, chosen, 0)),
-                core.start.eq(slots.start & csrs.ready), core.event.eq(slots.head), core.slot.eq(slots.head_slot),
-                slots.take.eq(core.take), slots.release.eq(core.release),
+                core.start.eq(slots.start & csrs.ready), core.void.eq(slots.void), core.halt.eq(self.halt[number]), core.event.eq(slots.head), core.slot.eq(slots.head_slot),
+                slots.take.eq(core.take), slots.release.eq(core.release), slots.trap.eq(core.trapped),
+                self.waiting[number].eq(core.waiting),
                 dirty.store.eq(core.store), dirty.address.eq(core.store_address),
                 dirty.clean.eq(Mux(mine, dma.clean, 0)), dirty.workspace.eq(dma.command.workspace),
                 dma.dirty[number].eq(dirty.lines),
                 csrs.number[number].eq(core.csr), csrs.conn[number].eq(slots.head.conn),
+                tap.conn[number].eq(slots.head.conn),
                 core.csr_value.eq(csrs.value[number]), core.runaway.eq(self.runaway),
                 self.busy[number].eq(core.busy), self.trap_code[number].eq(core.trap_code),
                 self.trap_pc[number].eq(core.trap_pc),
             ]
             with m.If(core.trapped):
                 m.d.sync += self.trapped[number].eq(1)
-            for name, pulse in (("events", core.release), ("traps", core.trapped), ("cut_messages", core.cut)):
+            for name, pulse in (("events", core.release), ("traps", core.trapped), ("cut_messages", core.cut),
+                                ("voided", core.voided), ("released", core.released)):
                 pulses[name].append(pulse)
             waiting.append(core.waiting)
             taken.append(store.beat_taken)
@@ -125,5 +136,5 @@ class ProtocolCluster(wiring.Component):
             singles.append(total.o)
         stalled = Signal()
         m.d.sync += stalled.eq(Cat(waiting).any())
-        m.d.comb += self.count.eq(Cat(*singles, self.busy.any(), stalled, bus.count, dma.count))
+        m.d.comb += self.count.eq(Cat(*singles, self.busy.any(), stalled, tap.recorded, bus.count, dma.count))
         return m

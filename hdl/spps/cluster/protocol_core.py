@@ -20,7 +20,8 @@ class ProtocolCore(wiring.Component):
 
     Source: patent §V; `ucode.isa`.
     Parameters: params (workspaces, event_slots, imem_words).
-    Members: fetch side: address, fetch, word, fetch_ready. Event side: start, event, slot (what may run), take, release.
+    Members: fetch side: address, fetch, word, fetch_ready. Event side: start, event, slot (what may run), take, release;
+    void, with start: answer as after a trap, do not run; halt: nothing runs, the event at work is cut off.
     Data memory: memory_address, memory_read, memory_write, memory_write_data, memory_read_data, uses_read,
     uses_write. csr, csr_value. runaway:
     most instructions of an event, 0 no limit. o: messages, unit filled by the program or DONE; source and cluster are
@@ -41,7 +42,7 @@ class ProtocolCore(wiring.Component):
         super().__init__({
             "address": Out((params.imem_words - 1).bit_length()), "fetch": Out(1), "word": In(WORD_BITS),
             "fetch_ready": In(1),
-            "start": In(1), "event": In(slot_meta(params)), "slot": In((params.event_slots - 1).bit_length()),
+            "start": In(1), "void": In(1), "halt": In(1), "event": In(slot_meta(params)), "slot": In((params.event_slots - 1).bit_length()),
             "take": Out(1), "release": Out(1),
             "memory_address": Out(address), "memory_read": Out(1), "memory_write": Out(1), "memory_write_data": Out(32),
             "memory_read_data": In(64), "uses_read": Out(1), "uses_write": Out(1),
@@ -49,7 +50,7 @@ class ProtocolCore(wiring.Component):
             "o": Out(stream.Signature(beat_layout())),
             "store": Out(1), "store_address": Out(address),
             "busy": Out(1), "trapped": Out(1), "trap_code": Out(8), "trap_pc": Out(12),
-            "retire": Out(1), "retire_pc": Out(12), "cut": Out(1), "waiting": Out(1),
+            "retire": Out(1), "retire_pc": Out(12), "cut": Out(1), "waiting": Out(1), "voided": Out(1), "released": Out(1),
         })
 
     def elaborate(self, platform):
@@ -189,21 +190,25 @@ class ProtocolCore(wiring.Component):
         m.d.comb += target.eq(Mux(x.ret, stack_top, x_target + Mux(x.jtab, a[:12], 0)))
 
         # --- life of an event
-        trap = x_valid & bad & (~x.send | refused)
-        ending = trap | (x_valid & x.eoe)
+        trap, ending, halted = Signal(), Signal(), Signal()
+        m.d.comb += [
+            halted.eq(self.halt & running & ~port.active),      # a send in progress is whole before the cut
+            trap.eq((x_valid & bad & (~x.send | refused)) | halted), ending.eq(trap | (x_valid & x.eoe)),
+        ]
         m.d.comb += [
             jump.eq(x_valid & (x.jump | (x.branch & alu.met))), flush.eq(jump | ending),
         ]
         with m.If(ending):
-            m.d.sync += running.eq(0)
+            m.d.sync += [running.eq(0), x_valid.eq(0)]
         late_trap, late_cause, late_pc = Signal(), Signal(8), Signal(PC_BITS)
-        m.d.sync += [late_trap.eq(trap), late_cause.eq(cause), late_pc.eq(x_pc)]
+        m.d.sync += [late_trap.eq(trap), late_cause.eq(Mux(halted, TrapCode.HALTED, cause)), late_pc.eq(x_pc)]
         with m.If(late_trap):
             m.d.sync += [self.trap_code.eq(late_cause), self.trap_pc.eq(late_pc)]
         with m.If(running):     # held from the end of the event on
             m.d.sync += [port.deadline.eq(a), port.close.eq(b[0])]
         m.d.comb += [
-            port.finish.eq(ending), port.trap.eq(bad), self.trapped.eq(trap),
+            port.finish.eq(ending | self.voided), port.trap.eq(trap | self.voided), self.trapped.eq(trap),
+            self.released.eq(port.released), self.voided.eq(self.take & (self.void | self.halt)),
             port.event.eq(self.event), self.release.eq(port.finished), self.cut.eq(port.cut),
             self.waiting.eq(self.o.valid & ~self.o.ready),
         ]
@@ -216,7 +221,7 @@ class ProtocolCore(wiring.Component):
             }
             m.d.sync += [bases[i].eq(values[name]) for i, name in enumerate(BASES)]
             m.d.sync += [
-                running.eq(1), pc.eq(0), stack_level.eq(0), left.eq(self.runaway), limited.eq(self.runaway != 0),
+                running.eq(~self.voided), pc.eq(0), stack_level.eq(0), left.eq(self.runaway), limited.eq(self.runaway != 0),
                 exhausted.eq(0),
             ]
         m.d.comb += self.take.eq(self.start & ~running & ~port.ending)

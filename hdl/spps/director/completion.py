@@ -11,12 +11,16 @@ __all__ = ["Completion"]
 class Completion(wiring.Component):
     """Counts a Done in the CAM, gives the event slot back, sets the timer and, after the last event, writes back.
 
+    A workspace in which an event trapped is not written back: the flow is marked and starts again from what flowstate memory
+    has, with a timer event at once. Of a new connection there is nothing to start from: its keys are removed and it is freed.
+
     Source: patent §VIII, F6 (steps 602 to 614).
 
     Parameters: params; cam: the FlowCam, for its sizes.
     Members: i_done; o_set, o_dma, o_free: as in FlowDirector; frozen: In, no change to the CAM in this clock; occupied: In per
-    core, it has outstanding deliveries; select, conn, close: Out to FlowCam.finish_*; ok, last, closes: In from there; finish: Out,
-    entries that lose an event; slot_back: Out per core; bad, trapped: pulses.
+    core, it has outstanding deliveries; now: ticks; select, conn, close, trap: Out to FlowCam.finish_*; ok, last, closes, void,
+    lost: In from there; finish: Out, entries that lose an event; mark: Out, the flow `conn` starts again; slot_back: Out per
+    core; bad, trapped, purged: pulses.
     Latency: 3 clocks to the commands. Throughput: one Done per 4 clocks.
     Backpressure: the three outputs of one Done leave before the next Done is taken. Reset: idle.
     """
@@ -31,11 +35,13 @@ class Completion(wiring.Component):
             "o_free": Out(stream.Signature(LookupCommand)),
             "frozen": In(1),
             "occupied": In(cores),
-            "select": Out(entries), "conn": Out(16), "close": Out(1), "ok": In(1), "last": In(1), "closes": In(1),
-            "finish": Out(entries),
+            "now": In(32),
+            "select": Out(entries), "conn": Out(16), "close": Out(1), "trap": Out(1),
+            "ok": In(1), "last": In(1), "closes": In(1), "void": In(1), "lost": In(1),
+            "finish": Out(entries), "mark": Out(1),
             "slot_back": Out(cores),
             "bad": Out(1),
-            "trapped": Out(1),
+            "trapped": Out(1), "purged": Out(1),
         })
 
     def elaborate(self, platform):
@@ -46,9 +52,9 @@ class Completion(wiring.Component):
         sender = Signal(params.total_cores)     # one-hot; zero for a core that does not exist
         dma = self.o_dma.payload
         m.d.comb += [
-            self.conn.eq(done.conn), self.close.eq(done.close & ~done.trap),
+            self.conn.eq(done.conn), self.close.eq(done.close & ~done.trap), self.trap.eq(done.trap),
             self.o_set.payload.conn.eq(done.conn),
-            self.o_free.payload.op.eq(LookupOp.FREE), self.o_free.payload.conn.eq(done.conn),
+            self.o_free.payload.conn.eq(done.conn),
             dma.command.op.eq(DmaOp.WRITE_BACK), dma.command.core.eq(message.core),
             dma.command.workspace.eq(done.workspace), dma.command.conn.eq(done.conn), dma.cluster.eq(message.cluster),
         ]
@@ -80,10 +86,16 @@ class Completion(wiring.Component):
                         m.next = "ACCEPT"
                     with m.Elif(self.ok):
                         closed = self.last & self.closes
-                        m.d.comb += [self.finish.eq(self.select), self.slot_back.eq(sender)]
+                        purged = self.last & self.lost & ~self.closes
+                        m.d.comb += [
+                            self.finish.eq(self.select), self.slot_back.eq(sender), self.purged.eq(purged),
+                            self.mark.eq(self.last & self.void & ~closed & ~purged),
+                        ]
                         m.d.sync += [
-                            self.o_set.valid.eq(1), self.o_set.payload.deadline.eq(Mux(closed, 0, done.deadline)),
-                            self.o_dma.valid.eq(self.last), self.o_free.valid.eq(closed),
+                            self.o_set.valid.eq(1),
+                            self.o_set.payload.deadline.eq(Mux(closed | purged, 0, Mux(done.trap, self.now | 1, done.deadline))),
+                            self.o_dma.valid.eq(self.last & ~self.void), self.o_free.valid.eq(closed | purged),
+                            self.o_free.payload.op.eq(Mux(purged, LookupOp.PURGE, LookupOp.FREE)),
                         ]
                         m.next = "EMIT"
                     with m.Else():

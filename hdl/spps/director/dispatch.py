@@ -1,5 +1,5 @@
 """What the director does with an arriving event."""
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,9 +19,9 @@ class Dispatch(wiring.Component):
 
     Parameters: params; cam: the FlowCam, for its sizes.
     Members: i_event, i_timer, timer_refused, o_delivery, o_drop, masks, core_ok: as in FlowDirector; o_dma: LOAD commands;
-    o_free: DELETE and FREE for a connection that no core can serve; conn, match, busy, open, allocate, add: of FlowCam; frozen:
-    Out, nothing else may change the CAM; occupied: Out, slot_back: In, per core: outstanding deliveries; delivered, timed, held,
-    no_core: pulses.
+    o_free: DELETE and FREE for a connection that no core can serve; conn, new, match, busy, open, resident, allocate, add: of FlowCam;
+    marked, unmark: of RestartMarks, ready: marks are valid; frozen: Out, nothing else may change the CAM; outstanding, occupied:
+    Out, slot_back: In, per core: deliveries without a Done; delivered, timed, held, resumed, restarted, no_core: pulses.
     Latency: 4 clocks. Throughput: one event per 6 clocks.
     Backpressure: see FlowDirector. An event that must wait repeats MATCH, SELECT, DECIDE; a Done may commit in each MATCH.
     Reset: idle.
@@ -39,10 +39,12 @@ class Dispatch(wiring.Component):
             "o_free": Out(stream.Signature(LookupCommand)),
             "o_drop": Out(stream.Signature(unsigned(16))),
             "masks": In(data.ArrayLayout(unsigned(16), cores)), "core_ok": In(cores),
-            "conn": Out(cam.conn_bits), "match": In(entries), "busy": In(entries), "open": In(entries),
+            "conn": Out(cam.conn_bits), "new": Out(1), "match": In(entries), "busy": In(entries), "open": In(entries), "resident": In(entries),
+            "marked": In(1), "unmark": Out(1), "ready": In(1),
             "allocate": Out(entries), "add": Out(entries),
             "frozen": Out(1), "occupied": Out(cores), "slot_back": In(cores),
-            "delivered": Out(1), "timed": Out(1), "held": Out(1), "no_core": Out(1),
+            "outstanding": Out(data.ArrayLayout(range(self.params.event_slots + 1), cores)),
+            "delivered": Out(1), "timed": Out(1), "held": Out(1), "resumed": Out(1), "restarted": Out(1), "no_core": Out(1),
         })
 
     def elaborate(self, platform):
@@ -59,8 +61,10 @@ class Dispatch(wiring.Component):
         kind = event.kind.as_value()
         compatible = Signal(cores)
         takes, room = Signal(cores), Signal(cores)      # mask, ok and slot; a workspace
-        first_free = [Signal(range(places), name=f"first_free_{c}") for c in range(cores)]
-        outstanding = [Signal(range(p.event_slots + 1), name=f"outstanding_{c}") for c in range(cores)]
+        # of the workspaces that are not busy the one that was filled longest ago
+        victim = [Signal(range(places), name=f"victim_{c}") for c in range(cores)]
+        oldest = [Signal(range(places), name=f"oldest_{c}") for c in range(cores)]
+        outstanding = self.outstanding
         slot_used = Signal(cores)
         for c in range(cores):
             busy = self.busy[c * places:(c + 1) * places]
@@ -76,18 +80,20 @@ class Dispatch(wiring.Component):
                 room[c].eq(~busy.all()),
                 outstanding[c].eq(outstanding[c] + slot_used[c] - self.slot_back[c]),
             ]
-            for w in reversed(range(places)):
-                with m.If(~busy[w]):
-                    m.d.sync += first_free[c].eq(w)
+            for turn in reversed(range(places)):
+                w = Signal(range(places), name=f"place_{c}_{turn}")
+                m.d.comb += w.eq(oldest[c] + turn)
+                with m.If(~busy.bit_select(w, 1)):
+                    m.d.sync += victim[c].eq(w)
 
         from_timer, prefer_timer = Signal(), Signal()
         waited, refused = Signal(), Signal()
-        known, may_add = Signal(), Signal()
+        known, may_add = Signal(), Signal()             # busy at a core; can join what is there
         held_by = Signal(len(self.match))               # the entry of the event's flow
         load = self.o_dma.payload
         m.d.comb += [
-            self.conn.eq(event.conn),
-            load.command.op.eq(DmaOp.LOAD), load.command.core.eq(delivery.core),
+            self.conn.eq(event.conn), self.new.eq(event.new),
+            load.command.op.eq(Mux(event.new, DmaOp.CLEAR, DmaOp.LOAD)), load.command.core.eq(delivery.core),
             load.command.workspace.eq(delivery.workspace), load.command.conn.eq(event.conn), load.cluster.eq(delivery.cluster),
             self.timer_refused.eq(self.i_timer.ready & refused),
         ]
@@ -98,26 +104,27 @@ class Dispatch(wiring.Component):
 
         with m.FSM():
             with m.State("ACCEPT"):
-                m.d.comb += self.i_event.ready.eq(~(self.i_timer.valid & prefer_timer))
+                m.d.comb += self.i_event.ready.eq(self.ready & ~(self.i_timer.valid & prefer_timer))
                 m.d.sync += [waited.eq(0), refused.eq(0)]
                 with m.If(self.i_event.valid & self.i_event.ready):
                     m.d.sync += [event.eq(self.i_event.payload), from_timer.eq(0), prefer_timer.eq(1)]
                     m.next = "MATCH"
-                with m.Elif(self.i_timer.valid):        # taken when it is decided
+                with m.Elif(self.i_timer.valid & self.ready):       # taken when it is decided
                     m.d.sync += [event.eq(self.i_timer.payload), from_timer.eq(1), prefer_timer.eq(0)]
                     m.next = "MATCH"
             with m.State("MATCH"):
                 m.next = "SELECT"
             with m.State("SELECT"):
                 m.d.comb += self.frozen.eq(1)
-                at_open = Cat(self.match[e] & self.open[e] & takes[e // places] for e in range(len(self.match)))
-                m.d.sync += [known.eq((self.match & self.busy).any()), held_by.eq(at_open), may_add.eq(at_open.any())]
+                usable = self.open | (self.resident & (~event.new).replicate(len(self.resident)))
+                joins = Cat(self.match[e] & usable[e] & takes[e // places] for e in range(len(self.match)))
+                m.d.sync += [known.eq((self.match & self.busy).any()), held_by.eq(joins), may_add.eq(joins.any())]
                 m.next = "DECIDE"
             with m.State("DECIDE"):
                 m.d.comb += self.frozen.eq(1)
-                unknown = event.noflow | ~known
+                unknown = event.noflow | ~(known | may_add)
                 go = Signal()
-                m.d.comb += go.eq((unknown & found) | (~unknown & may_add & ~from_timer))
+                m.d.comb += go.eq((unknown & found) | (~unknown & may_add & ~(from_timer & known)))
                 with m.If(go):
                     m.d.comb += [self.delivered.eq(1), self.timed.eq(from_timer)]
                     m.d.sync += self.o_delivery.valid.eq(1)
@@ -125,9 +132,10 @@ class Dispatch(wiring.Component):
                     with m.If(from_timer):
                         m.next = "ANSWER"
                     with m.If(unknown):
-                        self._place(m, best, first_free, slot_used)
+                        self._place(m, best, victim, oldest, slot_used)
                         m.d.sync += last.eq(best)
                     with m.Else():
+                        m.d.comb += self.resumed.eq(~known)
                         self._join(m, held_by, slot_used)
                 with m.Elif(from_timer):
                     m.d.sync += refused.eq(1)
@@ -168,27 +176,30 @@ class Dispatch(wiring.Component):
             command.key.protocol.eq(_PROTOCOL_TCP), command.key.iface.eq(event.iface),
         ]
 
-    def _place(self, m, best, first_free, slot_used):
+    def _place(self, m, best, victim, oldest, slot_used):
         """The event goes to core `best`, a flow's into a free workspace that is loaded."""
         p, delivery = self.params, self.o_delivery.payload
-        flow = ~delivery.event.noflow
-        m.d.sync += [delivery.load.eq(flow), self.o_dma.valid.eq(flow)]
+        flow, restart = ~delivery.event.noflow, Signal()
+        m.d.comb += [
+            restart.eq(flow & self.marked & ~delivery.event.new), self.restarted.eq(restart), self.unmark.eq(flow),
+        ]
+        m.d.sync += [delivery.load.eq(flow), self.o_dma.valid.eq(flow), delivery.event.restart.eq(restart)]
         with m.Switch(best):
             for c in range(p.total_cores):
                 with m.Case(c):
                     m.d.comb += slot_used[c].eq(1)
                     m.d.sync += [
                         delivery.cluster.eq(c // p.cores), delivery.core.eq(c % p.cores),
-                        delivery.workspace.eq(first_free[c] & flow.replicate(4)),
+                        delivery.workspace.eq(victim[c] & flow.replicate(4)), oldest[c].eq(Mux(flow, victim[c] + 1, oldest[c])),
                     ]
                     for w in range(p.workspaces):
-                        m.d.comb += self.allocate[c * p.workspaces + w].eq(flow & (first_free[c] == w))
+                        m.d.comb += self.allocate[c * p.workspaces + w].eq(flow & (victim[c] == w))
 
     def _join(self, m, held_by, slot_used):
         """The event follows its flow to the workspace `held_by` (one-hot)."""
         p, delivery = self.params, self.o_delivery.payload
         m.d.comb += self.add.eq(held_by)
-        m.d.sync += delivery.load.eq(0)
+        m.d.sync += [delivery.load.eq(0), delivery.event.restart.eq(0)]
         for c in range(p.total_cores):
             mine = held_by[c * p.workspaces:(c + 1) * p.workspaces]
             m.d.comb += slot_used[c].eq(mine.any())

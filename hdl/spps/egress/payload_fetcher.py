@@ -74,7 +74,8 @@ class PayloadFetcher(wiring.Component):
         m.d.comb += [
             got.eq(Mux(word.last, n - word.empty, n)),
             self.o.payload.eq(frame),
-            self.o_read.payload.address.eq(frame.body.payload),
+            self.o_read.payload.address.offset.eq(frame.body.seq),
+            self.o_read.payload.address.ring.eq(frame.body.ring),
             self.o_read.payload.length.eq(frame.payload_bytes),
             self.w_addr.eq(Cat(row, frame.buffer)),
             self.w_data.eq(masked),

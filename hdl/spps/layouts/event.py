@@ -68,7 +68,8 @@ class Event(data.Struct):
     leg: unsigned(1)        # 0 the leg whose SYN came first (client), 1 the other
     new: unsigned(1)        # the lookup controller has just created this flow
     noflow: unsigned(1)     # no flow is known: conn is meaningless, no workspace is loaded
-    spare_1: unsigned(13)
+    restart: unsigned(1)    # set by the director: a core was lost with newer state of this flow, begin as after a takeover
+    spare_1: unsigned(12)
     # word 2..7
     src_ip: unsigned(32)    # ARP: sender protocol address
     dst_ip: unsigned(32)    # ARP: target protocol address

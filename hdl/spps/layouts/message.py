@@ -10,7 +10,7 @@ from .event import FlowKey
 
 __all__ = ["BEAT", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
            "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
-           "FlowstateWrite", "FlowstateBeat", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
+           "FlowstateWrite", "FlowstateBeat", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
            "OUTPUT_BEATS", "OUTPUT_ADDRESS_BEATS", "RegisterRequest", "TimerSet", "Instruction", "InstructionWrite",
            "CoreDone", "ClusterDma"]
 
@@ -77,12 +77,18 @@ class CopyArgument(data.Struct):
     spare: unsigned(16)
 
 
-class SocketAddress(data.Struct):
-    """A place in socket memory: byte `offset` modulo socket_bytes of the ring (conn, direction)."""
-    offset: unsigned(32)
+class SocketRing(data.Struct):
+    """The buffer of one connection and direction in socket memory."""
     conn: unsigned(16)
     direction: unsigned(1)  # 0: bytes received on leg 0, to be sent on leg 1; 1: the other way
-    spare: unsigned(15)
+    pool: unsigned(2)       # whose pages it is made of
+    spare: unsigned(13)
+
+
+class SocketAddress(data.Struct):
+    """A place in socket memory."""
+    offset: unsigned(32)    # sequence number of the byte on the leg that sends it
+    ring: SocketRing
 
 
 class OutputBody(data.Struct):
@@ -108,7 +114,8 @@ class OutputBody(data.Struct):
     wscale: unsigned(8)
     length: unsigned(16)        # payload bytes
     mss: unsigned(16)
-    payload: SocketAddress      # read when length > 0
+    spare_10: unsigned(32)
+    ring: SocketRing            # where the payload is, from `seq` on; read when length > 0
     ts_val: unsigned(32)
     ts_ecr: unsigned(32)
     sack_left: unsigned(32)
@@ -120,11 +127,12 @@ OUTPUT_BEATS = OutputBody.as_shape().size // BEAT
 assert OUTPUT_BEATS == 8
 
 
-class LookupOp(enum.Enum, shape=2):
+class LookupOp(enum.Enum, shape=3):
     INSERT = 0      # also marks conn as in use
     DELETE = 1      # removes the key only
     FREE = 2        # conn may be used again; key ignored
     ESTABLISHED = 3 # conn no longer counts as half-open; key ignored
+    PURGE = 4       # every key of conn is removed, conn may be used again; key ignored
 
 
 class LookupCommand(data.Struct):
@@ -140,14 +148,15 @@ class Done(data.Struct):
     workspace: unsigned(4)
     close: unsigned(1)      # the connection is over: free conn when its event counter is zero
     noflow: unsigned(1)     # the event had no flow: nothing to count or write back
-    trap: unsigned(1)       # the core trapped; a fresh one has to be found
+    trap: unsigned(1)       # the event was not processed to its end: the workspace is void
     spare: unsigned(9)
     deadline: unsigned(32)  # absolute tick of the next TIMER event, 0: none
 
 
-class DmaOp(enum.Enum, shape=1):
+class DmaOp(enum.Enum, shape=2):
     LOAD = 0        # flowstate memory -> workspace, clears its dirty lines
     WRITE_BACK = 1  # dirty lines of the workspace -> flowstate memory
+    CLEAR = 2       # a new connection: zeros into the workspace and into flowstate memory
 
 
 class DmaCommand(data.Struct):

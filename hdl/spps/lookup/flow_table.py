@@ -10,11 +10,12 @@ __all__ = ["FlowTable", "TableOp", "WAYS"]
 WAYS = 4
 
 
-class TableOp(enum.Enum, shape=2):
+class TableOp(enum.Enum, shape=3):
     FIND = 0
     CREATE = 1      # find; store conn and leg when the key is not there
     STORE = 2       # store, over what the key had
     ERASE = 3
+    PURGE = 4       # erase every key of conn
 
 
 class FlowTable(wiring.Component):
@@ -25,8 +26,8 @@ class FlowTable(wiring.Component):
 
     Parameters: params.
     Members: i: stream of op, key, hash (32), conn, leg; o: stream of hit (the key was there), conn, leg (what the table
-    says now), stored (CREATE or STORE has written), both buckets were full if neither hit nor stored.
-    Latency: 13 clocks at most, 5 at least. Throughput: one operation at a time.
+    says now), stored (CREATE or STORE has written), both buckets were full if neither hit nor stored; after PURGE nothing.
+    Latency: 13 clocks at most, 5 at least; PURGE 2 per slot. Throughput: one operation at a time.
     Backpressure: i waits for o to be taken. Drop: none. Reset: a sweep empties the table, one slot per clock; i waits.
     """
 
@@ -52,7 +53,9 @@ class FlowTable(wiring.Component):
 
         step = Signal(range(2 * WAYS + 2))      # slot step is read, slot step - 2 is looked at
         second_half = step >= WAYS
-        m.d.comb += [read.en.eq(1), read.addr.eq(Cat(step[:2], Mux(second_half, second, first)))]
+        purging = Signal()
+        sweep = Signal(range(n * WAYS))
+        m.d.comb += [read.en.eq(1), read.addr.eq(Mux(purging, sweep, Cat(step[:2], Mux(second_half, second, first))))]
         entry = Signal(entry_layout)
         looked = Signal(3)                      # number of the slot in `entry`
         m.d.sync += [entry.eq(read.data), looked.eq(step - 1)]
@@ -63,7 +66,6 @@ class FlowTable(wiring.Component):
         slot = Signal(range(n * WAYS))
         free = [Signal(range(WAYS + 1), name=f"free_{b}") for b in range(2)]
         way = [Signal(range(WAYS), name=f"way_{b}") for b in range(2)]
-        sweep = Signal(range(n * WAYS))
         to_second = Signal()                    # a new key goes into the second bucket
         room = Signal()
         m.d.comb += [to_second.eq(free[1] > free[0]), room.eq((free[0] != 0) | (free[1] != 0))]
@@ -86,6 +88,18 @@ class FlowTable(wiring.Component):
                 m.d.sync += [signal.eq(0) for signal in (*free, *way)]
                 with m.If(self.i.valid):
                     m.next = "PROBE"
+                    with m.If(self.i.payload.op == TableOp.PURGE):
+                        m.next = "PURGE_READ"
+            with m.State("PURGE_READ"):
+                m.d.comb += purging.eq(1)
+                m.next = "PURGE"
+            with m.State("PURGE"):
+                m.d.comb += [write.addr.eq(sweep), write.data.valid.eq(0), write.en.eq(read.data.valid & (read.data.conn == request.conn))]
+                m.d.sync += sweep.eq(sweep + 1)
+                m.next = "PURGE_READ"
+                with m.If(sweep == n * WAYS - 1):
+                    m.d.sync += [self.o.valid.eq(1), self.o.payload.hit.eq(0), self.o.payload.stored.eq(0)]
+                    m.next = "ANSWER"
             with m.State("PROBE"):
                 m.d.sync += step.eq(step + 1)
                 with m.If(step >= 2):

@@ -32,14 +32,14 @@ class LookupController(wiring.Component):
     Latency: 4 clocks without a flow or when the quick list knows it, else 24 to 38 (hash 19, probes 5 to 13).
     Throughput: one event or command at a time.
     Backpressure: commands go first and are served while o_event or o_drop wait, so whoever waits for a command never waits
-    for an event. A new connection may wait for the allocator's scan, 2 clocks per id in use.
+    for an event. A PURGE looks at every slot, two clocks each. A new connection may wait for the allocator's scan, 2 clocks per id in use.
     Drop: COUNTERS standby_drop (role 0), refused (table_full: no free id; half_open_refused: the limit; insert_failed: both buckets
     full). Events in = hits + created + noflow + standby_drop + refused. Commands: insert_failed, delete_missing, bad_conn (ignored).
     Reset: a sweep of four clocks per connection, during which everything waits; then no flow is known.
     """
 
     COUNTERS = ("hits", "quick_hits", "created", "noflow", "standby_drop", "refused", "table_full", "half_open_refused",
-                "insert_failed", "delete_missing", "bad_conn")
+                "insert_failed", "delete_missing", "purged", "bad_conn")
 
     def __init__(self, params, flow_hash=None):
         self.params = params
@@ -90,12 +90,19 @@ class LookupController(wiring.Component):
             ask.leg.eq(serving & command.leg),
         ]
         with m.If(serving):
-            m.d.comb += ask.op.eq(Mux(command.op == LookupOp.INSERT, TableOp.STORE, TableOp.ERASE))
+            with m.Switch(command.op):
+                with m.Case(LookupOp.INSERT):
+                    m.d.comb += ask.op.eq(TableOp.STORE)
+                with m.Case(LookupOp.PURGE):
+                    m.d.comb += ask.op.eq(TableOp.PURGE)
+                with m.Default():
+                    m.d.comb += ask.op.eq(TableOp.ERASE)
             m.d.comb += mark.conn.eq(command.conn)
             with m.Switch(command.op):
-                for op in (LookupOp.INSERT, LookupOp.FREE, LookupOp.ESTABLISHED):
+                for op, marked in ((LookupOp.INSERT, MarkOp.INSERT), (LookupOp.ESTABLISHED, MarkOp.ESTABLISHED),
+                                   (LookupOp.FREE, MarkOp.FREE), (LookupOp.PURGE, MarkOp.FREE)):
                     with m.Case(op):
-                        m.d.comb += mark.op.eq(MarkOp[op.name])
+                        m.d.comb += mark.op.eq(marked)
         with m.Else():
             m.d.comb += ask.op.eq(Mux(creates & room, TableOp.CREATE, TableOp.FIND))
             m.d.comb += [mark.conn.eq(allocator.next), mark.op.eq(MarkOp.CREATE)]
@@ -136,6 +143,8 @@ class LookupController(wiring.Component):
                     m.next = "ACCEPT"
                 with m.Elif((command.op == LookupOp.FREE) | (command.op == LookupOp.ESTABLISHED)):
                     m.next = "MARK"
+                with m.Elif(command.op == LookupOp.PURGE):
+                    m.next = "ASK_TABLE"
             with m.State("ASK_QUICK"):      # the quick list compares in this clock
                 m.next = "CLASSIFY"
             with m.State("CLASSIFY"):
@@ -157,7 +166,8 @@ class LookupController(wiring.Component):
             with m.State("ASK_TABLE"):
                 # an id that can be found is waited for; the scan is bounded
                 found = serving | ~creates | crowded | allocator.next_valid | (allocator.in_use == n)
-                m.d.comb += table.i.valid.eq(hasher.o.valid & found)
+                unhashed = serving & (command.op == LookupOp.PURGE)
+                m.d.comb += table.i.valid.eq((hasher.o.valid | unhashed) & found)
                 with m.If(table.i.valid & table.i.ready):
                     m.next = "ANSWER"
             with m.State("ANSWER"):
@@ -166,6 +176,9 @@ class LookupController(wiring.Component):
                     m.next = "ACCEPT"
                     with m.If(serving & (command.op == LookupOp.INSERT)):
                         m.d.comb += [quick.remember.eq(answer.stored), pulse["insert_failed"].eq(~answer.stored)]
+                        m.next = "MARK"
+                    with m.Elif(serving & (command.op == LookupOp.PURGE)):
+                        m.d.comb += [quick.forget_all.eq(1), pulse["purged"].eq(1)]
                         m.next = "MARK"
                     with m.Elif(serving):
                         m.d.comb += [quick.forget.eq(1), pulse["delete_missing"].eq(~answer.hit)]

@@ -27,7 +27,7 @@ class QuickList(wiring.Component):
             "conn": Out(conn_bits),
             "leg": Out(1),
             "remember": In(1),
-            "forget": In(1),
+            "forget": In(1), "forget_all": In(1),
             "new_conn": In(conn_bits),
             "new_leg": In(1),
         })
@@ -47,7 +47,7 @@ class QuickList(wiring.Component):
             chosen = (match[k] & valid[k]) | (~self.hit & (oldest == k))
             with m.If(self.remember & chosen):
                 m.d.sync += [key.eq(self.key), conn.eq(self.new_conn), leg.eq(self.new_leg), valid[k].eq(1)]
-            with m.If(self.forget & match[k]):
+            with m.If((self.forget & match[k]) | self.forget_all):
                 m.d.sync += valid[k].eq(0)
         with m.If(self.remember & ~self.hit):
             m.d.sync += oldest.eq(oldest + 1)

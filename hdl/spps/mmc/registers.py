@@ -38,6 +38,9 @@ CONTROL = (
     Register("burst_blocks", width=5, reset=8, doc="16-byte blocks per SPI-4 burst"),
     Register("half_open_limit", width=16, doc="handshakes at a time; SYNs beyond are refused; 0: no limit; reset: 3/4 of `connections`"),
     Register("runaway", reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
+    Register("watchdog", width=24, reset=200000, doc="clocks a core may hold events without ending one before it is fenced; 0: never"),
+    Register("fence_lift", "pulse", doc="bit n written 1: core n gets events again as soon as it has none left"),
+    Register("fault_stuck", doc="for tests; bit n: core n gets no instructions"),
 )
 #: what blocks report, name and width
 STATUS = (
@@ -54,6 +57,7 @@ STATUS = (
     Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"), Register("gate_high_water", "ro", 16),
     Register("free_pages", "ro", 16, doc="pages of the scratchpad"), Register("in_use", "ro", 16, doc="connections"),
     Register("half_open", "ro", 16, doc="connections in a handshake"),
+    Register("fenced_cores", "ro", doc="bit n: core n has stopped answering and gets no events"),
     Register("event_level", "ro", 16, doc="events queued"), Register("event_high_water", "ro", 16),
 )
 #: writing words into instruction memory
@@ -66,8 +70,8 @@ WINDOW = (
 
 
 def core_status(params):
-    """Registers of each core: where it last trapped."""
-    return tuple(Register(f"trap_{core}", "ro", 24, doc="last trap of this core",
+    """Registers of each core: the events it has not ended yet, and where it last trapped."""
+    return tuple(Register(f"outstanding_{core}", "ro", 8, doc="events this core has and has not ended") for core in range(params.total_cores)) + tuple(Register(f"trap_{core}", "ro", 24, doc="last trap of this core",
                           fields=(Field("pc", 0, 16), Field("code", 16, 8))) for core in range(params.total_cores))
 
 

@@ -76,7 +76,7 @@ class SocketCommands(wiring.Component):
         got = Signal(range(n + 1))          # bytes of this word
         m.d.comb += [
             got.eq(Mux(word.last, n - word.empty, n)),
-            self.w_ring.eq(Cat(address.direction, address.conn)),
+            self.w_ring.eq(Cat(address.ring.direction, address.ring.conn)),
             self.w_offset.eq(address.offset),
             self.w_bytes.eq(Mux(left < got, left, got)),
             self.w_data.eq(word.data),
@@ -144,7 +144,7 @@ class SocketCommands(wiring.Component):
                         m.next = "SWALLOW"
             with m.State("CHECK"):
                 m.next = "FREE"
-                with m.If(address.conn >= params.connections):
+                with m.If(address.ring.conn >= params.connections):
                     m.d.comb += count("bad_conn")
                 with m.Elif(copy.length > params.socket_bytes):
                     m.d.comb += count("bad_length")

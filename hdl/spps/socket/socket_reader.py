@@ -52,7 +52,7 @@ class SocketReader(wiring.Component):
         bad = Signal()
         left = Signal(16)       # bytes still to be issued
         final = Signal()        # this issue is the last of its request
-        refused = ((request.address.conn >= params.connections) | (request.length > params.socket_bytes)
+        refused = ((request.address.ring.conn >= params.connections) | (request.length > params.socket_bytes)
                    | (request.length == 0))
         # stage: the word in the output register of the memory
         held, held_last, held_err = Signal(), Signal(), Signal()
@@ -70,7 +70,7 @@ class SocketReader(wiring.Component):
                 busy.eq(1),
                 bad.eq(refused),
                 left.eq(request.length),
-                self.r_ring.eq(Cat(request.address.direction, request.address.conn)),
+                self.r_ring.eq(Cat(request.address.ring.direction, request.address.ring.conn)),
                 self.r_offset.eq(request.address.offset),
             ]
             m.d.comb += self.count.eq(Mux(refused, 0b10, 0b01))

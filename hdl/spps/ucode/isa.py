@@ -59,6 +59,7 @@ class TrapCode(enum.IntEnum):
     BAD_ADDRESS = 0xFB      # ld, st or any word of a send outside the data memory
     RUNAWAY = 0xFA          # more instructions in one event than allowed
     OPEN_MESSAGE = 0xF9     # eoe after a send with more = 1
+    HALTED = 0xF8           # the core was fenced in the middle of an event
 
 
 class MemoryMap(NamedTuple):

@@ -11,7 +11,8 @@ from spps.ucode.iss import CoreIss
 
 __all__ = ["ClusterModel", "header", "event_message"]
 
-_EVENT, _DONE = 1, 2
+_EVENT, _DONE, _COPY, _RELEASE = 1, 2, 3, 4
+_SOCKET = 2
 
 
 def header(kind, *, unit=0, source=0, cluster=0, length=0, argument=0):
@@ -40,7 +41,9 @@ class ClusterModel:
                               dict(csr or {}, core_id=index * params.cores + number), imem_words=params.imem_words)
                       for number in range(params.cores)]
         self.traps = {}         # core -> (code, pc) of the last trap
-        self.counters = dict.fromkeys(("events", "traps", "cut_messages", "loads", "write_backs", "lines_written"), 0)
+        self.poisoned = set()   # (core, workspace) that a trap left half changed
+        self.counters = dict.fromkeys(("events", "traps", "cut_messages", "voided", "released", "loads", "clears", "write_backs",
+                                       "lines_written"), 0)
 
     def program(self, image):
         """Replace the program of all cores."""
@@ -50,7 +53,16 @@ class ClusterModel:
     def load(self, core, workspace, conn):
         """DMA LOAD."""
         self.cores[core].load_workspace(workspace, self.flowstates[conn])
+        self.poisoned.discard((core, workspace))
         self.counters["loads"] += 1
+
+    def clear(self, core, workspace, conn):
+        """DMA CLEAR; returns what is written to flowstate memory, as write_back()."""
+        self.flowstates[conn] = [0] * 128
+        self.cores[core].load_workspace(workspace, self.flowstates[conn])
+        self.poisoned.discard((core, workspace))
+        self.counters["clears"] += 1
+        return [(conn, beat, 0) for beat in range(64)]
 
     def write_back(self, core, workspace, conn):
         """DMA WRITE_BACK; returns [(conn, beat, data)] in order."""
@@ -67,21 +79,36 @@ class ClusterModel:
         return written
 
     def event(self, core, workspace, words):
-        """Run an event; returns its messages (lists of beats), DONE last."""
+        """Run an event; returns its messages (lists of beats), DONE last. After a trap the events of a flow are void."""
+        self.counters["events"] += 1
+        noflow = words[1] >> 18 & 1
+        if not noflow and (core, workspace) in self.poisoned:
+            self.counters["voided"] += 1
+            return self._answer(core, workspace, words, [], trap=True)
         result = self.cores[core].run_event(words, workspace, max_steps=self.runaway)
         messages = [list(message) for message in result.messages]
-        self.counters["events"] += 1
         if result.unfinished:
-            messages.append(list(result.unfinished) + [0])
+            promised = result.unfinished[0] >> 24 & 0xFF
+            messages.append(list(result.unfinished) + [0] * (2 if promised == len(result.unfinished) else 1))
             self.counters["cut_messages"] += 1
         trap = result.trap is not None
         if trap:
             self.traps[core] = result.trap, result.trap_pc
             self.counters["traps"] += 1
+            if not noflow:
+                self.poisoned.add((core, workspace))
+        return self._answer(core, workspace, words, messages, trap=trap, result=result)
+
+    def _answer(self, core, workspace, words, messages, *, trap, result=None):
+        """The messages with what the hardware adds: a payload that a trap left behind, and DONE."""
+        settled = any(message[0] & 0xFF in (_COPY, _RELEASE) and message[0] >> 8 & 15 == _SOCKET for message in messages)
+        if trap and not settled and words[8] & 0xFFFF:
+            messages.append([header(_RELEASE, unit=_SOCKET, argument=words[8] >> 16)])
+            self.counters["released"] += 1
         for message in messages:        # the cluster says who speaks
             message[0] = message[0] & ~(0xFF << 12) | core << 12 | self.index << 16
-        conn, noflow = words[1] & 0xFFFF, words[1] >> 18 & 1
-        done = conn | workspace << 16 | noflow << 21 | trap << 22
+        noflow = words[1] >> 18 & 1
+        done = words[1] & 0xFFFF | workspace << 16 | noflow << 21 | trap << 22
         if not trap:
             done |= result.close << 20 | result.deadline << 32
         return messages + [[header(_DONE, source=core, cluster=self.index, length=1), done]]

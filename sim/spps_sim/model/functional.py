@@ -53,7 +53,7 @@ class Output:
         self.seq, self.ack = body[6], body[7]
         self.window, self.tcp_flags, self.wscale = body[8] & 0xFFFF, body[8] >> 16 & 0xFF, body[8] >> 24
         self.length, self.mss = body[9] & 0xFFFF, body[9] >> 16
-        self.offset, self.conn, self.direction = body[10], body[11] & 0xFFFF, body[11] >> 16 & 1
+        self.conn, self.direction = body[11] & 0xFFFF, body[11] >> 16 & 1
         self.sack = body[14], body[15]
 
     def __repr__(self):
@@ -277,7 +277,7 @@ class FunctionalSpps:
         if o.flags & OutputFlag.ARP:
             return arp_frame(o.mac, Arp(2, self.mac, o.local_ip, o.mac, o.remote_ip))
         ring = self.rings.get((o.conn, o.direction), bytes(self.socket_bytes)) if o.length else b""
-        payload = bytes(ring[(o.offset + i) % self.socket_bytes] for i in range(o.length))
+        payload = bytes(ring[(o.seq + i) % self.socket_bytes] for i in range(o.length))
         options = (mss_option(o.mss) if o.flags & OutputFlag.MSS else b"")
         options += wscale_option(o.wscale) if o.flags & OutputFlag.WSCALE else b""
         options += sack_permitted_option() if o.flags & OutputFlag.SACK_PERMITTED else b""

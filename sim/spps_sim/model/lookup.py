@@ -10,7 +10,7 @@ __all__ = ["half_siphash", "flow_key", "LookupModel", "TimerModel"]
 _M = 0xFFFFFFFF
 _TCP = 1                        # event kind
 _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
-_INSERT, _DELETE, _FREE, _ESTABLISHED = range(4)
+_INSERT, _DELETE, _FREE, _ESTABLISHED, _PURGE = range(5)
 
 
 def _rot(x, n):
@@ -141,6 +141,12 @@ class LookupModel:
             self.half_open.discard(conn)
             if op == _FREE:
                 self.used.discard(conn)
+        elif op == _PURGE:
+            self.half_open.discard(conn)
+            self.used.discard(conn)
+            self.count["purged"] += 1
+            for bucket in self.buckets:
+                bucket[:] = [b for b in bucket if b[1] != conn]
         elif op == _INSERT:
             entry = self.find(key)
             self.used.add(conn)

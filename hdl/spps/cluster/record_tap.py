@@ -1,0 +1,79 @@
+"""What the standby is told also goes into our own flowstate memory."""
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.flowstate import DELTA_LINES, FULL_LINES, LINE_WORDS
+from ..layouts.message import BEAT, FlowstateWrite, MessageHeader, MessageKind, Unit, beat_layout
+from ..layouts.record import SyncArgument
+
+__all__ = ["RecordTap"]
+
+_LINE_BEATS = LINE_WORDS * 32 // BEAT
+_DELTA, _FULL = 0, 1                    # kinds of SyncArgument; the third ends the connection
+
+
+class RecordTap(wiring.Component):
+    """Copies the lines of each whole SYNC message into flowstate memory.
+
+    A core that traps or is fenced leaves behind what was last written back, which may be older than what it has told the outside. No ACK leaves
+    before its record, so a flow that starts again from its last record takes nothing back: the unit is its own standby.
+    Source: patent §X.B; architecture §4 rule 5, §6 rule 1.
+
+    Parameters: params.
+    Members: i, o: messages of the cluster, passed on; conn: connection of the event at work in each core; o_write:
+    stream(FlowstateWrite); recorded: pulse.
+    Latency: none. Throughput: 1 beat per clock; while lines are written (one beat per clock, after the last beat of their message)
+    the next SYNC or DONE waits: so the lines are there before the director can hear of the end of the event.
+    Drop: a SYNC that was cut, of another length or of another connection than the event's is not written. Reset: nothing pending.
+    """
+
+    def __init__(self, params):
+        self._params = params
+        super().__init__({
+            "i": In(stream.Signature(beat_layout())), "o": Out(stream.Signature(beat_layout())),
+            "conn": In(data.ArrayLayout(unsigned(16), params.cores)),
+            "o_write": Out(stream.Signature(FlowstateWrite)), "recorded": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        depth = len(FULL_LINES) * _LINE_BEATS
+        m.submodules.lines = lines = memory.Memory(shape=BEAT, depth=depth, init=[])
+        keep, fetch = lines.write_port(), lines.read_port(domain="comb")
+        header, argument = Signal(MessageHeader), Signal(SyncArgument)
+        filled, length = Signal(range(256)), Signal(range(depth + 1))   # beats so far; beats of a whole record
+        at = Signal(range(depth))
+        writing, hold, first = Signal(), Signal(), Signal(init=1)
+        passed, record, fits = Signal(), Signal(), Signal()             # the message that passes is a record
+        conn = Signal(16)
+        core = header.source[:max(1, (self._params.cores - 1).bit_length())]
+        m.d.comb += [
+            header.eq(self.i.p.data), argument.eq(header.argument),
+            hold.eq(first & writing & ((header.kind == MessageKind.SYNC) | (header.kind == MessageKind.DONE))),
+            self.o.valid.eq(self.i.valid & ~hold), self.i.ready.eq(self.o.ready & ~hold), self.o.p.eq(self.i.p),
+            passed.eq(self.o.valid & self.o.ready),
+            fits.eq((header.kind == MessageKind.SYNC) & (header.unit == Unit.SOCKET) & (argument.conn == self.conn[core])
+                    & ((argument.kind == _DELTA) | (argument.kind == _FULL))),
+            keep.addr.eq(filled), keep.data.eq(self.i.p.data), keep.en.eq(passed & ~first & record & (filled < depth)),
+            fetch.addr.eq(at), self.o_write.valid.eq(writing), self.o_write.p.data.eq(fetch.data), self.o_write.p.conn.eq(conn),
+        ]
+        with m.Switch(at // _LINE_BEATS):
+            for place, line in enumerate(FULL_LINES):
+                with m.Case(place):
+                    m.d.comb += self.o_write.p.beat.eq(line * _LINE_BEATS + at % _LINE_BEATS)
+        with m.If(writing & self.o_write.ready):
+            m.d.sync += at.eq(at + 1)
+            with m.If(at == length - 1):
+                m.d.sync += writing.eq(0)
+        with m.If(passed):
+            m.d.sync += [first.eq(self.i.p.last), filled.eq(filled + 1)]
+            with m.If(first):
+                m.d.sync += [filled.eq(0), record.eq(fits)]
+                with m.If(fits):
+                    m.d.sync += [conn.eq(argument.conn),
+                                 length.eq(Mux(argument.kind == _DELTA, len(DELTA_LINES) * _LINE_BEATS, depth))]
+            with m.Elif(self.i.p.last & record & (filled == length - 1)):
+                m.d.comb += self.recorded.eq(1)
+                m.d.sync += [writing.eq(1), at.eq(0)]
+        return m
