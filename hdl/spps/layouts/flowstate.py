@@ -37,18 +37,18 @@ class ConnFlag:
 
 
 SHARED = {
-    # line 0: the delta record, hard
+    # line 0: the delta record, hard; the pairs of a leg lie as in the leg (una, rcv_nxt), so that a record can be sent from there
     "flags": Field(0),
-    "snd_una_0": Field(1),      # leg 0: oldest unacknowledged number we sent = commitment of direction 1->0
-    "snd_una_1": Field(2),      # leg 1: commitment of direction 0->1
-    "fin_seq_0": Field(3),      # number of the FIN of leg 0's peer, with FIN_KNOWN_0
-    "fin_seq_1": Field(4),
-    "rcv_hint_0": Field(5),     # hint: RCV.NXT of leg 0 when the record was made
-    "rcv_hint_1": Field(6),
-    "epoch": Field(7),          # epoch of the unit that wrote this state; another epoch means: taken over
+    "epoch": Field(1),          # epoch of the unit that wrote this state; another epoch means: taken over
+    "snd_una_0": Field(2),      # leg 0: oldest unacknowledged number we sent = commitment of direction 1->0
+    "rcv_hint_0": Field(3),     # hint: RCV.NXT of leg 0 when the record was made
+    "snd_una_1": Field(4),      # leg 1: commitment of direction 0->1
+    "rcv_hint_1": Field(5),
+    "fin_seq_0": Field(6),      # number of the FIN of leg 0's peer, with FIN_KNOWN_0
+    "fin_seq_1": Field(7),
     # line 1: soft, of the connection
     "service": Field(8),        # endpoint mode: 7 echo, 9 discard
-    "created": Field(9),        # tick of creation
+    "challenges": Field(9),     # tick of the first challenge ACK of a series, without its low bits | their number (RFC 5961 §10)
     "deadline": Field(10),      # absolute tick of TIME-WAIT or withhold limit
     "misc": Field(11),
 }
@@ -64,34 +64,52 @@ LEG = {
     # line 1 of a leg: constants of the connection, hard
     "iss": Field(8),
     "irs": Field(9),
-    "mss": Field(10, 0, 16),        # what we may send
+    "mss": Field(10, 0, 16),        # payload we may put into a segment; room for a time stamp is taken off
     "snd_wscale": Field(10, 16, 8),
     "rcv_wscale": Field(10, 24, 8),
-    "options": Field(11),
-    # lines 2..5: soft
-    "state": Field(16),
-    "snd_nxt": Field(17),
-    "snd_max": Field(18),
-    "snd_wnd": Field(19),
-    "snd_wl1": Field(20),
-    "snd_wl2": Field(21),
-    "rcv_nxt": Field(22),
-    "last_ack": Field(23),          # last acknowledgement number sent
-    "cwnd": Field(24),
-    "ssthresh": Field(25),
-    "rto": Field(26),
-    "srtt": Field(27),
-    "rttvar": Field(28),
-    "rtt_seq": Field(29),
-    "rtt_start": Field(30),
-    "rtx_deadline": Field(31),      # tick, 0: not running
-    "retries": Field(32),
-    "dup_acks": Field(33),
-    "recover": Field(34),
-    "leg_flags": Field(35),
-    "soft_0": Field(36), "soft_1": Field(37), "soft_2": Field(38), "soft_3": Field(39),
-    "soft_4": Field(40), "soft_5": Field(41), "soft_6": Field(42), "soft_7": Field(43),
-    "soft_8": Field(44), "soft_9": Field(45), "soft_10": Field(46), "soft_11": Field(47),
+    "options": Field(11),           # OptionFlags in use
+    "max_window": Field(11, 16, 16),    # their upper half (soft): the largest window the peer has given, as in the segment
+    "rcv_window": Field(12),        # receive window, bytes
+    # lines 2..5: soft. Words 16, 17 go into records as they are; words 18..27 are the end of an OUTPUT message, as they are: that of
+    # an ACK with SND.NXT, as long as nothing is being resent (retries is its length, 0)
+    "una": Field(16),               # SND.UNA as TCP sees it; snd_una_x of the connection is what has been recorded
+    "rcv_nxt": Field(17),
+    "snd_nxt": Field(18),
+    "rcv_ack": Field(19),           # permitted acknowledgement number: what the other side has committed
+    "ack_window": Field(20),        # window field of a segment without SYN, and the flag ACK
+    "retries": Field(21),
+    "snd_max": Field(22),
+    "sock": Field(23),              # SocketRing of what is sent on this leg
+    "ts_val": Field(24),            # TSval of an ACK sent from here
+    "ts_recent": Field(25),         # TS.Recent (RFC 7323 §4.3): what we echo
+    "snd_wnd": Field(26),
+    "rtx_deadline": Field(27),      # tick, 0: not running
+    "snd_wl1": Field(28),
+    "snd_end": Field(29),           # number after the last byte there is to send, without FIN
+    "leg_flags": Field(30),
+    "ts_mark": Field(31),           # when the permitted acknowledgement reaches it, ts_recent becomes ts_next
+    "cwnd": Field(32),
+    "ssthresh": Field(33),
+    "rto": Field(34),
+    "srtt": Field(35),
+    "rttvar": Field(36),
+    "rtt_seq": Field(37),
+    "rtt_start": Field(38),
+    "state": Field(39),
+    "dup_acks": Field(40),
+    "recover": Field(41),
+    "right_edge": Field(42),        # right edge of the window we announced: never goes back
+    "ts_next": Field(43),
+    "sacked_left": Field(44),       # with SACKED: what the peer has beyond SND.UNA
+    "sacked_right": Field(45),
+    "cwnd_acc": Field(46),          # of the congestion module
+    "resent": Field(47),            # in fast recovery: number after what it has resent
+    # soft, but rarely written, in what the hard lines leave free
+    "hint": Field(6),               # from takeover to prompt: how far the other unit had received
+    "fin_kept": Field(7),           # number of a FIN that waits for RCV.NXT
+    "cc_0": Field(13),              # of the congestion module, as cwnd_acc
+    "cc_1": Field(14),
+    "sack_next": Field(15),         # second range the peer has: bytes from sacked_right to it << 16 | its length; 0: none
 }
 
 DELTA_LINES = (0,)

@@ -16,7 +16,7 @@ from spps.layouts.message import MessageKind, OutputFlag
 from spps.ucode.iss import CoreIss
 from spps.ucode.names import STRUCTS
 
-from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, wscale_option
+from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, timestamp_option, wscale_option
 from ..wire import ACK, SYN, parse_segment
 
 __all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]
@@ -54,7 +54,7 @@ class Output:
         self.window, self.tcp_flags, self.wscale = body[8] & 0xFFFF, body[8] >> 16 & 0xFF, body[8] >> 24
         self.length, self.mss = body[9] & 0xFFFF, body[9] >> 16
         self.conn, self.direction = body[11] & 0xFFFF, body[11] >> 16 & 1
-        self.sack = body[14], body[15]
+        self.stamp, self.sack = (body[12], body[13]), (body[14], body[15])
 
     def __repr__(self):
         return f"Output(if{self.iface} seq={self.seq:#x} ack={self.ack:#x} flags={self.tcp_flags:#x} len={self.length} wnd={self.window})"
@@ -153,11 +153,14 @@ class FunctionalSpps:
         options = sum(TCP_OPTIONS[k] for k in known)
         if len(known.get(5, b"")) >= 8:
             common["sack_left"], common["sack_right"] = struct.unpack_from("!II", known[5])
+        if len(known.get(8, b"")) == 8:
+            common["ts_val"], common["ts_ecr"] = struct.unpack("!II", known[8])
         return common | {
             "kind": EventKind.TCP.value, "src_ip": segment.src[0], "dst_ip": segment.dst[0], "src_port": segment.src[1],
             "dst_port": segment.dst[1], "seq": segment.seq, "ack": segment.ack, "window": segment.window,
             "tcp_flags": segment.flags, "options": options, "mss": int.from_bytes(segment.options.get(2, b"\0"), "big"),
             "wscale": int.from_bytes(segment.options.get(3, b"\0"), "big"), "payload": segment.payload,
+            "plain": segment.flags | 8 == ACK | 8 and not set(known) - {8}, "stamped": 8 in known, "filled": bool(segment.payload),
             "key": (segment.src[0], segment.dst[0], segment.src[1], segment.dst[1], 6, port)}
 
     def deadline(self):
@@ -281,6 +284,7 @@ class FunctionalSpps:
         options = (mss_option(o.mss) if o.flags & OutputFlag.MSS else b"")
         options += wscale_option(o.wscale) if o.flags & OutputFlag.WSCALE else b""
         options += sack_permitted_option() if o.flags & OutputFlag.SACK_PERMITTED else b""
+        options += timestamp_option(*o.stamp) if o.flags & OutputFlag.TIMESTAMP else b""
         options += sack_option([o.sack]) if o.flags & OutputFlag.SACK else b""
         return tcp_frame(o.mac, self.mac, (o.local_ip, o.local_port), (o.remote_ip, o.remote_port), seq=o.seq, ack=o.ack,
                          flags=o.tcp_flags, window=o.window, payload=payload, options=options)

@@ -1,16 +1,17 @@
 """One TCP connection of a Python peer, in simulated time.
 
 Source: RFC 9293 §3.10 (states), RFC 6298 (RTO), RFC 5681 and 6582 (congestion, fast retransmit, partial ACKs),
-RFC 5961 (challenge ACKs), RFC 7323 (window scale), RFC 2018 (SACK). Numbers are kept as unwrapped offsets from the ISN:
+RFC 5961 (challenge ACKs), RFC 7323 (window scale, time stamps), RFC 2018 (SACK). Numbers are kept as unwrapped offsets from the ISN:
 offset 0 is the SYN, offset 1 the first byte, and the FIN follows the last byte.
 """
 from dataclasses import dataclass
 from enum import Enum
 
 from ..wire import ACK, FIN, RST, SYN
-from .frames import mss_option, sack_option, sack_permitted_option, wscale_option
+from .frames import mss_option, sack_option, sack_permitted_option, timestamp_option, wscale_option
 from .reassembly import ReassemblyQueue
 from .rto import RetransmissionTimer
+from .timestamps import Timestamps
 
 __all__ = ["TcpConfig", "TcpConnection", "State"]
 
@@ -45,6 +46,7 @@ class TcpConfig:
 
     sack: RFC 2018. A sender with SACK takes what is not SACKed below a SACKed byte for lost at once (RFC 8985 without a reordering
     window) and counts no duplicate ACK without a block, as Linux does.
+    timestamps: RFC 7323, with a clock of one tick per stamp_cycles that starts at stamp_base; round-trip times then come from TSecr.
     """
     mss: int = 1460
     window: int = 65535
@@ -57,6 +59,9 @@ class TcpConfig:
     initial_window: int = 10
     dup_acks: int = 3
     sack: bool = False
+    timestamps: bool = False
+    stamp_cycles: int = 100
+    stamp_base: int = 0
 
     def __post_init__(self):
         for name, low, high in (("mss", 64, 65495), ("window", 1, 1 << 30), ("initial_window", 1, 1000), ("retries", 1, 100)):
@@ -102,6 +107,7 @@ class TcpConnection:
         self.consumed = 0
         self.cwnd = self.ssthresh = 0
         self.dup_acks, self.recover = 0, None
+        self.stamps = Timestamps(config, now)
         self.sack = False                       # both sides sent SACK-permitted
         self.sacked = []                        # [left, right] offsets beyond una, ascending
         self.resent = 0                         # holes below this offset were resent in this recovery
@@ -110,7 +116,7 @@ class TcpConnection:
         self._retries = 0
         self._linger = None                     # end of TIME-WAIT
         self.counters = dict.fromkeys(("sent", "received", "retransmitted", "fast_retransmits", "timeouts", "challenge_acks",
-                                       "acks_of_unsent", "probes"), 0)
+                                       "acks_of_unsent", "probes", "paws", "unstamped"), 0)
         self.ack_regressions = []
         self.edge_regressions = []
         self._peer_edge = None
@@ -196,6 +202,8 @@ class TcpConnection:
         window = min(self.config.window, 65535) if flags & SYN else max(0, self._window())
         ack = self.irs + self.rcv_nxt if flags & ACK else 0
         self.counters["sent"] += 1
+        if self.stamps.on and not flags & RST:
+            options = timestamp_option(*self.stamps.sent(ack & MASK if flags & ACK else None)) + options
         self._emit((self.iss + offset) & MASK, ack & MASK, flags, window, payload, options)
 
     def _ack(self):
@@ -229,6 +237,8 @@ class TcpConnection:
         offer = self.config.wscale is not None and (first or self._peer_scaled)
         options = mss_option(self.config.mss) + (wscale_option(self.config.wscale) if offer else b"")
         options += sack_permitted_option() if self.config.sack and (first or self.sack) else b""
+        if first:
+            self.stamps.on = self.config.timestamps     # offered
         if self.max == 0:
             self._timed = (1, self._now())
         self.nxt = self.max = 1
@@ -317,6 +327,9 @@ class TcpConnection:
         if self._peer_scaled and self.config.wscale is not None:
             self.snd_shift, self.rcv_shift = min(segment.options[3][0], 14), self.config.wscale
         self.sack = self.config.sack and 4 in segment.options
+        self.stamps.negotiated(segment)
+        if self.stamps.on:
+            self.mss -= 12
         self.wnd = self.max_wnd = segment.window
         self.edge = 1 + min(self.config.window, 65535)
         self.cwnd = self.config.initial_window * self.mss
@@ -371,6 +384,13 @@ class TcpConnection:
 
     def _receive(self, segment):
         offset = unwrap(segment.seq, self.irs, self.rcv_nxt)
+        if self.stamps.on and not segment.flags & RST:
+            verdict = self.stamps.judge(segment)
+            if verdict is not None:
+                self.counters[verdict] += 1
+                if verdict == "paws":
+                    self._ack()
+                return
         if segment.flags & FIN:
             self.fin_numbers.add(offset + len(segment.payload))
         if self.state is State.SYN_RECEIVED and segment.flags & (SYN | ACK | RST) == SYN and offset == 0:
@@ -399,6 +419,7 @@ class TcpConnection:
             return
         if not segment.flags & ACK:
             return
+        self.stamps.taken(segment)
         if not self._receive_ack(segment, offset, pure=not segment.length):
             return
         if segment.length and self.state in RECEIVING:
@@ -486,7 +507,10 @@ class TcpConnection:
 
     def _acknowledged(self, ack):
         fresh = ack - self.una
-        if self._timed and ack >= self._timed[0]:
+        if self.stamps.on:
+            if self.stamps.round_trip is not None:
+                self.timer.sample(self.stamps.round_trip)
+        elif self._timed and ack >= self._timed[0]:
             self.timer.sample(self._now() - self._timed[1])
             self._timed = None
         self.una = ack

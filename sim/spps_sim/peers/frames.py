@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..wire import ones_sum
 
 __all__ = ["mac_bytes", "ip_number", "ip_text", "ethernet", "tcp_frame", "Arp", "arp_frame", "parse_arp", "BROADCAST",
-           "mss_option", "wscale_option", "sack_permitted_option", "sack_option"]
+           "mss_option", "wscale_option", "sack_permitted_option", "sack_option", "timestamp_option"]
 
 BROADCAST = b"\xff" * 6
 ARP_TYPE, IPV4_TYPE, TCP_PROTOCOL = 0x0806, 0x0800, 6
@@ -50,6 +50,11 @@ def wscale_option(shift):
 
 def sack_permitted_option():
     return bytes([4, 2, 1, 1])          # RFC 2018 §2, two NOPs behind
+
+
+def timestamp_option(value, echo):
+    """RFC 7323 §3.2, two NOPs in front."""
+    return struct.pack("!BBBBII", 1, 1, 8, 10, value & 0xFFFFFFFF, echo & 0xFFFFFFFF)
 
 
 def sack_option(blocks):
