@@ -66,15 +66,16 @@ class FunctionalSpps:
     name: for captures. image: program. now(): tick. config: names of layouts.config -> value. emit(unit, port, frame).
     record(unit, number, words): a SYNC message was issued; the other unit answers with confirm(number).
     seed: of everything a program must not depend on: registers, scratch, memory never written. isn_base: added to the ISN clock. half_open_limit: as the register.
+    cycles_per_tick: of the CSR.
     """
 
     def __init__(self, name, image, now, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True,
-                 isn_base=0, half_open_limit=0):
+                 isn_base=0, half_open_limit=0, cycles_per_tick=7):
         self.name, self.now, self.emit, self.record = name, now, emit, record
         self.config = {c.name: c.reset for c in CONFIG} | config
         self.connections, self.socket_bytes = connections, socket_bytes
         self.random = random.Random(f"{name}/{seed}")
-        self.isn_base = isn_base
+        self.isn_base, self.cycles_per_tick = isn_base, cycles_per_tick
         self.role, self.epoch, self.protect, self.sync_ready = int(active), 1, 1, 1
         self.cores = [CoreIss(image, csr=self._csr, seed=f"{name}/{seed}/{i}") for i in range(cores)]
         for core in self.cores:
@@ -100,7 +101,7 @@ class FunctionalSpps:
     def _csr(self, name):
         if name.startswith("cfg."):
             return self.config[name[4:]]
-        return {"now": self.now(), "cycles": self.now() * 7, "isn_clock": self.now() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
+        return {"now": self.now(), "cycles": self.now() * self.cycles_per_tick, "isn_clock": self.now() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
                 "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect}[name]
 
     def _garbage(self):
