@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Elaboratable, Module, Mux, ResetSignal, Signal
 
 from spps.director import FlowDirector, flow_director
 from spps.director.flow_cam import FlowCam
@@ -126,6 +126,7 @@ class Contract(Elaboratable):
         m.d.sync += [started.eq(1), flow.eq(free["flow"])]
         with m.If(started):
             m.d.comb += Assume(free["flow"] == flow)
+        m.d.comb += Assume(~ResetSignal())
         watched = free["flow"]
         accepted, delivered = Signal(4), Signal(4)      # events of the watched flow
         event, timer = d.i_event, d.i_timer

@@ -36,9 +36,10 @@ CONFIG = (
     Config("syn_retries", 5, "SYN or SYN-ACK resends before giving up"),
     Config("retries", 12, "data resends before giving up (R2)"),
     Config("msl", 1000, "ticks; TIME-WAIT lasts twice as long"),
-    Config("secret", 0x5EC2E7A5, "key of ISNs"),
+    Config("secret", 0x5EC2E7A5, "key of ISNs, low word"),
     Config("wake_acks", 4, "duplicate ACKs sent to each peer at takeover"),
-    Config("spare_0", 0, ""),
+    Config("secret_high", 0xA409382B, "high word"),
+    Config("keepalive", 0, "ticks without any segment after which both peers are probed (RFC 9293 §3.8.4), every rto_max, `retries` times; 0: never"),
     Config("pools", 0, "pool of socket memory: bits 1:0 of proxied connections, 3:2 of endpoints; must not change while connections live"),
 )
 CONFIG_INDEX = {c.name: i for i, c in enumerate(CONFIG)}

@@ -48,7 +48,7 @@ SHARED = {
     "fin_seq_1": Field(7),
     # line 1: soft, of the connection
     "service": Field(8),        # endpoint mode: 7 echo, 9 discard
-    "created": Field(9),        # tick of creation
+    "challenges": Field(9),     # tick of the first challenge ACK of a series, without its low bits | their number (RFC 5961 §10)
     "deadline": Field(10),      # absolute tick of TIME-WAIT or withhold limit
     "misc": Field(11),
 }
@@ -67,7 +67,8 @@ LEG = {
     "mss": Field(10, 0, 16),        # payload we may put into a segment; room for a time stamp is taken off
     "snd_wscale": Field(10, 16, 8),
     "rcv_wscale": Field(10, 24, 8),
-    "options": Field(11),
+    "options": Field(11),           # OptionFlags in use
+    "max_window": Field(11, 16, 16),    # their upper half (soft): the largest window the peer has given, as in the segment
     "rcv_window": Field(12),        # receive window, bytes
     # lines 2..5: soft. Words 16, 17 go into records as they are; words 18..27 are the end of an OUTPUT message, as they are: that of
     # an ACK with SND.NXT, as long as nothing is being resent (retries is its length, 0)
@@ -101,12 +102,14 @@ LEG = {
     "ts_next": Field(43),
     "sacked_left": Field(44),       # with SACKED: what the peer has beyond SND.UNA
     "sacked_right": Field(45),
-    "cwnd_acc": Field(46),          # bytes acknowledged since the last growth of cwnd (RFC 3465)
+    "cwnd_acc": Field(46),          # of the congestion module
+    "resent": Field(47),            # in fast recovery: number after what it has resent
     # soft, but rarely written, in what the hard lines leave free
     "hint": Field(6),               # from takeover to prompt: how far the other unit had received
     "fin_kept": Field(7),           # number of a FIN that waits for RCV.NXT
-    "chal_start": Field(13),        # tick and count of challenge ACKs (RFC 5961 §10)
-    "chal_count": Field(14),
+    "cc_0": Field(13),              # of the congestion module, as cwnd_acc
+    "cc_1": Field(14),
+    "sack_next": Field(15),         # second range the peer has: bytes from sacked_right to it << 16 | its length; 0: none
 }
 
 DELTA_LINES = (0,)

@@ -72,22 +72,24 @@ class FunctionalSpps:
 
     name: for captures. image: program. time(): ticks that have passed. base: added to them in `now`. config: names of layouts.config -> value. emit(unit, port, frame).
     record(unit, number, words): a SYNC message was issued; the other unit answers with confirm(number).
-    seed: of everything a program must not depend on: registers, scratch, memory never written. isn_base: added to the ISN clock.
+    seed: of everything a program must not depend on: registers, scratch, memory never written. isn_base: added to the ISN clock. half_open_limit: as the register.
+    cycles_per_tick: of the CSR.
     """
 
     def __init__(self, name, image, time, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True,
-                 isn_base=0, base=0, page_bytes=(256, 512, 1024, 2048), pool_pages=(512, 64, 32, 16)):
+                 isn_base=0, base=0, page_bytes=(256, 512, 1024, 2048), pool_pages=(512, 64, 32, 16), half_open_limit=0, cycles_per_tick=7):
         self.name, self.time, self.base, self.emit, self.record = name, time, base, emit, record
         self.config = {c.name: c.reset for c in CONFIG} | config
         self.connections, self.socket_bytes, self.pools = connections, socket_bytes, (page_bytes, pool_pages)
         self.random = random.Random(f"{name}/{seed}")
-        self.isn_base = isn_base
+        self.isn_base, self.cycles_per_tick = isn_base, cycles_per_tick
         self.role, self.epoch, self.protect, self.sync_ready = int(active), 1, 1, 1
         self.cores = [CoreIss(image, csr=self._csr, seed=f"{name}/{seed}/{i}") for i in range(cores)]
         for core in self.cores:
             core.mem = [self.random.getrandbits(32) for _ in core.mem]
         self.keys = {}              # flow key -> (conn, leg)
-        self.in_use = set()
+        self.in_use, self.half_open = set(), set()
+        self.half_open_limit, self.half_open_refused = half_open_limit, 0
         self.flowstates = {}        # conn -> words, as in flowstate memory
         self.unwritten = {}         # conn -> words of a workspace that has not been written back
         self.restarts = set()       # conns that start again from flowstate memory
@@ -123,7 +125,7 @@ class FunctionalSpps:
     def _csr(self, name):
         if name.startswith("cfg."):
             return self.config[name[4:]]
-        return {"now": self.now(), "cycles": self.time() * 7, "isn_clock": self.time() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
+        return {"now": self.now(), "cycles": self.time() * self.cycles_per_tick, "isn_clock": self.time() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
                 "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect, "socket_room": self._room(),
                 "fast_ready": self.sync_ready & (self._room() == self._room(True))}[name]
 
@@ -162,11 +164,14 @@ class FunctionalSpps:
             fields["conn"], fields["leg"] = self.keys[key]
         elif fields["tcp_flags"] & (SYN | ACK) == SYN:
             free = [c for c in range(self.connections) if c not in self.in_use]
-            if not free:
+            crowded = self.half_open_limit and len(self.half_open) >= self.half_open_limit
+            self.half_open_refused += bool(crowded)
+            if crowded or not free:
                 self.scratch.pop(fields.get("scratch_ref"), None)
                 return
             conn = free[0]
             self.in_use.add(conn)
+            self.half_open.add(conn)
             self.keys[key] = conn, 0
             self.flowstates[conn] = [0] * FLOWSTATE_WORDS      # the DMA clears it
             self.unwritten.pop(conn, None)
@@ -267,6 +272,7 @@ class FunctionalSpps:
                 if any(self.memory.of((conn, direction)) for direction in (0, 1)):
                     raise ProgramError(f"connection {conn} closed with pages in socket memory")
                 self.in_use.discard(conn)
+                self.half_open.discard(conn)
             elif result.deadline:
                 self.timers[conn] = result.deadline
         self._open_gate()
@@ -338,6 +344,10 @@ class FunctionalSpps:
                 self.keys[key] = where
             elif self.keys.pop(key, None) != where and not self.losses:     # a lost event may have done it before
                 raise ProgramError(f"key {key} of {where} deleted, but not there")
+        elif kind is MessageKind.ESTABLISHED:
+            if words[1] & 0xFFFF != conn:
+                raise ProgramError(f"connection {words[1] & 0xFFFF} established in an event of {conn}")
+            self.half_open.discard(conn)
         else:
             raise ProgramError(f"message {kind} from a program")
 

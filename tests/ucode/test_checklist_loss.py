@@ -1,0 +1,284 @@
+"""Checklist, retransmission and congestion: items 46 to 55 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern and with both modules."""
+import random
+
+import pytest
+
+from spps.ucode.programs import default_image
+from spps_sim.model.tcp_legs import LEGS as NAMES
+from spps_sim.model.tcp_legs import Leg
+from spps_sim.model.tcp_scenarios import Transfer
+from spps_sim.peers.frames import mss_option, sack_option, sack_permitted_option
+from spps_sim.wire import ACK, FIN, RST, parse_segment
+
+LEGS = pytest.mark.parametrize("name", NAMES)
+MODULES = pytest.mark.parametrize("defines", [(), ("CUBIC",)], ids=["newreno", "cubic"])
+SACK = {"client": {"sack": True}, "server": {"sack": True}}
+
+
+def opened(name, mss=1000, sack=False, lose_first=False, **kw):
+    """lose_first: our part of the handshake comes only when the unit has repeated its own."""
+    leg = Leg(name, options=mss_option(mss) + (sack_permitted_option() if sack else b""),
+              **({"client": {"sack": sack}, "server": {"sack": sack}} | kw))
+    if lose_first:
+        leg.syn()
+        leg.first()
+        leg.settle(1100)
+        leg.finish()
+        leg.settle()
+    else:
+        leg.open()
+    return leg
+
+
+def sent(leg):
+    """(time, segment) of every data or FIN segment of the unit on this leg so far."""
+    link = "server" if leg.name == "server" else "client"
+    found = [(f.time, parse_segment(f.data)) for f in leg.pair.capture if f.unit == 0 and f.link == link]
+    return [(t, s) for t, s in found if s and (s.payload or s.flags & FIN)]
+
+
+def gaps(times):
+    return [b - a for a, b in zip(times, times[1:])]
+
+
+@LEGS
+@pytest.mark.parametrize("lost, rto", [(False, 1000), (True, 3000)])
+def test_first_timeout_is_one_second_or_three_if_the_syn_was_lost(name, lost, rto):
+    leg = opened(name, lose_first=lost, config={"rto_min": 1000})
+    leg.far_write(b"data")
+    leg.settle(10_000)
+    times = [t for t, s in sent(leg)]
+    assert rto <= gaps(times)[0] <= rto + 5
+    leg.send(ack=leg.rcv + 4)                   # of a segment that was resent: no sample, and what backing off added goes
+    leg.settle()
+    leg.rcv += 4
+    leg.far_write(b"more")
+    leg.settle(10_000)
+    times = [t for t, s in sent(leg) if s.seq == leg.rcv]
+    assert rto <= gaps(times)[0] <= 3005
+
+
+@LEGS
+def test_resent_segments_are_not_measured(name):
+    """Karn: an ACK that comes long after a resent segment changes no estimate; that of a new one does."""
+    leg = opened(name, config={"rto_min": 10})
+    leg.far_write(b"first")
+    leg.take(leg.settle())
+    leg.send()
+    leg.settle()
+    leg.far_write(b"second")
+    leg.settle(4000)
+    leg.take([s for t, s in sent(leg)])
+    leg.send()
+    leg.settle()
+    leg.far_write(b"third")
+    start = leg.pair.time
+    leg.settle(400)
+    times = [t for t, s in sent(leg) if s.payload == b"third" and t >= start]
+    assert gaps(times)[0] < 300
+
+
+@LEGS
+def test_timeout_doubles_up_to_its_limit_and_a_new_ack_sets_it_back(name):
+    leg = opened(name, config={"rto_max": 1600, "retries": 12})
+    leg.far_write(b"lost for long")
+    leg.settle(8000)
+    times = [t for t, s in sent(leg)]
+    intervals = gaps(times)
+    assert all(abs(b - min(2 * a, 1600)) <= 8 for a, b in zip(intervals, intervals[1:])) and intervals[-1] >= 1600
+    leg.take(leg.settle(1700))
+    leg.send()
+    leg.settle()
+    leg.far_write(b"again")
+    leg.settle(3000)
+    times = [t for t, s in sent(leg) if s.payload == b"again"]
+    assert gaps(times)[0] <= intervals[0] + 5
+
+
+@LEGS
+@pytest.mark.parametrize("rto_min", [50, 400])
+def test_smallest_timeout_is_a_register(name, rto_min):
+    leg = opened(name, config={"rto_min": rto_min})
+    leg.far_write(b"one")
+    leg.take(leg.settle())
+    leg.send()
+    leg.settle()
+    leg.far_write(b"two")
+    leg.settle(1000)
+    first = gaps([t for t, s in sent(leg) if s.payload == b"two"])[0]
+    assert rto_min <= first <= max(rto_min, 150) + 5
+
+
+@MODULES
+@LEGS
+def test_third_duplicate_ack_resends_and_partial_acks_resend_the_next_hole(name, defines):
+    leg = opened(name, defines=defines, config={"initial_window": 10})
+    leg.far_write(bytes(8000))
+    assert sum(len(s.payload) for s in leg.settle()) == 8000
+    for _ in range(2):
+        leg.send()
+    assert leg.settle(20) == []
+    leg.send()
+    again = leg.settle(20)
+    assert again[0].seq == leg.rcv and len(again) == 1
+    leg.send(ack=leg.rcv + 3000)                # partial: another hole there
+    again = [s for s in leg.settle(20) if s.payload]
+    assert [s.seq for s in again] == [leg.rcv + 3000]
+    leg.send(ack=leg.rcv + 8000)
+    assert [s for s in leg.settle(50) if s.payload] == []
+
+
+@MODULES
+@LEGS
+def test_timeout_sets_cwnd_to_one_segment_and_ssthresh_by_flight(name, defines):
+    leg = opened(name, defines=defines)
+    base = 16 if name != "server" else 64
+    from spps.layouts.flowstate import LEG
+    leg.far_write(bytes(8000))
+    leg.settle()
+    leg.settle(1100)
+    words = leg.state[base:base + 48]
+    beta = 0.7 if defines else 0.5
+    assert words[LEG["cwnd"].word] == 1000
+    assert abs(words[LEG["ssthresh"].word] - max(beta * 8000, 2000)) < 2
+
+
+@MODULES
+@LEGS
+@pytest.mark.parametrize("segments", [1, 4, 10])
+def test_initial_window_is_a_register(name, segments, defines):
+    leg = opened(name, mss=1460, defines=defines, window=60_000,
+                 config={"initial_window": segments, "window": 16384})
+    leg.far_write(bytes(14_600) if name != "endpoint" else bytes(7300))
+    got = [s for s in leg.settle() if s.payload]
+    assert len({s.seq for s in got}) == (segments if name != "endpoint" else min(segments, 5))
+
+
+@MODULES
+@LEGS
+def test_after_an_idle_time_cwnd_is_that_of_a_new_connection(name, defines):
+    """`initial_window` 2; grown to more, then nothing for a while, then a burst (RFC 5681 §4.1)."""
+    leg = opened(name, mss=1460, defines=defines, window=60_000, config={"initial_window": 2, "window": 16384, "rto_min": 400})
+
+    def burst():
+        """Segments sent before the first ACK."""
+        leg.far_write(bytes(7300))
+        first = {s.seq for s in leg.settle(25) if s.payload}
+        for _ in range(8):
+            leg.take([s for t, s in sent(leg)])
+            leg.send()
+            leg.settle(25)
+        return len(first)
+    sizes = [burst() for _ in range(4)]
+    assert sizes[0] == 2 and sizes[-1] == 5
+    leg.settle(100)                             # not longer than the timeout
+    assert burst() == 5
+    leg.settle(500)
+    assert burst() == 2
+
+
+@LEGS
+def test_peer_that_never_answers_is_given_up_and_the_other_leg_is_told(name):
+    leg = opened(name, config={"retries": 3, "rto_max": 2000})
+    leg.far_write(b"anybody there?")
+    got = leg.settle(20_000)
+    assert len([s for s in got if s.payload]) == 4 and leg.gone() and leg.reset()
+    assert got[-1].flags & RST and got[-1].seq == leg.rcv + 14
+
+
+@LEGS
+@pytest.mark.parametrize("window", [2500, 999])
+def test_what_is_resent_stays_within_the_peers_right_edge(name, window):
+    leg = opened(name)
+    leg.far_write(bytes(5000))
+    leg.settle()
+    leg.window = window
+    for _ in range(3):
+        leg.send()
+    leg.settle(5000)
+    late = [s for t, s in sent(leg) if t > leg.pair.time - 5000]
+    assert late and all(s.seq + len(s.payload) <= leg.rcv + window for s in late)
+
+
+# --- SACK-based recovery
+
+def tell(leg, ack, *sacked):
+    leg.send(ack=leg.rcv + ack, options=sack_option([(leg.rcv + a, leg.rcv + b) for a, b in sacked]))
+
+
+@MODULES
+@LEGS
+def test_two_holes_are_resent_in_one_round_trip_and_nothing_the_peer_has(name, defines):
+    leg = opened(name, sack=True, defines=defines, window=20_000)
+    leg.far_write(bytes(8000))
+    assert sum(len(s.payload) for s in leg.settle()) == 8000
+    for right in (2000, 3000, 4000):            # 0..1000 is missing
+        tell(leg, 0, (1000, right))
+    for right in (6000, 7000, 8000):            # and 4000..5000
+        tell(leg, 0, (5000, right))
+    again = [(s.seq - leg.rcv, len(s.payload)) for s in leg.settle(20) if s.payload]
+    assert again == [(0, 1000), (4000, 1000)]
+    tell(leg, 4000, (5000, 8000))
+    assert [s for s in leg.settle(50) if s.payload] == []       # the second is under way
+    tell(leg, 8000)
+    assert [s for s in leg.settle(50) if s.payload] == []
+
+
+@LEGS
+def test_hole_that_is_longer_than_a_segment_is_resent_piece_by_piece(name):
+    leg = opened(name, sack=True, window=20_000)
+    leg.far_write(bytes(8000))
+    leg.settle()
+    for right in (5000, 6000, 7000, 8000):
+        tell(leg, 0, (3500, right))
+    again = [(s.seq - leg.rcv, len(s.payload)) for s in leg.settle(20) if s.payload]
+    assert again[:2] == [(0, 1000), (1000, 1000)]
+    tell(leg, 1000, (3500, 8000))
+    tell(leg, 2000, (3500, 8000))
+    more = [(s.seq - leg.rcv, len(s.payload)) for s in leg.settle(20) if s.payload]
+    assert more == [(2000, 1000), (3000, 500)]
+
+
+@LEGS
+def test_blocks_join_and_the_nearest_two_are_remembered(name):
+    leg = opened(name, sack=True, window=20_000)
+    leg.far_write(bytes(8000))
+    leg.settle()
+    tell(leg, 0, (6000, 7000))
+    tell(leg, 0, (2000, 3000))
+    tell(leg, 0, (4000, 5000))                  # nearer than 6000..7000, which is forgotten
+    tell(leg, 0, (3000, 4000))                  # joins 2000..5000
+    tell(leg, 0, (6000, 7000))
+    leg.settle(20)
+    leg.settle(1200)                            # timeout: all but those
+    ranges = {(s.seq - leg.rcv, s.seq - leg.rcv + len(s.payload)) for t, s in sent(leg) if t > leg.pair.time - 1200}
+    assert ranges and all(b <= 2000 or 5000 <= a and b <= 6000 or a >= 7000 for a, b in ranges)
+
+
+@MODULES
+@pytest.mark.parametrize("sack", [{}, SACK], ids=["plain", "sack"])
+@pytest.mark.parametrize("seed", range(3))
+def test_random_loss_of_every_kind_of_segment(defines, sack, seed):
+    dice = random.Random(seed)
+    Transfer(up=40_000, down=40_000, close="both", defines=defines, lose=lambda *_: dice.random() < 0.08, **sack).run().check()
+
+
+@MODULES
+@pytest.mark.parametrize("close", ["client", "server", "both"])
+def test_transfers_with_each_module(defines, close):
+    Transfer(up=60_000, down=60_000, close=close, defines=defines).run().check()
+
+
+@MODULES
+@pytest.mark.parametrize("how", ["lost", "record"])
+def test_survives_kills_with_each_module(defines, how):
+    dice = random.Random(9)
+    for k in range(8, 120, 9):
+        transfer = Transfer(up=20_000, down=12_000, defines=defines, lose=lambda *_: dice.random() < 0.03, **SACK)
+        transfer.pair.kill_at = k, how
+        transfer.run(limit=100_000)
+        assert not transfer.problems(), (k, transfer.problems())
+
+
+def test_both_modules_fit_the_smallest_instruction_memory():
+    assert len(default_image(()).words) < len(default_image(("CUBIC",)).words) <= 4096
