@@ -8,7 +8,7 @@ help:
 	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies in the middle"
 	@echo "make test      all tests: unit, cocotb, formal, system"
 	@echo "make campaign  kill the active at 500 cycles of a short transfer"
-	@echo "make bench     clocks per event of the microcode, into build/bench/summary.json"
+	@echo "make bench     clocks per event of the microcode and to its start, into build/bench/summary.json"
 	@echo "make verilog   PRESET=tiny|gbe|oc192: plain Verilog into build/verilog/PRESET, linted"
 	@echo "make synth     PRESET=gbe|oc192|tiny: yosys and nextpnr for ECP5, table in build/synth/PRESET"
 	@echo "make docs      regenerate instruction set and register documentation"
@@ -20,6 +20,7 @@ test: setup
 	@$(PY) -m pytest $(TESTARGS)
 bench: setup
 	@$(PY) -m spps_sim.bench.events
+	@$(PY) -m spps_sim.bench.dispatch
 campaign: setup
 	@$(PY) -m spps_sim.cli campaign --cycles 500 $(if $(SEED),--seed $(SEED))
 verilog: setup

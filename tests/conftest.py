@@ -4,6 +4,9 @@ Every block bench runs at every width under Icarus, and at 64 bits under Verilat
 simulator, and a Verilator build costs half a minute. SPPS_FULL=1 runs all combinations.
 """
 import os
+from pathlib import Path
+
+from spps_sim.pytest_coverage import CoveragePlugin
 
 
 def _left_out(item):
@@ -18,3 +21,7 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not _left_out(item)]
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(CoveragePlugin(config, Path(__file__).parent / "ucode"))

@@ -25,12 +25,12 @@ def preset_params(preset, data_width=None):
     return params if data_width is None else params.replace(data_width=data_width)
 
 
-def write_spps(params, folder, *, image=None):
-    """Write spps.v into folder; returns its path."""
+def write_spps(params, folder, *, image=None, activity=False):
+    """Write spps.v into folder; returns its path. activity: see Spps."""
     from spps_sim.harness import to_verilog
 
     from .top import Spps
-    return to_verilog(Spps(params, image=image), "spps", Path(folder) / "spps.v")
+    return to_verilog(Spps(params, image=image, activity=activity), "spps", Path(folder) / "spps.v")
 
 
 def write_pair(params, folder):
@@ -39,7 +39,7 @@ def write_pair(params, folder):
 
     from .pair import SppsPair
     folder = Path(folder)
-    unit = write_spps(params, folder)
+    unit = write_spps(params, folder, activity=True)
     pair = to_verilog(SppsPair(params), "spps_pair", folder / "pair_only.v")
     path = folder / "spps_pair.v"
     text = pair.read_text() + "\n" + unit.read_text()

@@ -4,6 +4,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .failover import IpSwitch
+from .layouts.activity import activity_layout
 from .layouts.message import RegisterRequest
 from .layouts.packet import packet_layout, packet_signature
 from .params import TINY
@@ -26,7 +27,7 @@ class UnitInstance(wiring.Component):
 
     def __init__(self, params):
         self.params = params
-        super().__init__(spps_signature(params))
+        super().__init__(spps_signature(params, activity=True))
 
     def elaborate(self, platform):
         ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
@@ -57,11 +58,14 @@ class SppsPair(wiring.Component):
     appoint : the same entity names unit 0/1 the owner of the addresses; 0 or both: the IP switch decides by itself.
     i_mmc_n, o_mmc_n : register access of unit n.
     role, epoch_n, issued_n, confirmed_n, delivered_n, done_n, copied_n : status, for campaigns and traces.
+    activity_n : what the cores of unit n do (layouts.activity).
 
     Latency: two SPI-4 crossings more than one SPPS. Throughput: one word per clock. Reset: synchronous; unit 0 becomes active.
     """
 
     def __init__(self, params=TINY):
+        if params.socket_memory != "onchip":
+            raise ValueError(f"socket_memory={params.socket_memory!r}: a pair has no ports for external memory, must be onchip")
         self.params = params
         width = params.data_width
         tap = wiring.Signature({"payload": Out(packet_layout(width)), "valid": Out(1)})
@@ -76,6 +80,7 @@ class SppsPair(wiring.Component):
             members[f"epoch_{n}"] = Out(16)
             for name in PROBES:
                 members[f"{name}_{n}"] = Out(32)
+            members[f"activity_{n}"] = Out(activity_layout(params))
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -123,7 +128,7 @@ class SppsPair(wiring.Component):
                 m.d.comb += source.status[port].eq(unit.status_o[port])
             with m.Else():
                 m.d.comb += source.status[port].eq(SATISFIED)
-        for name in PROBES:
+        for name in (*PROBES, "activity"):
             m.d.comb += getattr(self, f"{name}_{n}").eq(getattr(unit, name))
 
     @staticmethod

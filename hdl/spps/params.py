@@ -24,7 +24,9 @@ class SppsParams:
     imem_words: 36-bit instruction words per cluster (power of two).
     event_queue: events the dispatcher queues per priority (power of two).
     scratch_pages, scratch_page_bytes: payload scratchpad.
-    socket_bytes: socket memory per connection and direction (power of two).
+    socket_bytes: largest receive window of a direction (power of two).
+    page_bytes, pool_pages: page size and number of pages of the four pools of socket memory; a pool without pages does not exist.
+    socket_memory: where they are, "onchip" or "axi4" (external memory).
     max_frame: longest frame without FCS, bytes.
     replay_records: unconfirmed sync records kept for resending (power of two).
     gate_depth: outputs the ACK gate can hold (power of two).
@@ -45,6 +47,9 @@ class SppsParams:
     scratch_pages: int = 256
     scratch_page_bytes: int = 256
     socket_bytes: int = 8192
+    page_bytes: tuple = (256, 512, 1024, 2048)
+    pool_pages: tuple = (512, 64, 32, 16)
+    socket_memory: str = "onchip"
     max_frame: int = 1518
     replay_records: int = 64
     gate_depth: int = 64
@@ -70,11 +75,29 @@ class SppsParams:
                  f"a power of two from {low} to {high}")
         need(self.scratch_pages * self.scratch_page_bytes >= 2 * self.max_frame, "scratch_pages",
              "large enough for two frames of max_frame")
+        need(self.socket_memory in ("onchip", "axi4"), "socket_memory", "onchip or axi4")
+        need(len(self.page_bytes) == 4 and all(_power_of_two(size) and 64 <= size <= min(2048, self.socket_bytes // 2)
+                                               for size in self.page_bytes), "page_bytes",
+             "four powers of two from 64 to 2048, at most half of socket_bytes")
+        need(len(self.pool_pages) == 4 and any(self.pool_pages) and all(0 <= count <= 65535 for count in self.pool_pages), "pool_pages",
+             "four numbers up to 65535, not all 0")
+        for size, count in zip(self.page_bytes, self.pool_pages):
+            low = 2 * self.reserve_pages(size)
+            need(count == 0 or count >= low, "pool_pages", f"0 or at least {low} pages of {size} bytes: twice what the cores may be storing")
 
     @property
     def data_bytes(self):
         """Bytes per datapath word."""
         return self.data_width // 8
+
+    @property
+    def max_payload(self):
+        """Payload bytes of the longest frame that can be forwarded."""
+        return self.max_frame - 54
+
+    def reserve_pages(self, size):
+        """Pages of `size` bytes that copies under way may still take: two per core, each with a page begun and one ended in the middle."""
+        return 2 * self.total_cores * (-(-self.max_payload // size) + 1)
 
     @property
     def spi4_lanes(self):
@@ -91,9 +114,9 @@ class SppsParams:
 
 
 TINY = SppsParams(name="tiny")
-GBE = SppsParams(name="gbe", connections=8, cores=2, socket_bytes=4096, scratch_pages=128)
+GBE = SppsParams(name="gbe", connections=8, cores=2, socket_bytes=4096, scratch_pages=128, pool_pages=(256, 0, 0, 0))
 OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5,
-               scratch_pages=256)
+               scratch_pages=256, pool_pages=(1024, 0, 0, 0))
 # Two clusters of one core and more connections: what reprogramming and the loss of a core need, and nothing else.
 DUO = TINY.replace(name="duo", clusters=2, cores=1, connections=32)
 PRESETS = {p.name: p for p in (TINY, GBE, OC192, DUO)}

@@ -10,6 +10,7 @@ from .egress import OutputProcessor
 from .events import EventQueue
 from .failover import FailoverUnit
 from .failover.sync_port import STATUS_OUT
+from .layouts.activity import activity_layout
 from .layouts.config import CONFIG_INDEX
 from .layouts.message import ClusterDma, FlowstateBeat, FlowstateWrite, InstructionWrite, LookupCommand, RegisterRequest
 from .layouts.packet import link_signature, packet_signature
@@ -18,7 +19,7 @@ from .lookup import FlowstateMemory, LookupController, TimerUnit
 from .mmc import Mmc, block_counters
 from .params import TINY
 from .scratchpad import FrameAdmission, Scratchpad
-from .socket import SocketMemoryController
+from .socket import Geometry, SocketMemoryController, axi_signature
 from .spi4 import Spi4Sink, Spi4Source
 from .splitter import MessageSplitter
 
@@ -29,7 +30,7 @@ __all__ = ["Spps", "spps_signature", "PROBES"]
 PROBES = ("issued", "confirmed", "delivered", "done", "copied")
 
 
-def spps_signature(params):
+def spps_signature(params, activity=False):
     """Ports of an SPPS, see Spps."""
     width = params.data_width
     return wiring.Signature({
@@ -39,6 +40,8 @@ def spps_signature(params):
         "i_mmc": In(stream.Signature(RegisterRequest)), "o_mmc": Out(stream.Signature(unsigned(32))),
         "enable": In(1, init=1), "unit": In(1), "detector": In(1), "role_init": In(1), "role": Out(1), "epoch": Out(16),
         **{name: Out(32) for name in PROBES},
+        **({"activity": Out(activity_layout(params))} if activity else {}),
+        **({"axi": Out(axi_signature(Geometry(params)))} if params.socket_memory == "axi4" else {}),
     })
 
 
@@ -49,21 +52,22 @@ class Spps(wiring.Component):
 
     Parameters
     ----------
-    params : SppsParams. image : microcode words, default the program in ucode/programs.
+    params : SppsParams. image : microcode words, default the program in ucode/programs. activity : with a port that tells what the cores do.
 
     Members
     -------
     i_spi4, o_spi4, status_o, status_i : SPI-4 with the FIFO status of each direction. i_link, o_link : sync link.
     i_mmc, o_mmc : register access. enable : 0 freezes every register and memory (the streams' neighbours must not hand over then).
-    unit : number in the pair, names the sender of sync frames. detector, role_init : failover inputs. role, epoch : failover state. PROBES : counters for traces.
+    axi : external memory, with socket_memory="axi4".
+    unit : number in the pair, names the sender of sync frames. detector, role_init : failover inputs. role, epoch : failover state. PROBES : counters for traces. activity : see layouts.activity; zero while disabled.
 
     Latency: about 1000 clocks from a data segment to the segment sent on. Throughput: see the README's figures.
     Backpressure: SPI-4 status. Reset: synchronous, then some thousand clocks of table sweep during which events wait.
     """
 
-    def __init__(self, params=TINY, *, image=None):
-        self.params, self.image = params, image
-        super().__init__(spps_signature(params))
+    def __init__(self, params=TINY, *, image=None, activity=False):
+        self.params, self.image, self.shows_activity = params, image, activity
+        super().__init__(spps_signature(params, activity))
 
     def elaborate(self, platform):
         m = Module()
@@ -80,7 +84,7 @@ class Spps(wiring.Component):
         params = self.params
         if self.image is None:
             from .ucode.programs import default_image
-            self.image = default_image(imem_words=params.imem_words).words
+            self.image = default_image(imem_words=params.imem_words, connections=params.connections).words
         m.submodules.spi4_sink = self.sink = Spi4Sink(params)
         m.submodules.admission = self.admission = FrameAdmission(params)
         m.submodules.splitter = self.splitter = MessageSplitter(params)
@@ -160,7 +164,8 @@ class Spps(wiring.Component):
                 dma_done.i[n].valid.eq(cluster.o_dma_done.valid), cluster.o_dma_done.ready.eq(dma_done.i[n].ready),
                 cluster.now.eq(self.ticks.now), cluster.cycles.eq(self.ticks.cycles), cluster.isn_clock.eq(self.failover.isn_clock),
                 cluster.epoch.eq(self.failover.epoch), cluster.role.eq(self.failover.role),
-                cluster.sync_ready.eq(self.failover.sync_ready), cluster.protect.eq(self.failover.protect),
+                cluster.sync_ready.eq(self.failover.sync_ready), cluster.socket_room.eq(self.socket.room),
+                cluster.fast_ready.eq(self.failover.sync_ready & self.socket.room_all), cluster.protect.eq(self.failover.protect),
             ]
 
     def wire_egress(self, m):
@@ -172,12 +177,14 @@ class Spps(wiring.Component):
         wiring.connect(m, failover.o_cmd, egress.i_cmd)
         wiring.connect(m, egress.o_read, socket.i_read)
         wiring.connect(m, socket.o_data, egress.i_data)
+        if self.params.socket_memory == "axi4":
+            wiring.connect(m, socket.axi, wiring.flipped(self.axi))
         wiring.connect(m, egress.o, self.source.i)
         wiring.connect(m, self.source.o, wiring.flipped(self.o_spi4))
         wiring.connect(m, failover.o_link, wiring.flipped(self.o_link))
         wiring.connect(m, wiring.flipped(self.i_link), failover.i_link)
         m.d.comb += [
-            self.source.status.eq(self.status_i), egress.emit_enable.eq(failover.emit_enable),
+            socket.role.eq(failover.role), self.source.status.eq(self.status_i), egress.emit_enable.eq(failover.emit_enable),
             self.role.eq(failover.role), self.epoch.eq(failover.epoch),
         ]
 
@@ -189,6 +196,7 @@ class Spps(wiring.Component):
         failover, mac = self.failover, Signal(48)
         m.d.comb += [
             mac.eq(Cat(mmc.cfg[CONFIG_INDEX["mac_lo"]], mmc.cfg[CONFIG_INDEX["mac_hi"]][:16])),
+            self.splitter.vip.eq(Cat(mmc.cfg[CONFIG_INDEX[name]] for name in ("vip_0", "vip_1"))),
             self.splitter.mac.eq(mac), self.egress.mac.eq(mac), self.egress.ttl.eq(mmc.ttl),
             self.source.burst_blocks.eq(mmc.burst_blocks),
             self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)),
@@ -198,13 +206,18 @@ class Spps(wiring.Component):
             self.director.watchdog.eq(mmc.watchdog), self.director.lift.eq(mmc.fence_lift), mmc.fenced_cores.eq(self.director.fenced),
             # the pin and the register are two ways to say the same
             failover.detector.eq(self.detector | mmc.detector), failover.role_init.eq(Mux(mmc.role_load, mmc.role_init, self.role_init)),
-            failover.unit.eq(self.unit),
+            failover.unit.eq(self.unit), failover.now.eq(self.ticks.now),
+            self.ticks.load.eq(failover.tick_load), self.ticks.tick.eq(failover.tick),
             *[getattr(failover, name).eq(getattr(mmc, name)) for name in (
-                "role_load", "hb_interval", "lease", "takeover_after", "policy", "grant", "egress_disable", "isn_divider", "isn_margin",
+                "role_load", "hb_interval", "lease", "takeover_after", "policy", "grant", "egress_disable", "isn_divider", "isn_margin", "tick_margin",
                 "resend_after")],
             *[getattr(mmc, name).eq(getattr(failover, name)) for name in STATUS_OUT],
             mmc.now.eq(self.ticks.now), mmc.gate_level.eq(failover.level), mmc.gate_high_water.eq(failover.high_water),
             mmc.free_pages.eq(self.scratchpad.free_pages), mmc.in_use.eq(self.lookup.in_use),
+            mmc.timers_armed.eq(self.timers.armed),
+            self.socket.low.eq(mmc.socket_low),
+            *(getattr(mmc, f"socket_free_{pool}").eq(level) for pool, level in enumerate(self.socket.free)),
+            *(getattr(mmc, f"socket_lowest_{pool}").eq(level) for pool, level in enumerate(self.socket.lowest)),
             mmc.event_level.eq(self.events.level), mmc.event_high_water.eq(self.events.high_water),
         ]
         counted = {
@@ -242,3 +255,6 @@ class Spps(wiring.Component):
             with m.If(pulse):
                 m.d.sync += getattr(self, name).eq(getattr(self, name) + 1)
         m.d.comb += [self.issued.eq(self.failover.issued), self.confirmed.eq(self.failover.confirmed)]
+        if self.shows_activity:
+            with m.If(self.enable):
+                m.d.comb += [self.activity[n].eq(cluster.activity) for n, cluster in enumerate(self.clusters)]

@@ -6,7 +6,7 @@ tests peers, captures and campaigns without RTL).
 from enum import IntEnum, IntFlag
 from typing import NamedTuple, Protocol
 
-__all__ = ["FrameKind", "RawFrame", "Mark", "Stop", "STATUS_WORDS", "Backend"]
+__all__ = ["Activity", "FrameKind", "RawFrame", "Mark", "Stop", "STATUS_WORDS", "Backend"]
 
 #: status words in the order of the native library
 STATUS_WORDS = ("role", "epoch_0", "epoch_1", "issued_0", "issued_1", "confirmed_0", "confirmed_1",
@@ -53,6 +53,13 @@ class Mark(NamedTuple):
     value: int
 
 
+class Activity(NamedTuple):
+    """What the cores of `unit` did in `cycle`: a number with the layout of spps.layouts.activity."""
+    cycle: int
+    unit: int
+    bits: int
+
+
 class Stop(IntFlag):
     """Why `step` returned early, and what it may stop for."""
     NONE = 0
@@ -72,6 +79,8 @@ class Backend(Protocol):
     def pending(self) -> int: ...
     def pop_frame(self) -> "RawFrame | None": ...
     def pop_marks(self) -> "list[Mark]": ...
+    def watch(self, on: bool = True) -> None: ...
+    def pop_activity(self) -> "list[Activity]": ...
     def register(self, unit: int, address: int, data: "int | None" = None) -> int: ...
     def controls(self, kill: int, freeze: int, detector: int, appoint: int = 0) -> None: ...
     def status(self) -> "dict[str, int]": ...

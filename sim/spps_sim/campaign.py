@@ -256,6 +256,7 @@ def replay(scenario, kill, folder, waves):
 @click.option("--up", default=3000, show_default=True, help="Bytes from client to server.")
 @click.option("--down", default=3000, show_default=True, help="Bytes from server to client.")
 @click.option("--mss", default=536, show_default=True)
+@click.option("--timestamps", is_flag=True, help="Peers use TCP time stamps.")
 @click.option("--latency", default=100, show_default=True, help="Of each link, cycles.")
 @click.option("--tick", default=100, show_default=True, help="Cycles of a timer tick of the pair.")
 @click.option("--limit", default=3_000_000, show_default=True, help="Cycles a case may take.")

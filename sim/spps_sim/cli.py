@@ -1,4 +1,4 @@
-"""Command line `spps`: demo, campaign, live, ctl, verilog."""
+"""Command line `spps`: demo, trace, campaign, live, ctl, verilog."""
 import json
 import sys
 from pathlib import Path
@@ -39,7 +39,7 @@ def main():
 
 @main.command()
 @click.option("--seed", type=int, help="Repeats a run: kill moment and payload.")
-@click.option("--preset", default="tiny", show_default=True)
+@click.option("--preset", help="tiny; duo with --reprogram, which needs two clusters.")
 @click.option("--connections", default=4, show_default=True)
 @click.option("--bytes", "size", default=1 << 20, show_default=True, help="Bytes each way of each connection.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True)
@@ -47,7 +47,8 @@ def main():
               help="Linux sockets behind TAP devices, or Python TCP in simulated time; auto takes Python where TAP devices are not permitted.")
 @click.option("--waves", is_flag=True, help="Also write OUT/demo.fst (demo.vcd without lz4.h): from 5000 cycles before the kill to 5000 after "
                                             "the takeover, 10 ns a cycle. Needs a build of its own.")
-def demo(seed, preset, connections, size, out, endpoints, waves):
+@click.option("--reprogram", is_flag=True, help="Also swap the program of both units under traffic, for the one without fast paths.")
+def demo(seed, preset, connections, size, out, endpoints, waves, reprogram):
     """Real TCP transfers through a pair; the active unit dies in the middle."""
     from .demo import run_demo
     from .demo_python import run_python_demo
@@ -62,12 +63,40 @@ def demo(seed, preset, connections, size, out, endpoints, waves):
             click.echo(f"no TAP devices ({reason}): the Python TCP endpoint takes the place of Linux sockets")
             endpoints = "python"
     click.echo("generating Verilog and building the simulation")
-    sim, params = _simulation(preset, "fst" if waves else "")
+    sim, params = _simulation(preset or ("duo" if reprogram else "tiny"), "fst" if waves else "")
     arguments = {"seed": seed, "connections": connections, "size": size, "out": out, "waves": waves}
+    if reprogram:
+        from spps.ucode.programs import default_image
+        arguments["image"] = default_image(("NO_FAST",), params.imem_words)
     if endpoints == "python":
         summary = run_python_demo(sim, params, **arguments)
     else:
         summary = run_demo(lambda: sim, params, **arguments)
+    if summary["verdict"] != "pass":
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--seed", default=1, show_default=True, help="Of kill moment and payload.")
+@click.option("--preset", default="tiny", show_default=True)
+@click.option("--connections", default=2, show_default=True)
+@click.option("--bytes", "size", default=12_000, show_default=True, help="Bytes each way of each connection.")
+@click.option("--conn", type=int, help="Whose events to show; default the connection with the most.")
+@click.option("--around", type=click.Choice(["kill", "open"]), default="kill", show_default=True, help="Which events to show: around the kill, or the first.")
+@click.option("--events", default=6, show_default=True, help="How many; before and after the kill each.")
+@click.option("--steps/--no-steps", default=True, show_default=True, help="With the microcode lines that were executed.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/trace"), show_default=True)
+def trace(seed, preset, connections, size, conn, around, events, steps, out):
+    """What the cores do for one connection: events, microcode lines, state changes, segments. A small demo with a kill is run for it."""
+    from rich.console import Console
+
+    from .demo_python import run_python_demo
+    from .trace_window import TraceOptions
+    click.echo("generating Verilog and building the simulation", err=True)
+    sim, params = _simulation(preset)
+    summary = run_python_demo(sim, params, seed=seed, connections=connections, size=size, out=out, console=Console(stderr=True),
+                              trace=TraceOptions(conn, around, events, steps, early=True))
+    click.echo((out / "trace.txt").read_text(), nl=False)
     if summary["verdict"] != "pass":
         sys.exit(1)
 
@@ -112,7 +141,7 @@ main.add_command(campaign)
 @main.command()
 @click.argument("words", nargs=-1, required=True)
 def ctl(words):
-    """Talk to a running `spps live`: status, stats, kill active, freeze active, thaw."""
+    """Talk to a running `spps live`: status, stats, kill active, freeze active, thaw, reprogram FILE or default."""
     from .live import control
     answer = control(words)
     click.echo(json.dumps(answer, indent=1))

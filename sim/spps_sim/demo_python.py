@@ -12,9 +12,10 @@ from .demo_run import DemoRun
 from .network import SimulatedNetwork
 from .peers import Endpoint, State
 from .scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
+from .trace_window import TraceOptions
 from .traffic.transfer import stream_bytes
 
-__all__ = ["run_python_demo"]
+__all__ = ["Hosts", "run_python_demo"]
 
 PORT = 5001
 CYCLES_PER_S = 100_000_000      # as captures are stamped
@@ -78,8 +79,8 @@ class _Transfer:
         return result
 
 
-class _Hosts:
-    """A client and a server with all their transfers."""
+class Hosts:
+    """A client and a server with all their transfers: net, TcpConfig, seed, number of connections, bytes each way of each."""
 
     def __init__(self, net, config, seed, connections, size):
         def now():
@@ -114,12 +115,13 @@ class _Hosts:
 
 
 def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=Path("build/demo"), limit=100_000_000, waves=False,
-                    console=None):
+                    trace=TraceOptions(), image=None, console=None):
     """Run the demo over Python endpoints; returns the summary (same keys as run_demo) after writing it.
 
-    sim: Simulation, not yet configured. limit: cycles. waves: the simulation can trace; write a waveform around the kill.
+    sim: Simulation, not yet configured. limit: cycles. trace, image: see DemoRun. waves: the simulation can trace; write a waveform around the kill.
     """
-    with DemoRun(sim, "python", seed=seed, connections=connections, size=size, out=out, waves=waves, console=console) as run:
+    with DemoRun(sim, "python", seed=seed, connections=connections, size=size, out=out, waves=waves, trace=trace, image=image,
+                 console=console) as run:
         scenario = Scenario(mss=1460, registers={"window": min(65535, params.socket_bytes)})
         sim.configure(scenario.pair_registers())
         sim.step(5000)              # table sweep, first heartbeats
@@ -141,7 +143,7 @@ def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=
         net.on_frame = on_frame
         net.on_mark = run.mark
         run.begin(kill)
-        hosts = _Hosts(net, scenario.peer_config(), run.seed, connections, size)
+        hosts = Hosts(net, scenario.peer_config(), run.seed, connections, size)
         started, first, end = time.monotonic(), sim.cycle, sim.cycle + limit
         while not hosts.over and sim.cycle < end:
             upcoming = run.next_action()

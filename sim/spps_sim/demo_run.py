@@ -1,4 +1,4 @@
-"""What every demo shares, whatever its endpoints are: the kill by seed, waves around it, captures, summary, report, table."""
+"""What every demo shares, whatever its endpoints are: the kill by seed, waves and trace around it, captures, summary, report, table."""
 import json
 import random
 from pathlib import Path
@@ -10,23 +10,28 @@ from rich.table import Table
 from .capture import NS_PER_CYCLE, CaptureSet
 from .monitor import check
 from .report import write_report
+from .reprogram import Reprogram
 from .sequence import sequence
+from .trace_window import TraceOptions, TraceWindow
 from .verilated import trace_kind
 from .wire import Frame
 
 __all__ = ["DemoRun", "WAVE_MARGIN"]
 
-WAVE_MARGIN = 5000      # cycles in a waveform before the kill and after the takeover
+WAVE_MARGIN = 5000      # cycles in a waveform and in a trace before the kill and after the takeover
 
 
 class DemoRun:
     """One run of the demo; use as a context manager.
 
     sim: Simulation. endpoints: what they are, for the summary. seed: None draws one. size: bytes each way of each connection.
+    image: a program that goes into both units, cluster by cluster, when a twentieth of the bytes has arrived; the kill comes after it.
+    trace: what is shown of what the cores did.
     Call begin(), then advance() again and again while the transfer runs and record() for every frame, then conclude().
     """
 
-    def __init__(self, sim, endpoints, *, seed, connections, size, out, waves=False, console=None):
+    def __init__(self, sim, endpoints, *, seed, connections, size, out, waves=False, trace=TraceOptions(),
+                 image=None, console=None):
         self.sim, self.endpoints, self.connections, self.size, self.out, self.waves = sim, endpoints, connections, size, Path(out), waves
         self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
         self.console = console or Console()
@@ -36,6 +41,9 @@ class DemoRun:
         self.kill_cycle = self.killed = self.role_cycle = None
         self.wave_file = None
         self._tracing = False
+        self.trace = TraceWindow(sim, trace)
+        self.swaps = {}                 # unit -> Reprogram
+        self._swapping = self._swap(image) if image is not None else None
         self.frames = []
         self.console.print(f"seed {self.seed} (repeat with --seed {self.seed}); {connections} connections, {size} bytes each way each")
 
@@ -50,8 +58,7 @@ class DemoRun:
 
     def __exit__(self, *details):
         self._progress.stop()
-        if self._tracing:
-            self._end_waves()
+        self._end_window()
 
     def mark(self, mark):
         """A status mark of the pair that somebody else has popped."""
@@ -64,6 +71,8 @@ class DemoRun:
     def begin(self, kill):
         """kill(): kills the active unit; returns (unit, cycle)."""
         self._kill = kill
+        if self.trace.options.early:
+            self.trace.open()
 
     def record(self, link, unit, cycle, data):
         """A frame on a network or on the sync link."""
@@ -72,10 +81,13 @@ class DemoRun:
         self.captures.add(frame)
 
     def advance(self, done):
-        """`done` bytes have arrived: kill when it is time, open and close the waveform."""
+        """`done` bytes have arrived: kill when it is time, open and close waveform and trace."""
         self._progress.update(self._task, completed=done)
-        if self.kill_cycle is None and done >= self.kill_bytes:
+        if self._swapping is not None and done >= self.total // 20 and next(self._swapping, self) is self:
+            self._swapping = None
+        if self.kill_cycle is None and done >= self.kill_bytes and self._swapping is None:
             self.kill_cycle = self.sim.cycle + self.lead
+            self.trace.open()
             if self.waves:
                 self.wave_file = f"demo.{trace_kind()}"
                 self.sim.trace(self.out / self.wave_file)
@@ -85,27 +97,38 @@ class DemoRun:
             self._progress.update(self._task, description=f"unit {self.killed[0]} killed at cycle {self.killed[1]}")
         self._watch()
 
+    def _swap(self, image):
+        for unit in (0, 1):
+            self.swaps[unit] = swap = Reprogram(self.sim, unit, image)
+            yield from swap
+
     def _watch(self):
-        """Note the takeover; end the waveform some time after it."""
+        """Note the takeover; end waveform and trace some time after it."""
         for mark in self.sim.pop_marks():
             self.mark(mark)
-        if self._tracing and self.role_cycle is not None and self.sim.cycle >= self.role_cycle + WAVE_MARGIN:
-            self._end_waves()
+        if self.role_cycle is not None and self.sim.cycle >= self.role_cycle + WAVE_MARGIN:
+            self._end_window()
 
     def next_action(self):
         """The cycle before which advance() has nothing to do but to count bytes, or None."""
         if self.killed is None:
             return self.kill_cycle
-        return self.role_cycle + WAVE_MARGIN if self._tracing and self.role_cycle is not None else None
+        return self.role_cycle + WAVE_MARGIN if self.trace.is_open and self.role_cycle is not None else None
 
-    def _end_waves(self):
-        self.sim.trace_close()
-        self._tracing = False
+    def _end_window(self):
+        self.trace.close()
+        if self._tracing:
+            self.sim.trace_close()
+            self._tracing = False
 
     # afterwards ------------------------------------------------------------------------------
-    def conclude(self, results, *, rate, lost=0):
-        """Judge, write captures, report.html and summary.json, print the table; returns the summary."""
+    def conclude(self, results, *, rate, lost=0, fates=None):
+        """Judge, write captures, trace.txt, report.html and summary.json, print the table; returns the summary.
+
+        results: of traffic.transfer. lost: frames the devices refused. fates: of frames on faulty links.
+        """
         self._watch()
+        self._end_window()
         if all(r.get("ok") for r in results):
             self._progress.update(self._task, completed=self.total)
         self._progress.stop()
@@ -115,16 +138,20 @@ class DemoRun:
         self.captures.close(kill_time, takeover_time)
         report = check(self.frames)
         summary = self._summary(results, report, rate, lost)
+        if fates and any(fates.values()):
+            summary["link_faults"] = fates
         (self.out / "summary.json").write_text(json.dumps(summary, indent=1))
         rows = _rows(summary)
-        arrows = sequence(self.frames, kill_time, takeover_time) if kill_time is not None else []
-        write_report(self.out / "report.html", summary, rows, results, report, arrows, kill_time or 0)
+        entries, conn = self.trace.entries(self.killed and self.killed[1], self.frames)
+        (self.out / "trace.txt").write_text("\n".join(entry.text(self.trace.options.steps) for entry in entries))
+        arrows = sequence(self.frames, kill_time, takeover_time, conn) if kill_time is not None else []
+        write_report(self.out / "report.html", summary, rows, results, report, arrows, kill_time or 0, entries)
         _print(self.console, rows, results, report, self.out)
         return summary
 
     def _summary(self, results, report, rate, lost):
         passed = (len(results) == 2 * self.connections and all(r["ok"] for r in results) and report.ok and self.killed is not None
-                  and self.role_cycle is not None)
+                  and self.role_cycle is not None and self._swapping is None)
         summary = {
             "verdict": "pass" if passed else "fail", "seed": self.seed, "endpoints": self.endpoints, "connections": self.connections,
             "bytes_up": sum(r.get("received", 0) for r in results if r["role"] == "server"),
@@ -144,6 +171,8 @@ class DemoRun:
                           and f.time >= cycle * NS_PER_CYCLE), None)
             if first is not None:
                 summary["first_frame_cycles"] = first - cycle
+        if self.swaps:
+            summary["program_swaps"] = {unit: [swap._asdict() for swap in swaps.clusters] for unit, swaps in self.swaps.items()}
         if self.wave_file:
             summary["waves"] = self.wave_file
         return summary
@@ -151,6 +180,8 @@ class DemoRun:
 
 def _rows(summary):
     show = (("bytes up / down", f"{summary['bytes_up']} / {summary['bytes_down']}"),
+            *((f"new program, unit {unit} cluster {swap['cluster']}", f"no events from {swap['masked']}, served again at {swap['back']}")
+              for unit, swaps in summary.get("program_swaps", {}).items() for swap in swaps),
             ("kill cycle", summary.get("kill_cycle", "not killed")),
             ("takeover, cycles from the kill to the new role", summary.get("takeover_cycles", "none")),
             ("first frame of the new active, cycles from the kill", summary.get("first_frame_cycles", "none")),
@@ -172,4 +203,4 @@ def _print(console, rows, results, report, out):
             console.print(f"[red]{result['role']} connection {result['connection']}: {result.get('error', 'wrong bytes')}")
     for violation in report.violations[:10]:
         console.print(f"[red]{violation}")
-    console.print(f"captures, report.html and summary.json are in {out}")
+    console.print(f"captures, report.html, trace.txt and summary.json are in {out}")

@@ -90,6 +90,12 @@ class FakePair:
         marks, self._marks = self._marks, []
         return marks
 
+    def watch(self, on=True):
+        """No cores, hence no activity."""
+
+    def pop_activity(self):
+        return []
+
     def register(self, unit, address, data=None):
         self.step(2)
         if data is not None:

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .backend import FrameKind
+from .network import Agenda, FaultyLink
+from .reprogram import Reprogram, read_image
 from .traffic.namespace import Namespace
 
 __all__ = ["Addresses", "Plant", "ControlSocket", "CONTROL_PATH", "control", "ip_number"]
@@ -40,13 +42,14 @@ class Plant:
 
     simulation: simulation.Simulation with the register map. params: SppsParams of the pair. mode: "proxy" or "endpoint".
     on_frame: called with (link, unit or None, cycle, bytes) for every frame on a network, and ("sync", unit, cycle, bytes).
-    speed: simulated cycles per second of wall time to pace by; measured when not given.
+    speed: simulated cycles per second of wall time to pace by; measured when not given. faults, seed: of the links between devices and pair.
     Use as a context manager; everything it made is gone afterwards.
     """
 
-    def __init__(self, simulation, params, *, mode="proxy", on_frame=None, speed=None):
+    def __init__(self, simulation, params, *, mode="proxy", on_frame=None, speed=None, faults=None, seed=0):
         self.sim, self.params, self.mode, self.on_frame = simulation, params, mode, on_frame
         self.speed = speed
+        self.link, self._late = FaultyLink(faults, seed), Agenda()
         self.namespaces = []
         self.lost = [0, 0]              # frames a namespace's queue refused
         self.frames = {"in": [0, 0], "out": [0, 0], "sync": [0, 0]}
@@ -97,9 +100,9 @@ class Plant:
                     frame = namespace.read()
                     if frame is None:
                         break
-                    self.sim.push_frame(port, frame)
-                    self.frames["in"][port] += 1
+                    self._carry(port, frame, self._into_pair)
                     traffic = True
+        self._late.do(self.sim.cycle)
         started = time.monotonic()
         before = self.sim.cycle
         self.sim.step(SLICE)
@@ -113,6 +116,22 @@ class Plant:
         elif now - self._last_traffic > 0.02:
             self._pace(now, idle_wait)
         return traffic
+
+    def _carry(self, port, data, action):
+        """Over the link between device and pair; what is not late goes on at once."""
+        for late, arriving in self.link.carry(data):
+            if late:
+                self._late.plan(self.sim.cycle + late, action, port, arriving)
+            else:
+                action(port, arriving)
+
+    def _into_pair(self, port, data):
+        self.sim.push_frame(port, data)
+        self.frames["in"][port] += 1
+
+    def _into_device(self, port, data):
+        if not self.namespaces[port].write(data):
+            self.lost[port] += 1
 
     def _deliver(self, frame):
         """Hand one captured frame on; True when it is network traffic."""
@@ -130,8 +149,7 @@ class Plant:
             self.on_frame(Addresses.links[port], None if incoming else frame.unit, frame.cycle, frame.data)
         if not incoming:
             self.frames["out"][port] += 1
-            if not self.namespaces[port].write(frame.data):
-                self.lost[port] += 1
+            self._carry(port, frame.data, self._into_device)
         return True
 
     def _pace(self, now, idle_wait):
@@ -179,6 +197,17 @@ class Plant:
         self.frozen = 0
         return units
 
+    def reprogram(self, image):
+        """A new program for every unit that lives, under traffic; returns {unit: [ClusterSwap]}."""
+        done = {}
+        for unit in (0, 1):
+            if not (self.killed | self.frozen) >> unit & 1:
+                swap = Reprogram(self.sim, unit, image)
+                for _ in swap:
+                    self.turn()
+                done[unit] = swap.clusters
+        return done
+
     def rate(self):
         """Simulated cycles per second while stepping."""
         return self.cycles_run / self.busy_seconds if self.busy_seconds else 0.0
@@ -222,7 +251,7 @@ class ControlSocket:
             try:
                 try:
                     answer = self._answer(peer.recv(4096).decode(errors="replace").split())
-                except RuntimeError as error:
+                except (RuntimeError, ValueError) as error:
                     answer = {"error": str(error)}
                 peer.sendall(json.dumps(answer).encode() + b"\n")
             except OSError:
@@ -243,7 +272,12 @@ class ControlSocket:
                 return {"frozen": unit, "cycle": cycle}
             case ["thaw"]:
                 return {"thawed": plant.thaw()}
-        return {"error": f"unknown command {' '.join(words)!r}: expected status, stats, kill active, freeze active or thaw"}
+            case ["reprogram", name]:
+                image = read_image(name, plant.params.imem_words)
+                return {"words": len(image.words), **{f"unit_{n}": [swap._asdict() for swap in swaps]
+                                                      for n, swaps in plant.reprogram(image).items()}}
+        return {"error": f"unknown command {' '.join(words)!r}: expected status, stats, kill active, freeze active, thaw, "
+                         "reprogram FILE or reprogram default"}
 
 
 def control(words, path=CONTROL_PATH):
@@ -253,7 +287,7 @@ def control(words, path=CONTROL_PATH):
             peer.connect(str(path))
         except OSError as error:
             raise ConnectionError(f"no `spps live` answers at {os.path.relpath(path)}: {error.strerror}") from error
-        peer.settimeout(30)
+        peer.settimeout(120)        # a program under traffic takes its time
         peer.sendall(" ".join(words).encode())
         answer = b""
         while chunk := peer.recv(65536):

@@ -138,12 +138,11 @@ class _Monitor:
                 self.bind(sync)
             legs = self.links.get(sync.conn)
             if legs and sync.kind != 2:
-                line = sync.lines[0]
                 for number, leg_key in enumerate(legs):
                     leg = self.legs.get(leg_key)
                     if leg and leg.ours:
                         leg.records = True
-                        self.records.setdefault(sync.epoch, []).append((sync.number, leg, leg.ours.offset(line[1 + number])))
+                        self.records.setdefault(sync.epoch, []).append((sync.number, leg, leg.ours.offset(sync.una(number))))
         elif sync.type == CONFIRM:
             keep = []
             for number, leg, offset in self.records.get(sync.epoch, ()):

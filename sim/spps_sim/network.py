@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 from .backend import FrameKind, Stop
 
-__all__ = ["LinkFaults", "SimulatedNetwork", "Wire"]
+__all__ = ["Agenda", "FaultyLink", "LinkFaults", "SimulatedNetwork", "Wire"]
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,45 @@ class LinkFaults:
                 raise ValueError(f"{f.name}={getattr(self, f.name)}: must be from 0 to 1")
 
 
-class _Clock:
+class FaultyLink:
+    """Decides by seed what becomes of each frame. fates: how many suffered what."""
+
+    def __init__(self, faults=None, seed=0):
+        self.faults = faults or LinkFaults()
+        self._random = random.Random(f"network/{seed}")
+        self.fates = dict.fromkeys(("lost", "duplicate", "late", "corrupt"), 0)
+
+    def carry(self, data, note=lambda fate: None):
+        """[(extra cycles, bytes)] that arrive of a frame; note(fate) is called with what happened to it."""
+        f, r = self.faults, self._random
+
+        def happens(probability, fate):
+            if not probability or r.random() >= probability:
+                return False
+            self.fates[fate] += 1
+            note(fate)
+            return True
+
+        if happens(f.loss, "lost"):
+            return []
+        if data[12:14] == b"\x08\x00" and happens(f.corrupt, "corrupt"):     # ARP has no checksum
+            at = r.randrange(14, len(data))
+            data = data[:at] + bytes([data[at] ^ (1 << r.randrange(8))]) + data[at + 1:]
+        arrive = [(r.randrange(1, f.jitter), data)] if happens(f.duplicate, "duplicate") else []
+        return [*arrive, (r.randrange(1, f.jitter) if happens(f.reorder, "late") else 0, data)]
+
+
+class Agenda:
     """Heap of timed actions; actions of one time run in the order they were planned."""
 
     def __init__(self):
         self.heap, self._order = [], 0
+
+    def do(self, time):
+        """Run what is due at `time`."""
+        while self.heap and self.heap[0][0] <= time:
+            _, _, action, arguments = heapq.heappop(self.heap)
+            action(*arguments)
 
     def plan(self, time, action, *arguments):
         self._order += 1
@@ -48,14 +82,12 @@ class SimulatedNetwork:
 
     def __init__(self, sim, latency=100, faults=None, seed=0):
         self.sim, self.latency = sim, latency
-        self.faults = faults or LinkFaults()
-        self._random = random.Random(f"network/{seed}")
-        self._clock = _Clock()
+        self.link = FaultyLink(faults, seed)
+        self._clock = Agenda()
         self.peers = {}             # port -> list of peers
         self.on_wire = lambda time, port, what, data: None
         self.on_frame = lambda frame: None
         self.on_mark = lambda mark: None
-        self.fates = dict.fromkeys(("lost", "duplicate", "late", "corrupt"), 0)
         self.time = sim.cycle
 
     def attach(self, port, peer):
@@ -66,25 +98,8 @@ class SimulatedNetwork:
     # wires ---------------------------------------------------------------------------------
     def _deliver(self, port, data, action):
         """Plan `action(port, data)` after the link, with faults."""
-        f, r, time = self.faults, self._random, self.time + self.latency
-        if f.loss and r.random() < f.loss:
-            self._fate(port, data, "lost")
-            return
-        if f.corrupt and data[12:14] == b"\x08\x00" and r.random() < f.corrupt:    # ARP has no checksum
-            self._fate(port, data, "corrupt")
-            at = r.randrange(14, len(data))
-            data = data[:at] + bytes([data[at] ^ (1 << r.randrange(8))]) + data[at + 1:]
-        if f.duplicate and r.random() < f.duplicate:
-            self._fate(port, data, "duplicate")
-            self._clock.plan(time + r.randrange(1, f.jitter), action, port, data)
-        if f.reorder and r.random() < f.reorder:
-            self._fate(port, data, "late")
-            time += r.randrange(1, f.jitter)
-        self._clock.plan(time, action, port, data)
-
-    def _fate(self, port, data, fate):
-        self.fates[fate] += 1
-        self.on_wire(self.time, port, fate, data)
+        for late, arriving in self.link.carry(data, lambda fate: self.on_wire(self.time, port, fate, data)):
+            self._clock.plan(self.time + self.latency + late, action, port, arriving)
 
     def _from_peer(self, port, data):
         self.on_wire(self.time, port, "sent", data)
@@ -115,9 +130,7 @@ class SimulatedNetwork:
         return min(times, default=None)
 
     def _due(self):
-        while self._clock.heap and self._clock.heap[0][0] <= self.time:
-            _, _, action, arguments = heapq.heappop(self._clock.heap)
-            action(*arguments)
+        self._clock.do(self.time)
         for peers in self.peers.values():
             for peer in peers:
                 deadline = peer.deadline()

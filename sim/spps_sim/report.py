@@ -12,8 +12,8 @@ COLOURS = {"data": "#1f5fa8", "ack": "#0a7a3d", "control": "#6b4fa0", "sync": "#
 _LEFT, _STEP, _ROW = 190, 230, 26
 
 
-def write_report(path, summary, rows, results, report, arrows, kill_time):
-    """Write the report. rows: (label, text) of the head table; results: per connection; report: monitor.Report."""
+def write_report(path, summary, rows, results, report, arrows, kill_time, entries=()):
+    """Write the report. rows: (label, text) of the head table; results: per connection; report: monitor.Report; entries: of a trace."""
     lanes = [{"name": name, "x": _LEFT + i * _STEP} for i, name in enumerate(LANES)]
     height = 60 + _ROW * len(arrows)
     for lane in lanes:
@@ -30,6 +30,6 @@ def write_report(path, summary, rows, results, report, arrows, kill_time):
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(["html", "j2"]))
     text = environment.get_template("report.html.j2").render(
         summary=summary, rows=rows, results=results, violations=[str(v) for v in report.violations[:50]],
-        checks=sorted(report.checks.items()), arrows=drawn, lanes=lanes, colours=COLOURS,
+        checks=sorted(report.checks.items()), arrows=drawn, lanes=lanes, colours=COLOURS, entries=entries,
         width=_LEFT + _STEP * (len(LANES) - 1) + 120, height=height)
     Path(path).write_text(text)

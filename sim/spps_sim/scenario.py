@@ -24,7 +24,7 @@ VIP = ("10.1.0.1", "10.2.0.1")
 class Scenario:
     """What a case does, all of it repeatable from these values.
 
-    preset: of SppsParams, or "fake" for a pair without RTL. up, down: bytes. mss: of peers and pair. close: who ends first,
+    preset: of SppsParams, or "fake" for a pair without RTL. up, down: bytes. mss: of peers and pair. timestamps: peers use them. close: who ends first,
     "client", "server" or "both". fault: key of FAULTS. latency: of each link, cycles. tick: cycles of a timer tick of the pair.
     limit: cycles a case may take. registers: further registers by name. defines: of a microcode variant to load into both units.
     """
@@ -33,6 +33,7 @@ class Scenario:
     up: int = 3000
     down: int = 3000
     mss: int = 536
+    timestamps: bool = False
     close: str = "client"
     fault: str = "none"
     latency: int = 100
@@ -54,7 +55,7 @@ class Scenario:
         return self.preset == "fake"
 
     def peer_config(self):
-        return TcpConfig(mss=self.mss, rto_initial=10_000, rto_min=5_000, rto_max=40_000, msl=20_000)
+        return TcpConfig(mss=self.mss, timestamps=self.timestamps, rto_initial=10_000, rto_min=5_000, rto_max=40_000, msl=20_000)
 
     def target(self):
         """The address the client connects to."""
@@ -97,7 +98,7 @@ class Scenario:
         words = ["python -m spps_sim.campaign", f"--replay {kill}"]
         for name, value in vars(self).items():
             if name not in ("registers", "defines", "waves", "library") and value != getattr(type(self), name):
-                words.append(f"--{name} {value}")
+                words.append(f"--{name}" if value is True else f"--{name} {value}")
         return " ".join(words + ([] if self.fake else ["--waves"]))
 
     def with_waves(self, kind="fst"):

@@ -44,8 +44,8 @@ def _connections(frames):
     return found
 
 
-def sequence(frames, kill_time, takeover_time, *, before=14, after=18):
-    """Arrows of the busiest connection around the kill: the last `before` and the first `after` rows."""
+def sequence(frames, kill_time, takeover_time, conn=None, *, before=14, after=18):
+    """Arrows of a connection around the kill, default the busiest: the last `before` and the first `after` rows."""
     connections = _connections(frames)
     if not connections:
         return []
@@ -89,7 +89,7 @@ def sequence(frames, kill_time, takeover_time, *, before=14, after=18):
     def interest(conn):
         return sum(1 for r in rows[conn] if abs(r.time - kill_time) < 2_000_000)
 
-    best = max(rows, key=interest)
+    best = conn if conn in rows else max(rows, key=interest)
     early = [r for r in rows[best] if r.time < kill_time][-before:]
     late = [r for r in rows[best] if r.time >= kill_time][:after]
     marks = [Arrow(kill_time, None, None, "the active dies", "death")]

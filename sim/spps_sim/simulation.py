@@ -82,6 +82,15 @@ class Simulation:
         """Changes of status words since the last call."""
         return self.backend.pop_marks()
 
+    # cores -----------------------------------------------------------------------------------
+    def watch(self, on=True):
+        """Note from now on what the cores do in each clock (spps_sim.activity), or stop noting it."""
+        self.backend.watch(on)
+
+    def pop_activity(self):
+        """What was noted since the last call."""
+        return self.backend.pop_activity()
+
     # registers -----------------------------------------------------------------------------
     def _address(self, name):
         if isinstance(name, int):
@@ -110,18 +119,28 @@ class Simulation:
         return {name: self.read(unit, name) for name in (self.registers if names is None else names)}
 
     def load_image(self, unit, image):
-        """Put microcode (an Image or its words) into every cluster of `unit`, which must have nothing to do meanwhile.
+        """Put microcode (an Image or its words) into every cluster of `unit`, which must have nothing to do meanwhile (see `reprogram`).
 
         Raises ValueError when the image is larger than the instruction memory.
         """
+        for cluster in range(self.params.clusters):
+            for _ in self.image_writes(unit, cluster, self.checked_image(image)):
+                pass
+
+    def checked_image(self, image):
+        """The words of an Image. Raises ValueError when there are more than the instruction memory has."""
         words = list(getattr(image, "words", image))
         if len(words) > self.params.imem_words:
             raise ValueError(f"image of {len(words)} words: the instruction memory has {self.params.imem_words}")
-        for cluster in range(self.params.clusters):
-            self.write(unit, "imem_address", cluster << 12)
-            for word in words:
-                self.write(unit, "imem_high", word >> 32)
-                self.write(unit, "imem_low", word)
+        return words
+
+    def image_writes(self, unit, cluster, words):
+        """Writes the words into the instruction memory of a cluster, one per step of the iteration."""
+        self.write(unit, "imem_address", cluster << 12)
+        for word in words:
+            self.write(unit, "imem_high", word >> 32)
+            self.write(unit, "imem_low", word)
+            yield
 
     # faults --------------------------------------------------------------------------------
     def _controls(self):

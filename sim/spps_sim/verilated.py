@@ -8,10 +8,11 @@ import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
-from .backend import STATUS_WORDS, FrameKind, Mark, RawFrame, Stop
+from .backend import STATUS_WORDS, Activity, FrameKind, Mark, RawFrame, Stop
 from .harness import BUILD, exclusive, tool_environment
 
 __all__ = ["build_library", "pair_verilog", "trace_kind", "VerilatedPair", "REQUIRED_PORTS"]
@@ -24,7 +25,7 @@ TRACE_KINDS = ("", "fst", "vcd")
 REQUIRED_PORTS = (
     "clk", "rst", "kill", "freeze", "detector", "appoint",
     *(f"{s}__{f}" for s in ("i", "o", "i_mmc_0", "o_mmc_0", "i_mmc_1", "o_mmc_1") for f in ("payload", "valid", "ready")),
-    *(f"tap_sync_{n}__{f}" for n in (0, 1) for f in ("payload", "valid")), *STATUS_WORDS,
+    *(f"tap_sync_{n}__{f}" for n in (0, 1) for f in ("payload", "valid")), *STATUS_WORDS, "activity_0", "activity_1",
 )
 
 
@@ -140,6 +141,9 @@ _SIGNATURES = {
     "spps_pending": (ctypes.c_uint32, (ctypes.c_void_p,)),
     "spps_pop": (ctypes.c_int, (ctypes.c_void_p, ctypes.POINTER(_FrameInfo), ctypes.c_char_p, ctypes.c_uint32)),
     "spps_marks": (ctypes.c_uint32, (ctypes.c_void_p, ctypes.POINTER(_Mark), ctypes.c_uint32)),
+    "spps_watch": (None, (ctypes.c_void_p, ctypes.c_uint32)),
+    "spps_activity_size": (ctypes.c_uint32, ()),
+    "spps_activity": (ctypes.c_uint32, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32)),
     "spps_mmc": (ctypes.c_int, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 5 + (ctypes.POINTER(ctypes.c_uint32),)),
     "spps_controls": (None, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 4),
     "spps_status": (None, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32))),
@@ -210,6 +214,21 @@ class VerilatedPair:
         while count := self._lib.spps_marks(self._handle, self._marks, self._BATCH):
             marks += [Mark(m.cycle, STATUS_WORDS[m.word], m.value) for m in self._marks[:count]]
         return marks
+
+    def watch(self, on=True):
+        """Note from now on what the cores do, or stop noting it."""
+        self._lib.spps_watch(self._handle, on)
+
+    def pop_activity(self):
+        """Activities noted since the last call, oldest first."""
+        size = self._lib.spps_activity_size()
+        batch = ctypes.create_string_buffer(size * self._BATCH)
+        found = []
+        while count := self._lib.spps_activity(self._handle, batch, self._BATCH):
+            for at in range(0, size * count, size):
+                cycle, unit = struct.unpack_from("=QI", batch.raw, at)
+                found.append(Activity(cycle, unit, int.from_bytes(batch.raw[at + 12:at + size], "little")))
+        return found
 
     def register(self, unit, address, data=None):
         """Read register `address` of `unit`, or write `data` to it (returns 0); takes simulated cycles."""

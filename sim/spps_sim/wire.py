@@ -108,7 +108,12 @@ class SyncFrame:
     conn: int
     kind: int
     stamp: int
+    tick: int
     lines: dict
+
+    def una(self, leg):
+        """SND.UNA of a leg, from line 0."""
+        return self.lines[0][2 + 2 * leg]
 
 
 STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
@@ -116,10 +121,10 @@ STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
 
 def parse_sync(data):
     """A SyncFrame, or None when the frame is of another type or its length is wrong."""
-    if len(data) < 40 or struct.unpack_from("!H", data, 12)[0] != SYNC_TYPE or data[14] != 1:
+    if len(data) < 48 or struct.unpack_from("!H", data, 12)[0] != SYNC_TYPE or data[14] != 2:
         return None
-    kind_of, epoch, number, conn, mask, kind, _, _, stamp, _ = struct.unpack_from("!BHIHHBBHII", data, 15)
-    lines, at = {}, 40
+    kind_of, epoch, number, conn, mask, kind, _, _, stamp, _, tick = struct.unpack_from("!BHIHHBBHIII", data, 15)
+    lines, at = {}, 48
     if kind_of == STATE:
         for line in range(16):
             if mask >> line & 1:
@@ -127,4 +132,4 @@ def parse_sync(data):
                     return None
                 lines[line] = struct.unpack_from("!8I", data, at)
                 at += 32
-    return SyncFrame(kind_of, epoch, number, conn, kind, stamp, lines)
+    return SyncFrame(kind_of, epoch, number, conn, kind, stamp, tick, lines)

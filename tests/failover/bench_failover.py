@@ -8,12 +8,13 @@ from spps.failover import FailoverUnit
 from spps.layouts.message import FlowstateWrite, LookupCommand, MessageHeader, beat_layout
 from spps.layouts.packet import packet_layout
 from spps_sim.bus.stream import StreamSink, StreamSource, pack, reset, start_clock, unpack
-from spps_sim.model.failover import CONFIRM, ECHO, HEARTBEAT, STATE, Gate, Standby, decode
+from spps_sim.model.failover import CONFIRM, ECHO, HEARTBEAT, STATE, Frame, Gate, Standby, decode, encode
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 SEED = int(os.environ["SPPS_SEED"])
 CONNECTIONS = 16
-REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, resend_after=500, isn_divider=9, isn_margin=1000)
+REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, resend_after=500, isn_divider=9, isn_margin=1000, tick_margin=2)
+TICK = 40           # clocks
 
 
 class Unit:
@@ -32,7 +33,10 @@ class Unit:
         self.writes = StreamSink(tb.dut, f"{name}__o_fs_write", clock, layout=FlowstateWrite, pause=pause, rng=seed).received
         self.lookups = StreamSink(tb.dut, f"{name}__o_lookup", clock, layout=LookupCommand, pause=pause, rng=seed).received
         self.counts = dict.fromkeys(FailoverUnit.COUNTERS, 0)
+        self.now = 0
+        self.set(now=0)
         cocotb.start_soon(self._count())
+        cocotb.start_soon(self._tick())
 
     def get(self, name):
         return int(getattr(self.dut, f"{self.name}__{name}").value)
@@ -48,6 +52,20 @@ class Unit:
             if bits.is_resolvable and int(bits):
                 for k, name in enumerate(FailoverUnit.COUNTERS):
                     self.counts[name] += int(bits) >> k & 1
+
+    async def _tick(self):
+        """The tick counter beside the unit."""
+        while True:
+            for _ in range(TICK):
+                await RisingEdge(self.dut.clk)
+                load = getattr(self.dut, f"{self.name}__tick_load").value
+                if load.is_resolvable and int(load):
+                    self.now = self.get("tick")
+                    self.set(now=self.now)
+                    break
+            else:
+                self.now = self.now + 1 & 0xFFFFFFFF
+                self.set(now=self.now)
 
     def _beat(self, beat):
         self.message.append(beat["data"])
@@ -200,7 +218,7 @@ async def _exchange(dut, *, idle, pause, loss):
     assert a.counts["passed_gated"] + a.counts["passed_ungated"] == outputs == len(a.outputs)
     assert not a.writes and not a.lookups and a.get("role") and not b.get("role") and not b.counts["takeover"]
     if loss:
-        assert a.counts["resend"] and b.counts["bad_frame"] and b.counts["duplicate"] and b.counts["out_of_order"]
+        assert a.counts["resend"] and b.counts["bad_frame"] and b.counts["bad_version"] and b.counts["duplicate"] and b.counts["out_of_order"]
 
 
 @cocotb.test()
@@ -255,6 +273,44 @@ async def standby_takes_over_after_the_lease(dut):
     bench.cut = False
     await ClockCycles(dut.clk, 2000)
     assert a.get("fenced") and not a.get("role") and not a.get("emit_enable") and not a.get("lease_valid")
+
+
+async def _clocks_at_takeover(dut, first, second):
+    """(ticks of the old active, ticks of the new one) when it takes over; first, second: what they count from."""
+    bench = await Bench.start(dut, cut=True)
+    a, b = bench.a, bench.b
+    a.now, b.now = first, second
+    bench.cut = False
+    await ClockCycles(dut.clk, 3 * REGISTERS["hb_interval"])
+    bench.cut = True
+    while not b.get("role"):
+        await RisingEdge(dut.clk)
+    await ClockCycles(dut.clk, 2)
+    return a.now, b.now
+
+
+def _ahead(new, old):
+    """How many ticks `new` is ahead."""
+    return (new - old + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
+@cocotb.test()
+@cocotb.parametrize(start=[5000, (1 << 31) + 5000, (1 << 32) - 30])
+async def ticks_do_not_go_back_at_takeover(dut, start):
+    """Also if the standby never counted so far, and across the wrap."""
+    old, new = await _clocks_at_takeover(dut, start, 0)
+    assert 0 < _ahead(new, old) <= REGISTERS["tick_margin"] + 1, (old, new)
+
+
+@cocotb.test()
+async def refuses_frames_of_another_version(dut):
+    bench = await _pair(dut)
+    data = bytearray(encode(Frame(HEARTBEAT, 1, 0, kind=1, tick=1 << 20)))
+    data[14] += 1
+    before = bench.b.now
+    bench.b.deliver(bytes(data))
+    await ClockCycles(dut.clk, 100)
+    assert bench.b.counts["bad_version"] == 1 and not bench.b.counts["bad_frame"] and bench.b.now - before < 10
 
 
 @cocotb.test()

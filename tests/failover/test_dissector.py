@@ -14,7 +14,7 @@ FRAMES = (
     Frame(STATE, 1, 8, conn=4, kind=1, lines=tuple(range(48))),
     Frame(STATE, 2, 9, conn=4, kind=2, lines=tuple(range(48))),
     Frame(CONFIRM, 2, 9, unit=1),
-    Frame(HEARTBEAT, 2, 9, kind=1, stamp=0xDEADBEEF),
+    Frame(HEARTBEAT, 2, 9, kind=1, stamp=0xDEADBEEF, tick=0xCAFE0001),
 )
 
 
@@ -31,15 +31,15 @@ def test_dissector_shows_every_field(tmp_path):
         for frame in FRAMES:
             data = encode(frame)
             file.write(struct.pack("<IIII", 0, 0, len(data), len(data)) + data)
-    names = ("type", "epoch", "number", "kind", "stamp", "clock")
+    names = ("type", "epoch", "number", "kind", "stamp", "clock", "tick")
     run = subprocess.run(["tshark", "-X", f"lua_script:{SCRIPT}", "-r", capture, "-T", "fields",
                           *[x for name in (*names, "conn", "word") for x in ("-e", f"spps_sync.{name}")]],
                          capture_output=True, text=True, check=True)
     rows = [line.split("\t") for line in run.stdout.splitlines()]
     assert len(rows) == len(FRAMES), run.stderr
     for row, frame in zip(rows, FRAMES):
-        assert [int(x) for x in row[:6]] == [getattr(frame, name) for name in names]
+        assert [int(x) for x in row[:7]] == [getattr(frame, name) for name in names]
         if frame.type == STATE:
-            assert int(row[6]) == frame.conn and [int(x, 16) for x in row[7].split(",")] == list(frame.lines)
+            assert int(row[7]) == frame.conn and [int(x, 16) for x in row[8].split(",")] == list(frame.lines)
         else:
-            assert row[6] == ""
+            assert row[7] == ""

@@ -1,7 +1,7 @@
-"""Rules 1 to 3 of the director, for every schedule of events, Dones and DMA (patent §III.D–H).
+"""Rules 1 to 3 of the director, and those of resident and void workspaces, for every schedule of events, Dones and DMA (patent §III.D–H).
 
-One connection is followed, any of two, on two cores of two workspaces. The environment is free, but a Done of the
-followed connection needs an event at that core, and the DMA answers only commands it got. Each claim is also
+One connection is followed, any of two, on two cores of two workspaces. The environment is free (traps, cores that are not ok, changes of
+role), but a Done of the followed connection needs an event at that core and its LOAD, and the DMA answers only commands it got. Each claim is also
 checked to fail on a mutated director.
 """
 import os
@@ -12,16 +12,17 @@ from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Assert, Assume, Cat, Cover, Elaboratable, Module, Signal
+from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Elaboratable, Module, Mux, Signal
 
 from spps.director import FlowDirector, flow_director
 from spps.director.flow_cam import FlowCam
+from spps.director.restart_marks import RestartMarks
 from spps.layouts.event import EventKind
 from spps.layouts.message import DmaOp
 from spps.params import TINY
 
 PARAMS = TINY.replace(connections=2, clusters=1, cores=2, workspaces=2, event_slots=2)
-STEPS = 19      # the second LOAD of a flow is reached in step 17
+STEPS = 21      # a second LOAD of a flow is reached in step 19
 
 
 class HastyCam(FlowCam):
@@ -42,6 +43,43 @@ class BlindCam(FlowCam):
         return m
 
 
+class StaleCam(FlowCam):
+    """Mutation: a copy stays although the flow has gone on elsewhere."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        self.kept = Signal(self.entries)
+        with m.If(self.allocate.any()):
+            m.d.sync += self.kept.eq(self.resident & self.match & ~self.allocate)
+        m.d.comb += self.resident.eq(self.kept)
+        return m
+
+
+class HoardingCam(FlowCam):
+    """Mutation: a copy stays although others write flowstate memory."""
+
+    def elaborate(self, platform):
+        self.flush = Const(0, self.entries)
+        return super().elaborate(platform)
+
+
+class CarelessCam(FlowCam):
+    """Mutation: what a trap left behind is written back."""
+
+    def elaborate(self, platform):
+        self.trap = Const(0)
+        return super().elaborate(platform)
+
+
+class ForgetfulMarks(RestartMarks):
+    """Mutation: nobody remembers that a flow has lost events."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.comb += self.marked.eq(0)
+        return m
+
+
 class RacingDirector(FlowDirector):
     """Mutation: a Done may commit while an event is decided."""
 
@@ -59,7 +97,8 @@ class Contract(Elaboratable):
         self.inputs = {name: Signal(bits, name=name) for name, bits in (
             ("flow", 1), ("event_valid", 1), ("event_conn", 1), ("event_noflow", 1), ("timer_valid", 1), ("timer_conn", 1),
             ("delivery_ready", 1), ("dma_ready", 1), ("set_ready", 1),
-            ("done_valid", 1), ("done_place", 2), ("done_conn", 1), ("done_noflow", 1), ("done_close", 1),
+            ("done_valid", 1), ("done_place", 2), ("done_conn", 1), ("done_noflow", 1), ("done_close", 1), ("done_trap", 1),
+            ("core_ok", 2), ("standby", 1),
             ("moved_valid", 1), ("moved_place", 2), ("moved_op", 1))}
         self.ports = list(self.inputs.values())
 
@@ -76,7 +115,7 @@ class Contract(Elaboratable):
         accepted, delivered = Signal(4), Signal(4)      # events of the watched flow
         event, timer = d.i_event, d.i_timer
         m.d.comb += [
-            d.core_ok.eq(3), d.o_drop.ready.eq(1), d.o_delivery.ready.eq(free["delivery_ready"]),
+            d.core_ok.eq(free["core_ok"]), d.standby.eq(free["standby"]), d.o_drop.ready.eq(1), d.o_delivery.ready.eq(free["delivery_ready"]),
             d.o_dma.ready.eq(free["dma_ready"]), d.o_set.ready.eq(free["set_ready"]), d.o_free.ready.eq(1),
             event.valid.eq(free["event_valid"]), event.payload.kind.eq(EventKind.TCP), event.payload.seq.eq(accepted),
             event.payload.conn.eq(free["event_conn"]), event.payload.noflow.eq(free["event_noflow"]),
@@ -102,11 +141,12 @@ class Contract(Elaboratable):
             done.valid.eq(free["done_valid"]), value.core.eq(free["done_place"][1]),
             value.done.workspace.eq(free["done_place"][0]), value.done.conn.eq(free["done_conn"]),
             value.done.noflow.eq(free["done_noflow"]), value.done.close.eq(free["done_close"]),
+            value.done.trap.eq(free["done_trap"]),
         ]
-        ends = Signal(4)
+        ends, away, loading = Signal(4), Signal(), Signal()
         for p in range(4):
             mine = done.valid & ~value.done.noflow & (value.done.conn == watched) & (free["done_place"] == p)
-            m.d.comb += [Assume(~mine | (at[p] != 0)), ends[p].eq(mine & done.ready)]
+            m.d.comb += [Assume(~mine | ((at[p] != 0) & away & ~loading)), ends[p].eq(mine & done.ready)]     # a core waits for its LOAD
 
         # deliveries
         out = d.o_delivery.payload
@@ -124,7 +164,8 @@ class Contract(Elaboratable):
             with m.If(out.event.kind == EventKind.TIMER):
                 m.d.comb += Assert(~busy, "a timer event of a busy flow")
 
-        # DMA: from a LOAD to the end of the WRITE_BACK only the workspace holds the flowstate
+        # DMA: from a LOAD, or an event for a resident copy, to the end of the WRITE_BACK only the workspace holds the flowstate.
+        # `loose`: the last event that was delivered has trapped. If none is on its way the place is void, which is not seen from here.
         command = d.o_dma.payload.command
         moved = d.i_dma_done.payload.command
         owed = Signal(4)        # write-backs commanded and not answered
@@ -134,7 +175,10 @@ class Contract(Elaboratable):
         ]
         commanded = d.o_dma.valid & d.o_dma.ready
         answered = d.i_dma_done.valid & d.i_dma_done.ready
-        away, owner = Signal(), Signal(2)
+        owner, loose = Signal(2), Signal()
+        copy, lost, over = Signal(4), Signal(), Signal()    # clean copies; an event has trapped, or closed, since the LOAD
+        trapped = Signal()
+        m.d.comb += [trapped.eq(ends.any() & value.done.trap), Assume(~free["standby"] | ((accepted == delivered) & ~timer.valid))]
         where = Cat(command.workspace[0], command.core[0])
         for p in range(4):
             m.d.comb += Assume(~(d.i_dma_done.valid & (moved.op == DmaOp.WRITE_BACK) & (free["moved_place"] == p)) | owed[p])
@@ -145,15 +189,46 @@ class Contract(Elaboratable):
                 m.d.sync += owed[p].eq(0)
         writing = away & owed.bit_select(owner, 1)
         with m.If(answered & (moved.op == DmaOp.WRITE_BACK) & away & (free["moved_place"] == owner)):
-            m.d.sync += away.eq(0)
-        with m.If(commanded & (command.conn == watched)):
-            with m.If(command.op == DmaOp.LOAD):
-                m.d.comb += Assert(~away, "rule 3: read while the workspace or a write-back holds the flowstate")
-                m.d.sync += [away.eq(1), owner.eq(where)]
-            with m.Else():
-                m.d.comb += [Assert(away & (where == owner)), Assert(~busy, "written back with events left")]
+            m.d.sync += [away.eq(0), copy.bit_select(owner, 1).eq(~over)]
+        with m.If(free["standby"]):
+            m.d.sync += copy.eq(0)
+        loads_now = commanded & (command.op != DmaOp.WRITE_BACK)
+        with m.If(loads_now):
+            m.d.sync += copy.bit_select(where, 1).eq(0)
+        with m.If(trapped):
+            m.d.sync += [lost.eq(1), loose.eq(1)]
+        with m.If(ends.any() & value.done.close & ~value.done.trap):
+            m.d.sync += over.eq(1)
+        # the LOAD and the event it is for come in either order
+        load_comes, event_comes = Signal(), Signal()
+        load_waits, event_waits = Signal(), Signal()        # one of them has come
+        begins, where_to, due = Signal(), Signal(2), Signal()
+        m.d.comb += [
+            load_comes.eq(loads_now & (command.conn == watched)), event_comes.eq(comes & out.load),
+            where_to.eq(Mux(event_comes, place, where)),
+            begins.eq((load_comes & ~event_waits) | (event_comes & ~load_waits) | (comes & ~out.load & ~away)),
+        ]
+        with m.If(load_comes & event_comes):
+            m.d.comb += Assert(where == place)
+        with m.If((load_comes & event_waits) | (event_comes & load_waits)):
+            m.d.comb += Assert(where_to == owner)
+        m.d.sync += [load_waits.eq((load_waits | load_comes) & ~event_comes & ~event_waits),
+                     event_waits.eq((event_waits | event_comes) & ~load_comes & ~load_waits)]
+        m.d.comb += loading.eq(event_waits)
+        with m.If(begins & (load_comes | event_comes)):
+            m.d.comb += Assert(~away | loose, "rule 3: read while the workspace or a write-back holds the flowstate")
+        with m.If(event_comes):
+            m.d.comb += Assert(out.event.restart == Mux(load_waits, due, lost & ~over), "rule 6: a flow that lost events starts again")
         with m.If(comes):
             m.d.comb += Assert(~writing, "an event joins a write-back")
+            with m.If(~out.load):
+                m.d.comb += [Assert((away & (owner == place)) | copy.bit_select(place, 1), "no LOAD, but the place does not have the flow"),
+                             Assert(~out.event.restart)]
+        with m.If(begins):
+            m.d.sync += [away.eq(1), owner.eq(Mux(comes, place, where)), loose.eq(0), due.eq(lost & ~over), lost.eq(0), over.eq(0), copy.eq(0)]
+        with m.If(commanded & (command.conn == watched) & (command.op == DmaOp.WRITE_BACK)):
+            m.d.comb += [Assert(away & (where == owner)), Assert(~busy, "written back with events left"),
+                         Assert(~lost, "rule 6: a void workspace is written back")]
         loads = Signal(2)
         m.d.sync += loads.eq(loads + (commanded & (command.conn == watched) & (command.op == DmaOp.LOAD)))
         m.d.comb += Cover((loads == 2) & (delivered == 2))
@@ -187,9 +262,15 @@ def test_second_load_is_within_reach(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cam", (HastyCam, BlindCam))
+@pytest.mark.parametrize("cam", (HastyCam, BlindCam, StaleCam, HoardingCam, CarelessCam))
 def test_a_broken_cam_is_found(tmp_path, cam, monkeypatch):
     monkeypatch.setattr(flow_director, "FlowCam", cam)
+    assert prove(FlowDirector(PARAMS), tmp_path, "bmc") == "FAIL"
+
+
+@pytest.mark.slow
+def test_a_director_that_forgets_losses_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(flow_director, "RestartMarks", ForgetfulMarks)
     assert prove(FlowDirector(PARAMS), tmp_path, "bmc") == "FAIL"
 
 

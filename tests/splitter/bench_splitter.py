@@ -5,7 +5,7 @@ from collections import Counter, deque
 
 import cocotb
 from cocotb.triggers import ReadOnly, RisingEdge
-from frames import MAC, tcp_frame, traffic
+from frames import MAC, VIPS, tcp_frame, traffic
 
 from spps.layouts.event import Event
 from spps.layouts.message import ScratchPage
@@ -108,6 +108,7 @@ async def start(dut, idle, pause):
     rng = random.Random(SEED)
     start_clock(dut)
     dut.mac.value = MAC
+    dut.vip.value = VIPS[0] | VIPS[1] << 32
     bench = Bench(dut, rng, idle, pause)
     await reset(dut)
     return bench, rng
@@ -116,7 +117,7 @@ async def start(dut, idle, pause):
 async def run(dut, idle, pause, count):
     bench, rng = await start(dut, idle, pause)
     dut._log.info("seed %d", SEED)
-    model = Splitter(MAC)
+    model = Splitter(MAC, VIPS)
     expected = deque()
     for frame, port, err in traffic(rng, count):
         bench.send(frame, port, err)

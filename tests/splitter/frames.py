@@ -6,6 +6,7 @@ from scapy.packet import Raw
 MAC = 0x02005E5D5001
 MAC_TEXT = "02:00:5e:5d:50:01"
 PEER = "02:11:22:33:44:55"
+VIPS = 0xC0A800FE, 0xAC100001           # 192.168.0.254, 172.16.0.1
 
 _OPTIONS = (
     [], [("NOP", None), ("NOP", None), ("Timestamp", (0x11223344, 0x55667788))],
@@ -51,6 +52,10 @@ def odd_frame(rng):
         ether / IP(src="10.1.1.1", dst="10.1.1.1") / TCP(sport=9, dport=9),
         ether / IP(src="10.1.1.1", dst="10.1.1.2", proto=47) / Raw(rng.randbytes(40)),
         Ether(src=PEER, dst="02:00:00:00:00:09") / ip / TCP(), Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ip / TCP(),
+        *(ether / IP(src=source, dst="10.1.1.2") / TCP() for source in ("192.168.0.254", "172.16.0.1")),
+        Ether(src=MAC_TEXT, dst=MAC_TEXT) / ip / TCP(), ether / ip / TCP(sport=0), ether / ip / TCP(dport=0),
+        *(ether / ip / TCP(flags=flags) for flags in ("", "FPU", "F", "SF", "SR", "FSRPAUEC")),
+        Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, hwsrc=PEER, psrc="172.16.0.1", pdst="10.0.0.1"),
         Ether(src="ff:ff:ff:ff:ff:ff", dst=MAC_TEXT) / ip / TCP(), Ether(src=PEER, dst=MAC_TEXT, type=0x86DD) / Raw(rng.randbytes(46)),
     )))
 

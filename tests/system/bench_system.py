@@ -69,7 +69,7 @@ def commit_of_first_data(trial):
     syn = next((s for _, s in segments(trial, FrameKind.OUT, 1) if s.flags & wire.SYN), None)
     for frame in trial.frames:
         if frame.kind is FrameKind.SYNC0 and (sync := wire.parse_sync(frame.data)) is not None and sync.type == wire.STATE:
-            offset = (sync.lines[0][2] - syn.seq) & 0xFFFFFFFF
+            offset = (sync.una(1) - syn.seq) & 0xFFFFFFFF
             if offset > 1:
                 return sync.number, offset
     return None
@@ -90,7 +90,7 @@ def acknowledges_what_the_rule_permits_and_at_once(trial):
 def keeps_the_rule_on_bad_networks(trial):
     """Loss, duplicates, reordering and damage between peers and pair."""
     trial.finish()
-    assert any(trial.net.fates.values())
+    assert any(trial.net.link.fates.values())
     check(trial, prompt=None)
 
 

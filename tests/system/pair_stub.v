@@ -3,7 +3,7 @@ module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid,
     tap_sync_0__payload, tap_sync_0__valid, tap_sync_1__payload, tap_sync_1__valid, kill, freeze, detector, appoint,
     i_mmc_0__payload, i_mmc_0__valid, i_mmc_0__ready, o_mmc_0__payload, o_mmc_0__valid, o_mmc_0__ready,
     i_mmc_1__payload, i_mmc_1__valid, i_mmc_1__ready, o_mmc_1__payload, o_mmc_1__valid, o_mmc_1__ready,
-    role, epoch_0, epoch_1, issued_0, issued_1, confirmed_0, confirmed_1, delivered_0, delivered_1, done_0, done_1, copied_0, copied_1);
+    role, epoch_0, epoch_1, issued_0, issued_1, confirmed_0, confirmed_1, delivered_0, delivered_1, done_0, done_1, copied_0, copied_1, activity_0, activity_1);
   localparam W = @W@, E = @E@, P = W + 8 + E + 2;
   input clk;
   input rst;
@@ -36,6 +36,10 @@ module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid,
   output reg [1:0] role;
   output reg [15:0] epoch_0;
   output [15:0] epoch_1;
+  output [69:0] activity_0;
+  output [69:0] activity_1;
+  assign activity_0 = 0;
+  assign activity_1 = 0;
   output [31:0] issued_0;
   output [31:0] issued_1;
   output [31:0] confirmed_0;

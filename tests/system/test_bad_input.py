@@ -49,22 +49,28 @@ DROPS = {
     "splitter_ip_length": lambda pair: [(octets(pair, ip(len=400) / tcp()), False), (octets(pair, ip() / tcp() / Raw(bytes(200)))[:100], False)],
     "splitter_ip_checksum": lambda pair: [(octets(pair, ip(chksum=0xBEEF) / tcp() / Raw(b"x" * n)), False) for n in (0, 1, 1000)],
     "splitter_destination_address": lambda pair: [(octets(pair, ip(dst=d) / tcp()), False) for d in ("255.255.255.255", "239.1.1.1", "127.0.0.1")],
-    "splitter_ip_fragment": lambda pair: [(octets(pair, ip(flags="MF") / tcp()), False), (octets(pair, ip(frag=64) / tcp()), False)],
-    "splitter_icmp": lambda pair: [(octets(pair, ip() / ICMP()), False)],
+    "splitter_ip_fragment": lambda pair: [
+        (octets(pair, ip(flags="MF") / tcp()), False), (octets(pair, ip(frag=64) / tcp()), False),
+        (octets(pair, ip(flags="MF", proto=6) / Raw(bytes(8))), False),                                  # tiny: the flags are in the next one
+        *((octets(pair, ip(flags="MF" * (n == 0), frag=n, proto=6) / Raw(bytes(24))), False) for n in (0, 1, 2))],      # overlapping    "splitter_icmp": lambda pair: [(octets(pair, ip() / ICMP()), False)],
     "splitter_udp": lambda pair: [(octets(pair, ip() / UDP(sport=53, dport=53) / Raw(b"?")), False)],
     "splitter_unknown_protocol": lambda pair: [(octets(pair, ip(proto=132) / Raw(bytes(40))), False)],
     "splitter_tcp_offset": lambda pair: [(octets(pair, ip() / tcp(dataofs=n)), False) for n in (0, 4, 15)]
     + [(octets(pair, ip(proto=6) / Raw(bytes(8))), False)],
     "splitter_tcp_checksum": lambda pair: [(octets(pair, ip() / tcp(chksum=0x1234) / Raw(b"y" * n)), False) for n in (0, 7, 1400)],
     "splitter_land": lambda pair: [(octets(pair, ip(src=VIP[0]) / tcp(sport=81, flags="S")), False)],
+    "splitter_own_address": lambda pair: [(octets(pair, ip(src=a) / tcp(flags="S")), False) for a in VIP]
+    + [(octets(pair, ip() / tcp(), source=pair), False), (octets(pair, ARP(psrc=VIP[0], pdst=CLIENT)).ljust(60, b"\0"), False)],
+    "splitter_tcp_port": lambda pair: [(octets(pair, ip() / tcp(sport=0)), False), (octets(pair, ip() / tcp(dport=0)), False)],
+    "splitter_tcp_flags": lambda pair: [(octets(pair, ip() / tcp(flags=flags)), False) for flags in ("", "F", "FPU", "U", "SF", "SR", "FSRPAUEC")],
 }
 MALFORMED = [b"\2", b"\2\0\0\0", b"\2\1\0\0", b"\3\x28\0\0", b"\x08\x0a\0\0", b"\5\3\0\0", b"\xfe\xff\0\0", b"\1\1\1\2"]
 
 
 def events(pair, first):
     """Frames that become events and change nothing. first: the client's first segment with payload, as bytes."""
-    for flags in ("FPU", "SF", "SR", "FSRPAUEC", ""):
-        yield octets(pair, ip() / tcp(flags=flags))                                     # christmas trees on a port nobody knows
+    for flags in ("FPUA", "A", "SA", "FA", "R", "RA", "PAUEC"):
+        yield octets(pair, ip() / tcp(flags=flags))                                     # on a port nobody knows
         again = Ether(first)
         again[TCP].flags, again[TCP].seq = flags, (again[TCP].seq + (1 << 30)) % (1 << 32)
         del again[TCP].chksum

@@ -1,8 +1,7 @@
 """For each invariant a design that breaks it on purpose, run on the RTL pair: the monitor names the invariant.
 
 A case runs twice. The design as it is must pass the scenario; then one thing is broken (a define of the microcode, loaded
-through the instruction window, or a register) and the same scenario must be rejected. TSval of I7 is not among them: the
-program negotiates no timestamps, so that rule fails on captures written by hand only (test_monitor.py).
+through the instruction window, or a register) and the same scenario must be rejected.
 """
 from dataclasses import dataclass, field
 from functools import cache
@@ -105,6 +104,7 @@ CASES = {
     "reset_at_takeover": Broken("I5", ("BROKEN_TAKEOVER_RST",), act=kill(8000)),
     "fin_for_rst": Broken("I6", ("BROKEN_FIN_FOR_RST",), act=client_aborts, whole=False, scenario={"up": 20_000, "close": "server"}),
     "fresh_isn": Broken("I7", ("BROKEN_FRESH_ISN",), act=kill(3000)),
+    "timestamp_back": Broken("I7", ("BROKEN_TIMESTAMP_BACK",), act=kill(8000), scenario={"timestamps": True}),
 }
 
 

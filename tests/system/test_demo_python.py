@@ -45,12 +45,19 @@ class Clock:
 
     def __init__(self):
         self.cycle, self.traced, self.killed = 0, [], None
+        self.watched = []
 
     def trace(self, path):
         self.traced.append(("open", path.name, self.cycle))
 
     def trace_close(self):
         self.traced.append(("close", self.cycle))
+
+    def watch(self, on=True):
+        self.watched.append((on, self.cycle))
+
+    def pop_activity(self):
+        return []
 
     def kill(self):
         self.killed = self.cycle
@@ -61,7 +68,7 @@ class Clock:
 
 
 @pytest.mark.parametrize("waves", [False, True])
-def test_a_waveform_covers_the_kill_and_the_takeover(tmp_path, waves):
+def test_trace_and_waveform_cover_the_kill_and_the_takeover(tmp_path, waves):
     clock = Clock()
     with demo_run.DemoRun(clock, "python", seed=1, connections=2, size=100_000, out=tmp_path, waves=waves) as run:
         run.begin(clock.kill)
@@ -70,6 +77,9 @@ def test_a_waveform_covers_the_kill_and_the_takeover(tmp_path, waves):
             run.advance(clock.cycle)        # a byte a cycle
     margin = demo_run.WAVE_MARGIN
     assert run.killed == (0, clock.killed) and 0.2 * 400_000 <= clock.killed <= 0.7 * 400_000 + margin + 100
+    (_, opened), (_, closed) = clock.watched
+    assert [on for on, _ in clock.watched] == [True, False]
+    assert 0 <= clock.killed - opened - margin <= 100 and 0 <= closed - (clock.killed + 700) - margin <= 100
     if not waves:
         assert clock.traced == []
         return

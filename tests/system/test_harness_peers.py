@@ -69,7 +69,7 @@ def test_streams_survive_loss_reordering_duplication_and_corruption(seed):
     pair = Pair(data(12_000, seed), data(15_000, seed + 1), faults, seed, TcpConfig(msl=2_000_000), TcpConfig(msl=2_000_000),
                 ("client", "server", "both")[seed % 3])
     pair.run()
-    assert sum(pair.net.fates.values()) > 0
+    assert sum(pair.net.link.fates.values()) > 0
 
 
 def test_is_deterministic_for_a_seed():
@@ -145,7 +145,7 @@ def test_closed_port_refuses_with_a_reset():
 def test_gives_up_after_the_configured_retries():
     pair = Pair(data(1000), b"", client=TcpConfig(retries=3, rto_max=50_000))
     pair.net.run_until(3_000)
-    pair.net.faults = LinkFaults(loss=1.0)
+    pair.net.link.faults = LinkFaults(loss=1.0)
     pair.net.run_until(3_000_000)
     assert pair.connection.was("timeout") and pair.connection.counters["timeouts"] == 4
 

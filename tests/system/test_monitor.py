@@ -38,14 +38,15 @@ class Trace:
     def sync(self, type_, number, kind=0, lines=()):
         self.time += 1000
         mask = sum(1 << n for n, _ in lines)
-        header = struct.pack("!BBHIHHBBHIIH", 1, type_, self.epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
+        header = struct.pack("!BBHIHHBBHIII6x", 2, type_, self.epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
         body = b"".join(struct.pack("!8I", *words) for _, words in lines)
         unit = self.unit if type_ in (1, 3) else 1 - self.unit
         self.frames.append(Frame(self.time, "sync", unit, bytes(12) + b"\x88\xb5" + header + body))
 
     def record(self, kind=0, confirm=True):
         self.number += 1
-        lines = [(0, (3, *[u % 2**32 for u in self.una], 0, 0, 0, 0, self.epoch))]
+        una = [u % 2**32 for u in self.una]
+        lines = [(0, (3, self.epoch, una[0], 0, una[1], 0, 0, 0))]
         if kind:
             address = struct.unpack("!I", bytes(map(int, CLIENT.split("."))))[0], struct.unpack("!I", bytes(map(int, SERVER.split("."))))[0]
             ours = struct.unpack("!I", bytes(map(int, VIP0.split("."))))[0], struct.unpack("!I", bytes(map(int, VIP1.split("."))))[0]

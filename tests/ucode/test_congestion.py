@@ -126,11 +126,11 @@ def lossy(cwnd, w_max, flight):
     words, unit = leg.unit.flowstates[0], leg.unit
     una = state(leg, "una")
     for name, value in (("cwnd", cwnd * MSS), ("ssthresh", cwnd * MSS), ("cc_0", (w_max * MSS >> 6) << 15), ("snd_nxt", una + flight * MSS),
-                        ("snd_max", una + flight * MSS), ("snd_end", una + flight * MSS), ("recover", una)):
+                        ("snd_max", una + flight * MSS), ("snd_end", una + flight * MSS), ("recover", una), ("snd_wnd", 0)):
         words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
     words[11] = 0
     for _ in range(3):
-        unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": una, "window": leg.window, "tcp_flags": 16})
+        unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": una, "window": 0, "tcp_flags": 16})    # closed: nothing is resent
     return state(leg, "ssthresh") / MSS, (state(leg, "cc_0") >> 15 << 6) / MSS
 
 

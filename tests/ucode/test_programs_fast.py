@@ -8,6 +8,7 @@ from spps.ucode.iss import CoreIss
 from spps_sim.bench import events
 from spps_sim.model.tcp_scenarios import Transfer
 
+STAMPS = {"client": {"timestamps": True}, "server": {"timestamps": True}}
 CASES = {
     "up": {"up": 60_000, "down": 0},
     "both ways": {"up": 30_000, "down": 30_000, "close": "both"},
@@ -18,6 +19,11 @@ CASES = {
     "killed later": {"up": 30_000, "down": 10_000, "kill": (52, "record")},
     "SACK": {"up": 30_000, "down": 30_000, "loss": 0.05, "client": {"sack": True}, "server": {"sack": True}},
     "lossy": {"up": 30_000, "down": 30_000, "loss": 0.05},
+    "time stamps": {"up": 60_000, "down": 5000, **STAMPS},
+    "time stamps both ways": {"up": 30_000, "down": 30_000, "close": "both", **STAMPS},
+    "time stamps, lossy": {"up": 30_000, "down": 30_000, "loss": 0.05, **STAMPS},
+    "time stamps, killed": {"up": 30_000, "down": 10_000, "kill": (31, "lost"), **STAMPS},
+    "time stamps, slow start": {"up": 40_000, "down": 100, "config": {"window": 16384, "initial_window": 1}, **STAMPS},
 }
 
 
@@ -40,8 +46,9 @@ def test_frames_are_those_of_the_general_path(case):
 
 def test_costs_stay_within_their_budgets():
     """Clocks per event of a protected upload in full segments (README.md of hdl/spps/ucode)."""
-    cost = events.measure()
-    assert cost["data_segment"] <= 130 and cost["pure_ack"] <= 142, cost
+    for timestamps in (True, False):
+        cost = events.measure(timestamps=timestamps)
+        assert cost["data_segment"] <= 132 and cost["pure_ack"] <= 120, cost
 
 
 def test_clock_estimate_counts_what_the_cluster_counts():

@@ -56,7 +56,7 @@ class MessageRouter(wiring.Component):
         is_key = (header.kind == MessageKind.INSERT) | (header.kind == MessageKind.DELETE)
         is_established = (header.unit == Unit.LOOKUP) & (header.kind == MessageKind.ESTABLISHED)
         is_socket = ((header.kind == MessageKind.COPY) | (header.kind == MessageKind.RELEASE) |
-                     (header.kind == MessageKind.OUTPUT) | (header.kind == MessageKind.SYNC))
+                     (header.kind == MessageKind.OUTPUT) | (header.kind == MessageKind.SYNC) | (header.kind == MessageKind.CONSUMED))
         command, done = self.o_lookup.payload, self.o_done.payload
         m.d.comb += [self.o_socket.payload.eq(beat), done.cluster.eq(self.cluster)]
         key_low = Signal(64)

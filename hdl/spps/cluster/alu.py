@@ -3,27 +3,41 @@ from amaranth.hdl import Array, C, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .decoder import Condition, Control, Logic, Result
+from .decoder import Condition, Control, Logic
 
 __all__ = ["Alu"]
+
+
+def _at_least(m, name, bound, enable=1):
+    """32 bits, bit i: i >= bound (5 bits). By groups of four, which costs half of 32 comparisons."""
+    high, low = bound[2:], bound[:2]
+    above, equal, within = Signal(8, name=f"{name}_above"), Signal(8, name=f"{name}_equal"), Signal(4, name=f"{name}_within")
+    m.d.comb += [
+        above.eq(Cat(enable & (high < k) for k in range(8))), equal.eq(Cat(enable & (high == k) for k in range(8))),
+        within.eq(Cat(low <= k for k in range(4))),
+    ]
+    return Cat(above[i >> 2] | (equal[i >> 2] & within[i & 3]) for i in range(32))
 
 
 class Alu(wiring.Component):
     """Everything a register instruction or a branch computes from two operands.
 
     Source: patent §V; effects as written in `ucode.isa`.
-    Members: control; a, b operands (b may be the immediate); position, stop: field of ext and ins; extra: value of a base
-    register or CSR; result; met: the branch condition holds.
-    Latency: combinational. One adder serves add, sub, comparisons and picks; one rotator serves shifts, fields and bits.
+    Members: control; a, b operands: b is the immediate, or inverted where control subtracts, or 0 for shifts; carry_in; count: distance
+    of a shift or field; stop: last bit of a field; bit: number for bbs and bbc; result; sum, carry; met: the branch condition holds.
+    Latency: combinational. One adder serves add, sub, comparisons and picks; one rotator serves shifts and fields.
     """
 
     control: In(Control)
     a: In(32)
     b: In(32)
-    position: In(5)
-    stop: In(6)
-    extra: In(32)
+    carry_in: In(1)
+    count: In(5)
+    stop: In(5)
+    bit: In(5)
     result: Out(32)
+    sum: Out(32)
+    carry: Out(1)
     met: Out(1)
 
     def elaborate(self, platform):
@@ -32,70 +46,51 @@ class Alu(wiring.Component):
 
         # Carry-in as a bit below the operands: one carry chain.
         total = Signal(34)
-        m.d.comb += total.eq(Cat(C(1, 1), a) + Cat(c.subtract, b ^ c.subtract.replicate(32)))
-        sum_, carry = total[1:33], total[33]
-        above = Signal(32)      # a + b + 1, chosen by the carry of a + b: ones complement without a second pass
-        m.d.comb += above.eq((Cat(C(1, 1), a) + Cat(C(1, 1), b))[1:])
+        m.d.comb += total.eq(Cat(C(1, 1), a) + Cat(self.carry_in, b))
+        sum_ = self.sum
+        m.d.comb += [sum_.eq(total[1:33]), self.carry.eq(total[33])]
 
+        # A pick is decided late: it has the last input of the logic function.
+        first, choose = Signal(), Signal()
+        m.d.comb += [
+            first.eq(Mux(c.pick_signed, sum_[31], ~self.carry)), choose.eq(first ^ c.pick_max),
+        ]
         logic = Signal(32)
         for half, function in ((slice(0, 16), c.low), (slice(16, 32), c.high)):
+            plain = Signal(16, name=f"logic_{half.start}")
             with m.Switch(function):
                 with m.Case(Logic.AND):
-                    m.d.comb += logic[half].eq(a[half] & b[half])
+                    m.d.comb += plain.eq(a[half] & b[half])
                 with m.Case(Logic.OR):
-                    m.d.comb += logic[half].eq(a[half] | b[half])
+                    m.d.comb += plain.eq(a[half] | b[half])
                 with m.Case(Logic.XOR):
-                    m.d.comb += logic[half].eq(a[half] ^ b[half])
+                    m.d.comb += plain.eq(a[half] ^ b[half])
                 with m.Case(Logic.SECOND):
-                    m.d.comb += logic[half].eq(b[half])
+                    m.d.comb += plain.eq(b[half])
+            m.d.comb += logic[half].eq(Mux(c.pick, Mux(choose, a[half], ~b[half]), plain))
 
-        # Left by n is right by 32 - n = ~n + 1: the extra place is taken at the input.
-        count = Signal(5)
-        turn = Signal(5)
-        source = Signal(32)
-        rotated = Signal(32)
+        # Left by n is right by -n. Kept are the bits from `count` on (left) and up to `stop`; the others are b.
+        turn, last, rotated, keep = Signal(5), Signal(5), Signal(32), Signal(32)
         m.d.comb += [
-            count.eq(Mux(c.insert, self.position, b[:5])),
-            turn.eq(count ^ c.left.replicate(5)),
-            source.eq(Mux(c.insert, b.rotate_right(1), Mux(c.left, a.rotate_right(1), a))),
+            turn.eq((self.count ^ c.left.replicate(5)) + c.left), last.eq(Mux(c.right, ~self.count, self.stop)),
         ]
-        stage = source
+        stage = a
         for bit in (0, 2):
             stage = Array(stage.rotate_right(k << bit) for k in range(4))[turn[bit:bit + 2]]
-        m.d.comb += rotated.eq(Mux(turn[4], stage.rotate_right(16), stage))
-        reach = Signal(32)      # reach[i]: i >= count
-        below = Signal(32)      # below[i]: i < stop
         m.d.comb += [
-            reach.eq(Cat(count <= i for i in range(32))),
-            below.eq(Cat(self.stop > i for i in range(32))),
+            rotated.eq(Mux(turn[4], stage.rotate_right(16), stage)),
+            # i <= last is 31 - i >= 31 - last
+            keep.eq(_at_least(m, "from", self.count & c.left.replicate(5), c.shift) & _at_least(m, "upto", ~last)[::-1]),
+            self.result.eq(Mux(c.add, sum_, (rotated & keep) | (logic & ~keep))),
         ]
-        keep = Mux(c.left, reach, reach[::-1]) & below
-        shifted = (rotated & keep) | (a & ~keep & c.insert.replicate(32))
-
-        first = Mux(c.pick_signed, sum_[31], ~carry)
-        picked = Mux(first ^ c.pick_max, a, b)
-
-        with m.Switch(c.result):
-            with m.Case(Result.ADD):
-                m.d.comb += self.result.eq(sum_)
-            with m.Case(Result.OADD):
-                m.d.comb += self.result.eq(Mux(carry, above, sum_))
-            with m.Case(Result.SHIFT):
-                m.d.comb += self.result.eq(shifted)
-            with m.Case(Result.PICK):
-                m.d.comb += self.result.eq(picked)
-            with m.Case(Result.LOGIC):
-                m.d.comb += self.result.eq(logic)
-            with m.Default():
-                m.d.comb += self.result.eq(self.extra)
 
         with m.Switch(c.condition):
             with m.Case(Condition.EQUAL):
                 m.d.comb += self.met.eq((a == b) ^ c.invert)
             with m.Case(Condition.BELOW):
-                m.d.comb += self.met.eq(~carry ^ c.invert)
+                m.d.comb += self.met.eq(~self.carry ^ c.invert)
             with m.Case(Condition.BEFORE):
                 m.d.comb += self.met.eq(sum_[31] ^ c.invert)
             with m.Case(Condition.BIT):
-                m.d.comb += self.met.eq(rotated[0] ^ c.invert)
+                m.d.comb += self.met.eq(a.bit_select(self.bit, 1) ^ c.invert)
         return m

@@ -25,7 +25,7 @@ class CsrFile(wiring.Component):
         assert CSR_CONFIG == _TABLE and len(CONFIG) <= _TABLE
         super().__init__({
             "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32), "role": In(1), "sync_ready": In(1),
-            "protect": In(1), "cfg": In(data.ArrayLayout(32, len(CONFIG))),
+            "fast_ready": In(1), "socket_room": In(8), "protect": In(1), "cfg": In(data.ArrayLayout(32, len(CONFIG))),
             "number": In(data.ArrayLayout(8, params.cores)), "conn": In(data.ArrayLayout(16, params.cores)),
             "value": Out(data.ArrayLayout(32, params.cores)), "ready": Out(1),
         })
@@ -45,7 +45,7 @@ class CsrFile(wiring.Component):
             sources = {
                 "now": self.now, "cycles": self.cycles, "isn_clock": self.isn_clock, "role": self.role,
                 "epoch": self.epoch, "core_id": C(self._index * self._params.cores + core, 32),
-                "sync_ready": self.sync_ready, "protect": self.protect, "event_conn": self.conn[core],
+                "sync_ready": self.sync_ready, "fast_ready": self.fast_ready, "socket_room": self.socket_room, "protect": self.protect, "event_conn": self.conn[core],
             }
             with m.Switch(number[:5]):
                 for name, source in sources.items():

@@ -5,18 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..ucode.isa import BASES, FORMATS, OPS, OPS_BY_NAME, WORD_BITS
 
-__all__ = ["Decoder", "Control", "Result", "Condition", "Logic", "field_of", "has_operand"]
-
-
-class Result(enum.Enum, shape=3):
-    """Which unit drives the result."""
-    ADD = 0
-    OADD = 1
-    SHIFT = 2
-    PICK = 3
-    LOGIC = 4
-    BASE = 5
-    CSR = 6
+__all__ = ["Decoder", "Control", "Condition", "Logic", "field_of", "has_operand", "operand_of"]
 
 
 class Condition(enum.Enum, shape=2):
@@ -44,24 +33,22 @@ class Control(data.Struct):
     setb: unsigned(1)
     swap: unsigned(1)
     branch: unsigned(1)
-    jump: unsigned(1)
-    call: unsigned(1)
-    ret: unsigned(1)
     jtab: unsigned(1)
     trap: unsigned(1)       # the opcode is trap, or not in use
     unused: unsigned(1)     # the opcode is not in use
-    based: unsigned(1)      # names a base register
-    bad_base: unsigned(1)   # names one that does not exist
-    result: Result
+    bad_base: unsigned(1)   # names a base register that does not exist
     condition: Condition
     invert: unsigned(1)
-    subtract: unsigned(1)
-    high: Logic             # function of bits 31..16
-    low: Logic              # function of bits 15..0
+    add: unsigned(1)        # the result is the sum
+    oadd: unsigned(1)
+    pick: unsigned(1)       # the result is the smaller or the larger operand
     pick_max: unsigned(1)
     pick_signed: unsigned(1)
-    left: unsigned(1)       # shift towards bit 31
-    insert: unsigned(1)
+    high: Logic             # else function of bits 31..16
+    low: Logic              # function of bits 15..0
+    shift: unsigned(1)      # of which a shifted or moved field is kept out
+    left: unsigned(1)       # it moves towards bit 31
+    right: unsigned(1)      # zeros come in from bit 31
 
 
 def field_of(word, operand):
@@ -78,7 +65,8 @@ def _formats(*formats):
     return tuple(op.name for op in OPS if op.format in formats)
 
 
-def _operand(format, name):
+def operand_of(format, name):
+    """The `isa.Operand` of that name in a format."""
     return next(o for o in FORMATS[format].operands if o.name == name)
 
 
@@ -86,9 +74,10 @@ class Decoder(wiring.Component):
     """Turns an instruction word into control signals and an immediate second operand.
 
     Source: patent §V; `ucode.isa`.
-    Members: word; control; rd, ra, rb; reads_a, reads_b (the register is needed); use_immediate and immediate
-    (second operand); base, offset; last_offset (offset of the last word touched); target; beats, more; code (of a
-    trap); stop (first bit above the field of ext and ins).
+    Members: word; control; rd; ra, rb: registers behind operands a and b (of ins the other way round: what moves is a); reads_a,
+    reads_b: the register is needed; use_immediate and immediate: second operand instead of b; csr, getb: a control word or a
+    base is the second operand; subtract: operand b is inverted; by_register: b is the distance of a shift, and zero the second operand;
+    jump (jmp or call), call, ret; based, base; stop: last bit of the field of ext and ins.
     Latency: combinational.
     """
 
@@ -101,16 +90,16 @@ class Decoder(wiring.Component):
     reads_b: Out(1)
     use_immediate: Out(1)
     immediate: Out(32)
+    csr: Out(1)
+    getb: Out(1)
+    subtract: Out(1)
+    by_register: Out(1)
+    jump: Out(1)
+    call: Out(1)
+    ret: Out(1)
+    based: Out(1)
     base: Out(3)
-    offset: Out(9)
-    last_offset: Out(10)
-    target: Out(12)
-    position: Out(5)
-    stop: Out(6)
-    more: Out(1)
-    beats: Out(6)
-    csr: Out(8)
-    code: Out(8)
+    stop: Out(5)
 
     def elaborate(self, platform):
         m = Module()
@@ -123,67 +112,59 @@ class Decoder(wiring.Component):
             return opcode.matches(*(OPS_BY_NAME[n].code for n in names)) if names else 0
 
         c = self.control
-        rd, ra, rb = (_operand("rrr", n) for n in ("rd", "ra", "rb"))
+        ra, rb = (field_of(word, operand_of("rrr", n)) for n in ("ra", "rb"))
+        insert = any_of("ins")
         m.d.comb += [
-            self.rd.eq(field_of(word, rd)), self.ra.eq(field_of(word, ra)), self.rb.eq(field_of(word, rb)),
+            self.rd.eq(field_of(word, operand_of("rrr", "rd"))), self.ra.eq(Mux(insert, rb, ra)), self.rb.eq(Mux(insert, ra, rb)),
             self.reads_a.eq(any_of(*has_operand("ra"))), self.reads_b.eq(any_of(*has_operand("rb"))),
+            self.csr.eq(any_of("csr")), self.getb.eq(any_of("getb")), self.by_register.eq(any_of("shl", "shr")),
+            self.jump.eq(any_of("jmp", "call")), self.call.eq(any_of("call")), self.ret.eq(any_of("ret")),
+            self.based.eq(any_of(*has_operand("base"))), self.base.eq(field_of(word, operand_of("load", "base"))),
+            self.subtract.eq(any_of("sub", "minu", "smin", "smax", "bltu", "bgeu", "bslt", "bsge")),
             c.write.eq(any_of(*has_operand("rd")) & (self.rd != 0)),
             c.load.eq(any_of("ld")), c.store.eq(any_of("st")), c.send.eq(any_of("send")), c.eoe.eq(any_of("eoe")),
             c.setb.eq(any_of("setb")), c.swap.eq(any_of("swap")),
-            c.branch.eq(any_of(*_formats("brr", "bri", "bit"))), c.jump.eq(any_of("jmp", "call", "ret", "jtab")),
-            c.call.eq(any_of("call")), c.ret.eq(any_of("ret")), c.jtab.eq(any_of("jtab")),
+            c.branch.eq(any_of(*_formats("brr", "bri", "bit"))), c.jtab.eq(any_of("jtab")),
             c.unused.eq(~any_of(*OPS_BY_NAME)), c.trap.eq(any_of("trap") | c.unused),
-            c.based.eq(any_of(*has_operand("base"))),
+            c.bad_base.eq(self.based & (self.base >= len(BASES))),
             c.invert.eq(any_of("bne", "bgeu", "bsge", "bnei", "bbc")),
-            c.subtract.eq(any_of("sub", "minu", "smin", "smax", "bltu", "bgeu", "bslt", "bsge")),
-            c.pick_max.eq(any_of("smax")), c.pick_signed.eq(any_of("smin", "smax")),
-            c.left.eq(any_of("shl", "shli", "ins")), c.insert.eq(any_of("ins")),
             c.condition.eq(Mux(any_of("bltu", "bgeu"), Condition.BELOW, Mux(
                 any_of("bslt", "bsge"), Condition.BEFORE, Mux(any_of("bbs", "bbc"), Condition.BIT, Condition.EQUAL)))),
+            c.add.eq(any_of("add", "sub", "addi", "oadd")), c.oadd.eq(any_of("oadd")),
+            c.pick.eq(any_of("minu", "smin", "smax")), c.pick_max.eq(any_of("smax")), c.pick_signed.eq(any_of("smin", "smax")),
+            c.shift.eq(any_of("shl", "shr", "shli", "shri", "ext", "ins")),
+            c.left.eq(any_of("shl", "shli", "ins")), c.right.eq(any_of("shr", "shri")),
         ]
-        for result, names in (
-            (Result.OADD, ("oadd",)), (Result.SHIFT, ("shl", "shr", "shli", "shri", "ext", "ins")),
-            (Result.PICK, ("minu", "smin", "smax")), (Result.BASE, ("getb",)), (Result.CSR, ("csr",)),
-            (Result.LOGIC, ("and", "or", "xor", "andi", "ori", "xori", "li", "lih")),
-            (Result.ADD, ("add", "sub", "addi")),
-        ):
-            with m.If(any_of(*names)):
-                m.d.comb += c.result.eq(result)
-        for logic, names in ((Logic.AND, ("and", "andi")), (Logic.OR, ("or", "ori")), (Logic.XOR, ("xor", "xori")),
-                             (Logic.SECOND, ("li",))):
+        # ins keeps its other operand, other shifts keep b = 0; li, csr and getb are their second operand
+        m.d.comb += [c.high.eq(Logic.SECOND), c.low.eq(Logic.SECOND)]
+        for logic, names in ((Logic.AND, ("and", "andi")), (Logic.OR, ("or", "ori")), (Logic.XOR, ("xor", "xori"))):
             with m.If(any_of(*names)):
                 m.d.comb += [c.high.eq(logic), c.low.eq(logic)]
         with m.If(any_of("lih")):       # the second operand is imm << 16: upper half from it, lower half kept
-            m.d.comb += [c.high.eq(Logic.SECOND), c.low.eq(Logic.OR)]
+            m.d.comb += c.low.eq(Logic.OR)
 
-        signed, unsigned_, short = (field_of(word, _operand(f, "imm")) for f in ("rri", "rru", "bri"))
-        m.d.comb += [
-            self.use_immediate.eq(any_of(*_formats("rri", "rru", "ri", "ext", "bri", "bit"))),
-            self.immediate.eq(unsigned_),
-        ]
+        signed, unsigned_, short = (field_of(word, operand_of(f, "imm")) for f in ("rri", "rru", "bri"))
+        m.d.comb += self.use_immediate.eq(
+            any_of(*_formats("rri", "rru", "ri", "ext", "bri", "jtab", "csr", "getb")) | self.by_register)
+        with m.If(any_of("andi", "ori", "xori")):
+            m.d.comb += self.immediate.eq(unsigned_)
         with m.If(any_of("addi", "li")):
             m.d.comb += self.immediate.eq(Cat(signed, signed[-1].replicate(14)))
         with m.If(any_of("lih")):
             m.d.comb += self.immediate.eq(unsigned_[:16] << 16)
-        with m.If(any_of("beqi", "bnei", "bbs", "bbc")):    # the bit number is the low part of the same field
-            assert _operand("bit", "bit").lsb == _operand("bri", "imm").lsb
+        with m.If(any_of("beqi", "bnei")):
             m.d.comb += self.immediate.eq(Cat(short, short[-1].replicate(26)))
+        with m.If(any_of("jtab")):
+            m.d.comb += self.immediate.eq(field_of(word, operand_of("jtab", "target")))
 
-        beats = field_of(word, _operand("send", "beats"))
-        width = field_of(word, _operand("ext", "width"))
-        full_width = Cat(width, width == 0)     # 0 stands for 32
+        # last bit of a field where it comes from or goes to, cut off at bit 31; width 0 stands for 32
+        position, width, reach = field_of(word, operand_of("ins", "pos")), Signal(5), Signal(6)
         m.d.comb += [
-            self.base.eq(field_of(word, _operand("load", "base"))),
-            self.offset.eq(field_of(word, _operand("load", "offset"))),
-            c.bad_base.eq(c.based & (self.base >= len(BASES))),
-            self.beats.eq(Cat(beats, beats == 0)),
-            self.more.eq(field_of(word, _operand("send", "more"))),
-            self.last_offset.eq(self.offset + Mux(c.send, (self.beats << 1) - 1, 0)),
-            self.target.eq(field_of(word, _operand("jump", "target"))),
-            self.position.eq(field_of(word, _operand("ins", "pos"))),
-            self.stop.eq(Mux(any_of("ext"), full_width, Mux(c.insert, full_width + self.position, 32))),
-            self.csr.eq(field_of(word, _operand("csr", "csr"))),
-            self.code.eq(field_of(word, _operand("trap", "imm"))),
+            width.eq(field_of(word, operand_of("ins", "width")) - 1), reach.eq(position + width), self.stop.eq(31),
         ]
+        with m.If(any_of("ext")):
+            m.d.comb += self.stop.eq(Mux(reach[5], ~position, width))
+        with m.If(insert & ~reach[5]):
+            m.d.comb += self.stop.eq(reach)
         assert used == set(OPS_BY_NAME), set(OPS_BY_NAME) - used
         return m

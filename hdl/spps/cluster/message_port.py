@@ -11,98 +11,116 @@ __all__ = ["MessagePort"]
 
 
 class MessagePort(wiring.Component):
-    """`send` reads one 64-bit beat per clock; the end of an event appends the message DONE.
+    """`send` reads one 64-bit beat per clock; the end of an event appends the message DONE while the core goes on.
 
     Whoever traps can no longer give the event's payload back: unless a COPY or RELEASE has left during the event, the port does.
     Source: patent §III.F ("transmit a done message"), §VI.
-    Members: send, location (beat address), beats, more: the instruction, held while it waits; done: it is complete;
-    active, address, read: reads after the first, which the core issues itself; memory_data. finish, trap, event,
-    deadline, close (the latter two one clock later): end of event; ending, finished; released: the payload was given back. open: a message goes on. cut: an open message was closed by a
-    beat of zeros. o: beats.
+    Members: send, location (beat address), beats, more: the instruction, held while it waits; legal: it may begin; done: its last
+    beat is being read; address: beat to read; free: the block RAM's output may change, hold: a beat is in it; memory_data. finish,
+    trap, event, deadline, close: end of event, taken unless ending: DONE of the event before has not left. open: a message goes on.
+    cut: an open message was closed by beats of zeros. released: the payload was given back. o: beats.
     Latency: 1 clock from send to o.valid. Throughput: 1 beat per clock.
-    Backpressure: the block RAM's output holds the beat that waits, so nothing else may read until done.
+    Backpressure: the block RAM's output holds the beat that waits, so nothing may be read until it is free; combinational from o.ready.
     Reset: no message open.
     """
 
     def __init__(self, params):
         beats = (map_of(params).size - 1).bit_length() - 1
         super().__init__({
-            "send": In(1), "location": In(beats), "beats": In(6), "more": In(1), "done": Out(1),
-            "active": Out(1), "address": Out(beats), "read": Out(1), "memory_data": In(64),
+            "send": In(1), "legal": In(1), "location": In(beats), "beats": In(6), "more": In(1), "done": Out(1),
+            "address": Out(beats), "free": Out(1), "hold": Out(1), "memory_data": In(64),
             "finish": In(1), "trap": In(1), "event": In(slot_meta(params)), "deadline": In(32), "close": In(1),
-            "ending": Out(1), "open": Out(1), "finished": Out(1), "cut": Out(1), "released": Out(1),
+            "ending": Out(1), "open": Out(1), "cut": Out(1), "released": Out(1),
             "o": Out(stream.Signature(beat_layout())),
         })
 
     def elaborate(self, platform):
         m = Module()
-        left, trapped = Signal(6), Signal()
-        header, done, sent = Signal(MessageHeader), Signal(Done), Signal(MessageHeader)
-        first = Signal()        # the next beat is a header
-        missing = Signal(8)     # beats that the open message's header promises
-        settled = Signal()      # the payload is no longer this event's
-        owes = Signal()
-        release = Signal(MessageHeader)
+        sending, step, last = Signal(), Signal(), Signal()      # not the first beat; a beat is read; it is the last one
+        following, left, remaining = Signal.like(self.address), Signal(6), Signal(6)
+        closes = Signal()
+        m.d.comb += [
+            self.free.eq(~self.hold | self.o.ready), step.eq(self.send & self.free & ~self.ending),
+            self.address.eq(Mux(sending, following, self.location)), remaining.eq(Mux(sending, left, self.beats)),
+            last.eq(remaining == 1), self.done.eq(step & last),
+        ]
+        with m.If(self.free):
+            m.d.sync += self.hold.eq(step & self.legal)
+        with m.If(step & self.legal):
+            m.d.sync += [
+                sending.eq(~last), following.eq(self.address + 1), left.eq(remaining - 1), closes.eq(last & ~self.more),
+            ]
+            with m.If(last):
+                m.d.sync += self.open.eq(self.more)
+
+        # what the messages of the event are: by their headers, as they leave
+        first, starts, sent, length = Signal(), Signal(), Signal(8), Signal(8)     # header in `memory_data`; beats so far; promised
+        passing = Signal(MessageHeader)
+        settled, settles = Signal(), Signal()       # the payload is no longer the event's
+        m.d.comb += [
+            passing.eq(self.memory_data), starts.eq(~sending & ~self.open),
+            settles.eq(self.hold & first & (passing.unit == Unit.SOCKET)
+                       & ((passing.kind == MessageKind.COPY) | (passing.kind == MessageKind.RELEASE))),
+        ]
+        with m.If(self.free):
+            m.d.sync += first.eq(step & self.legal & starts)
+        with m.If(step & self.legal):
+            m.d.sync += sent.eq(Mux(starts, 1, sent + 1))
+        with m.If(self.hold & first):
+            m.d.sync += length.eq(passing.length)
+
+        event, deadline, close, trapped, owes = Signal(self.event.shape()), Signal(32), Signal(), Signal(), Signal()
+        header, done, release = Signal(MessageHeader), Signal(Done), Signal(MessageHeader)
         m.d.comb += [
             header.kind.eq(MessageKind.DONE), header.unit.eq(Unit.DIRECTOR), header.length.eq(1),
-            done.conn.eq(self.event.conn), done.workspace.eq(self.event.workspace), done.noflow.eq(self.event.noflow),
-            done.close.eq(self.close & ~trapped), done.trap.eq(trapped),
-            done.deadline.eq(Mux(trapped, 0, self.deadline)),
-            release.kind.eq(MessageKind.RELEASE), release.unit.eq(Unit.SOCKET), release.argument.eq(self.event.ref),
-            sent.eq(self.memory_data), owes.eq(self.event.payload & ~settled),
+            done.conn.eq(event.conn), done.workspace.eq(event.workspace), done.noflow.eq(event.noflow),
+            done.close.eq(close & ~trapped), done.trap.eq(trapped), done.deadline.eq(Mux(trapped, 0, deadline)),
+            release.kind.eq(MessageKind.RELEASE), release.unit.eq(Unit.SOCKET), release.argument.eq(event.ref),
         ]
+        owing = self.trap & self.event.payload & ~settled & ~settles
+        with m.If(~self.ending):
+            m.d.sync += [event.eq(self.event), deadline.eq(self.deadline), close.eq(self.close), trapped.eq(self.trap), owes.eq(owing),
+                         settled.eq((settled | settles) & ~self.finish)]
+        m.d.comb += [
+            self.o.valid.eq(self.hold | self.ending), self.o.p.data.eq(self.memory_data), self.o.p.last.eq(closes),
+        ]
+        gone = Signal()     # a beat of the end
+        m.d.comb += gone.eq(self.o.ready & ~self.hold)
         with m.FSM(name="port"):
             with m.State("WAIT"):
                 with m.If(self.finish):
-                    m.d.sync += trapped.eq(self.trap)
                     m.next = "HEAD"
-                    with m.If(self.trap & owes):
-                        m.next = "RELEASE"
                     with m.If(self.open):
                         m.next = "CUT"
-                with m.Elif(self.send):
-                    m.d.sync += [self.address.eq(self.location + 1), left.eq(self.beats - 1), first.eq(~self.open)]
-                    m.next = "SEND"
-            with m.State("SEND"):
-                m.d.comb += [
-                    self.active.eq(1), self.o.valid.eq(1), self.o.p.data.eq(self.memory_data),
-                    self.o.p.last.eq((left == 0) & ~self.more),
-                ]
-                with m.If(self.o.ready):
-                    m.d.sync += [self.address.eq(self.address + 1), left.eq(left - 1), first.eq(0), missing.eq(Mux(first, sent.length, missing - 1))]
-                    with m.If(first & (sent.unit == Unit.SOCKET)
-                              & ((sent.kind == MessageKind.COPY) | (sent.kind == MessageKind.RELEASE))):
-                        m.d.sync += settled.eq(1)
-                    with m.If(left == 0):
-                        m.d.comb += self.done.eq(1)
-                        m.d.sync += self.open.eq(self.more)
-                        m.next = "WAIT"
-                    with m.Else():
-                        m.d.comb += self.read.eq(1)
-            with m.State("CUT"):
-                # one beat of zeros, two if one would make the message as long as it should be
-                m.d.comb += [self.ending.eq(1), self.o.valid.eq(1), self.o.p.last.eq(missing != 1)]
-                with m.If(self.o.ready):
-                    m.d.sync += missing.eq(0)
-                    with m.If(self.o.p.last):
+                    with m.Elif(owing):
+                        m.next = "RELEASE"
+            with m.State("CUT"):        # a beat of zeros, two if one would make the message as long as it should be
+                m.d.comb += self.ending.eq(1)
+                with m.If(~self.hold):
+                    m.d.comb += [self.o.p.data.eq(0), self.o.p.last.eq(length != sent)]
+                with m.If(gone):
+                    m.d.sync += sent.eq(sent + 1)
+                    with m.If(length != sent):
                         m.d.comb += self.cut.eq(1)
                         m.d.sync += self.open.eq(0)
                         m.next = "HEAD"
-                        with m.If(trapped & owes):
+                        with m.If(owes):
                             m.next = "RELEASE"
             with m.State("RELEASE"):
-                m.d.comb += [self.ending.eq(1), self.o.valid.eq(1), self.o.p.data.eq(release), self.o.p.last.eq(1)]
-                with m.If(self.o.ready):
+                m.d.comb += self.ending.eq(1)
+                with m.If(~self.hold):
+                    m.d.comb += [self.o.p.data.eq(release), self.o.p.last.eq(1)]
+                with m.If(gone):
                     m.d.comb += self.released.eq(1)
                     m.next = "HEAD"
             with m.State("HEAD"):
-                m.d.comb += [self.ending.eq(1), self.o.valid.eq(1), self.o.p.data.eq(header)]
-                with m.If(self.o.ready):
+                m.d.comb += self.ending.eq(1)
+                with m.If(~self.hold):
+                    m.d.comb += [self.o.p.data.eq(header), self.o.p.last.eq(0)]
+                with m.If(gone):
                     m.next = "REPORT"
             with m.State("REPORT"):
-                m.d.comb += [self.ending.eq(1), self.o.valid.eq(1), self.o.p.data.eq(done), self.o.p.last.eq(1)]
+                m.d.comb += [self.ending.eq(1), self.o.p.data.eq(done), self.o.p.last.eq(1)]
                 with m.If(self.o.ready):
-                    m.d.comb += self.finished.eq(1)
-                    m.d.sync += settled.eq(0)
                     m.next = "WAIT"
         return m

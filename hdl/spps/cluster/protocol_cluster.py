@@ -3,10 +3,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.activity import activity_layout
 from ..layouts.config import CONFIG
 from ..layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_signature
 from ..lib.stream_arbiter import StreamArbiter
 from ..ucode.isa import PC_BITS
+from .activity_probe import probe_beats, probe_core
 from .cluster_bus_interface import ClusterBusInterface
 from .cluster_dma import ClusterDma
 from .csr_file import CsrFile
@@ -15,7 +17,7 @@ from .dirty_lines import DirtyLines
 from .event_slots import EventSlots
 from .instruction_memory import InstructionMemory, checked_image
 from .pulse_sum import PulseSum
-from .protocol_core import ProtocolCore
+from .protocol_core import RUNAWAY_BITS, ProtocolCore
 from .record_tap import RecordTap
 
 __all__ = ["ProtocolCluster"]
@@ -29,10 +31,11 @@ class ProtocolCluster(wiring.Component):
     Source: patent §V, §VI, F3.
     Parameters: params; image: 36-bit words of the program; index: number of the cluster.
     Members: i_msg events in, o_msg messages out; i_dma, o_dma_done flowstate moves, o_fs_read, i_fs_data, o_fs_write to
-    flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, protect, cfg: CSRs
+    flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, fast_ready, socket_room, protect, cfg: CSRs
     (cfg reaches the cores within 32 clocks); runaway: most instructions of an event, 0 no limit; busy: an event is being
     executed, per core; waiting: a message of this core waits for the bus; halt: this core runs nothing, its events are answered as
-    after a trap; stuck: this core gets no instructions (fault injection); trapped: has trapped since reset, per core, with trap_code and trap_pc of the last trap; count.
+    after a trap; stuck: this core gets no instructions (fault injection); trapped: has trapped since reset, per core, with trap_code
+    and trap_pc of the last trap; count; activity: what happens in this clock, for traces (layouts.activity).
     Latency: EVENT to first instruction 10 clocks plus the LOAD; eoe to DONE on o_msg 4 clocks.
     Throughput: 1 instruction per clock and core; 1 beat per clock on each stream.
     Backpressure: o_msg stalls `send` and the end of events; a core without a free slot stalls i_msg.
@@ -55,10 +58,12 @@ class ProtocolCluster(wiring.Component):
             "o_fs_write": Out(stream.Signature(FlowstateWrite)),
             "i_imem": In(stream.Signature(InstructionWrite)),
             "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32),
-            "role": In(1), "sync_ready": In(1), "protect": In(1), "cfg": In(data.ArrayLayout(32, len(CONFIG))),
-            "runaway": In(32), "halt": In(cores), "stuck": In(cores), "waiting": Out(cores),
+            "role": In(1), "sync_ready": In(1), "fast_ready": In(1), "socket_room": In(8), "protect": In(1),
+            "cfg": In(data.ArrayLayout(32, len(CONFIG))),
+            "runaway": In(RUNAWAY_BITS), "halt": In(cores), "stuck": In(cores), "waiting": Out(cores),
             "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
             "trap_pc": Out(data.ArrayLayout(PC_BITS, cores)), "count": Out(len(self.COUNTERS)),
+            "activity": Out(activity_layout(params)[0].shape),
         })
 
     def elaborate(self, platform):
@@ -82,10 +87,12 @@ class ProtocolCluster(wiring.Component):
         m.d.comb += [
             csrs.now.eq(self.now), csrs.cycles.eq(self.cycles), csrs.isn_clock.eq(self.isn_clock),
             csrs.epoch.eq(self.epoch), csrs.role.eq(self.role), csrs.sync_ready.eq(self.sync_ready),
-            csrs.protect.eq(self.protect), csrs.cfg.eq(self.cfg),
+            csrs.fast_ready.eq(self.fast_ready), csrs.socket_room.eq(self.socket_room), csrs.protect.eq(self.protect), csrs.cfg.eq(self.cfg),
             dma.event.eq(bus.event), dma.event_valid.eq(bus.event_valid),
             bus.event_ready.eq(dma.event_ready),
         ]
+        probe_beats(m, self.activity.i, self.i_msg)
+        probe_beats(m, self.activity.o, self.o_msg)
         pulses = {name: [] for name in _OWN[:5]}
         waiting, taken = [], []
         for number in range(params.cores):
@@ -109,9 +116,10 @@ class ProtocolCluster(wiring.Component):
                 slots.meta.eq(bus.meta), slots.commit.eq(bus.commit[number]),
                 bus.tail[number].eq(slots.tail), bus.full[number].eq(slots.full),
                 slots.load_start.eq(Mux(dma.load_start, chosen, 0)), slots.load_done.eq(Mux(dma.load_done, chosen, 0)),
-                core.start.eq(slots.start & csrs.ready), core.void.eq(slots.void), core.halt.eq(self.halt[number]), core.event.eq(slots.head), core.slot.eq(slots.head_slot),
+                core.start.eq(slots.start & csrs.ready), core.void.eq(slots.void), core.halt.eq(self.halt[number]),
+                core.event.eq(slots.head), core.slot.eq(slots.head_slot),
                 slots.take.eq(core.take), slots.release.eq(core.release), slots.trap.eq(core.trapped),
-                self.waiting[number].eq(core.waiting),
+                self.waiting[number].eq(core.o.valid & ~core.o.ready),
                 dirty.store.eq(core.store), dirty.address.eq(core.store_address),
                 dirty.clean.eq(Mux(mine, dma.clean, 0)), dirty.workspace.eq(dma.command.workspace),
                 dma.dirty[number].eq(dirty.lines),
@@ -121,6 +129,7 @@ class ProtocolCluster(wiring.Component):
                 self.busy[number].eq(core.busy), self.trap_code[number].eq(core.trap_code),
                 self.trap_pc[number].eq(core.trap_pc),
             ]
+            probe_core(m, self.activity.cores[number], core, slots)
             with m.If(core.trapped):
                 m.d.sync += self.trapped[number].eq(1)
             for name, pulse in (("events", core.release), ("traps", core.trapped), ("cut_messages", core.cut),

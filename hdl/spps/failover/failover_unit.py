@@ -20,7 +20,7 @@ class FailoverUnit(wiring.Component):
     Members:
         i_cmd: SYNC and OUTPUT in order. o_cmd: OUTPUT, to egress.
         o_link, i_link: packets, the sync link. o_fs_write, o_lookup: what the peer's records say.
-        kick: one clock at takeover. level, high_water: outputs held by the gate.
+        kick: one clock at takeover. now: ticks; tick_load, tick: they have to go on from `tick`. level, high_water: outputs held by the gate.
         registers and status: `sync_port.REGISTERS_IN`, `sync_port.STATUS_OUT`.
     Latency, Throughput: see `SyncPort` and `AckGate`.
     Backpressure: `i_cmd` waits at a SYNC while the replay ring is full, and at an ungated OUTPUT while egress waits.
@@ -37,7 +37,7 @@ class FailoverUnit(wiring.Component):
             "i_cmd": In(beat_signature()), "o_cmd": Out(beat_signature()),
             "o_link": Out(packet_signature(params.data_width)), "i_link": In(packet_signature(params.data_width)),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
-            "kick": Out(1), "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)),
+            "kick": Out(1), "now": In(32), "tick_load": Out(1), "tick": Out(32), "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)),
             **{name: In(width) for name, width in REGISTERS_IN.items()},
             **{name: Out(width) for name, width in STATUS_OUT.items()},
             "count": Out(len(self.COUNTERS)),
@@ -78,6 +78,7 @@ class FailoverUnit(wiring.Component):
         m.d.comb += [getattr(self, name).eq(getattr(sync, name)) for name in STATUS_OUT]
         m.d.comb += [
             gate.issued.eq(sync.issued), gate.confirmed.eq(sync.confirmed), gate.flush.eq(~sync.role),
+            sync.now.eq(self.now), self.tick_load.eq(sync.tick_load), self.tick.eq(sync.tick),
             self.kick.eq(sync.kick), self.level.eq(gate.level), self.high_water.eq(gate.high_water),
             self.count.eq(Cat(sync.count, gate.count, bad)),
         ]

@@ -9,7 +9,7 @@ from amaranth.lib import data
 from ..layouts.flowstate import DELTA_LINES, FULL_LINES, LEG_BASE, LEG_STRIDE, LINE_WORDS
 from ..layouts.message import BEAT
 from ..layouts.packet import packet_signature
-from ..layouts.record import SYNC_HEADER_FIELDS, SyncType
+from ..layouts.record import KIND_DELTA, KIND_FULL, KIND_RETIRE, SYNC_HEADER_FIELDS, SyncType
 
 __all__ = ["WORD", "HEADER_FIELDS", "HEADER_WORDS", "CONTROL_WORDS", "DELTA_BEATS", "FULL_BEATS", "SLOT_BEATS", "DELTA_MASK",
            "FULL_MASK", "KIND_DELTA", "KIND_FULL", "KIND_RETIRE", "LEG_BEATS", "STATION", "SyncFrame", "RecordHead", "header_layout", "header_word",
@@ -26,7 +26,6 @@ FULL_BEATS = len(FULL_LINES) * LINE_BEATS
 SLOT_BEATS = 32         # a record and its head, rounded up to a power of two
 DELTA_MASK = sum(1 << line for line in DELTA_LINES)
 FULL_MASK = sum(1 << line for line in FULL_LINES)
-KIND_DELTA, KIND_FULL, KIND_RETIRE = 0, 1, 2
 #: first beat of each leg's address line inside a full record
 LEG_BEATS = tuple(FULL_LINES.index((LEG_BASE + leg * LEG_STRIDE) // LINE_WORDS) * LINE_BEATS for leg in (0, 1))
 #: link addresses of unit 0 and unit 1 (locally administered)
@@ -45,6 +44,7 @@ class SyncFrame(data.Struct):
     kind: unsigned(2)       # STATE: of the record; HEARTBEAT: bit 0 = the sender's lease depends on our echo
     stamp: unsigned(32)
     clock: unsigned(32)
+    tick: unsigned(32)
 
 
 class RecordHead(data.Struct):

@@ -5,10 +5,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.message import BEAT
 from ..layouts.record import SYNC_ETHERTYPE, SYNC_VERSION, SyncType
-from .frame import (CONTROL_WORDS, DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK, HEADER_WORDS, KIND_DELTA, KIND_RETIRE,
+from .frame import (CONTROL_WORDS, DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK, HEADER_FIELDS, HEADER_WORDS, KIND_DELTA, KIND_RETIRE,
                     SLOT_BEATS, WORD, SyncFrame, header_layout, header_word, swap_words, word_signature)
 
 __all__ = ["FrameReceiver"]
+
+VERSION_WORD = sum(size for _, size in HEADER_FIELDS[:[name for name, _ in HEADER_FIELDS].index("version")]) * 8 // WORD
 
 
 class FrameReceiver(wiring.Component):
@@ -21,10 +23,10 @@ class FrameReceiver(wiring.Component):
         o: headers of good frames; while one is offered its lines stay readable.
         beat, read, lines: address, enable and data (one clock later) of the lines, as flowstate beats.
     Latency: 1 clock from the last word to the offer. Throughput: one word per clock until the frame is complete.
-    Backpressure: `i.ready` is low while a frame is offered. Drop: bad frames, counted. Reset: empty.
+    Backpressure: `i.ready` is low while a frame is offered. Drop: bad frames and those of another version, counted. Reset: empty.
     """
 
-    COUNTERS = ("frame_in", "bad_frame")
+    COUNTERS = ("frame_in", "bad_frame", "bad_version")
 
     def __init__(self, params):
         self.params = params
@@ -41,7 +43,7 @@ class FrameReceiver(wiring.Component):
         header = Signal(header_layout())
         index = Signal(range(HEADER_WORDS + SLOT_BEATS + 1))     # saturates at its limit
         limit = HEADER_WORDS + SLOT_BEATS
-        take, err, good = Signal(), Signal(), Signal()
+        take, err, good, foreign = Signal(), Signal(), Signal(), Signal()
         word = self.i.payload
         frame = self.o.payload
         m.d.comb += [
@@ -51,8 +53,10 @@ class FrameReceiver(wiring.Component):
             read.addr.eq(self.beat), read.en.eq(self.read), self.lines.eq(read.data),
             frame.type.eq(header["type"]), frame.epoch.eq(header.epoch), frame.number.eq(header.number),
             frame.conn.eq(header.conn), frame.kind.eq(header.kind), frame.stamp.eq(header.stamp), frame.clock.eq(header.clock),
+            frame.tick.eq(header.tick),
         ]
         self._check(m, header, index, good)
+        m.d.comb += foreign.eq((header.ethertype == SYNC_ETHERTYPE) & (header.version != SYNC_VERSION) & (index > VERSION_WORD))
         m.d.sync += self.count.eq(0)
         with m.FSM():
             with m.State("TAKE"):
@@ -72,7 +76,10 @@ class FrameReceiver(wiring.Component):
                 with m.If(good & ~err):
                     m.next = "OFFER"
                 with m.Else():
-                    m.d.sync += self.count[1].eq(1)
+                    with m.If(foreign & ~err):
+                        m.d.sync += self.count[2].eq(1)
+                    with m.Else():
+                        m.d.sync += self.count[1].eq(1)
                     m.next = "TAKE"
             with m.State("OFFER"):
                 m.d.comb += self.o.valid.eq(1)

@@ -20,7 +20,7 @@ class FrameSender(wiring.Component):
         i_record: records as `RecordStore.o` offers them; discard: swallow them instead (nobody listens).
         heartbeat, echo, confirm: requests, one clock; repeated requests before the frame leaves become one.
         echo_stamp: taken with `echo`, the newest wins.
-        unit: 0 or 1, our station address. protected, epoch, issued, applied, cycles, isn_clock: put into the headers.
+        unit: 0 or 1, our station address. protected, epoch, issued, applied, cycles, isn_clock, now: put into the headers.
         o: frames, 64 bits wide.
     Latency: 2 clocks from a request to the first word. Throughput: one word per clock, 2 clocks between frames.
     Backpressure: `o` stalls everything; requests are remembered. Drop: `discard` only. Reset: idle.
@@ -33,7 +33,7 @@ class FrameSender(wiring.Component):
             "i_record": In(beat_signature()), "discard": In(1),
             "heartbeat": In(1), "echo": In(1), "confirm": In(1), "echo_stamp": In(32),
             "unit": In(1), "protected": In(1), "epoch": In(16), "issued": In(32), "applied": In(32), "cycles": In(32),
-            "isn_clock": In(32),
+            "isn_clock": In(32), "now": In(32),
             "o": Out(word_signature()), "count": Out(len(self.COUNTERS)),
         })
 
@@ -48,7 +48,7 @@ class FrameSender(wiring.Component):
             header.source.eq(Mux(self.unit, STATION[1], STATION[0])),
             header.ethertype.eq(SYNC_ETHERTYPE), header.version.eq(SYNC_VERSION), header["type"].eq(frame.type),
             header.epoch.eq(frame.epoch), header.number.eq(frame.number), header.conn.eq(frame.conn), header.kind.eq(frame.kind),
-            header.stamp.eq(frame.stamp), header.clock.eq(frame.clock),
+            header.stamp.eq(frame.stamp), header.clock.eq(frame.clock), header.tick.eq(frame.tick),
         ]
         with m.If(frame.type == SyncType.STATE):
             m.d.comb += [header.line_mask.eq(Mux(full, FULL_MASK, DELTA_MASK)),
@@ -76,7 +76,7 @@ class FrameSender(wiring.Component):
         with m.FSM():
             with m.State("CHOOSE"):
                 m.d.sync += [index.eq(0), frame.epoch.eq(self.epoch), frame.clock.eq(self.isn_clock), frame.stamp.eq(self.cycles),
-                             frame.number.eq(self.applied), frame.conn.eq(0), frame.kind.eq(0)]
+                             frame.number.eq(self.applied), frame.conn.eq(0), frame.kind.eq(0), frame.tick.eq(self.now)]
                 with m.If(pending["echo"]):
                     # an echo says all that a confirmation says
                     m.d.comb += [start["echo"].eq(1), start["confirm"].eq(1)]

@@ -19,11 +19,13 @@ class RoleControl(wiring.Component):
     Members, registers (clocks unless said otherwise):
         role_init: 1 active, 0 standby; taken after reset and when role_load pulses, which also lifts a fence.
         hb_interval: 0 none. lease. takeover_after: 0 never by itself. detector: 1 take over now (external discovery).
+        tick_margin: ticks added at takeover.
         policy: 0 without a standby nothing is emitted; 1 with `grant`, once the lease is over, run unprotected.
         egress_disable: 1 emit nothing. isn_divider: clocks per step of the ISN clock, less one. isn_margin: steps added at
         takeover.
     Members, link: heard, echoed, newer, frame from `RecordApplier`; issued, confirmed: record numbers; idle: nothing is being
         applied; in `heartbeat`, `echo`: frames to send; deaf: to the applier.
+    Members, ticks: now: the tick counter; tick_load, tick: it has to go on from `tick`.
     Members, out: role, epoch, emit_enable, protect, unprotected, lease_valid, fenced, peer_present; load and kick: one clock
         at takeover; cycles; isn_clock; takeovers; takeover_cycle: `cycles` of the last takeover.
     Latency: a lease that runs out clears emit_enable in the same clock; takeover 2 clocks after the deadline when idle.
@@ -36,6 +38,7 @@ class RoleControl(wiring.Component):
         super().__init__({
             "role_init": In(1), "role_load": In(1), "hb_interval": In(32), "lease": In(32), "takeover_after": In(32),
             "detector": In(1), "policy": In(1), "grant": In(1), "egress_disable": In(1), "isn_divider": In(16), "isn_margin": In(32),
+            "tick_margin": In(32), "now": In(32), "tick_load": Out(1), "tick": Out(32),
             "heard": In(1), "echoed": In(1), "newer": In(1), "frame": In(SyncFrame), "issued": In(32), "confirmed": In(32),
             "idle": In(1),
             "heartbeat": Out(1), "echo": Out(1), "deaf": Out(1), "load": Out(1), "kick": Out(1),
@@ -99,7 +102,8 @@ class RoleControl(wiring.Component):
 
     def _watch(self, m):
         """Standby: silence since the last heartbeat, and takeover once what was received is applied."""
-        silence, known, depends = Signal(32), Signal(), Signal()
+        silence, depends = Signal(32), Signal()
+        self.known = known = Signal()       # of the active, since we are the standby
         standby = Signal()
         due = Signal()
         m.d.comb += [
@@ -121,7 +125,7 @@ class RoleControl(wiring.Component):
                          self.takeovers.eq(self.takeovers + 1), self.takeover_cycle.eq(self.cycles), self._count("takeover")]
 
     def _clock(self, m):
-        """ISN clock: the standby's is never behind the newest it has heard of, and jumps ahead at takeover."""
+        """ISN clock and ticks: a standby takes the first it hears of, from then on is never behind, and jumps ahead at takeover."""
         divider = Signal(16)
         with m.If(divider >= self.isn_divider):
             m.d.sync += [divider.eq(0), self.isn_clock.eq(self.isn_clock + 1)]
@@ -129,8 +133,10 @@ class RoleControl(wiring.Component):
             m.d.sync += divider.eq(divider + 1)
         with m.If(self.load):
             m.d.sync += self.isn_clock.eq(self.isn_clock + self.isn_margin)
-        with m.Elif(self.heard & older(self.isn_clock, self.frame.clock)):
+        with m.Elif(self.heard & (~self.known | older(self.isn_clock, self.frame.clock))):
             m.d.sync += self.isn_clock.eq(self.frame.clock)
+        m.d.sync += [self.tick_load.eq(self.load | self.heard & (~self.known | older(self.now, self.frame.tick))),
+                     self.tick.eq(Mux(self.load, self.now + self.tick_margin, self.frame.tick))]
 
     def _heartbeat(self, m):
         timer = Signal(32)

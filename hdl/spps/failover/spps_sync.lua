@@ -13,15 +13,17 @@ f.kind = ProtoField.uint8("spps_sync.kind", "Kind", base.DEC, kinds)
 f.length = ProtoField.uint16("spps_sync.length", "Bytes of lines")
 f.stamp = ProtoField.uint32("spps_sync.stamp", "Stamp (clocks)")
 f.clock = ProtoField.uint32("spps_sync.clock", "ISN clock")
+f.tick = ProtoField.uint32("spps_sync.tick", "Tick counter")
 f.line = ProtoField.bytes("spps_sync.line", "Line")
 f.word = ProtoField.uint32("spps_sync.word", "Word", base.HEX)
 
-local HEADER = 26
+local VERSION = 2
+local HEADER = 34
 local LINE = 32
-local delta = { [0] = "flags", "snd_una_0", "snd_una_1", "fin_seq_0", "fin_seq_1", "rcv_hint_0", "rcv_hint_1", "epoch" }
+local delta = { [0] = "flags", "epoch", "snd_una_0", "rcv_hint_0", "snd_una_1", "rcv_hint_1", "fin_seq_0", "fin_seq_1" }
 
 function sync.dissector(buffer, pinfo, tree)
-  if buffer:len() < HEADER then return 0 end
+  if buffer:len() < HEADER or buffer(0, 1):uint() ~= VERSION then return 0 end
   pinfo.cols.protocol = "SPPS"
   local kind_of_frame = buffer(1, 1):uint()
   local number = buffer(4, 4):uint()
@@ -43,6 +45,7 @@ function sync.dissector(buffer, pinfo, tree)
   end
   root:add(f.stamp, buffer(16, 4))
   root:add(f.clock, buffer(20, 4))
+  root:add(f.tick, buffer(24, 4))
   if kind_of_frame == 1 then
     local mask = buffer(10, 2):uint()
     local at = HEADER

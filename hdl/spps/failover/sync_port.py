@@ -18,7 +18,8 @@ __all__ = ["SyncPort", "REGISTERS_IN", "STATUS_OUT"]
 #: configuration inputs, name and width; their meaning is described at the block that uses them
 REGISTERS_IN = {
     "role_init": 1, "role_load": 1, "hb_interval": 32, "lease": 32, "takeover_after": 32, "policy": 1, "grant": 1,
-    "egress_disable": 1, "detector": 1, "isn_divider": 16, "isn_margin": 32, "resend_after": 32, "unit": 1,
+    "egress_disable": 1, "detector": 1, "isn_divider": 16, "isn_margin": 32, "tick_margin": 32, "resend_after": 32,
+    "unit": 1,
 }
 #: status outputs, name and width
 STATUS_OUT = {
@@ -36,6 +37,7 @@ class SyncPort(wiring.Component):
     Members:
         i: SYNC messages. o_link, i_link: packets, the link to the other unit.
         o_fs_write, o_lookup: what the peer's records say. kick: one clock at takeover.
+        now, tick_load, tick: see `RoleControl`.
         REGISTERS_IN: registers (`RoleControl`, `RecordStore`). STATUS_OUT: status, of the same blocks.
     Latency: about 15 clocks from a delta's last beat to its last word on a 64-bit link.
     Throughput: a delta in 12 clocks sent, 20 applied; a full record in 32 sent, 80 received and applied.
@@ -53,7 +55,7 @@ class SyncPort(wiring.Component):
             "i": In(beat_signature()),
             "o_link": Out(packet_signature(params.data_width)), "i_link": In(packet_signature(params.data_width)),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
-            "kick": Out(1),
+            "kick": Out(1), "now": In(32), "tick_load": Out(1), "tick": Out(32),
             **{name: In(width) for name, width in REGISTERS_IN.items()},
             **{name: Out(width) for name, width in STATUS_OUT.items()},
             "count": Out(len(self.COUNTERS)),
@@ -106,6 +108,7 @@ class SyncPort(wiring.Component):
             sender.protected.eq(~control.unprotected), sender.epoch.eq(control.epoch), sender.issued.eq(store.issued),
             sender.applied.eq(applier.applied), sender.cycles.eq(control.cycles), sender.isn_clock.eq(control.isn_clock),
             self.kick.eq(control.kick),
+            control.now.eq(self.now), sender.now.eq(self.now), self.tick_load.eq(control.tick_load), self.tick.eq(control.tick),
         ]
         m.d.comb += self.count.eq(Cat(store.count, sender.count, receiver.count, applier.count, control.count))
         return m

@@ -8,13 +8,14 @@ from amaranth.lib import data, enum, stream
 
 from .event import FlowKey
 
-__all__ = ["BEAT", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
-           "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
-           "FlowstateWrite", "FlowstateBeat", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
+__all__ = ["BEAT", "SOCKET_POOLS", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
+           "ReleaseArgument", "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
+           "FlowstateWrite", "FlowstateBeat", "RoomBit", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
            "OUTPUT_BEATS", "OUTPUT_ADDRESS_BEATS", "RegisterRequest", "TimerSet", "Instruction", "InstructionWrite",
            "CoreDone", "ClusterDma"]
 
 BEAT = 64
+SOCKET_POOLS = 4
 
 
 class Unit(enum.Enum, shape=4):
@@ -30,12 +31,13 @@ class MessageKind(enum.Enum, shape=8):
     EVENT = 1       # director -> cluster: 8 beats of Event
     DONE = 2        # core -> director: end of event (1 beat: Done)
     COPY = 3        # core -> socket: scratchpad payload into socket memory (1 beat: CopyArgument, 1 beat: SocketAddress)
-    RELEASE = 4     # core -> socket: give a scratchpad chain back (0 beats; argument = reference)
+    RELEASE = 4     # core -> socket: give a scratchpad chain back (0 beats; argument = ReleaseArgument)
     OUTPUT = 5      # core -> socket -> gate -> egress: emit a frame (OUTPUT_BEATS beats: OutputBody)
     SYNC = 6        # core -> socket -> sync port: lines of flowstate; argument = SyncArgument of layouts.record
     INSERT = 7      # core -> lookup: (2 beats: FlowKey in the low 116 bits); argument = conn | leg << 16
     DELETE = 8      # core -> lookup: same; removes the key
     ESTABLISHED = 9 # core -> lookup: (0 beats); argument = conn; its handshake is complete
+    CONSUMED = 10   # core -> socket: as SYNC, for a connection without a standby: goes no further
 
 
 class MessageHeader(data.Struct):
@@ -69,12 +71,25 @@ class OutputFlag(enum.IntFlag, shape=16):
     SACK = 64
 
 
+class ReleaseArgument(data.Struct):
+    """Argument of RELEASE."""
+    ref: unsigned(16)
+    refused: unsigned(1)    # there was no room in socket memory
+    spare: unsigned(15)
+
+
 class CopyArgument(data.Struct):
     """Argument beat of COPY; the whole chain `ref` is released afterwards."""
     ref: unsigned(16)
     skip: unsigned(16)      # bytes of the payload to leave out
     length: unsigned(16)    # bytes to copy
     spare: unsigned(16)
+
+
+class RoomBit:
+    """CSR socket_room: bit READY + p of pool p: a payload may be copied; bit OPEN + p: windows may grow."""
+    READY = 0
+    OPEN = SOCKET_POOLS
 
 
 class SocketRing(data.Struct):

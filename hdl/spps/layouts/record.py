@@ -1,6 +1,6 @@
 """Sync records: what one SPPS tells the other. The byte format is published in failover/README.md.
 
-Every sync frame is an Ethernet II frame of type 0x88B5 that holds one 26-byte header (SYNC_HEADER_FIELDS; the lines start at byte 40) and, for
+Every sync frame is an Ethernet II frame of type 0x88B5 that holds one 34-byte header (SYNC_HEADER_FIELDS; the lines start at byte 48) and, for
 STATE, the flowstate lines named by `line_mask`, lowest first, each 32 bytes, words big-endian. Frames of the other types
 are padded with zeros to 64 bytes. `length` counts the bytes of the lines.
 Source: patent §X.B.
@@ -8,10 +8,10 @@ Source: patent §X.B.
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
-__all__ = ["SYNC_ETHERTYPE", "SYNC_VERSION", "SyncType", "SyncArgument", "SYNC_HEADER_FIELDS"]
+__all__ = ["SYNC_ETHERTYPE", "SYNC_VERSION", "SyncType", "SyncArgument", "KIND_DELTA", "KIND_FULL", "KIND_RETIRE", "SYNC_HEADER_FIELDS"]
 
 SYNC_ETHERTYPE = 0x88B5
-SYNC_VERSION = 1
+SYNC_VERSION = 2        # another one is refused and counted
 
 
 class SyncType(enum.Enum, shape=8):
@@ -22,16 +22,19 @@ class SyncType(enum.Enum, shape=8):
     ECHO = 4        # answer to a heartbeat; stamp is copied from it, number as in CONFIRM
 
 
+#: line 0; FULL_LINES, the standby inserts both keys; FULL_LINES, the standby deletes both keys and frees the id
+KIND_DELTA, KIND_FULL, KIND_RETIRE = 0, 1, 2
+
+
 class SyncArgument(data.Struct):
     """Argument of a SYNC message."""
     conn: unsigned(16)
-    kind: unsigned(2)       # 0 delta (line 0), 1 full (FULL_LINES; the standby inserts both keys), 2 retire (FULL_LINES;
-                            # the standby deletes both keys and frees the id)
+    kind: unsigned(2)       # KIND_...
     spare: unsigned(14)
 
 
 #: (name, bytes) in wire order, big-endian
 SYNC_HEADER_FIELDS = (
     ("version", 1), ("type", 1), ("epoch", 2), ("number", 4), ("conn", 2), ("line_mask", 2), ("kind", 1), ("spare", 1),
-    ("length", 2), ("stamp", 4), ("clock", 4), ("pad", 2),
+    ("length", 2), ("stamp", 4), ("clock", 4), ("tick", 4), ("pad", 6),
 )

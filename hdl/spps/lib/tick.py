@@ -9,11 +9,13 @@ __all__ = ["TickCounter"]
 class TickCounter(wiring.Component):
     """Counts ticks of `tick_cycles` clocks, and clocks.
 
-    Members: tick_cycles: clocks per tick, at least 2; now: ticks; cycles: clocks.
+    Members: tick_cycles: clocks per tick, at least 2; load: go on from `tick`; now: ticks; cycles: clocks.
     Latency: a new tick_cycles counts at once; a tick that has lasted longer ends. Reset: both zero.
     """
 
     tick_cycles: In(32)
+    load: In(1)
+    tick: In(32)
     now: Out(32)
     cycles: Out(32)
 
@@ -23,4 +25,6 @@ class TickCounter(wiring.Component):
         m.d.sync += [self.cycles.eq(self.cycles + 1), spent.eq(spent + 1)]
         with m.If(spent + 1 >= self.tick_cycles):
             m.d.sync += [spent.eq(0), self.now.eq(self.now + 1)]
+        with m.If(self.load):
+            m.d.sync += [spent.eq(0), self.now.eq(self.tick)]
         return m

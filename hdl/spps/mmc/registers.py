@@ -3,6 +3,7 @@ from dataclasses import replace
 
 from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
+from ..layouts.message import SOCKET_POOLS
 from .register_map import Field, Register, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE", "COUNTER_BASE",
@@ -31,10 +32,12 @@ CONTROL = (
     Register("resend_after", reset=2000, doc="clocks without a confirmation before sync records are sent again; 0: never"),
     Register("isn_divider", width=16, reset=399, doc="clocks per step of the ISN clock, less one"),
     Register("isn_margin", reset=250000, doc="steps the ISN clock jumps at takeover"),
+    Register("tick_margin", reset=2, doc="ticks the tick counter jumps at takeover; more than the way of a heartbeat takes"),
     Register("tick_cycles", reset=100000, doc="clocks per tick"),
     Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word"),
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word"),
     Register("ttl", width=8, reset=64, doc="time to live of emitted IPv4 headers"),
+    Register("socket_low", width=4, reset=4, doc="sixteenths of a pool of socket memory that must be free for windows to grow"),
     Register("burst_blocks", width=5, reset=8, doc="16-byte blocks per SPI-4 burst"),
     Register("half_open_limit", width=16, doc="handshakes at a time; SYNs beyond are refused; 0: no limit; reset: 3/4 of `connections`"),
     Register("runaway", reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
@@ -56,8 +59,11 @@ STATUS = (
     Register("cycles", "ro"), Register("isn_clock", "ro"), Register("now", "ro", doc="ticks"),
     Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"), Register("gate_high_water", "ro", 16),
     Register("free_pages", "ro", 16, doc="pages of the scratchpad"), Register("in_use", "ro", 16, doc="connections"),
+    Register("timers_armed", "ro", 16, doc="connections with a deadline"),
     Register("half_open", "ro", 16, doc="connections in a handshake"),
     Register("fenced_cores", "ro", doc="bit n: core n has stopped answering and gets no events"),
+    *(Register(f"socket_free_{pool}", "ro", 16, doc="pages of this pool of socket memory") for pool in range(SOCKET_POOLS)),
+    *(Register(f"socket_lowest_{pool}", "ro", 16, doc="fewest since this unit became active") for pool in range(SOCKET_POOLS)),
     Register("event_level", "ro", 16, doc="events queued"), Register("event_high_water", "ro", 16),
 )
 #: writing words into instruction memory

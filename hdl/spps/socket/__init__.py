@@ -1,7 +1,14 @@
-"""Socket memory: send and receive rings of every connection."""
-from .ring_memory import RingMemory
+"""Socket memory: what is on its way from one leg of a connection to the other, in pages."""
+from .axi_memory import AxiMemory, axi_signature
+from .geometry import Geometry
+from .onchip_memory import OnchipMemory
+from .page_directory import PageDirectory
+from .page_pools import PagePools
+from .page_writer import PageWriter
 from .socket_commands import SocketCommands
 from .socket_memory_controller import SocketMemoryController
 from .socket_reader import SocketReader
+from .socket_room import SocketRoom
 
-__all__ = ["SocketMemoryController", "SocketCommands", "SocketReader", "RingMemory"]
+__all__ = ["SocketMemoryController", "SocketCommands", "SocketReader", "SocketRoom", "PageDirectory", "PagePools", "PageWriter",
+           "OnchipMemory", "AxiMemory", "Geometry", "axi_signature"]

@@ -2,39 +2,49 @@
 
 Source: patent §IV, §X.A (SMC 758), F2 236, F7 758.
 """
-from amaranth.hdl import Cat, Module
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.message import ScratchRead, SocketRead, beat_signature
 from ..layouts.packet import packet_signature
-from .ring_memory import RingMemory
+from .axi_memory import AxiMemory, axi_signature
+from .geometry import Geometry
+from .onchip_memory import OnchipMemory
+from .page_directory import PageDirectory
+from .page_writer import PageWriter
 from .socket_commands import SocketCommands
 from .socket_reader import SocketReader
+from .socket_room import SocketRoom, room_layout
 
 __all__ = ["SocketMemoryController"]
 
 
 class SocketMemoryController(wiring.Component):
-    """Keeps one ring of `socket_bytes` per connection and direction; executes copies into it and serves reads from it.
+    """Keeps one ring of pages per connection and direction; executes copies into it and serves reads from it.
 
-    Parameters: params.
+    Parameters: params: socket_bytes, page_bytes, pool_pages, socket_memory.
     Members:
-        i_cmd: messages COPY, RELEASE, OUTPUT and SYNC, executed strictly in order.
+        i_cmd: messages COPY, RELEASE, CONSUMED, OUTPUT and SYNC, executed strictly in order.
         o_cmd: OUTPUT and SYNC, passed on when every earlier COPY is written.
         o_scratch, i_scratch: payload asked from the scratchpad, one answer per request.
         o_free: chains given back, each after its copy.
-        i_read, o_data: reads of the output processor; one answer per request, `err` when refused.
+        i_read, o_data: reads of the output processor; one answer per request, `err` when its bytes are not there.
+        role: 1 active. Copies are refused while it is 0, and when it falls all pages become free.
+        low, room, room_all, lowest: SocketRoom. free: pages of each pool.
+        axi: external memory, with socket_memory="axi4".
         count: COUNTERS.
     Latency: see SocketCommands and SocketReader. Throughput: one word per clock for a copy and for a read at the same time.
-    Backpressure: reads and commands never wait for one another.
-    Drop: see SocketCommands and SocketReader; nothing is dropped uncounted. Reset: idle; memory is not reset.
+    Backpressure: reads and commands never wait for one another, but with external memory for its channels.
+    Drop: see SocketCommands and SocketReader; nothing is dropped uncounted. Reset: a sweep of the page table; memory is not reset.
     """
 
     COUNTERS = SocketCommands.COUNTERS + SocketReader.COUNTERS
 
     def __init__(self, params):
-        self._params = params
+        self._params, self.geometry = params, Geometry(params)
+        g = self.geometry
+        levels = data.ArrayLayout(range(max(g.counts) + 1), g.pools)
         super().__init__({
             "i_cmd": In(beat_signature()),
             "o_cmd": Out(beat_signature()),
@@ -43,21 +53,56 @@ class SocketMemoryController(wiring.Component):
             "o_free": Out(stream.Signature(16)),
             "i_read": In(stream.Signature(SocketRead)),
             "o_data": Out(packet_signature(params.data_width)),
+            "role": In(1, init=1), "low": In(4, init=4),
+            "room": Out(room_layout(g)), "room_all": Out(1), "free": Out(levels), "lowest": Out(levels),
+            **({"axi": Out(axi_signature(g))} if params.socket_memory == "axi4" else {}),
             "count": Out(len(self.COUNTERS)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = RingMemory(self._params)
-        m.submodules.commands = commands = SocketCommands(self._params)
-        m.submodules.reader = reader = SocketReader(self._params)
-        for name in ("i_cmd", "o_cmd", "o_scratch", "i_scratch", "o_free"):
+        g, params = self.geometry, self._params
+        m.submodules.directory = directory = PageDirectory(g)
+        m.submodules.commands = commands = SocketCommands(params, g)
+        m.submodules.writer = writer = PageWriter(g, params.data_width)
+        m.submodules.reader = reader = SocketReader(params, g)
+        m.submodules.room = room = SocketRoom(g)
+        if params.socket_memory == "axi4":
+            m.submodules.memory = memory = AxiMemory(g)
+            wiring.connect(m, memory.axi, wiring.flipped(self.axi))
+        else:
+            m.submodules.memory = memory = OnchipMemory(g)
+        for name in ("i_cmd", "o_cmd", "o_scratch", "o_free"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(commands, name))
         for name in ("i_read", "o_data"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(reader, name))
-        m.d.comb += [getattr(memory, name).eq(getattr(commands, name))
-                     for name in ("w_en", "w_ring", "w_offset", "w_bytes", "w_data")]
-        m.d.comb += [getattr(memory, name).eq(getattr(reader, name)) for name in ("r_en", "r_ring", "r_offset")]
-        m.d.comb += reader.r_data.eq(memory.r_data)
-        m.d.comb += self.count.eq(Cat(commands.count, reader.count))
+        wiring.connect(m, wiring.flipped(self.i_scratch), writer.i_scratch)
+        wiring.connect(m, commands.o_write, writer.i)
+        wiring.connect(m, writer.bus, memory.w)
+        wiring.connect(m, reader.bus, memory.r)
+
+        # the writer asks while the commands wait for it, so the directory never has two requests
+        asks = Signal()
+        m.d.comb += [
+            asks.eq(writer.o_page.valid),
+            directory.i.valid.eq(asks | commands.o_page.valid),
+            directory.i.payload.eq(commands.o_page.payload),
+            commands.o_page.ready.eq(directory.i.ready & ~asks), writer.o_page.ready.eq(directory.i.ready),
+            writer.answer.eq(directory.answer), writer.verdict.eq(directory.verdict), writer.granule.eq(directory.granule),
+            commands.written.eq(writer.done), commands.result.eq(writer.result), commands.active.eq(self.role),
+            reader.l_hit.eq(directory.l_hit), reader.l_granule.eq(directory.l_granule),
+            *(getattr(directory, name).eq(getattr(reader, name)) for name in ("l_ring", "l_pool", "l_offset")),
+            *(getattr(reader, name).eq(getattr(directory, name)) for name in ("freed", "freed_ring", "freed_page")),
+        ]
+        with m.If(asks):
+            m.d.comb += directory.i.payload.eq(writer.o_page.payload)
+
+        was_active, flush = Signal(), Signal()
+        m.d.sync += was_active.eq(self.role)
+        m.d.comb += [
+            flush.eq(was_active & ~self.role), directory.flush.eq(flush), reader.flush.eq(flush),
+            room.free.eq(directory.free), room.low.eq(self.low), room.clear.eq(directory.sweeping),
+            self.room.eq(room.room), self.room_all.eq(room.all), self.free.eq(directory.free), self.lowest.eq(room.lowest),
+            self.count.eq(Cat(commands.count, reader.count)),
+        ]
         return m

@@ -1,9 +1,9 @@
 """Verdict on a frame, and its event."""
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import enum, stream, wiring
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.event import CheckFlag, Event, EventKind
+from ..layouts.event import CheckFlag, Event, EventKind, OptionFlag
 from ..layouts.message import ScratchPage
 from .frame_header import ETHERTYPE_ARP, ETHERTYPE_IPV4, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, FrameHeader
 from .option_parser import OptionParser
@@ -11,10 +11,11 @@ from .option_parser import OptionParser
 __all__ = ["EventBuilder", "Verdict"]
 
 _GROUP = 40     # the bit of a MAC address that says broadcast or multicast
+_PSH, _ACK = 0x08, 0x10
 
 
 class Verdict(enum.Enum, shape=5):
-    """What became of a frame. The order is the order of the checks; the first that fails is counted."""
+    """What became of a frame: the first check that fails is counted, in the order of EventBuilder._checks."""
     EVENT = 0
     FRAME_ERROR = 1             # err from the interface: DIP-4, abort, oversize, overflow
     RUNT = 2                    # ends inside the headers that every frame of its ethertype has
@@ -36,15 +37,17 @@ class Verdict(enum.Enum, shape=5):
     LAND = 18                   # source address and port are the destination's
     PAYLOAD_LENGTH = 19         # the scratchpad's byte count is not the header's
     SCRATCHPAD_FULL = 20
+    TCP_FLAGS = 21              # neither ACK, SYN nor RST (null, xmas), or SYN with FIN or RST
+    TCP_PORT = 22               # port 0
+    OWN_ADDRESS = 23            # sent in our name: source MAC, IP or ARP sender is ours
 
 
 class EventBuilder(wiring.Component):
     """Judge one frame, parse its options, join it with the answer of the scratchpad.
 
     Source: patent §II.A; RFC 791, RFC 826, RFC 9293, RFC 1122 §3.2.1.3.
-    Members: i_header; i_page, taken for each header that says `stored`; o_event; o_free; mac; frames, pulse; verdict and
-    judged, pulse:
-    one per frame.
+    Members: i_header; i_page, taken for each header that says `stored`; o_event; o_free; mac, vip: own addresses (vip 0: none);
+    frames, pulse; verdict and judged, pulse: one per frame.
     Latency: 7 clocks, and one per option byte beyond the usual. Throughput: one frame at a time. Backpressure: i_header
     waits for o_event,
     o_free and i_page. Drop: all but Verdict.EVENT. Reset: idle.
@@ -55,6 +58,7 @@ class EventBuilder(wiring.Component):
     o_event: Out(stream.Signature(Event))
     o_free: Out(stream.Signature(unsigned(16)))
     mac: In(48)
+    vip: In(data.ArrayLayout(32, 2))
     frames: Out(1)
     judged: Out(1)
     verdict: Out(Verdict)
@@ -76,6 +80,9 @@ class EventBuilder(wiring.Component):
             pseudo.eq(ip.source[:16] + ip.source[16:] + ip.destination[:16] + ip.destination[16:] + PROTOCOL_TCP + segment),
             total.eq(h.tcp_sum + pseudo), folded.eq(total[:16] + total[16:]),
         ]
+        own = Signal()
+        sender = Mux(h.ethertype == ETHERTYPE_ARP, Cat(arp.sender_ip_lo, arp.sender_ip_hi), ip.source)
+        m.d.sync += own.eq((h.source_mac == self.mac) | Cat((vip != 0) & (sender == vip) for vip in self.vip).any())
         is_arp = Signal()
         m.d.comb += is_arp.eq(h.ethertype == ETHERTYPE_ARP)
         m.d.comb += [
@@ -94,7 +101,7 @@ class EventBuilder(wiring.Component):
                     m.next = following
             with m.State("JUDGE"):
                 # RFC 1071: the sum with the checksum in it is all ones
-                for n, (name, failed) in enumerate(self._checks(h, is_arp, header_bytes, offset_bytes, segment, folded)):
+                for n, (name, failed) in enumerate(self._checks(h, is_arp, header_bytes, offset_bytes, segment, folded, own)):
                     with (m.If(failed) if n == 0 else m.Elif(failed)):
                         m.d.sync += verdict.eq(name)
                 with m.Else():
@@ -131,10 +138,11 @@ class EventBuilder(wiring.Component):
         self._event(m, h, is_arp, page, options.o)
         return m
 
-    def _checks(self, h, is_arp, header_bytes, offset_bytes, segment, folded):
+    def _checks(self, h, is_arp, header_bytes, offset_bytes, segment, folded, own):
         """(verdict, condition that fails the frame), first match first."""
         ip, arp, tcp = h.network.ipv4, h.network.arp, h.tcp
         is_ip = h.ethertype == ETHERTYPE_IPV4
+        fin, syn, rst, _, ack = tcp.flags[:5]
         group = h.destination_mac[_GROUP]
 
         def host(address):
@@ -166,6 +174,9 @@ class EventBuilder(wiring.Component):
             (Verdict.TCP_OFFSET, for_ip((segment < 20) | (tcp.offset < 5) | (offset_bytes > segment))),
             (Verdict.TCP_CHECKSUM, for_ip(folded[:16] + folded[16:] != 0xFFFF)),
             (Verdict.LAND, for_ip((ip.source == ip.destination) & (tcp.source_port == tcp.destination_port))),
+            (Verdict.OWN_ADDRESS, own),
+            (Verdict.TCP_PORT, for_ip((tcp.source_port == 0) | (tcp.destination_port == 0))),
+            (Verdict.TCP_FLAGS, for_ip(~(ack | syn | rst) | syn & (fin | rst))),
         )
 
     def _event(self, m, h, is_arp, page, options):
@@ -185,7 +196,9 @@ class EventBuilder(wiring.Component):
                 e.checks.eq(Mux(ip.header_words > 5, CheckFlag.IP_OPTIONS, 0) | Mux(ip.service[:2] == 3, CheckFlag.ECN, 0)),
                 e.src_ip.eq(ip.source), e.dst_ip.eq(ip.destination), e.src_port.eq(tcp.source_port), e.dst_port.eq(tcp.destination_port),
                 e.seq.eq(tcp.sequence), e.ack.eq(tcp.acknowledgement), e.window.eq(tcp.window), e.tcp_flags.eq(tcp.flags),
-                e.payload_len.eq(page.length), e.scratch_ref.eq(page.ref),
+                e.payload_len.eq(page.length), e.scratch_ref.eq(page.ref), e.filled.eq(page.length != 0),
+                e.plain.eq(((tcp.flags & ~_PSH) == _ACK) & ((options.options & ~OptionFlag.TIMESTAMP.value) == 0)),
+                e.stamped.eq((options.options & OptionFlag.TIMESTAMP.value) != 0),
                 e.src_mac_hi.eq(h.source_mac[32:]), e.src_mac_lo.eq(h.source_mac[:32]),
                 *(getattr(e, name).eq(getattr(options, name))
                   for name in ("mss", "wscale", "options", "ts_val", "ts_ecr", "sack_left", "sack_right")),

@@ -1,6 +1,6 @@
 """Frames to events and payloads."""
 from amaranth.hdl import Cat, Module, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import Event
@@ -21,8 +21,8 @@ class MessageSplitter(wiring.Component):
     Members: i, frames without FCS; o_event, ARP and TCP; o_payload to the scratchpad, left-aligned, without Ethernet
     padding, never
     empty; i_page, one answer per payload packet, in order; o_free, chains of frames found bad after their payload had been
-    stored; mac,
-    own address; count, one pulse per COUNTERS entry: frames = events + all others once the input rests.
+    stored; mac, vip,
+    own addresses; count, one pulse per COUNTERS entry: frames = events + all others once the input rests.
     Latency: an event follows the last word of its frame by 9 to 16 clocks, and one per option byte beyond the usual, if the
     scratchpad
     answers at once.
@@ -38,7 +38,8 @@ class MessageSplitter(wiring.Component):
         super().__init__({
             "i": In(packet_signature(params.data_width)), "o_event": Out(stream.Signature(Event)),
             "o_payload": Out(packet_signature(params.data_width)), "i_page": In(stream.Signature(ScratchPage)),
-            "o_free": Out(stream.Signature(unsigned(16))), "mac": In(48), "count": Out(len(self.COUNTERS)),
+            "o_free": Out(stream.Signature(unsigned(16))), "mac": In(48), "vip": In(data.ArrayLayout(32, 2)),
+            "count": Out(len(self.COUNTERS)),
         })
 
     def elaborate(self, platform):
@@ -54,7 +55,7 @@ class MessageSplitter(wiring.Component):
         wiring.connect(m, builder.o_event, wiring.flipped(self.o_event))
         wiring.connect(m, builder.o_free, wiring.flipped(self.o_free))
         m.d.comb += [
-            parser.mac.eq(self.mac), builder.mac.eq(self.mac),
+            parser.mac.eq(self.mac), builder.mac.eq(self.mac), builder.vip.eq(self.vip),
             self.count.eq(Cat(builder.frames, *(builder.judged & (builder.verdict == verdict) for verdict in Verdict))),
         ]
         return m

@@ -2,6 +2,8 @@
 import json
 from dataclasses import dataclass, field
 
+from .isa import PC_BITS
+
 __all__ = ["Image"]
 
 
@@ -9,13 +11,14 @@ __all__ = ["Image"]
 class Image:
     """words: list of 36-bit ints from address 0. source: address -> SourceLine. symbols: label -> address.
 
-    constants: .equ and .scratch names -> value.
+    constants: .equ and .scratch names -> value. seen: what every simulated core of this process did at each address (coverage.Seen).
     """
 
     words: list = field(default_factory=list)
     source: dict = field(default_factory=dict)
     symbols: dict = field(default_factory=dict)
     constants: dict = field(default_factory=dict)
+    seen: bytearray = field(default_factory=lambda: bytearray(1 << PC_BITS), repr=False, compare=False)
 
     def where(self, address):
         """"file:line: text" of an address, or "" if nothing was assembled there."""

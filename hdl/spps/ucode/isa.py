@@ -46,6 +46,8 @@ CSRS = {
     "sync_ready": 6,    # 1: a full record will be accepted without waiting
     "protect": 7,       # 1: a standby is present or the policy is stall; new connections are protected
     "event_conn": 8,    # local flow id of the event
+    "fast_ready": 9,    # 1: sync_ready, and every bit of socket_room of a pool that exists
+    "socket_room": 10,  # RoomBit: which pools of socket memory have room
     **{f"cfg.{c.name}": CSR_CONFIG + i for i, c in enumerate(CONFIG)},
 }
 

@@ -29,6 +29,7 @@ from typing import NamedTuple
 from ..layouts.event import EVENT_WORDS
 from ..layouts.flowstate import FLOWSTATE_WORDS, LEG_BASE, LEG_STRIDE, LINE_WORDS
 from .codec import decode
+from .coverage import SEEN
 from .isa import BASES, CSRS, PC_BITS, REGISTERS, TrapCode, memory_map
 from .names import STRUCTS
 from .semantics import MASK, SEMANTICS, Trap
@@ -75,8 +76,8 @@ class CoreIss:
 
     image: an Image, or a list of words. workspaces, event_slots: as in SppsParams. csr: mapping of CSR names to
     values, or a function of a name; absent ones read as zero; `event_conn` is the event's. seed: registers and X
-    are random at the start of each event, because a program must not read them before writing. coverage: a Coverage.
-    imem_words: size of the instruction memory (power of two).
+    are random at the start of each event, because a program must not read them before writing. coverage: a Coverage
+    that is to note what is executed; default the image's own. imem_words: size of the instruction memory (power of two).
     """
 
     def __init__(self, image, workspaces=4, event_slots=8, csr=None, *, seed=0, coverage=None, imem_words=1 << PC_BITS):
@@ -100,6 +101,8 @@ class CoreIss:
         if len(self.words) > self.imem_words:
             raise ValueError(f"program of {len(self.words)} words: at most {self.imem_words}")
         self._decoded = {}
+        source = image if self.coverage is None else self.coverage
+        self._seen = getattr(source, "seen", None) or bytearray(self.imem_words)
 
     def load_workspace(self, workspace, words):
         """Put a flowstate (128 words) into a workspace; its lines are clean."""
@@ -160,8 +163,8 @@ class CoreIss:
             trap = int(error.code)
             self._result.trap, self._result.trap_pc, self._result.unfinished = trap, pc, self.message
             self.result = self._result
-        if self.coverage is not None and trap != TrapCode.RUNAWAY:
-            self.coverage.record(pc, self.taken)
+        if trap is None or trap != TrapCode.RUNAWAY:
+            self._seen[index] |= SEEN[self.taken]
         return Step(pc, word, op, self.written, self.stored, self.sent, self.taken, trap)
 
     def _decode(self, word):

@@ -29,16 +29,16 @@ def _members(cls):
 #: `Name.MEMBER`
 ENUMS = {cls.__name__: _members(cls) for cls in (
     event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, message.Unit,
-    message.MessageKind, message.OutputFlag, message.LookupOp, message.DmaOp, record.SyncType, TrapCode)}
+    message.MessageKind, message.OutputFlag, message.RoomBit, message.LookupOp, message.DmaOp, record.SyncType, TrapCode)}
 #: `Struct.member`: words of messages
 STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
-    event.Event, event.FlowKey, message.MessageHeader, message.CopyArgument, message.SocketAddress, message.OutputBody,
+    event.Event, event.FlowKey, message.MessageHeader, message.CopyArgument, message.ReleaseArgument, message.SocketRing, message.SocketAddress, message.OutputBody,
     message.Done, record.SyncArgument)}
 #: `BASE.member`
 BASE_FIELDS = {"WS": flowstate.SHARED, "L": flowstate.LEG, "P": flowstate.LEG, "EV": STRUCTS["Event"], "SC": {}, "X": {}}
 CONSTANTS = {name: getattr(module, name) for module, name in (
     (flowstate, "LINE_WORDS"), (flowstate, "FLOWSTATE_WORDS"), (flowstate, "LEG_BASE"), (flowstate, "LEG_STRIDE"),
-    (event, "EVENT_WORDS"), (message, "OUTPUT_BEATS"), (message, "OUTPUT_ADDRESS_BEATS"))}
+    (event, "EVENT_WORDS"), (message, "OUTPUT_BEATS"), (message, "OUTPUT_ADDRESS_BEATS"), (record, "KIND_RETIRE"))}
 CONSTANTS["DELTA_MASK"] = sum(1 << line for line in flowstate.DELTA_LINES)
 CONSTANTS["FULL_MASK"] = sum(1 << line for line in flowstate.FULL_LINES)
 

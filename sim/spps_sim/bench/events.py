@@ -9,6 +9,7 @@ Writes cycles_per_event to build/bench/summary.json, beside what other benches w
 data_segment   a full segment, copied and sent on
 pure_ack       its ACK: record to the standby, ACK to the other peer
 proxied_mss_protected   both: all a core does per full segment of a protected connection
+Time stamps (RFC 7323) are on, as between Linux peers; NAME_without_timestamps is the same without them.
 """
 import json
 from pathlib import Path
@@ -38,10 +39,11 @@ def clocks(trace):
     return total
 
 
-def measure(segments=200, defines=()):
+def measure(segments=200, defines=(), *, timestamps=True):
     """Mean clocks of the events of one upload: {"data_segment", "pure_ack", "proxied_mss_protected"}."""
-    mss = 1460
-    transfer = Transfer(up=segments * mss, down=0, defines=defines)
+    mss = 1448 if timestamps else 1460
+    peer = {"timestamps": timestamps}
+    transfer = Transfer(up=segments * mss, down=0, defines=defines, client=peer, server=peer)
     unit, seen = transfer.pair.units[0], {"data_segment": [], "pure_ack": []}
     for core in unit.cores:
         def traced(words, workspace, run=core.run_event):
@@ -60,12 +62,13 @@ def measure(segments=200, defines=()):
 
 
 def main():
-    cost = measure()
+    plain = measure(timestamps=False)
+    cost = measure() | {f"{name}_without_timestamps": value for name, value in plain.items()}
     SUMMARY.parent.mkdir(parents=True, exist_ok=True)
     summary = json.loads(SUMMARY.read_text()) if SUMMARY.exists() else {}
     SUMMARY.write_text(json.dumps(summary | {"cycles_per_event": cost}, indent=2) + "\n")
     for name, value in cost.items():
-        print(f"{name:24} {value:6.1f} clocks")
+        print(f"{name:44} {value:6.1f} clocks")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections import Counter
 __all__ = ["BusModel", "event_message"]
 
 _UNITS = {"director": 0, "lookup": 1, "socket": 2, "cluster": 8}
-_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED = range(1, 10)
+_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED = range(1, 11)
 
 
 def event_message(event, cluster, core, workspace, load):
@@ -26,7 +26,7 @@ class BusModel:
     def route(self, cluster, beats):
         header = beats[0]
         kind, unit, core, argument = header & 0xFF, header >> 8 & 15, header >> 12 & 15, header >> 32
-        if unit == _UNITS["socket"] and kind in (_COPY, _RELEASE, _OUTPUT, _SYNC):
+        if unit == _UNITS["socket"] and kind in (_COPY, _RELEASE, _OUTPUT, _SYNC, _CONSUMED):
             return "socket", beats
         if unit == _UNITS["director"] and kind == _DONE:
             if len(beats) == 2:

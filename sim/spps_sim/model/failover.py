@@ -9,7 +9,8 @@ __all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "Frame", "Standby", "Gate", 
 
 STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
 ETHERTYPE = 0x88B5
-HEADER = struct.Struct(">6s6sH BBHIHHBBHIIH")
+VERSION = 2
+HEADER = struct.Struct(">6s6sH BBHIHHBBHIII6x")
 DELTA, FULL, RETIRE = 0, 1, 2
 #: lines of 32 bytes that a record of each kind carries
 LINES = {DELTA: (0,), FULL: (0, 1, 2, 3, 8, 9), RETIRE: (0, 1, 2, 3, 8, 9)}
@@ -30,6 +31,7 @@ class Frame:
     kind: int = 0
     stamp: int = 0
     clock: int = 0
+    tick: int = 0
     lines: tuple = ()       # 32-bit words, lowest line first
     unit: int = 0           # who sent it
 
@@ -39,8 +41,8 @@ def encode(frame):
     mask = sum(1 << line for line in LINES[frame.kind]) if frame.type == STATE else 0
     body = struct.pack(f">{len(frame.lines)}I", *frame.lines)
     station = [bytes((2, 0, 0, 0, 0, 1 + n)) for n in (0, 1)]
-    head = HEADER.pack(station[1 - frame.unit], station[frame.unit], ETHERTYPE, 1, frame.type, frame.epoch, frame.number,
-                       frame.conn, mask, frame.kind, 0, len(body), frame.stamp, frame.clock, 0)
+    head = HEADER.pack(station[1 - frame.unit], station[frame.unit], ETHERTYPE, VERSION, frame.type, frame.epoch, frame.number,
+                       frame.conn, mask, frame.kind, 0, len(body), frame.stamp, frame.clock, frame.tick)
     return (head + body).ljust(MINIMUM, b"\0") if frame.type != STATE else head + body
 
 
@@ -49,8 +51,8 @@ def decode(data, connections=1 << 16):
     if len(data) < HEADER.size or len(data) % 8:
         return None
     (_, source, ethertype, version, kind_of_frame, epoch, number, conn, mask, kind, _, length, stamp, clock,
-     _) = HEADER.unpack_from(data)
-    if ethertype != ETHERTYPE or version != 1 or kind_of_frame not in (STATE, CONFIRM, HEARTBEAT, ECHO):
+     tick) = HEADER.unpack_from(data)
+    if ethertype != ETHERTYPE or version != VERSION or kind_of_frame not in (STATE, CONFIRM, HEARTBEAT, ECHO):
         return None
     lines = ()
     if kind_of_frame == STATE:
@@ -61,7 +63,7 @@ def decode(data, connections=1 << 16):
         lines = struct.unpack_from(f">{length // 4}I", data, HEADER.size)
     elif length or len(data) > MINIMUM:
         return None
-    return Frame(kind_of_frame, epoch, number, conn, kind & 3, stamp, clock, lines, source[5] - 1)
+    return Frame(kind_of_frame, epoch, number, conn, kind & 3, stamp, clock, tick, lines, source[5] - 1)
 
 
 def flow_keys(lines):
@@ -80,13 +82,14 @@ class Standby:
     def __init__(self, epoch=1):
         self.epoch, self.applied = epoch, 0
         self.writes, self.lookups = [], []      # (conn, beat, data), (op, conn, leg, key)
-        self.counts = {"applied": 0, "duplicate": 0, "out_of_order": 0, "stale_epoch": 0, "bad_frame": 0}
+        self.counts = {"applied": 0, "duplicate": 0, "out_of_order": 0, "stale_epoch": 0, "bad_frame": 0, "bad_version": 0}
 
     def take(self, data, connections=1 << 16, err=False):
         """One frame as bytes."""
         frame = None if err else decode(data, connections)
         if frame is None:
-            self.counts["bad_frame"] += 1
+            foreign = not err and len(data) >= 16 and data[12:14] == ETHERTYPE.to_bytes(2, "big") and data[14] != VERSION
+            self.counts["bad_version" if foreign else "bad_frame"] += 1
         elif before(frame.epoch, self.epoch, 16):
             self.counts["stale_epoch"] += 1
         else:

@@ -13,16 +13,23 @@ from spps.layouts.config import CONFIG
 from spps.layouts.event import EVENT_WORDS, EventKind, OptionFlag, TimerCause
 from spps.layouts.flowstate import DELTA_LINES, FLOWSTATE_WORDS, FULL_LINES, LINE_WORDS, ConnFlag
 from spps.layouts.message import MessageKind, OutputFlag
+from spps.layouts.record import KIND_RETIRE
 from spps.ucode.iss import CoreIss
 from spps.ucode.names import STRUCTS
 
 from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, timestamp_option, wscale_option
-from ..wire import ACK, SYN, parse_segment
+from ..wire import ACK, SYN, before, parse_segment
+from .socket import PagedMemory
 
 __all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]
 
+TICK_MARGIN = 2         # register tick_margin
 EVENT = STRUCTS["Event"]
 TCP_OPTIONS = {2: OptionFlag.MSS, 3: OptionFlag.WSCALE, 4: OptionFlag.SACK_PERMITTED, 5: OptionFlag.SACK, 8: OptionFlag.TIMESTAMP}
+
+
+SND_UNA_0, SND_UNA_1 = 2, 4     # words of line 0
+LONGEST = 1464                  # payload bytes of a frame
 
 
 class ProgramError(AssertionError):
@@ -53,7 +60,7 @@ class Output:
         self.seq, self.ack = body[6], body[7]
         self.window, self.tcp_flags, self.wscale = body[8] & 0xFFFF, body[8] >> 16 & 0xFF, body[8] >> 24
         self.length, self.mss = body[9] & 0xFFFF, body[9] >> 16
-        self.conn, self.direction = body[11] & 0xFFFF, body[11] >> 16 & 1
+        self.conn, self.direction, self.pool = body[11] & 0xFFFF, body[11] >> 16 & 1, body[11] >> 17 & 3
         self.stamp, self.sack = (body[12], body[13]), (body[14], body[15])
 
     def __repr__(self):
@@ -63,17 +70,17 @@ class Output:
 class FunctionalSpps:
     """One unit.
 
-    name: for captures. image: program. now(): tick. config: names of layouts.config -> value. emit(unit, port, frame).
+    name: for captures. image: program. time(): ticks that have passed. base: added to them in `now`. config: names of layouts.config -> value. emit(unit, port, frame).
     record(unit, number, words): a SYNC message was issued; the other unit answers with confirm(number).
     seed: of everything a program must not depend on: registers, scratch, memory never written. isn_base: added to the ISN clock. half_open_limit: as the register.
     cycles_per_tick: of the CSR.
     """
 
-    def __init__(self, name, image, now, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True,
-                 isn_base=0, half_open_limit=0, cycles_per_tick=7):
-        self.name, self.now, self.emit, self.record = name, now, emit, record
+    def __init__(self, name, image, time, config, emit, record, *, connections=16, socket_bytes=16384, seed=0, cores=2, active=True,
+                 isn_base=0, base=0, page_bytes=(256, 512, 1024, 2048), pool_pages=(512, 64, 32, 16), half_open_limit=0, cycles_per_tick=7):
+        self.name, self.time, self.base, self.emit, self.record = name, time, base, emit, record
         self.config = {c.name: c.reset for c in CONFIG} | config
-        self.connections, self.socket_bytes = connections, socket_bytes
+        self.connections, self.socket_bytes, self.pools = connections, socket_bytes, (page_bytes, pool_pages)
         self.random = random.Random(f"{name}/{seed}")
         self.isn_base, self.cycles_per_tick = isn_base, cycles_per_tick
         self.role, self.epoch, self.protect, self.sync_ready = int(active), 1, 1, 1
@@ -83,8 +90,16 @@ class FunctionalSpps:
         self.keys = {}              # flow key -> (conn, leg)
         self.in_use, self.half_open = set(), set()
         self.half_open_limit, self.half_open_refused = half_open_limit, 0
-        self.flowstates = {}
-        self.rings = {}
+        self.flowstates = {}        # conn -> words, as in flowstate memory
+        self.unwritten = {}         # conn -> words of a workspace that has not been written back
+        self.restarts = set()       # conns that start again from flowstate memory
+        self.unborn = set()         # new ones, no event of which has ended well
+        self.lose = None            # lose(event number, result) -> messages that get out before the core is lost, or None
+        self.write_back = lambda: True      # after an event: is it written back, or does the flow go on in its workspace?
+        self.losses = 0
+        self.memory = self._empty_memory()
+        self.lowest = list(pool_pages)
+        self.refused = self.stale = 0       # payload without room; outputs whose bytes were acknowledged while they waited
         self.timers = {}
         self.scratch = {}           # reference -> payload
         self._next_ref = 1
@@ -97,12 +112,35 @@ class FunctionalSpps:
         self.alive = True
         self.mac = struct.pack("!HI", self.config["mac_hi"], self.config["mac_lo"])
 
+    def now(self):
+        """The tick counter."""
+        return (self.time() + self.base) & 0xFFFFFFFF
+
+    def hear(self, tick):
+        """A heartbeat of the active: this counter does not stay behind."""
+        if before(self.now(), tick):
+            self.base += tick - self.now()
+
     # what the program sees ----------------------------------------------------------------
     def _csr(self, name):
         if name.startswith("cfg."):
             return self.config[name[4:]]
-        return {"now": self.now(), "cycles": self.now() * self.cycles_per_tick, "isn_clock": self.now() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
-                "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect}[name]
+        return {"now": self.now(), "cycles": self.time() * self.cycles_per_tick, "isn_clock": self.time() * 250 + self.isn_base,
+                "role": self.role, "epoch": self.epoch,
+                "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect, "socket_room": self._room(),
+                "fast_ready": self.sync_ready & (self._room() == self._room(True))}[name]
+
+    def _empty_memory(self):
+        return PagedMemory(*self.pools, 2 * self.socket_bytes)
+
+    def _room(self, wanted=False):
+        """Bits of RoomBit; wanted: those of every pool that exists."""
+        bits = 0
+        for pool, (size, count, free) in enumerate(zip(*self.pools, self.memory.free)):
+            reserve = LONGEST // size + 2
+            bits |= (count and (wanted or free >= reserve)) << pool
+            bits |= (count and (wanted or free >= max(2 * reserve, count // 4))) << 4 + pool
+        return bits
 
     def _garbage(self):
         return [self.random.getrandbits(32) for _ in range(FLOWSTATE_WORDS)]
@@ -136,7 +174,10 @@ class FunctionalSpps:
             self.in_use.add(conn)
             self.half_open.add(conn)
             self.keys[key] = conn, 0
-            self.flowstates[conn] = self._garbage()
+            self.flowstates[conn] = [0] * FLOWSTATE_WORDS      # the DMA clears it
+            self.unwritten.pop(conn, None)
+            self.restarts.discard(conn)
+            self.unborn.add(conn)
             fields |= {"conn": conn, "new": 1, "sack_left": hash(key) & 0xFFFFFFFF, "sack_right": 0}
         else:
             fields["noflow"] = 1
@@ -165,18 +206,23 @@ class FunctionalSpps:
             "key": (segment.src[0], segment.dst[0], segment.src[1], segment.dst[1], 6, port)}
 
     def deadline(self):
-        return min(self.timers.values(), default=None) if self.alive and self.role else None
+        """Ticks until the next timer event, or None."""
+        if not self.alive or not self.role or not self.timers:
+            return None
+        return min(0 if before(t, self.now()) else (t - self.now()) & 0xFFFFFFFF for t in self.timers.values())
 
     def tick(self):
         """Timer events that are due."""
         if self.alive and self.role:
-            for conn in [c for c, t in self.timers.items() if t <= self.now()]:
+            for conn in [c for c, t in self.timers.items() if not before(self.now(), t)]:
                 del self.timers[conn]
                 self.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.DEADLINE.value, "conn": conn, "seq": self.now()})
 
     def take_over(self, epoch, protect=0):
         """Become active: one register, then the walker's KICK to every connection."""
+        self.base += TICK_MARGIN
         self.role, self.epoch, self.protect = 1, epoch, protect
+        self.memory = self._empty_memory()
         self.kick()
 
     def kick(self):
@@ -193,18 +239,30 @@ class FunctionalSpps:
         conn = fields.get("conn", 0)
         flow = not fields.get("noflow")
         if flow:
-            core.load_workspace(slot, self.flowstates[conn])
+            core.load_workspace(slot, self.unwritten.get(conn) or self.flowstates[conn])
+            if conn in self.restarts:
+                fields = fields | {"restart": 1}
+                self.restarts.discard(conn)
         result = core.run_event(event_words(**fields), slot)
         if result.trap is not None:
             raise ProgramError(f"trap {result.trap:#x} at {result.trap_pc} in event {fields}")
         self.steps.append((fields["kind"], fields.get("payload_len", 0), result.steps, len(result.messages)))
         ref = fields.get("scratch_ref")
+        kept = self.lose(self.events, result) if self.lose else None
         if flow:
             words = core.workspace(slot)
             self._check_state(words)
-            self.flowstates[conn] = words
-        for message in result.messages:
-            self._message([w for beat in message for w in (beat & 0xFFFFFFFF, beat >> 32)], conn, flow)
+            if kept is None:
+                self.unborn.discard(conn)
+                self.unwritten[conn] = words
+                if self.write_back():
+                    self.flowstates[conn] = self.unwritten.pop(conn)
+        for message in result.messages[:kept]:
+            self._message([w for beat in message for w in (beat & 0xFFFFFFFF, beat >> 32)], conn, flow and words)
+        if kept is not None:
+            self._lost(conn, flow, ref)
+            self._open_gate()
+            return result
         if ref is not None and ref in self.scratch:
             raise ProgramError(f"payload {ref} was neither copied nor released: {fields}")
         if flow:
@@ -212,6 +270,8 @@ class FunctionalSpps:
             if result.close:
                 if any(value[0] == conn for value in self.keys.values()):
                     raise ProgramError(f"connection {conn} closed with its keys in place")
+                if any(self.memory.of((conn, direction)) for direction in (0, 1)):
+                    raise ProgramError(f"connection {conn} closed with pages in socket memory")
                 self.in_use.discard(conn)
                 self.half_open.discard(conn)
             elif result.deadline:
@@ -219,7 +279,23 @@ class FunctionalSpps:
         self._open_gate()
         return result
 
-    def _message(self, words, conn, flow):
+    def _lost(self, conn, flow, ref):
+        """The core is lost in the middle of an event: hardware gives the payload back, the director what is left of the flow."""
+        self.losses += 1
+        self.scratch.pop(ref, None)
+        if flow:
+            self.unwritten.pop(conn, None)
+            if conn in self.unborn:
+                self.keys = {key: where for key, where in self.keys.items() if where[0] != conn}
+                self.in_use.discard(conn)
+                self.half_open.discard(conn)
+                self.timers.pop(conn, None)
+            else:
+                self.restarts.add(conn)
+                self.timers[conn] = self.now() | 1
+
+    def _message(self, words, conn, state):
+        """state: words of the workspace after the event, False for an event without a flow."""
         kind, length = MessageKind(words[0] & 0xFF), words[0] >> STRUCTS["MessageHeader"]["length"].lsb & 0xFF
         if len(words) != 2 * (length + 1):
             raise ProgramError(f"{kind} says {length} beats and has {len(words) // 2 - 1}")
@@ -228,35 +304,47 @@ class FunctionalSpps:
             skip, count = words[2] >> 16, words[3] & 0xFFFF
             if skip + count > len(payload) or count == 0 or words[5] & 0xFFFF != conn:
                 raise ProgramError(f"copy of {count} bytes after {skip} from {len(payload)}, connection {words[5] & 0xFFFF}")
-            ring = self.rings.setdefault((conn, words[5] >> 16 & 1), bytearray(self.socket_bytes))
-            for i, value in enumerate(payload[skip:skip + count], words[4]):
-                ring[i % self.socket_bytes] = value
+            problem = self.memory.write((conn, words[5] >> 16 & 1), words[5] >> 17 & 3, words[4], payload[skip:skip + count])
+            self.lowest = [min(pair) for pair in zip(self.lowest, self.memory.free)]
+            if problem:
+                raise ProgramError(f"copy of {count} bytes to {words[4]:#x}: {problem}, free pages {self.memory.free}")
         elif kind is MessageKind.RELEASE:
             self._release(words[1] & 0xFFFF)
+            self.refused += words[1] >> 16 & 1
         elif kind is MessageKind.OUTPUT:
             output = Output(words)
-            if flow:
-                output.protected = self.flowstates[conn][0] >> ConnFlag.PROTECTED & 1
+            if state:
+                output.protected = state[0] >> ConnFlag.PROTECTED & 1
                 if output.protected and not output.flags & OutputFlag.GATED and not self.tolerant:
                     raise ProgramError(f"ungated output of a protected connection: {output}")
             output.behind = self.issued
             self.log.append(output)
             output.frame = self._frame(output)
+            if output.frame is None:
+                raise ProgramError(f"output of bytes that are not in socket memory: {output}")
             if output.flags & OutputFlag.GATED and self.protect:
                 self.gate.append(output)
             else:
                 self.emit(self, output.iface, output.frame)
-        elif kind is MessageKind.SYNC:
-            self.issued += 1
-            self.record(self, self.issued, words)
+        elif kind in (MessageKind.SYNC, MessageKind.CONSUMED):
+            for direction in (0, 1):
+                if words[1] >> 16 & 3 == KIND_RETIRE:
+                    self.memory.drop((conn, direction))
+                else:
+                    self.memory.release((conn, direction), words[2 + (SND_UNA_1, SND_UNA_0)[direction]])
+            if kind is MessageKind.SYNC:
+                self.issued += 1
+                if words[1] >> 16 & 3 != KIND_RETIRE:   # flowstate memory gets what the standby gets
+                    self._keep_record(conn, words)
+                self.record(self, self.issued, words)
         elif kind in (MessageKind.INSERT, MessageKind.DELETE):
             key = (words[2], words[3], words[4] & 0xFFFF, words[4] >> 16, words[5] & 0xFF, words[5] >> 8 & 0xFFF)
             where = words[1] & 0xFFFF, words[1] >> 16 & 1
             if kind is MessageKind.INSERT:
-                if key in self.keys:
+                if key in self.keys and not self.losses:
                     raise ProgramError(f"key {key} inserted twice")
                 self.keys[key] = where
-            elif self.keys.pop(key, None) != where:
+            elif self.keys.pop(key, None) != where and not self.losses:     # a lost event may have done it before
                 raise ProgramError(f"key {key} of {where} deleted, but not there")
         elif kind is MessageKind.ESTABLISHED:
             if words[1] & 0xFFFF != conn:
@@ -280,8 +368,9 @@ class FunctionalSpps:
     def _frame(self, o):
         if o.flags & OutputFlag.ARP:
             return arp_frame(o.mac, Arp(2, self.mac, o.local_ip, o.mac, o.remote_ip))
-        ring = self.rings.get((o.conn, o.direction), bytes(self.socket_bytes)) if o.length else b""
-        payload = bytes(ring[(o.seq + i) % self.socket_bytes] for i in range(o.length))
+        payload = self.memory.read((o.conn, o.direction), o.pool, o.seq, o.length)
+        if payload is None:
+            return None
         options = (mss_option(o.mss) if o.flags & OutputFlag.MSS else b"")
         options += wscale_option(o.wscale) if o.flags & OutputFlag.WSCALE else b""
         options += sack_permitted_option() if o.flags & OutputFlag.SACK_PERMITTED else b""
@@ -299,21 +388,34 @@ class FunctionalSpps:
         while self.alive and self.gate and (self.gate[0].behind <= self.confirmed or not self.protect):
             output = self.gate.popleft()
             frame = self._frame(output)     # egress reads socket memory when the output leaves
+            if frame is None:
+                self.stale += 1
+                continue
             if frame != output.frame:
                 raise ProgramError(f"socket memory changed under a gated output: {output}")
             self.emit(self, output.iface, frame)
 
     # records --------------------------------------------------------------------------------
+    def _store_lines(self, conn, words):
+        """The lines of a SYNC message into flowstate memory; returns the flowstate."""
+        lines = FULL_LINES if words[1] >> 16 & 3 else DELTA_LINES
+        body = words[2:]
+        if len(body) != len(lines) * LINE_WORDS:
+            raise ProgramError(f"record of kind {words[1] >> 16 & 3} has {len(body)} words")
+        state = self.flowstates[conn] = list(self.flowstates[conn])
+        for i, line in enumerate(lines):
+            state[line * LINE_WORDS:(line + 1) * LINE_WORDS] = body[i * LINE_WORDS:(i + 1) * LINE_WORDS]
+        return state
+
+    def _keep_record(self, conn, words):
+        """What the standby is told goes into our own flowstate memory too."""
+        self._store_lines(conn, words)
+
     def apply(self, words):
         """A record of the other unit (words of its SYNC message)."""
         conn, kind = words[1] & 0xFFFF, words[1] >> 16 & 3
-        lines = FULL_LINES if kind else DELTA_LINES
-        body = words[2:]
-        if len(body) != len(lines) * LINE_WORDS:
-            raise ProgramError(f"record of kind {kind} has {len(body)} words")
-        state = self.flowstates.setdefault(conn, self._garbage())
-        for i, line in enumerate(lines):
-            state[line * LINE_WORDS:(line + 1) * LINE_WORDS] = body[i * LINE_WORDS:(i + 1) * LINE_WORDS]
+        self.flowstates.setdefault(conn, self._garbage())
+        state = self._store_lines(conn, words)
         keys = []
         for leg, first in ((0, 16), (1, 64)):
             line = state[first:first + 8]

@@ -27,11 +27,11 @@ class FunctionalPair:
 
     config: overrides of layouts.config. client, server: overrides of TcpConfig. delay, sync_delay: ticks per link. standby: False for one
     unprotected unit. lose(frame number, link, to_peer, data) -> True drops a frame. detect: ticks from kill to takeover. seed: see
-    FunctionalSpps. defines: of the program.
+    FunctionalSpps. defines: of the program. bases: of the tick counters.
     """
 
     def __init__(self, *, config=None, client=None, server=None, delay=5, sync_delay=2, standby=True, lose=None, detect=30, seed=0,
-                 defines=(), units=2, **spps):
+                 defines=(), units=2, bases=(0, 0), **spps):
         self.time = 0
         self._heap, self._order = [], count()
         self.delay, self.sync_delay, self.lose, self.detect = delay, sync_delay, lose, detect
@@ -39,7 +39,7 @@ class FunctionalPair:
         config = {"mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1), "server_ip": ip_number(SERVER_IP),
                   "server_mac_hi": int(SERVER_MAC[:5].replace(":", ""), 16), "server_mac_lo": int(SERVER_MAC[6:].replace(":", ""), 16),
                   } | (config or {})
-        self.units = [FunctionalSpps(n, image, lambda: self.time, config, self._emit, self._record, seed=seed, active=n == 0, **spps)
+        self.units = [FunctionalSpps(n, image, lambda: self.time, config, self._emit, self._record, seed=seed, active=n == 0, base=bases[n], **spps)
                       for n in range(2 if standby else 1)]
         for unit in self.units:
             unit.protect = int(standby)
@@ -108,12 +108,13 @@ class FunctionalPair:
         self.kill_at = None
         self.killed = how
         self.units[0].alive = False
+        self.units[1].hear(self.units[0].now())
         self.at(self.detect, lambda: self.units[1].take_over(2))
 
     # time -----------------------------------------------------------------------------------
     def step(self):
         """The next moment at which something happens; False if nothing ever will."""
-        times = [peer.deadline() for peer in self.peers] + [unit.deadline() for unit in self.units]
+        times = [peer.deadline() for peer in self.peers] + [self.time + u.deadline() for u in self.units if u.deadline() is not None]
         if self._heap:
             times.append(self._heap[0][0])
         times = [t for t in times if t is not None]
@@ -125,7 +126,7 @@ class FunctionalPair:
         for peer in self.peers:
             if peer.deadline() is not None and peer.deadline() <= self.time:
                 peer.tick()
-        if self.active and (self.active.deadline() or self.time + 1) <= self.time:
+        if self.active and self.active.deadline() == 0:
             self.active.tick()
             self._maybe_kill()
         return True

@@ -1,4 +1,4 @@
-"""Reference model of the socket memory controller: one bytearray per ring, messages one after the other.
+"""Reference model of the socket memory controller: pages as byte arrays, messages one after the other.
 
 Source: patent §IV, §X.A.
 """
@@ -6,38 +6,143 @@ from collections import Counter
 
 from spps.layouts.message import MessageKind
 
-__all__ = ["SocketModel"]
+__all__ = ["SocketModel", "PagedMemory"]
+
+SPAN = 1 << 32
+
+
+class PagedMemory:
+    """Rings of pages. A ring is any hashable; offsets count modulo 2^32; a page is freed when all of it is below the released number.
+
+    page_bytes, pool_pages: sizes and numbers of the pools' pages. reach: bytes that pages of one ring may span, counted in the smallest
+    page in use.
+    """
+
+    def __init__(self, page_bytes, pool_pages, reach):
+        self.page_bytes, self.free = page_bytes, list(pool_pages)
+        self.entries = reach // min(size for size, count in zip(page_bytes, pool_pages) if count)
+        self.pages = {}         # (ring, page number) -> bytearray
+        self.pools = {}         # ring -> pool
+        self.released = {}      # ring -> number
+
+    def of(self, ring):
+        return [number for owner, number in self.pages if owner == ring]
+
+    def _below(self, ring, number, offset, size):
+        """Whether page `number` of `size` bytes lies wholly below `offset`."""
+        first = offset // size
+        return (number - first) % (SPAN // size) >= SPAN // size // 2
+
+    def map(self, ring, pool, offset):
+        """The page of a byte: None, or why there is none."""
+        size = self.page_bytes[pool]
+        number, live = offset // size, self.of(ring)
+        if live and self.pools[ring] == pool and number in live:
+            return None
+        if any((other - number) % self.entries == 0 for other in live):
+            return "bad_page"
+        if live and self.pools[ring] != pool or ring in self.released and self._below(ring, number, self.released[ring], size):
+            return "bad_page"
+        if not self.free[pool]:
+            return "no_page"
+        self.free[pool] -= 1
+        self.pools[ring] = pool
+        self.pages[ring, number] = bytearray(size)
+        return None
+
+    def write(self, ring, pool, offset, data):
+        """None, or why it did not end well; what has a page is written."""
+        size = self.page_bytes[pool]
+        while data:
+            problem = self.map(ring, pool, offset)
+            if problem:
+                return problem
+            part, data = data[:size - offset % size], data[size - offset % size:]
+            self.pages[ring, offset // size][offset % size:offset % size + len(part)] = part
+            offset = (offset + len(part)) % SPAN
+        return None
+
+    def read(self, ring, pool, offset, length):
+        """Bytes, or None when one of its pages is not there."""
+        size, out = self.page_bytes[pool], b""
+        while length:
+            page = self.pages.get((ring, offset // size)) if self.pools.get(ring) == pool else None
+            if page is None:
+                return None
+            part = min(length, size - offset % size)
+            out += page[offset % size:offset % size + part]
+            offset, length = (offset + part) % SPAN, length - part
+        return bytes(out)
+
+    def release(self, ring, offset):
+        live = self.of(ring)
+        old = self.released.get(ring)
+        if live and old is not None:
+            size = self.page_bytes[self.pools[ring]]
+            if self._below(ring, offset // size, old, size):
+                return          # numbers do not go back
+        self.released[ring] = offset
+        for number in live:
+            if self._below(ring, number, offset, self.page_bytes[self.pools[ring]]):
+                self._free(ring, number)
+
+    def drop(self, ring):
+        for number in self.of(ring):
+            self._free(ring, number)
+        self.released.pop(ring, None)
+
+    def _free(self, ring, number):
+        del self.pages[ring, number]
+        self.free[self.pools[ring]] += 1
 
 
 class SocketModel:
     """Executes messages at once; what the RTL does must be explained by this order.
 
-    connections, ring_bytes: sizes. scratch: function (ref, skip, length) -> (bytes, err), the scratchpad's answer.
+    connections, ring_bytes: sizes. memory: PagedMemory. scratch: function (ref, skip, length) -> (bytes, err), the scratchpad's answer.
     """
 
-    def __init__(self, connections, ring_bytes, scratch):
-        self.connections, self.ring_bytes, self.scratch = connections, ring_bytes, scratch
-        self.rings = {}
+    def __init__(self, connections, ring_bytes, memory, scratch):
+        self.connections, self.ring_bytes, self.memory, self.scratch = connections, ring_bytes, memory, scratch
+        self.active = True
         self.freed = []         # references in order
         self.passed = []        # messages in order
         self.count = Counter()
 
-    def ring(self, conn, direction):
-        return self.rings.setdefault((conn, direction), bytearray(self.ring_bytes))
-
     def execute(self, message):
         """message: list of 64-bit beats, the first a header."""
         kind, argument = message[0] & 0xFF, message[0] >> 32
-        if kind == MessageKind.OUTPUT.value or kind == MessageKind.SYNC.value:
-            self.count["outputs" if kind == MessageKind.OUTPUT.value else "syncs"] += 1
+        if kind == MessageKind.OUTPUT.value:
+            self.count["outputs"] += 1
             self.passed.append(message)
+        elif kind == MessageKind.SYNC.value:
+            self.count["syncs"] += 1
+            self.passed.append(message)
+            self._record(message)
+        elif kind == MessageKind.CONSUMED.value:
+            self.count[self._record(message) or "consumed"] += 1
         elif kind == MessageKind.RELEASE.value:
-            self.count["releases" if len(message) == 1 else "malformed"] += 1
+            self.count["malformed" if len(message) > 1 else "refused" if argument >> 16 & 1 else "releases"] += 1
             self.freed.append(argument & 0xFFFF)
         elif kind == MessageKind.COPY.value:
             self._copy(message)
         else:
             self.count["bad_kind"] += 1
+
+    def _record(self, message):
+        """Releases of a record; None, or why there are none. Line 0: flags, SND.UNA of both legs."""
+        conn, kind = message[0] >> 32 & 0xFFFF, message[0] >> 48 & 3
+        if conn >= self.connections:
+            return "bad_conn"
+        if kind == 2:
+            self.memory.drop((conn, 0))
+            self.memory.drop((conn, 1))
+        elif len(message) < 3:
+            return "malformed"
+        else:
+            self.memory.release((conn, 0), message[2] & 0xFFFFFFFF)
+            self.memory.release((conn, 1), message[1] >> 32)
+        return None
 
     def _copy(self, message):
         if len(message) > 1:
@@ -46,28 +151,29 @@ class SocketModel:
             self.count["malformed"] += 1
             return
         ref, skip, length = (message[1] >> lsb & 0xFFFF for lsb in (0, 16, 32))
-        offset, conn, direction = message[2] & 0xFFFFFFFF, message[2] >> 32 & 0xFFFF, message[2] >> 48 & 1
+        offset, conn, direction, pool = message[2] & 0xFFFFFFFF, message[2] >> 32 & 0xFFFF, message[2] >> 48 & 1, message[2] >> 49 & 3
         if conn >= self.connections:
             self.count["bad_conn"] += 1
         elif length > self.ring_bytes:
             self.count["bad_length"] += 1
         elif not length:
             self.count["copies"] += 1
+        elif not self.active:
+            self.count["inactive"] += 1
         else:
             data, err = self.scratch(ref, skip, length)
-            self.write(conn, direction, offset, data[:length])
-            self.count["scratch_error" if err or len(data) != length else "copies"] += 1
+            problem = self.memory.write((conn, direction), pool, offset, data[:length].ljust(length, b"\0"))
+            if err or len(data) != length:
+                problem = "scratch_error"
+            self.count[problem or "copies"] += 1
+            if problem:
+                self.memory.drop((conn, direction))
 
-    def write(self, conn, direction, offset, data):
-        ring = self.ring(conn, direction)
-        for i, byte in enumerate(data):
-            ring[(offset + i) % self.ring_bytes] = byte
-
-    def read(self, conn, direction, offset, length):
-        """The answer to a SocketRead, None for a refused one."""
+    def read(self, conn, direction, pool, offset, length):
+        """The answer to a SocketRead, None for one with err."""
         if conn >= self.connections or not 0 < length <= self.ring_bytes:
             self.count["bad_reads"] += 1
             return None
-        self.count["reads"] += 1
-        ring = self.ring(conn, direction)
-        return bytes(ring[(offset + i) % self.ring_bytes] for i in range(length))
+        data = self.memory.read((conn, direction), pool, offset, length)
+        self.count["reads" if data is not None else "stale_reads"] += 1
+        return data

@@ -8,7 +8,7 @@ from collections import Counter
 __all__ = ["checksum", "parse_options", "split", "Splitter"]
 
 TCP_KIND, ARP_KIND = 1, 2
-SYN = 0x02
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 MSS, WSCALE, SACK_PERMITTED, TIMESTAMP, SACK = 1, 2, 4, 8, 16
 
 
@@ -64,10 +64,12 @@ def _is_host(address):
     return 0 < address[0] < 224 and address[0] != 127
 
 
-def _split_arp(frame, port):
+def _split_arp(frame, port, own):
     if frame[14:20] != bytes([0, 1, 8, 0, 6, 4]) or frame[20:22] not in (b"\0\1", b"\0\2") or frame[22] & 1:
         return "arp_malformed", None, b""
     sender, sender_ip, target_ip = frame[22:28], frame[28:32], frame[38:42]
+    if own(frame[6:12], sender_ip):
+        return "own_address", None, b""
     return "events", {
         "kind": ARP_KIND, "subtype": frame[21], "iface": port,
         "src_ip": int.from_bytes(sender_ip, "big"), "dst_ip": int.from_bytes(target_ip, "big"),
@@ -75,7 +77,7 @@ def _split_arp(frame, port):
     }, b""
 
 
-def _split_tcp(segment, source, destination):
+def _split_tcp(segment, source, destination, own):
     """Verdict, event fields and payload of a segment."""
     if len(segment) < 20:
         return "tcp_offset", None, b""
@@ -87,15 +89,23 @@ def _split_tcp(segment, source, destination):
         return "tcp_checksum", None, b""
     if source == destination and source_port == destination_port:
         return "land", None, b""
+    if own:
+        return "own_address", None, b""
+    if source_port == 0 or destination_port == 0:
+        return "tcp_port", None, b""
+    if not flags & (ACK | SYN | RST) or flags & SYN and flags & (FIN | RST):
+        return "tcp_flags", None, b""
     payload = segment[header:]
+    options = parse_options(segment[20:header], bool(flags & SYN))
     return "events", {
         "kind": TCP_KIND, "src_port": source_port, "dst_port": destination_port, "seq": seq, "ack": ack,
-        "window": window, "tcp_flags": flags, "payload_len": len(payload),
-        **parse_options(segment[20:header], bool(flags & SYN)),
+        "window": window, "tcp_flags": flags, "payload_len": len(payload), "filled": int(len(payload) > 0),
+        "plain": int(flags in (0x10, 0x18) and options["options"] in (0, TIMESTAMP)),
+        "stamped": int(options["options"] & TIMESTAMP > 0), **options,
     }, payload
 
 
-def _split_ip(frame, port):
+def _split_ip(frame, port, own):
     packet = frame[14:]
     header = (packet[0] & 15) * 4
     total = int.from_bytes(packet[2:4], "big")
@@ -113,7 +123,7 @@ def _split_ip(frame, port):
     ):
         if failed:
             return verdict, None, b""
-    verdict, event, payload = _split_tcp(packet[header:total], source, destination)
+    verdict, event, payload = _split_tcp(packet[header:total], source, destination, own(frame[6:12], source))
     if event:
         event.update({
             "iface": port, "checks": (header > 20) | (packet[1] & 3 == 3) << 1,
@@ -123,8 +133,12 @@ def _split_ip(frame, port):
     return verdict, event, payload
 
 
-def split(frame, *, port, mac, err=False):
+def split(frame, *, port, mac, vips=(), err=False):
     """(verdict, event fields or None, payload). verdict is a counter's name, "events" for a good frame; fields left out are 0."""
+    def own(source_mac, source_ip):
+        """Somebody sends in our name. vips: addresses, 0 for none."""
+        return int.from_bytes(source_mac, "big") == mac or int.from_bytes(source_ip, "big") in [vip for vip in vips if vip]
+
     ethertype = int.from_bytes(frame[12:14], "big") if len(frame) >= 14 else None
     if err:
         return "frame_error", None, b""
@@ -135,22 +149,22 @@ def split(frame, *, port, mac, err=False):
     if int.from_bytes(frame[:6], "big") != mac and not (ethertype == 0x0806 and frame[0] & 1):
         return "not_for_us", None, b""
     if ethertype == 0x0806:
-        return _split_arp(frame, port)
+        return _split_arp(frame, port, own)
     if ethertype == 0x0800:
-        return _split_ip(frame, port)
+        return _split_ip(frame, port, own)
     return "unknown_ethertype", None, b""
 
 
 class Splitter:
     """The above with counters."""
 
-    def __init__(self, mac):
-        self.mac = mac
+    def __init__(self, mac, vips=()):
+        self.mac, self.vips = mac, vips
         self.count = Counter()
 
     def put(self, frame, *, port=0, err=False):
         """Event fields and payload of one frame, or (None, b"")."""
-        verdict, event, payload = split(frame, port=port, mac=self.mac, err=err)
+        verdict, event, payload = split(frame, port=port, mac=self.mac, vips=self.vips, err=err)
         self.count["frames"] += 1
         self.count[verdict] += 1
         return event, payload

@@ -108,7 +108,7 @@ class RawPeer:
         """Run for so many ticks and return the segments that came."""
         self._until = self.pair.time + ticks
         self.pair.at(ticks, lambda: None)
-        self.pair.run(until=lambda: self.pair.time >= self._until)
+        self.pair.run(until=lambda: self.pair.time >= self._until, limit=ticks)
         got, self.got = self.got, []
         return got
 

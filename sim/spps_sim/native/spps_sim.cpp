@@ -76,6 +76,14 @@ struct Mark {           // a status word took a new value
 // Status words in the order of STATUS_WORDS in verilated.py.
 constexpr int STATUS = 13;
 
+// What the cores of a unit did in a clock: the words of its port activity_n, undecoded.
+constexpr int ACTIVITY = sizeof(Vspps_pair::activity_0) / 4;
+struct __attribute__((packed)) Activity {
+    uint64_t cycle;
+    uint32_t unit;
+    uint32_t words[ACTIVITY];
+};
+
 template <typename Payload> struct Assembler {
     Frame frame;
     // True when the word completed the frame.
@@ -99,6 +107,8 @@ struct Simulation {
     std::deque<Frame> input, output;
     std::size_t position = 0;       // next byte of input.front()
     std::vector<Mark> marks;
+    bool watching = false;              // activity is wanted
+    std::deque<Activity> activity;
     std::array<uint32_t, STATUS> status{};
     using Payload = std::remove_reference_t<decltype(Vspps_pair::o___05Fpayload)>;
     Assembler<Payload> out, tap[2];
@@ -168,6 +178,12 @@ struct Simulation {
         top->i___05Fvalid = 1;
     }
 
+    template <typename Port> void watch(uint32_t unit, const Port& port) {
+        Activity a{cycle, unit, {}};
+        std::memcpy(a.words, &port, sizeof port);
+        if (std::any_of(a.words, a.words + ACTIVITY, [](uint32_t word) { return word != 0; })) activity.push_back(a);
+    }
+
     // One cycle; returns what happened in it.
     uint32_t step() {
         uint32_t happened = 0;
@@ -195,6 +211,10 @@ struct Simulation {
         if (top->o_mmc_1___05Fvalid) answer[1].push_back(top->o_mmc_1___05Fpayload);
         ready[0] = top->i_mmc_0___05Fready;
         ready[1] = top->i_mmc_1___05Fready;
+        if (watching) {
+            watch(0, top->activity_0);
+            watch(1, top->activity_1);
+        }
         std::array<uint32_t, STATUS> now;
         read_status(now);
         if (now != status) {
@@ -273,6 +293,15 @@ SPPS_API uint32_t spps_marks(Simulation* s, Mark* to, uint32_t capacity) {
     const uint32_t n = s->marks.size() < capacity ? uint32_t(s->marks.size()) : capacity;
     std::copy_n(s->marks.begin(), n, to);
     s->marks.erase(s->marks.begin(), s->marks.begin() + n);
+    return n;
+}
+SPPS_API void spps_watch(Simulation* s, uint32_t on) { s->watching = on; }
+SPPS_API uint32_t spps_activity_size() { return sizeof(Activity); }
+// Takes up to `capacity` of the oldest activities; returns their number.
+SPPS_API uint32_t spps_activity(Simulation* s, Activity* to, uint32_t capacity) {
+    const uint32_t n = std::min<std::size_t>(s->activity.size(), capacity);
+    std::copy_n(s->activity.begin(), n, to);
+    s->activity.erase(s->activity.begin(), s->activity.begin() + n);
     return n;
 }
 SPPS_API int spps_mmc(Simulation* s, uint32_t unit, uint32_t address, uint32_t data, uint32_t write, uint32_t limit, uint32_t* result) {

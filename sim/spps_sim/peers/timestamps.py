@@ -4,6 +4,7 @@ from ..wire import before
 __all__ = ["Timestamps"]
 
 MASK = 0xFFFFFFFF
+OUTDATED = 24 * 24 * 3600 * 1000        # ticks (§5.5)
 
 
 class Timestamps:
@@ -15,7 +16,7 @@ class Timestamps:
     def __init__(self, config, now):
         self.config, self._now = config, now
         self.on = False
-        self.recent = 0
+        self.recent, self.since = 0, 0  # TS.Recent, and when it came
         self.last_ack = None            # Last.ACK.sent
         self.round_trip = None
         self.longest = 0                # of all round trips
@@ -41,7 +42,7 @@ class Timestamps:
         found = self.fields(segment)
         self.on = self.config.timestamps and found is not None
         if self.on:
-            self.recent = found[0]
+            self.recent, self.since = found[0], self._now()
             self._measure(found)
 
     def judge(self, segment):
@@ -49,7 +50,8 @@ class Timestamps:
         found = self.fields(segment)
         if found is None:
             return "unstamped"
-        return "paws" if before(found[0], self.recent) else None
+        outdated = self._now() - self.since > OUTDATED * self.config.stamp_cycles
+        return "paws" if before(found[0], self.recent) and not outdated else None
 
     def taken(self, segment):
         """An acceptable segment (§4.3)."""
@@ -58,7 +60,7 @@ class Timestamps:
             self.round_trip = None
             return
         if self.last_ack is None or not before(self.last_ack, segment.seq):
-            self.recent = found[0]
+            self.recent, self.since = found[0], self._now()
         self._measure(found)
 
     def _measure(self, found):

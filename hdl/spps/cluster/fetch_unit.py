@@ -1,0 +1,53 @@
+"""Fetch of a protocol core: where the next instruction comes from."""
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..ucode.isa import PC_BITS, RETURN_STACK
+
+__all__ = ["FetchUnit"]
+
+
+class FetchUnit(wiring.Component):
+    """Asks for one instruction per clock; follows jmp, call and ret as soon as they are fetched.
+
+    Source: patent §V; `ucode.isa`.
+    Members: run: an event runs in the next clock, else fetch waits at address 0; hold: decode keeps its instruction; jump, target:
+    of the execute stage, void what decode has; direct, call, ret, word_target: decode holds a jmp or call, a call, a ret;
+    address, fetch, ready: to instruction memory; valid, pc: decode has the instruction of this address; stack_bad: it is a call with the
+    return stack full or a ret with it empty.
+    Latency: an instruction is in decode one clock after its address. A direct jump costs nothing, one from execute the instruction
+    in decode. Backpressure: without `ready` the same address is asked for again. Reset: not running, stack empty.
+    """
+
+    def __init__(self, params):
+        super().__init__({
+            "run": In(1), "hold": In(1), "jump": In(1), "target": In(PC_BITS),
+            "direct": In(1), "call": In(1), "ret": In(1), "word_target": In(PC_BITS),
+            "address": Out((params.imem_words - 1).bit_length()), "fetch": Out(1), "ready": In(1),
+            "valid": Out(1), "pc": Out(PC_BITS), "stack_bad": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.stack = stack = memory.Memory(shape=PC_BITS, depth=RETURN_STACK, init=[])
+        push, top = stack.write_port(), stack.read_port(domain="comb")
+        level = Signal(range(RETURN_STACK + 1))
+        after, near, address = Signal(PC_BITS), Signal(PC_BITS), Signal(PC_BITS)
+        m.d.comb += [
+            after.eq(self.pc + self.valid),
+            near.eq(Mux(self.valid & self.direct, self.word_target, Mux(self.valid & self.ret, top.data, after))),
+            address.eq(Mux(self.jump, self.target, near)), self.address.eq(address), self.fetch.eq(~self.hold),
+            top.addr.eq(level - 1), push.addr.eq(level), push.data.eq(after), push.en.eq(self.valid & self.call),
+            self.stack_bad.eq((self.call & (level == RETURN_STACK)) | (self.ret & (level == 0))),
+        ]
+        with m.If(self.valid & ~self.hold & ~self.jump):
+            with m.If(self.call):
+                m.d.sync += level.eq(level + 1)
+            with m.If(self.ret):
+                m.d.sync += level.eq(level - 1)
+        with m.If(~self.hold):
+            m.d.sync += [self.pc.eq(address), self.valid.eq(self.ready)]
+        with m.If(~self.run):
+            m.d.sync += [self.pc.eq(0), self.valid.eq(0), level.eq(0)]
+        return m

@@ -1,0 +1,441 @@
+"""Segments and events that no well-behaved peer produces, or seldom: each takes a branch that nothing else takes.
+
+Both peers are played by hand. What the transfers of the other files reach is not repeated here; see programs/coverage_exemptions.txt for
+what nothing can reach.
+"""
+import pytest
+
+from spps.layouts.event import EventKind, TimerCause
+from spps.layouts.flowstate import LEG, LEG_BASE, ConnFlag
+from spps_sim.model.functional_pair import CLIENT_IP, VIP_0, VIP_1, FunctionalPair
+from spps_sim.model.tcp_hands import Hands
+from spps_sim.model.tcp_scenarios import RawClient, Transfer
+from spps_sim.peers.frames import ip_number, sack_option, sack_permitted_option
+from spps_sim.wire import ACK, FIN, RST, SYN
+
+PSH, WINDOW, MSS = 8, 8192, 1460
+STATE = LEG_BASE + LEG["state"].word
+FLAGS = 0
+
+
+def alive(hands):
+    """The connection still carries a byte each way."""
+    up, down = hands.up(1), hands.down(1)
+    return sum(len(s.payload) for s in up) >= 1 and sum(len(s.payload) for s in down) >= 1
+
+
+# dispatch -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("flow", [False, True])
+def test_events_that_the_program_has_no_use_for_give_their_payload_back_and_change_nothing(flow):
+    hands = Hands().open()
+    unit, before = hands.unit, list(hands.unit.flowstates[0])
+    for kind in [k.value for k in EventKind if k not in (EventKind.TCP, EventKind.ARP, EventKind.TIMER)] + [200]:
+        unit.scratch[9] = b"payload"
+        unit.run({"kind": kind, "payload_len": 7, "scratch_ref": 9, **({"conn": 0} if flow else {"noflow": 1})})
+        assert not unit.scratch
+    assert not flow or unit.flowstates[0][:16] == before[:16]
+    assert alive(hands)
+
+
+@pytest.mark.parametrize("state", [0, 9])
+def test_a_leg_without_a_state_answers_nothing(state):
+    hands = Hands().open()
+    hands.unit.flowstates[0][STATE] = state
+    hands.unit.flowstates[0][11] = 0            # misc: not on the straight lines
+    assert hands.up(10) == [] and hands.client.settle() == []
+
+
+def test_a_timer_event_without_a_flow_is_ignored():
+    hands = Hands().open()
+    sent = len(hands.unit.log)
+    hands.unit.run({"kind": EventKind.TIMER.value, "noflow": 1})
+    assert len(hands.unit.log) == sent
+
+
+def test_arp_replies_and_requests_from_other_ports_are_ignored():
+    hands = Hands()
+    for fields in ({"subtype": 2, "iface": 0}, {"subtype": 1, "iface": 2}):
+        hands.unit.run({"kind": EventKind.ARP.value, "noflow": 1, "dst_ip": ip_number(VIP_0), **fields})
+    assert hands.unit.log == []
+
+
+# opening --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("target, config, flags", [
+    ((VIP_1, 80), {}, SYN), ((VIP_0, 80), {"listen_first": 100}, SYN), ((VIP_0, 80), {}, SYN | RST), ((VIP_0, 80), {}, SYN | FIN)])
+def test_a_syn_that_is_not_for_us_is_refused_and_leaves_nothing(target, config, flags):
+    hands = Hands(config=config)
+    hands.client.segment(40_000, (ip_number(target[0]), target[1]), seq=5, flags=flags)
+    answer = hands.client.settle()
+    assert (answer == []) if flags & RST else (answer[0].flags & RST and answer[0].ack in (6, 7))
+    assert not hands.unit.in_use and not hands.unit.keys and hands.server.settle() == []
+
+
+@pytest.mark.parametrize("iface, dst, flags", [(2, VIP_0, SYN), (0, VIP_1, SYN), (0, VIP_0, SYN | RST), (0, VIP_0, SYN | FIN)])
+def test_an_endpoint_refuses_what_is_not_for_it(iface, dst, flags):
+    pair = FunctionalPair(standby=False, config={"mode": 0})
+    unit, sent = pair.units[0], []
+    unit.emit = lambda unit, port, frame: sent.append((port, frame))
+    unit.keys[ip_number(CLIENT_IP), ip_number(dst), 40_000, 7, 6, iface] = 0, 0
+    unit.in_use, unit.flowstates = {0}, {0: unit._garbage()}
+    unit.run({"kind": EventKind.TCP.value, "iface": iface, "new": 1, "src_ip": ip_number(CLIENT_IP), "dst_ip": ip_number(dst), "src_port": 40_000,
+              "dst_port": 7, "tcp_flags": flags, "seq": 9})
+    assert not unit.in_use and not unit.keys
+    assert [port for port, _ in sent] == ([] if flags & RST else [iface])
+
+
+def test_the_server_may_listen_elsewhere():
+    hands = Hands(config={"server_port": 8080}).syn()
+    assert hands.server.local == 8080
+
+
+@pytest.mark.parametrize("segments", [0, 1])
+def test_an_initial_window_of_none_is_one_segment(segments):
+    transfer = Transfer(up=5000, down=5000, config={"initial_window": segments}).run()
+    transfer.check()
+
+
+def test_while_the_server_is_asked_only_an_exact_reset_of_the_client_counts():
+    hands = Hands().syn()
+    hands.client.send(RST, seq=hands.client.nxt + 5, ack=0)
+    assert hands.server.settle() == [] and hands.unit.in_use
+    hands.client.send(RST, seq=hands.client.nxt, ack=0)
+    reset, = hands.server.settle()
+    assert reset.flags & RST and not hands.unit.in_use
+
+
+def test_while_the_server_is_asked_its_other_segments_change_nothing_and_a_wrong_ack_is_reset():
+    hands = Hands().syn()
+    server = hands.server
+    server.send(RST | ACK, ack=server.rcv + 1)
+    server.send(ACK)
+    assert server.settle() == [] and hands.client.settle() == []
+    server.send(SYN | ACK, seq=server.iss, ack=server.rcv + 1)
+    reset, = server.settle()
+    assert reset.flags & RST and reset.seq == server.rcv + 1
+    hands.syn_ack()
+
+
+def test_another_syn_in_syn_received_is_challenged_and_the_handshake_goes_on():
+    hands = Hands().syn().syn_ack()
+    hands.client.send(SYN, seq=hands.client.iss + 100, ack=0)
+    answer = hands.client.settle()
+    assert all(s.ack == hands.client.nxt and not s.flags & RST for s in answer)
+    hands.client.send()
+    hands.client.settle()
+    assert alive(hands)
+
+
+def test_nothing_leaves_before_the_full_record_can_be_issued():
+    hands = Hands().syn()
+    hands.unit.sync_ready = 0
+    hands.server.send(SYN | ACK, seq=hands.server.iss)
+    assert hands.client.settle(10) == [] and hands.server.settle(10) == []
+    hands.unit.sync_ready = 1
+    answer, = hands.client.settle()
+    assert answer.flags == SYN | ACK and hands.server.settle()
+
+
+# segments of a synchronized connection --------------------------------------------------------
+def test_a_segment_without_ack_is_ignored():
+    hands = Hands().open()
+    hands.client.send(PSH, payload=b"never")
+    assert hands.server.settle() == [] and hands.client.settle() == []
+    assert alive(hands)
+
+
+def test_an_old_ack_is_no_news_but_its_data_counts():
+    hands = Hands().open()
+    first = hands.client.rcv
+    hands.down(100)
+    hands.client.rcv += 100
+    hands.client.send()
+    hands.client.settle()
+    got = hands.up(50, ack=first + 50)
+    assert sum(len(s.payload) for s in got) == 50
+
+
+def test_a_fin_from_before_the_window_is_acknowledged():
+    hands = Hands().open()
+    hands.client.send(FIN | ACK, seq=hands.client.nxt - 500)
+    answer, = hands.client.settle()
+    assert answer.flags == ACK and answer.ack == hands.client.nxt and hands.server.settle() == []
+
+
+def test_a_reset_inside_withheld_bytes_is_ignored():
+    hands = Hands().open()
+    hands.up(100)
+    hands.client.send(RST, seq=hands.client.nxt - 50)
+    assert hands.client.settle() == [] and hands.unit.in_use
+    assert all(not s.flags & RST for s in hands.server.settle())
+
+
+def test_challenges_are_counted_anew_after_a_while():
+    hands = Hands().open()
+
+    def challenges(count):
+        for _ in range(count):
+            hands.client.send(RST, seq=hands.client.nxt + 10)
+        return len(hands.client.settle())
+    hands.client.settle(1100)
+    assert challenges(12) == 10 and challenges(2) == 0
+    hands.client.settle(1100)
+    assert challenges(2) == 2 and alive(hands)
+
+
+def test_an_endpoint_closes_on_an_exact_reset():
+    client = RawClient(FunctionalPair(standby=False, config={"mode": 0}), port=9)
+    client.open()
+    client.send(RST)
+    assert client.settle() == [] and not client.pair.units[0].in_use
+
+
+def test_a_reset_in_time_wait_does_not_end_it_for_the_other_side():
+    """RFC 1337. The server in LAST-ACK, whose final ACK was lost, must still find the connection."""
+    hands = Hands().open()
+    client, server = hands.client, hands.server
+    client.send(FIN | ACK)
+    client.nxt += 1
+    fin = [s for s in server.settle() if s.flags & FIN][0]
+    server.rcv = fin.seq + 1
+    server.send(FIN | ACK)
+    server.nxt += 1
+    fin = [s for s in client.settle() if s.flags & FIN][0]
+    client.rcv = fin.seq + 1
+    client.send()
+    assert server.settle()[-1].ack == server.nxt            # let it be lost
+    assert hands.unit.flowstates[0][FLAGS] >> ConnFlag.TIME_WAIT & 1
+    client.send(RST, seq=client.nxt)
+    client.settle()
+    server.send(FIN | ACK, seq=server.nxt - 1)
+    answer, = server.settle()
+    assert answer.flags == ACK and answer.ack == server.nxt
+    hands.pair.run(until=lambda: not hands.unit.in_use, limit=20_000)
+
+
+def test_a_timer_event_in_time_wait_comes_again_when_it_is_over():
+    transfer = Transfer(0, 0)
+    unit = transfer.pair.units[0]
+    transfer.pair.run(until=lambda: unit.in_use and unit.flowstates[0][FLAGS] >> ConnFlag.TIME_WAIT & 1)
+    unit.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.DEADLINE.value, "conn": 0})
+    assert unit.in_use and unit.timers[0] > transfer.pair.time
+    transfer.run()
+    transfer.check()
+
+
+# windows --------------------------------------------------------------------------------------
+def test_bytes_beyond_our_window_or_the_segment_size_of_the_other_side_are_cut():
+    hands = Hands(mss=536, config={"window": 2000}).open()
+    assert [len(s.payload) for s in hands.up(1000)] == [536, 464]
+    got = hands.up(1460)
+    assert sum(len(s.payload) for s in got) == 1000
+    answer = hands.client.settle(1)
+    assert not answer or answer[-1].ack <= hands.client.iss + 1 + 1000
+
+
+def test_a_window_that_closes_with_data_and_one_that_opens_with_an_ack():
+    hands = Hands().open()
+    assert sum(len(s.payload) for s in hands.up(10, window=0)) == 10
+    assert hands.down(100) == []                        # the client's window is closed
+    hands.client.send(window=WINDOW)
+    assert [len(s.payload) for s in hands.client.settle()] == [100]
+    hands.down(100)
+    hands.client.send(ack=hands.client.rcv + 100, window=0)
+    hands.client.send(ack=hands.client.rcv + 200, window=WINDOW)
+    hands.client.rcv += 200
+    hands.server.settle()
+    assert alive(hands)
+
+
+def test_the_fin_waits_for_room_in_the_window_and_for_one_that_shrank():
+    hands = Hands(client_window=100).open()
+    server, client = hands.server, hands.client
+    server.send(FIN | ACK, payload=bytes(100))
+    server.nxt += 101
+    data, = client.settle()
+    assert len(data.payload) == 100 and not data.flags & FIN
+    client.send(ack=client.rcv + 60, window=20)         # right edge goes back by 20
+    client.send(ack=client.rcv + 60, window=40)         # and stands at the last byte
+    assert client.settle(20) == []
+    client.rcv += 100
+    client.send(window=0)
+    client.send(window=100)
+    fin, = client.settle()
+    assert fin.flags & FIN and not fin.payload
+
+
+def test_one_event_sends_a_limited_number_of_segments():
+    hands = Hands(client_window=0, config={"initial_window": 63}, options=b"\2\4\0\x64").open()     # MSS 100
+    for _ in range(5):
+        hands.down(1000)
+    hands.client.send(window=WINDOW)
+    burst = hands.client.settle(12)
+    assert len(burst) == 16
+    hands.client.rcv += 1600
+    hands.client.send(window=WINDOW)
+    assert len(hands.client.settle()) == 16
+
+
+def test_the_timer_resends_in_a_closed_window_until_it_gives_up_an_unanswered_probe():
+    hands = Hands(config={"retries": 2}).open()
+    hands.client.send(window=0)
+    hands.down(100)
+    got = hands.client.settle(60_000)
+    assert [len(s.payload) for s in got[:2]] == [1, 1] and got[-1].flags & RST and not hands.unit.in_use
+    assert hands.server.settle(10)[-1].flags & RST
+
+
+def test_an_endpoint_gives_up_alone():
+    client = RawClient(FunctionalPair(standby=False, config={"mode": 0, "retries": 1}), port=7)
+    client.open()
+    client.send(payload=b"echo")
+    got = client.settle(30_000)
+    assert got[-1].flags & RST and not client.pair.units[0].in_use
+
+
+# loss -----------------------------------------------------------------------------------------
+def test_the_only_segment_in_flight_is_resent_at_once_with_and_without_its_fin():
+    for flags in (ACK, FIN | ACK):
+        hands = Hands().open()
+        hands.server.send(flags, payload=bytes(100))
+        sent, = hands.client.settle()
+        for _ in range(3):
+            hands.client.send()
+        again = hands.client.settle(50)
+        assert [(s.seq, len(s.payload)) for s in again] == [(sent.seq, 100)]
+
+
+def test_duplicate_acks_of_an_older_loss_start_no_recovery():
+    hands = Hands().open()
+    for _ in range(4):
+        hands.down(1000)
+    hands.client.settle(1500)                           # a timeout: all is resent, slowly
+    for _ in range(3):
+        hands.client.send()
+    cwnd = hands.unit.flowstates[0][LEG_BASE + LEG["cwnd"].word]
+    hands.client.settle(20)
+    assert hands.unit.flowstates[0][LEG_BASE + LEG["cwnd"].word] == cwnd
+
+
+def test_a_nearer_sacked_range_takes_the_place_of_a_farther_one():
+    permitted = Hands(options=sack_permitted_option()).open()
+    refused = Hands().open()
+    for hands in (permitted, refused):
+        first = hands.client.rcv
+        for _ in range(5):
+            hands.down(1000)
+        for left, right in ((4000, 5000), (2000, 3000)):
+            hands.client.segment(hands.client.sport, hands.client.dst, seq=hands.client.nxt, ack=first, flags=ACK,
+                                 options=sack_option([(first + left, first + right)]))
+            hands.client.settle(5)
+        words = hands.unit.flowstates[0]
+        kept = hands.unit.flowstates[0][LEG_BASE + LEG["sacked_left"].word]
+        assert (kept == first + 2000) == (hands is permitted), words
+
+
+@pytest.mark.parametrize("ending", ["nothing", "fin"])
+def test_what_was_to_be_resent_has_been_acknowledged_before_a_record_let_it_go(ending):
+    """A full record is due and cannot be issued: nothing leaves. Meanwhile a partial ACK asks for a segment, and the next one takes it back."""
+    hands = Hands(standby=True)
+    hands.unit.protect = 0
+    hands.open()
+    first = hands.client.rcv
+    for n in range(5):
+        hands.server.send(FIN | ACK if ending == "fin" and n == 4 else ACK, payload=bytes(1000))
+        hands.server.nxt += 1000
+    hands.client.settle()
+    for _ in range(3):
+        hands.client.send()
+    hands.client.settle(20)                             # recovery
+    unit = hands.unit
+    unit.protect, unit.sync_ready = 1, 0
+    unit.kick()
+    for ack in (first + 2000, first + 5000 + (ending == "fin")):
+        hands.client.send(ack=ack)
+        assert hands.client.settle(15) == []
+    unit.sync_ready = 1
+    assert all(not s.payload for s in hands.client.settle(100))
+    assert unit.flowstates[0][FLAGS] >> ConnFlag.PROTECTED & 1
+
+
+def test_a_window_that_opened_while_nothing_could_leave_is_no_loss():
+    """The persist timer runs out when the window is open again, nothing is in flight and a record still holds everything back."""
+    hands = Hands()
+    hands.unit.protect = 0
+    hands.open()
+    hands.client.send(window=0)
+    hands.down(100)
+    unit = hands.unit
+    unit.protect, unit.sync_ready = 1, 0
+    unit.kick()
+    hands.client.send(window=WINDOW)
+    assert hands.client.settle(1500) == []
+    cwnd = unit.flowstates[0][LEG_BASE + LEG["cwnd"].word]
+    unit.sync_ready = 1
+    assert [len(s.payload) for s in hands.client.settle()] == [100]
+    assert cwnd >= 2 * MSS, "it was taken for a loss"
+
+
+# change of role -------------------------------------------------------------------------------
+def test_kick_leaves_alone_what_is_not_set_up_what_has_one_leg_and_what_is_protected():
+    hands = Hands().syn()
+    hands.unit.kick()
+    hands.syn_ack()
+    hands.client.send()
+    hands.client.settle()
+    issued = hands.unit.issued
+    hands.unit.kick()
+    assert hands.unit.issued == issued and alive(hands)
+    client = RawClient(FunctionalPair(standby=False, config={"mode": 0}), port=7)
+    client.open()
+    client.pair.units[0].kick()
+    client.send(payload=b"x")
+    assert b"".join(s.payload for s in client.settle()) == b"x"
+
+
+def test_a_new_epoch_of_the_same_unit_is_met_by_data_by_a_held_syn_and_by_an_endpoint():
+    hands = Hands().open()
+    hands.unit.epoch = 2
+    assert sum(len(s.payload) for s in hands.up(10)) == 10 and alive(hands)
+    hands = Hands().syn()
+    hands.unit.epoch = 2
+    hands.syn_ack()
+    client = RawClient(FunctionalPair(standby=False, config={"mode": 0}), port=7)
+    client.open()
+    client.pair.units[0].epoch = 2
+    client.send(payload=b"x")
+    assert b"".join(s.payload for s in client.settle()) == b"x"
+
+
+def taken_over(**fields):
+    hands = Hands(**fields).open()
+    hands.pair.kill("record")
+    return hands
+
+
+def test_without_wake_acks_nobody_is_prompted():
+    hands = taken_over(config={"wake_acks": 0})
+    assert len(hands.client.settle()) <= 1 and len(hands.server.settle()) <= 1
+    assert alive(hands)
+
+
+def test_after_a_takeover_an_ack_is_believed_up_to_the_largest_window_and_the_fin():
+    hands = taken_over()
+    hands.client.settle()
+    hands.client.send(ack=hands.client.rcv + 70_000)
+    answer = hands.client.settle()
+    assert answer[-1].seq == hands.client.rcv, "challenged, not believed"
+    hands = Hands().open()
+    hands.server.send(FIN | ACK)
+    fin, = hands.client.settle()
+    hands.pair.kill("record")
+    hands.client.settle()
+    hands.client.send(ack=fin.seq + 1 + 50)
+    hands.client.settle()
+    una = hands.unit.flowstates[0][LEG_BASE + LEG["una"].word]
+    assert una == fin.seq, "nothing was ever sent after the FIN"
+
+
+def test_round_trips_longer_than_the_least_timeout_are_measured():
+    transfer = Transfer(up=60_000, down=0, delay=400).run()
+    transfer.check()
+    assert transfer.pair.units[0].steps
