@@ -3,7 +3,7 @@ PRESET ?= tiny
 SEED   ?=
 PY     := .venv/bin/python
 
-.PHONY: help setup demo test bench campaign verilog synth docs clean
+.PHONY: help setup demo test bench campaign verilog synth synth-core docs clean
 help:
 	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies in the middle"
 	@echo "make test      all tests: unit, cocotb, formal, system"
@@ -11,6 +11,7 @@ help:
 	@echo "make bench     clocks per event of the microcode and to its start, into build/bench/summary.json"
 	@echo "make verilog   PRESET=tiny|gbe|oc192: plain Verilog into build/verilog/PRESET, linted"
 	@echo "make synth     PRESET=gbe|oc192|tiny: yosys and nextpnr for ECP5, table in build/synth/PRESET"
+	@echo "make synth-core  the same for one protocol core with its memories, alone"
 	@echo "make docs      regenerate instruction set and register documentation"
 setup:
 	@sh sim/setup.sh
@@ -27,6 +28,8 @@ verilog: setup
 	@$(PY) -m spps.gen --preset $(PRESET)
 synth: setup
 	@$(PY) -m spps_boards.synth --preset $(PRESET)
+synth-core: setup
+	@$(PY) -m spps_boards.synth --block core --seeds 1,2,3,4,5
 docs: setup
 	@$(PY) -m spps.ucode doc > hdl/spps/ucode/ISA.md
 	@$(PY) -m spps.mmc

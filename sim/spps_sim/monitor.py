@@ -8,7 +8,7 @@ I2 acknowledgement numbers and right window edges never go back.
 I3 the bytes sent to the destination are the source's, at the same offset; one FIN, at the source's.
 I4 one emitter per epoch. I5 within a bound after takeover (the first frame of the new unit on any link) each connection is heard of,
 and a protected one (its record was confirmed) is not reset, and acknowledges what its destination had acknowledged before.
-I6 a stream that is not complete ends in RST, never in FIN. I7 timestamps monotonic, ISN and options unchanged.
+I6 a stream that is not complete ends in RST, never in FIN. I7 timestamps monotonic, in all segments or in none, ISN and options unchanged.
 I0 every emitted segment is well-formed (lengths, checksums).
 """
 from collections import Counter
@@ -90,6 +90,7 @@ class Leg:
         self.edge = self.ack = None
         self.limit = None               # right edge, that of our SYN included
         self.tsval = None
+        self.stamped = {"peer": False, "ours": False}   # the SYN had a time stamp
         self.reset = False
         self.confirmed = 0              # confirmed commitment (offset) of what *we* sent on this leg
         self.records = False
@@ -214,6 +215,7 @@ class _Monitor:
             if leg.peer is None:
                 leg.peer = Sender(segment.seq)
                 leg.peer_scale = segment.options.get(3)
+                leg.stamped["peer"] = 8 in segment.options
         if leg.peer is None:
             return
         offset = leg.peer.offset(segment.seq)
@@ -293,6 +295,7 @@ class _Monitor:
         if leg.ours is None:
             leg.ours, leg.syn_options = Sender(segment.seq), fixed
             leg.our_scale = segment.options.get(3)
+            leg.stamped["ours"] = 8 in segment.options
             return
         self.report.checks["I7"] += 1
         if segment.seq != leg.ours.isn:
@@ -301,6 +304,8 @@ class _Monitor:
             self.fail("I7", frame.time, f"{leg.name()}: options of the SYN changed")
 
     def timestamps(self, frame, segment, leg):
+        if not segment.flags & SYN and (8 in segment.options) != all(leg.stamped.values()):
+            self.fail("I7", frame.time, f"{leg.name()}: a time stamp {'that was not negotiated' if 8 in segment.options else 'is missing'}")
         if len(segment.options.get(8, b"")) != 8:
             return
         value = int.from_bytes(segment.options[8][:4], "big")

@@ -63,7 +63,8 @@ class TB:
         self.want = {core: [] for core in range(PARAMS.cores)}
         self.dones = 0
         self.written, self.cleared = [], []
-        self.counters = dict.fromkeys(ProtocolCluster.COUNTERS, 0)
+        self.counters = dict.fromkeys(ProtocolCluster.counters(PARAMS), 0)
+        self.clocks = 0
         self.bound = {}     # (core, workspace) -> conn
         self.dma_sent = 0
         cocotb.start_soon(self.count())
@@ -77,6 +78,7 @@ class TB:
             await ReadOnly()
             if not self.dut.count.value.is_resolvable or int(self.dut.rst.value):
                 continue
+            self.clocks += 1
             bits = int(self.dut.count.value)
             for index, name in enumerate(self.counters):
                 self.counters[name] += bits >> index & 1
@@ -184,6 +186,9 @@ class TB:
         assert self.flowstates == self.model.flowstates
         for name, value in self.model.counters.items():
             assert self.counters[name] == value, (name, self.counters[name], value)
+        for core in range(PARAMS.cores):
+            clocks = [self.counters[f"core{core}_{name}_cycles"] for name in ("busy", "stalled", "idle")]
+            assert self.clocks - 1 <= sum(clocks) <= self.clocks, (core, clocks, self.clocks)
         assert int(self.dut.busy.value) == 0
         for core, (code, pc) in self.model.traps.items():
             assert int(self.dut.trapped.value) >> core & 1

@@ -1,6 +1,6 @@
 """Random legal programs for the lockstep test, and some that trap."""
 from spps.ucode.codec import encode, operand_range, operands_of
-from spps.ucode.isa import BASES, CSRS, OPS, memory_map
+from spps.ucode.isa import BASES, CSRS, OPS, UNUSED_CODES, memory_map
 
 __all__ = ["random_program"]
 
@@ -83,7 +83,7 @@ def random_program(rng, params, *, length=80, trap_rate=0.2):
                 words.append(encode("send", base=BASES.index("SC"), offset=4, beats=rng.randint(1, 32), more=0))
         elif traps:
             words.append(rng.choice((
-                (len(OPS) + rng.randrange(4)) << 30,
+                rng.choice(UNUSED_CODES) << 30 | rng.getrandbits(18),
                 encode("trap", imm=rng.getrandbits(8)), encode("ret"),
                 encode("ld", rd=3, base=rng.randrange(8), offset=511), encode("st", rb=3, base=6, offset=0),
                 encode("send", base=BASES.index("SC"), offset=2 * rng.randrange(64), beats=rng.randint(1, 32), more=1),

@@ -6,6 +6,7 @@ import pytest
 
 from spps.cluster import InstructionMemory, ProtocolCluster
 from spps.params import TINY
+from spps.ucode.programs import default_image
 from spps_sim.harness import SIMULATORS, run_bench
 
 HERE = Path(__file__).parent
@@ -43,3 +44,13 @@ def test_image_that_does_not_fit_is_refused(image, message):
 def test_index_outside_the_system_is_refused():
     with pytest.raises(ValueError, match="index=1: must be from 0 to clusters - 1 = 0"):
         ProtocolCluster(TINY, index=1)
+
+
+ONE_CORE = {"cores": 1}
+
+
+@pytest.mark.parametrize("pause", [0, 0.4])
+def test_core_runs_the_program_like_the_simulator(pause):
+    params = TINY.replace(**ONE_CORE)
+    run_bench(ProtocolCluster(params, image=default_image().words), "bench_program", name="cluster_program", simulator="icarus",
+              test_dir=HERE, parameters={"pause": pause}, extra_env={"SPPS_PARAMS": json.dumps(ONE_CORE)})

@@ -2,6 +2,8 @@
 
 Python peers in simulated time, so that every run repeats. One build of the pair serves all tests.
 """
+from functools import cache
+
 import pytest
 
 from spps.gen import preset_params
@@ -14,7 +16,7 @@ from spps_sim.network import SimulatedNetwork
 from spps_sim.reprogram import Reprogram
 from spps_sim.scenario import Scenario
 from spps_sim.simulation import Simulation
-from spps_sim.verilated import VerilatedPair
+from spps_sim.verilated import VerilatedPair, build_library, pair_verilog
 
 pytestmark = pytest.mark.slow
 
@@ -24,11 +26,16 @@ REGISTERS = {"watchdog": 5000, "window": 8192}
 _REGISTER_MAP = register_addresses(DUO)
 
 
+@cache
+def library():
+    return build_library(pair_verilog(DUO), optimise="-O1")     # these runs are short: compiling longer does not pay
+
+
 class Run:
     """Transfers through a fresh pair. step() lets time pass; finish() runs to the end and judges."""
 
     def __init__(self, *, connections=2, size=20_000, seed=1):
-        self.sim = sim = Simulation(VerilatedPair.of(DUO), _REGISTER_MAP, DUO)
+        self.sim = sim = Simulation(VerilatedPair(library()), _REGISTER_MAP, DUO)
         scenario = Scenario(preset="duo", mss=1000, registers=REGISTERS)
         sim.configure(scenario.pair_registers())
         sim.step(5000)

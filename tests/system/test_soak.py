@@ -40,7 +40,8 @@ class Churn:
     def _start(self):
         number, ending = sum(self.endings.values()), self.random.choice(sorted(ENDINGS.elements()))
         self.endings[ending] += 1
-        plan = {"ending": ending, "up": number.to_bytes(NUMBER, "big") + self._payload(), "down": self._payload(), "server": None,
+        plan = {"ending": ending, "up": number.to_bytes(NUMBER, "big") + self._payload(), "server": None,
+                "down": b"!" * (ending == "client aborts") + self._payload(),      # who aborts has heard of the other before
                 "since": self.net.time}
         self.plans[number] = plan
         plan["client"] = self.client.connect(VIP[0], 80, local_port=50_000 + number % 2000,

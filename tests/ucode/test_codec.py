@@ -56,7 +56,8 @@ def test_refuses_wrong_operands(op, operands, message):
 
 
 def test_words_are_where_the_documentation_says():
-    assert encode("add", rd=1, ra=2, rb=3) == 1 << 30 | 1 << 26 | 2 << 22 | 3 << 18
-    assert encode("li", rd=15, imm=-1) == 18 << 30 | 15 << 26 | 0x3FFFF
-    assert encode("send", base=4, offset=6, beats=32, more=1) == 42 << 30 | 1 << 17 | 4 << 9 | 6
+    assert encode("add", rd=1, ra=2, rb=3) == 0x30 << 30 | 1 << 26 | 2 << 22 | 3 << 18
+    assert encode("ins", rd=1, ra=2, rb=3, pos=4, width=32) == 0x1E << 30 | 1 << 26 | 3 << 22 | 2 << 18 | 4
+    assert encode("li", rd=15, imm=-1) == 0x01 << 30 | 15 << 26 | 0x3FFFF
+    assert encode("send", base=4, offset=6, beats=32, more=1) == 0x06 << 30 | 1 << 17 | 4 << 9 | 6
     assert encode("trap", imm=0) == 0

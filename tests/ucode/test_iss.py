@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from spps.ucode.asm import assemble
-from spps.ucode.isa import CSRS, OPS_BY_NAME, TrapCode, memory_map
+from spps.ucode.codec import encode
+from spps.ucode.isa import CSRS, OPS_BY_NAME, UNUSED_CODES, TrapCode, memory_map
 from spps.ucode.iss import CoreIss
 
 EVENT = [0x1000 + i for i in range(16)]
@@ -185,7 +186,7 @@ def test_csrs_come_from_a_mapping_or_a_function():
 
 
 def test_unknown_csr_reads_zero():
-    core = CoreIss([27 << 30 | 1 << 26 | 255, 43 << 30])
+    core = CoreIss([encode("csr", rd=1, csr=255), encode("eoe", ra=0, rb=0)])
     core.run_event(EVENT, 0)
     assert core.regs[1] == 0
 
@@ -233,13 +234,9 @@ def test_end_of_event_reports_deadline_and_close():
 @pytest.mark.parametrize("text, code, pc", [
     ("nop\n trap 5", 5, 1),
     ("jmp 9", 0, 9),
-    (".word 44 << 30", TrapCode.UNUSED_OPCODE, 0),
-    (".word 63 << 30", TrapCode.UNUSED_OPCODE, 0),
-    (".word 22 << 30 | 6 << 9", TrapCode.BAD_BASE, 0),
-    (".word 23 << 30 | 7 << 9", TrapCode.BAD_BASE, 0),
-    (".word 24 << 30 | 6 << 9", TrapCode.BAD_BASE, 0),
-    (".word 25 << 30 | 7 << 9", TrapCode.BAD_BASE, 0),
-    (".word 42 << 30 | 1 << 12 | 6 << 9", TrapCode.BAD_BASE, 0),
+    *((f".word {code} << 30", TrapCode.UNUSED_OPCODE, 0) for code in UNUSED_CODES),
+    *((f".word {OPS_BY_NAME[name].code} << 30 | 1 << 12 | {base} << 9", TrapCode.BAD_BASE, 0)
+      for name in ("ld", "st", "setb", "getb", "send") for base in (6, 7)),
     ("send WS.1, 1", TrapCode.ODD_SEND, 0),
     ("ret", TrapCode.RETURN_STACK, 0),
     ("x: call x", TrapCode.RETURN_STACK, 0),

@@ -57,15 +57,15 @@ def test_clock_estimate_counts_what_the_cluster_counts():
             .scratch out 2
             ld   r1, EV.seq             ; 1
             addi r1, r1, 1              ; 1, and 1 for the load
-            jmp  over                   ; 3
+            jmp  over                   ; 1
             trap 1
-    over:   beqz r0, far                ; 3
+    over:   beqz r0, far                ; 1, and 1 as it is taken
             trap 2
     far:    bnez r0, far                ; 1
             li   r2, 7                  ; 1
             st   SC.out, r2             ; 1
             st   SC.out + 1, r0         ; 1
-            send SC.out, 1              ; 2
-            eoe  r0, r0                 ; 1, after 4 for the start and with 2 for DONE
+            send SC.out, 1              ; 1
+            eoe  r0, r0                 ; 1, and 3 until the next event
     """))
-    assert events.clocks(core.run_event([0] * 16, 0, trace=True).trace) == 16 + 6
+    assert events.clocks(core.run_event([0] * 16, 0, trace=True).trace) == 12 + 3

@@ -20,4 +20,6 @@ def probe_core(m, to, core, slots):
         to.retire.eq(core.retire), to.trap.eq(core.trapped), to.pc.eq(Mux(ran, core.retire_pc, 0)),
         to.store.eq(core.memory_write), to.address.eq(Mux(core.memory_write, core.memory_address, 0)),
         to.value.eq(Mux(core.memory_write, core.memory_write_data, 0)),
+        to.write.eq(core.write), to.register.eq(Mux(core.write, core.write_register, 0)),
+        to.result.eq(Mux(core.write, core.write_value, 0)),
     ]

@@ -72,7 +72,8 @@ class Alu(wiring.Component):
         # Left by n is right by -n. Kept are the bits from `count` on (left) and up to `stop`; the others are b.
         turn, last, rotated, keep = Signal(5), Signal(5), Signal(32), Signal(32)
         m.d.comb += [
-            turn.eq((self.count ^ c.left.replicate(5)) + c.left), last.eq(Mux(c.right, ~self.count, self.stop)),
+            # no carry chain: it would start the longest path
+            turn.eq(self.count ^ Cat(c.left & self.count[:k].any() for k in range(5))), last.eq(Mux(c.right, ~self.count, self.stop)),
         ]
         stage = a
         for bit in (0, 2):

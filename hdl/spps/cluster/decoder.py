@@ -1,11 +1,16 @@
 """Combinational decoder of the protocol core, derived from `ucode.isa`: no opcode is written here as a number."""
+from itertools import product
+
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..ucode.isa import BASES, FORMATS, OPS, OPS_BY_NAME, WORD_BITS
+from ..ucode.isa import BASES, FORMATS, OPS, OPS_BY_CODE, OPS_BY_NAME, WORD_BITS
 
 __all__ = ["Decoder", "Control", "Condition", "Logic", "field_of", "has_operand", "operand_of"]
+
+
+_OPCODE_BITS = 6
 
 
 class Condition(enum.Enum, shape=2):
@@ -56,6 +61,26 @@ def field_of(word, operand):
     return word[operand.lsb:operand.lsb + operand.width]
 
 
+def cover(codes):
+    """Patterns for `matches` that together match all of `codes`, some codes that are no instruction, and nothing else.
+
+    Largest cubes first: an unused code traps whatever else is decoded from it.
+    """
+    codes, others = set(codes), set(OPS_BY_CODE) - set(codes)
+    cubes = []
+    for pattern in product("01-", repeat=_OPCODE_BITS):
+        inside = {code for code in OPS_BY_CODE
+                  if all(want in ("-", bit) for want, bit in zip(pattern, f"{code:0{_OPCODE_BITS}b}"))}
+        if inside and not inside & others:
+            cubes.append(("".join(pattern), inside))
+    chosen = []
+    while codes:
+        pattern, inside = max(cubes, key=lambda cube: (len(cube[1] & codes), cube[0].count("-")))
+        chosen.append(pattern)
+        codes -= inside
+    return chosen
+
+
 def has_operand(name):
     """Names of the instructions whose format has the operand `name`."""
     return tuple(op.name for op in OPS if name in {o.name for o in FORMATS[op.format].operands})
@@ -74,8 +99,7 @@ class Decoder(wiring.Component):
     """Turns an instruction word into control signals and an immediate second operand.
 
     Source: patent §V; `ucode.isa`.
-    Members: word; control; rd; ra, rb: registers behind operands a and b (of ins the other way round: what moves is a); reads_a,
-    reads_b: the register is needed; use_immediate and immediate: second operand instead of b; csr, getb: a control word or a
+    Members: word; control; rd, ra, rb; registers of operands a and b; reads_a, reads_b: they are needed; use_immediate and immediate: second operand instead of b; csr, getb: a control word or a
     base is the second operand; subtract: operand b is inverted; by_register: b is the distance of a shift, and zero the second operand;
     jump (jmp or call), call, ret; based, base; stop: last bit of the field of ext and ins.
     Latency: combinational.
@@ -104,37 +128,43 @@ class Decoder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word = self.word
-        opcode = word[WORD_BITS - 6:]
+        opcode = word[WORD_BITS - _OPCODE_BITS:]
         used = set()
+
+        def only(*names):
+            used.update(names)
+            return opcode.matches(*(OPS_BY_NAME[n].code for n in names))
 
         def any_of(*names):
             used.update(names)
-            return opcode.matches(*(OPS_BY_NAME[n].code for n in names)) if names else 0
+            return opcode.matches(*cover({OPS_BY_NAME[n].code for n in names}))
 
         c = self.control
-        ra, rb = (field_of(word, operand_of("rrr", n)) for n in ("ra", "rb"))
-        insert = any_of("ins")
         m.d.comb += [
-            self.rd.eq(field_of(word, operand_of("rrr", "rd"))), self.ra.eq(Mux(insert, rb, ra)), self.rb.eq(Mux(insert, ra, rb)),
+            self.rd.eq(field_of(word, operand_of("rrr", "rd"))), self.ra.eq(field_of(word, operand_of("rrr", "ra"))),
+            self.rb.eq(field_of(word, operand_of("rrr", "rb"))),
             self.reads_a.eq(any_of(*has_operand("ra"))), self.reads_b.eq(any_of(*has_operand("rb"))),
             self.csr.eq(any_of("csr")), self.getb.eq(any_of("getb")), self.by_register.eq(any_of("shl", "shr")),
+            self.use_immediate.eq(~self.reads_b | self.by_register),
             self.jump.eq(any_of("jmp", "call")), self.call.eq(any_of("call")), self.ret.eq(any_of("ret")),
             self.based.eq(any_of(*has_operand("base"))), self.base.eq(field_of(word, operand_of("load", "base"))),
             self.subtract.eq(any_of("sub", "minu", "smin", "smax", "bltu", "bgeu", "bslt", "bsge")),
             c.write.eq(any_of(*has_operand("rd")) & (self.rd != 0)),
-            c.load.eq(any_of("ld")), c.store.eq(any_of("st")), c.send.eq(any_of("send")), c.eoe.eq(any_of("eoe")),
+            c.load.eq(any_of("ld")), c.store.eq(only("st")), c.send.eq(only("send")), c.eoe.eq(only("eoe")),
             c.setb.eq(any_of("setb")), c.swap.eq(any_of("swap")),
             c.branch.eq(any_of(*_formats("brr", "bri", "bit"))), c.jtab.eq(any_of("jtab")),
-            c.unused.eq(~any_of(*OPS_BY_NAME)), c.trap.eq(any_of("trap") | c.unused),
+            c.unused.eq(~only(*OPS_BY_NAME)), c.trap.eq(only("trap") | c.unused),
             c.bad_base.eq(self.based & (self.base >= len(BASES))),
             c.invert.eq(any_of("bne", "bgeu", "bsge", "bnei", "bbc")),
-            c.condition.eq(Mux(any_of("bltu", "bgeu"), Condition.BELOW, Mux(
-                any_of("bslt", "bsge"), Condition.BEFORE, Mux(any_of("bbs", "bbc"), Condition.BIT, Condition.EQUAL)))),
             c.add.eq(any_of("add", "sub", "addi", "oadd")), c.oadd.eq(any_of("oadd")),
             c.pick.eq(any_of("minu", "smin", "smax")), c.pick_max.eq(any_of("smax")), c.pick_signed.eq(any_of("smin", "smax")),
             c.shift.eq(any_of("shl", "shr", "shli", "shri", "ext", "ins")),
             c.left.eq(any_of("shl", "shli", "ins")), c.right.eq(any_of("shr", "shri")),
         ]
+        for condition, names in ((Condition.BELOW, ("bltu", "bgeu")), (Condition.BEFORE, ("bslt", "bsge")),
+                                 (Condition.BIT, ("bbs", "bbc"))):
+            with m.If(any_of(*names)):
+                m.d.comb += c.condition.eq(condition)
         # ins keeps its other operand, other shifts keep b = 0; li, csr and getb are their second operand
         m.d.comb += [c.high.eq(Logic.SECOND), c.low.eq(Logic.SECOND)]
         for logic, names in ((Logic.AND, ("and", "andi")), (Logic.OR, ("or", "ori")), (Logic.XOR, ("xor", "xori"))):
@@ -144,8 +174,6 @@ class Decoder(wiring.Component):
             m.d.comb += c.low.eq(Logic.OR)
 
         signed, unsigned_, short = (field_of(word, operand_of(f, "imm")) for f in ("rri", "rru", "bri"))
-        m.d.comb += self.use_immediate.eq(
-            any_of(*_formats("rri", "rru", "ri", "ext", "bri", "jtab", "csr", "getb")) | self.by_register)
         with m.If(any_of("andi", "ori", "xori")):
             m.d.comb += self.immediate.eq(unsigned_)
         with m.If(any_of("addi", "li")):
@@ -164,7 +192,7 @@ class Decoder(wiring.Component):
         ]
         with m.If(any_of("ext")):
             m.d.comb += self.stop.eq(Mux(reach[5], ~position, width))
-        with m.If(insert & ~reach[5]):
+        with m.If(any_of("ins") & ~reach[5]):
             m.d.comb += self.stop.eq(reach)
         assert used == set(OPS_BY_NAME), set(OPS_BY_NAME) - used
         return m

@@ -26,8 +26,8 @@ class InstructionMemory(wiring.Component):
     Source: patent §V ("microcode"), §VI, F3 (instruction memory 304).
     Parameters: params.imem_words, params.cores; image: words from address 0, the rest is zero (trap); index: cluster number.
     Members: i writes of this cluster (others are ignored); per core: address, fetch, word, ready (low in the clock of
-    a write). Each core has a copy with a single port: Yosys does not build one block RAM with two fetch ports and a write
-    port from an Amaranth memory, and a port of its own for writes would put a bypass behind every fetch.
+    a write). Two cores share a copy, each with a port of a true dual-port block RAM; writes use the port of the first, while both
+    hold their fetch. A port of its own for writes would put a bypass behind every fetch.
     Latency: word one clock after fetch, held until the next fetch. Throughput: a fetch per core and clock.
     Backpressure: none; a write takes one clock. Drop: writes beyond imem_words are ignored.
     Reset: contents survive; the image is the power-up content.
@@ -53,15 +53,16 @@ class InstructionMemory(wiring.Component):
             write.eq(self.i.valid & (self.i.p.cluster == self._index) & (self.i.p.address < self._params.imem_words)),
             address.eq(self.i.p.address), word.eq(self.i.p.data),
         ]
-        for core in range(cores):
-            store = memory.Memory(shape=WORD_BITS, depth=self._params.imem_words, init=self._image,
-                                  attrs={"no_rw_check": 1})
-            m.submodules[f"copy{core}"] = store
-            write_port, port = store.write_port(), store.read_port()
-            m.d.comb += [
-                self.ready[core].eq(~write),
-                port.addr.eq(Mux(write, address, self.address[core])),
-                port.en.eq(self.fetch[core] & ~write), self.word[core].eq(port.data),
-                write_port.addr.eq(port.addr), write_port.data.eq(word), write_port.en.eq(write),
-            ]
+        for copy in range((cores + 1) // 2):
+            m.submodules[f"copy{copy}"] = store = memory.Memory(
+                shape=WORD_BITS, depth=self._params.imem_words, init=self._image, attrs={"no_rw_check": 1})
+            write_port = store.write_port()
+            m.d.comb += [write_port.addr.eq(Mux(write, address, self.address[2 * copy])), write_port.data.eq(word),
+                         write_port.en.eq(write)]
+            for core in range(2 * copy, min(2 * copy + 2, cores)):
+                port = store.read_port()
+                m.d.comb += [
+                    port.addr.eq(self.address[core] if core % 2 else write_port.addr), port.en.eq(self.fetch[core] & ~write),
+                    self.word[core].eq(port.data), self.ready[core].eq(~write),
+                ]
         return m

@@ -22,7 +22,8 @@ from .record_tap import RecordTap
 
 __all__ = ["ProtocolCluster"]
 
-_OWN = ("events", "traps", "cut_messages", "voided", "released", "busy_cycles", "stall_cycles", "recorded")
+_PULSES = ("traps", "cut_messages", "voided", "released")
+_PER_CORE = ("busy_cycles", "stalled_cycles", "idle_cycles", "events")
 
 
 class ProtocolCluster(wiring.Component):
@@ -43,12 +44,17 @@ class ProtocolCluster(wiring.Component):
     Reset: cores idle, queues empty; instruction memory and data memories keep their contents.
     """
 
-    COUNTERS = _OWN + ClusterBusInterface.COUNTERS + ClusterDma.COUNTERS
+    @staticmethod
+    def counters(params):
+        """COUNTERS of a cluster with params.cores cores."""
+        return (*(f"core{core}_{name}" for core in range(params.cores) for name in _PER_CORE),
+                *_PULSES, "recorded", *ClusterBusInterface.COUNTERS, *ClusterDma.COUNTERS)
 
     def __init__(self, params, *, image=(), index=0):
         if not 0 <= index < params.clusters:
             raise ValueError(f"index={index!r}: must be from 0 to clusters - 1 = {params.clusters - 1}")
         self._params, self._index = params, index
+        self.COUNTERS = self.counters(params)
         self._image = checked_image(params, image)
         cores = params.cores
         super().__init__({
@@ -93,8 +99,8 @@ class ProtocolCluster(wiring.Component):
         ]
         probe_beats(m, self.activity.i, self.i_msg)
         probe_beats(m, self.activity.o, self.o_msg)
-        pulses = {name: [] for name in _OWN[:5]}
-        waiting, taken = [], []
+        pulses = {name: [] for name in _PULSES}
+        per_core, taken = [], []
         for number in range(params.cores):
             m.submodules[f"core{number}"] = core = ProtocolCore(params)
             m.submodules[f"memory{number}"] = store = DataMemory(params)
@@ -132,10 +138,12 @@ class ProtocolCluster(wiring.Component):
             probe_core(m, self.activity.cores[number], core, slots)
             with m.If(core.trapped):
                 m.d.sync += self.trapped[number].eq(1)
-            for name, pulse in (("events", core.release), ("traps", core.trapped), ("cut_messages", core.cut),
-                                ("voided", core.voided), ("released", core.released)):
+            for name, pulse in (("traps", core.trapped), ("cut_messages", core.cut), ("voided", core.voided), ("released", core.released)):
                 pulses[name].append(pulse)
-            waiting.append(core.waiting)
+            # each clock is one of the three
+            counts = Signal(len(_PER_CORE), name=f"counts{number}")
+            m.d.sync += counts.eq(Cat(core.busy & ~core.waiting, core.waiting, ~core.busy, core.release))
+            per_core.append(counts)
             taken.append(store.beat_taken)
         m.d.comb += dma.taken.eq(Cat(taken).any())
         singles = []
@@ -143,7 +151,5 @@ class ProtocolCluster(wiring.Component):
             m.submodules[f"count_{name}"] = total = PulseSum(params.cores)
             m.d.comb += total.i.eq(Cat(bits))
             singles.append(total.o)
-        stalled = Signal()
-        m.d.sync += stalled.eq(Cat(waiting).any())
-        m.d.comb += self.count.eq(Cat(*singles, self.busy.any(), stalled, tap.recorded, bus.count, dma.count))
+        m.d.comb += self.count.eq(Cat(*per_core, *singles, tap.recorded, bus.count, dma.count))
         return m

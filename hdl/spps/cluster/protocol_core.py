@@ -30,8 +30,8 @@ class ProtocolCore(wiring.Component):
     Data memory: memory_address, memory_read, memory_write, memory_write_data, memory_read_data, uses_read,
     uses_write. csr, csr_value. runaway: most instructions of an event, 0 no limit. o: messages, unit filled by the program or DONE;
     source and cluster are zero. store, store_address: a word was written (for dirty lines). Status: busy: an event runs, waiting: and
-    the bus holds it up; trapped (pulse), trap_code, trap_pc, retire, retire_pc (an instruction is complete), cut (pulse: an open
-    message was closed).
+    the bus holds it up; trapped (pulse), trap_code, trap_pc, cut (pulse: an open message was closed). For traces: retire, retire_pc:
+    an instruction is complete; write, write_register, write_value.
     Latency: take to first instruction executed 2 clocks; eoe to DONE 1 clock, to the next take 2 clocks.
     Throughput: see Clocks in README.md.
     Backpressure: a beat that o does not take holds up loads and `send`, a DONE that has not left `send` and the end of the next event.
@@ -55,6 +55,7 @@ class ProtocolCore(wiring.Component):
             "store": Out(1), "store_address": Out(address),
             "busy": Out(1), "waiting": Out(1), "trapped": Out(1), "trap_code": Out(8), "trap_pc": Out(PC_BITS),
             "retire": Out(1), "retire_pc": Out(PC_BITS), "cut": Out(1), "voided": Out(1), "released": Out(1),
+            "write": Out(1), "write_register": Out(4), "write_value": Out(32),
         })
 
     def elaborate(self, platform):
@@ -155,7 +156,6 @@ class ProtocolCore(wiring.Component):
             # early and safe: also set when the instruction traps
             self.uses_read.eq(port.hold | (live & (x.load | x.send))), self.uses_write.eq(live & x.store),
             self.memory_write.eq(live & x.store & ~exhausted & ~beyond), self.memory_write_data.eq(b),
-            self.retire.eq(done & ~bad), self.retire_pc.eq(x_pc),
             bases.event.eq(self.event), bases.slot.eq(self.slot), bases.idle.eq(~running),
             bases.set.eq(live & x.setb), bases.set_row.eq(x_row), bases.set_value.eq(a[:BASE_BITS]), bases.swap.eq(live & x.swap),
             fetch.target.eq(Mux(x.jtab, alu.sum[:PC_BITS], field("jump", "target"))),
@@ -165,7 +165,11 @@ class ProtocolCore(wiring.Component):
             self.store.eq(self.memory_write), self.store_address.eq(location),
             w_valid.eq(done & x.write), w_load.eq(x.load), w_odd.eq(location[0]), w_rd.eq(x_rd), w_result.eq(alu.result),
         ]
-        m.d.comb += w_value.eq(Mux(w_load, self.memory_read_data.word_select(w_odd, 32), w_result))
+        m.d.comb += [
+            w_value.eq(Mux(w_load, self.memory_read_data.word_select(w_odd, 32), w_result)),
+            self.retire.eq(done & ~bad), self.retire_pc.eq(x_pc),
+            self.write.eq(w_valid), self.write_register.eq(w_rd), self.write_value.eq(w_value),
+        ]
 
         # --- traps: `bad` comes late in the clock, so the trap is taken in the next one. Only stores and messages are held back at once:
         # all else that a trapping instruction may leave behind (registers, bases, stack, pc) means nothing to the next event.

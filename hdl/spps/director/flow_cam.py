@@ -21,7 +21,7 @@ class FlowCam(wiring.Component):
     trapped (the workspace is void), and whether the connection is new and no event of it has ended well.
     Source: patent §III.D–H, F5, F6.
 
-    Parameters: params.
+    Parameters: params; resident: a connection that is in entry 0 at reset, where proofs begin.
     Members: conn: In, searched and stored; match: Out, entries whose connection it is, one clock later, whatever their state;
     busy, open, resident: entries neither FREE nor RESIDENT; LOADING or ACTIVE; RESIDENT. flush: RESIDENT entries become FREE.
     Commands, each one-hot over the entries and only legal as written: allocate (not busy: LOADING with one event, for a new
@@ -34,8 +34,8 @@ class FlowCam(wiring.Component):
     Latency: match 1 clock. Reset: all FREE.
     """
 
-    def __init__(self, params):
-        self.params = params
+    def __init__(self, params, *, resident=None):
+        self.params, self._first = params, resident
         self.entries = entries = params.total_cores * params.workspaces
         self.conn_bits = (params.connections - 1).bit_length()
         each = {name: In(entries) for name in ("allocate", "add", "finish", "loaded", "release")}
@@ -51,8 +51,9 @@ class FlowCam(wiring.Component):
         m = Module()
         ok, last, closing_at, void_at, new_at = (Signal(self.entries, name=name) for name in ("ok", "last", "closing_at", "void_at", "new_at"))
         for e in range(self.entries):
-            conn = Signal(self.conn_bits, name=f"conn_{e}")
-            state = Signal(FlowState, name=f"state_{e}")
+            conn = Signal(self.conn_bits, name=f"conn_{e}", init=self._first or 0)
+            begins = e == 0 and self._first is not None
+            state = Signal(FlowState, name=f"state_{e}", init=FlowState.RESIDENT if begins else FlowState.FREE)
             events = Signal(range(self.params.event_slots + 1), name=f"events_{e}")
             closing, void, new = Signal(name=f"closing_{e}"), Signal(name=f"void_{e}"), Signal(name=f"new_{e}")
             m.d.sync += self.match[e].eq(conn == self.conn)

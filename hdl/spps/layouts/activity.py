@@ -21,6 +21,9 @@ class CoreActivity(data.Struct):
     store: unsigned(1)          # it wrote a word of data memory
     address: unsigned(12)
     value: unsigned(32)
+    write: unsigned(1)          # an instruction before it wrote a register
+    register: unsigned(4)
+    result: unsigned(32)
 
 
 class BeatActivity(data.Struct):

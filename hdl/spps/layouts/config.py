@@ -39,7 +39,7 @@ CONFIG = (
     Config("secret", 0x5EC2E7A5, "key of ISNs, low word"),
     Config("wake_acks", 4, "duplicate ACKs sent to each peer at takeover"),
     Config("secret_high", 0xA409382B, "high word"),
-    Config("pools", 0, "pool of socket memory: bits 1:0 of proxied connections, 3:2 of endpoints; must not change while connections live"),
     Config("keepalive", 0, "ticks without any segment after which both peers are probed (RFC 9293 §3.8.4), every rto_max, `retries` times; 0: never"),
+    Config("pools", 0, "pool of socket memory: bits 1:0 of proxied connections, 3:2 of endpoints; must not change while connections live"),
 )
 CONFIG_INDEX = {c.name: i for i, c in enumerate(CONFIG)}

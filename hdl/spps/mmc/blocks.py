@@ -19,7 +19,8 @@ def block_counters(params):
     """[(prefix, names)] of the blocks of an SPPS that count anything; clusters are numbered."""
     found = []
     for prefix, package, name in BLOCKS:
-        names = getattr(import_module(f"spps.{package}"), name).COUNTERS
+        component = getattr(import_module(f"spps.{package}"), name)
+        names = component.counters(params) if hasattr(component, "counters") else component.COUNTERS
         prefixes = [f"cluster_{n}" for n in range(params.clusters)] if prefix == "cluster" else [prefix]
         found += [(p, tuple(names)) for p in prefixes]
     return found

@@ -1,6 +1,7 @@
 """The register map of one SPPS."""
 from dataclasses import replace
 
+from ..cluster.protocol_core import RUNAWAY_BITS
 from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
 from ..layouts.message import SOCKET_POOLS
@@ -40,7 +41,7 @@ CONTROL = (
     Register("socket_low", width=4, reset=4, doc="sixteenths of a pool of socket memory that must be free for windows to grow"),
     Register("burst_blocks", width=5, reset=8, doc="16-byte blocks per SPI-4 burst"),
     Register("half_open_limit", width=16, doc="handshakes at a time; SYNs beyond are refused; 0: no limit; reset: 3/4 of `connections`"),
-    Register("runaway", reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
+    Register("runaway", width=RUNAWAY_BITS, reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
     Register("watchdog", width=24, reset=200000, doc="clocks a core may hold events without ending one before it is fenced; 0: never"),
     Register("fence_lift", "pulse", doc="bit n written 1: core n gets events again as soon as it has none left"),
     Register("fault_stuck", doc="for tests; bit n: core n gets no instructions"),

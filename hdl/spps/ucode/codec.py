@@ -1,8 +1,8 @@
 """Instruction words to operands and back, derived from `isa.OPS`.
 
     >>> hex(encode("add", rd=1, ra=2, rb=3))
-    '0x448c0000'
-    >>> decode(0x448C0000)
+    '0xc048c0000'
+    >>> decode(0xC_048C_0000)
     Instruction(op='add', operands={'rd': 1, 'ra': 2, 'rb': 3})
 """
 from typing import NamedTuple

@@ -1,9 +1,7 @@
 """Clocks a protocol core spends on an event: `python -m spps_sim.bench.events`.
 
 The real program runs in the instruction-set simulator, in the functional pair, on a protected upload in full segments with the
-sync link up. Clocks are not simulated but added up from the executed instructions by the table in `hdl/spps/cluster/README.md`:
-one per instruction, two more per taken branch, jump, call and ret, one more where the next instruction uses a loaded register, 1 + n
-per `send` of n beats, 4 from start to the first instruction, 2 for DONE. Waiting for the message bus is not included.
+sync link up. Clocks are not simulated but added up from the executed instructions (`model.core_clocks`).
 
 Writes cycles_per_event to build/bench/summary.json, beside what other benches wrote there:
 data_segment   a full segment, copied and sent on
@@ -15,28 +13,13 @@ import json
 from pathlib import Path
 
 from spps.layouts.event import EventKind
-from spps.ucode.codec import decode
 
+from ..model.core_clocks import clocks
 from ..model.tcp_scenarios import Transfer
 
-__all__ = ["clocks", "measure", "main"]
+__all__ = ["measure", "main"]
 
-START, DONE, JUMP, LOAD_USE = 4, 2, 2, 1
-JUMPS = frozenset({"jmp", "call", "ret", "jtab"})
 SUMMARY = Path(__file__).resolve().parents[3] / "build" / "bench" / "summary.json"
-
-
-def clocks(trace):
-    """Clocks of an event from its [Step]."""
-    total, loaded = START + DONE, None
-    for step in trace:
-        instruction = decode(step.word)
-        used = {instruction.operands.get(name) for name in ("ra", "rb")}
-        total += 1 + len(step.beats)
-        total += JUMP if step.taken or step.op in JUMPS else 0
-        total += LOAD_USE if loaded and loaded in used else 0
-        loaded = step.write[0] if step.op == "ld" and step.write else None
-    return total
 
 
 def measure(segments=200, defines=(), *, timestamps=True):

@@ -9,6 +9,8 @@
 """
 from spps.ucode.iss import CoreIss
 
+from .core_clocks import busy_clocks
+
 __all__ = ["ClusterModel", "header", "event_message"]
 
 _EVENT, _DONE, _COPY, _RELEASE = 1, 2, 3, 4
@@ -42,7 +44,8 @@ class ClusterModel:
                       for number in range(params.cores)]
         self.traps = {}         # core -> (code, pc) of the last trap
         self.poisoned = set()   # (core, workspace) that a trap left half changed
-        self.counters = dict.fromkeys(("events", "traps", "cut_messages", "voided", "released", "loads", "clears", "write_backs",
+        self.counters = dict.fromkeys((*(f"core{n}_{name}" for n in range(params.cores) for name in ("events", "busy_cycles")),
+                                       "traps", "cut_messages", "voided", "released", "loads", "clears", "write_backs",
                                        "lines_written"), 0)
 
     def program(self, image):
@@ -80,12 +83,14 @@ class ClusterModel:
 
     def event(self, core, workspace, words):
         """Run an event; returns its messages (lists of beats), DONE last. After a trap the events of a flow are void."""
-        self.counters["events"] += 1
+        self.counters[f"core{core}_events"] += 1
         noflow = words[1] >> 18 & 1
         if not noflow and (core, workspace) in self.poisoned:
             self.counters["voided"] += 1
+            self.counters[f"core{core}_busy_cycles"] += 1
             return self._answer(core, workspace, words, [], trap=True)
-        result = self.cores[core].run_event(words, workspace, max_steps=self.runaway)
+        result = self.cores[core].run_event(words, workspace, max_steps=self.runaway, trace=True)
+        self.counters[f"core{core}_busy_cycles"] += busy_clocks(result.trace)
         messages = [list(message) for message in result.messages]
         if result.unfinished:
             promised = result.unfinished[0] >> 24 & 0xFF

