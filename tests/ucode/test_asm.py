@@ -20,7 +20,7 @@ def one(text, **kwargs):
     ("add r1, r2, r3", "add", {"rd": 1, "ra": 2, "rb": 3}),
     ("ld r1, WS.snd_una_0", "ld", {"rd": 1, "base": WS, "offset": 2}),
     ("ld r1, WS.8+1", "ld", {"rd": 1, "base": WS, "offset": 9}),
-    ("ld r1, L.snd_nxt", "ld", {"rd": 1, "base": L, "offset": 17}),
+    ("ld r1, L.snd_nxt", "ld", {"rd": 1, "base": L, "offset": 18}),
     ("st P.irs, r4", "st", {"base": P, "offset": 9, "rb": 4}),
     ("ld r1, EV.seq", "ld", {"rd": 1, "base": EV, "offset": 5}),
     ("ld r1, EV.word(window)", "ld", {"rd": 1, "base": EV, "offset": 7}),

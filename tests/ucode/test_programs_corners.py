@@ -339,7 +339,7 @@ def test_a_nearer_sacked_range_takes_the_place_of_a_farther_one():
             hands.client.segment(hands.client.sport, hands.client.dst, seq=hands.client.nxt, ack=first, flags=ACK,
                                  options=sack_option([(first + left, first + right)]))
             hands.client.settle(8)
-        kept = hands.unit.flowstates[0][LEG_BASE + LEG["soft_10"].word]
+        kept = hands.unit.flowstates[0][LEG_BASE + LEG["sacked_left"].word]
         assert (kept == first + 2000) == (hands is permitted)
 
 
@@ -442,7 +442,7 @@ def test_after_a_takeover_an_ack_is_believed_up_to_the_largest_window_and_the_fi
     hands.client.settle()
     hands.client.send(ack=fin.seq + 1 + 50)
     hands.client.settle()
-    una = hands.unit.flowstates[0][LEG_BASE + LEG["soft_0"].word]
+    una = hands.unit.flowstates[0][LEG_BASE + LEG["una"].word]
     assert una == fin.seq, "nothing was ever sent after the FIN"
 
 
