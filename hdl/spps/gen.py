@@ -12,7 +12,7 @@ import click
 
 from .params import PRESETS, SppsParams
 
-__all__ = ["preset_params", "write_spps", "write_pair", "main"]
+__all__ = ["preset_params", "write_spps", "write_pair", "lint_verilog", "main"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +48,8 @@ def write_pair(params, folder):
     return path
 
 
-def _lint(path, top):
+def lint_verilog(path, top):
+    """Verilator's lint of module `top`; ClickException with its messages."""
     from spps_sim.harness import tool_environment
     command = ["verilator", "--lint-only", "-Wall", str(Path(__file__).with_name("lint.vlt")), str(path), "--top-module", top]
     done = subprocess.run(command, env=tool_environment(), capture_output=True, text=True)
@@ -71,7 +72,7 @@ def main(preset, data_width, output, lint):
     pair = write_pair(params, output)
     for path in (output / "spps.v", pair):
         if lint:
-            _lint(path, path.stem)
+            lint_verilog(path, path.stem)
         click.echo(f"{path}: {sum(1 for _ in path.open())} lines" + (", lint clean" if lint else ""))
 
 
