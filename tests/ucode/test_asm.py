@@ -59,7 +59,7 @@ def expand(text):
     ("stf L.snd_wscale, r3", [("ld", {"rd": 15, "base": L, "offset": 10}),
                               ("ins", {"rd": 15, "ra": 15, "rb": 3, "pos": 16, "width": 8}),
                               ("st", {"base": L, "offset": 10, "rb": 15})]),
-    ("stf L.state, r3", [("st", {"base": L, "offset": 16, "rb": 3})]),
+    ("stf L.state, r3", [("st", {"base": L, "offset": 39, "rb": 3})]),
     ("stf SC.2+OutputBody.tcp_flags, r3", [("ld", {"rd": 15, "base": SC, "offset": 10}),
                                            ("ins", {"rd": 15, "ra": 15, "rb": 3, "pos": 16, "width": 8}),
                                            ("st", {"base": SC, "offset": 10, "rb": 15})]),
