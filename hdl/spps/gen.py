@@ -26,15 +26,15 @@ def preset_params(preset, data_width=None):
 
 
 def write_spps(params, folder, *, image=None, activity=False):
-    """Write spps.v into folder; returns its path. activity: see Spps."""
+    """Write spps.v into folder; returns its path. activity: see Spps; the file is then spps_activity.v."""
     from spps_sim.harness import to_verilog
 
     from .top import Spps
-    return to_verilog(Spps(params, image=image, activity=activity), "spps", Path(folder) / "spps.v")
+    return to_verilog(Spps(params, image=image, activity=activity), "spps", Path(folder) / ("spps_activity.v" if activity else "spps.v"))
 
 
 def write_pair(params, folder):
-    """Write spps_pair.v, which holds module spps_pair and module spps, and spps.v; returns the path of the first."""
+    """Write spps_pair.v, which holds module spps_pair and module spps with its port `activity`; returns its path."""
     from spps_sim.harness import to_verilog
 
     from .pair import SppsPair
@@ -69,8 +69,7 @@ def main(preset, data_width, output, lint):
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     output = output or ROOT / "build" / "verilog" / preset
-    pair = write_pair(params, output)
-    for path in (output / "spps.v", pair):
+    for path in (write_spps(params, output), write_pair(params, output)):
         if lint:
             lint_verilog(path, path.stem)
         click.echo(f"{path}: {sum(1 for _ in path.open())} lines" + (", lint clean" if lint else ""))

@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from spps.ucode.iss import CoreIss
 from spps.ucode.programs import default_image
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
@@ -278,6 +279,24 @@ def test_survives_kills_with_each_module(defines, how):
         transfer.pair.kill_at = k, how
         transfer.run(limit=100_000)
         assert not transfer.problems(), (k, transfer.problems())
+
+
+@pytest.mark.parametrize("every", [7, 40])
+def test_modules_can_be_exchanged_while_connections_live(every):
+    dice = random.Random(2)
+    transfer = Transfer(up=60_000, down=60_000, close="both", lose=lambda *_: dice.random() < 0.04, **SACK)
+    unit, run = transfer.pair.units[0], transfer.pair.units[0].run
+    images = [default_image(()), default_image(("CUBIC",))]
+
+    def exchanged(fields):
+        if unit.events % every == 0:
+            memories = [core.mem for core in unit.cores]
+            unit.cores = [CoreIss(images[unit.events // every % 2], csr=unit._csr, seed=unit.events) for _ in memories]
+            for core, memory in zip(unit.cores, memories):
+                core.mem = memory
+        return run(fields)
+    unit.run = exchanged
+    transfer.run().check()
 
 
 def test_both_modules_fit_the_smallest_instruction_memory():

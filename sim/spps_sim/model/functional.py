@@ -124,7 +124,8 @@ class FunctionalSpps:
     def _csr(self, name):
         if name.startswith("cfg."):
             return self.config[name[4:]]
-        return {"now": self.now(), "cycles": self.time() * self.cycles_per_tick, "isn_clock": self.time() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
+        return {"now": self.now(), "cycles": self.time() * self.cycles_per_tick, "isn_clock": self.time() * 250 + self.isn_base,
+                "role": self.role, "epoch": self.epoch,
                 "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect, "socket_room": self._room(),
                 "fast_ready": self.sync_ready & (self._room() == self._room(True))}[name]
 
@@ -286,6 +287,7 @@ class FunctionalSpps:
             if conn in self.unborn:
                 self.keys = {key: where for key, where in self.keys.items() if where[0] != conn}
                 self.in_use.discard(conn)
+                self.half_open.discard(conn)
                 self.timers.pop(conn, None)
             else:
                 self.restarts.add(conn)
