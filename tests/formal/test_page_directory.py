@@ -17,7 +17,7 @@ from amaranth.utils import exact_log2
 
 from spps.socket import geometry, page_directory, page_pools
 
-STEPS = 24
+STEPS = 17
 
 
 class SmallGeometry(geometry.Geometry):

@@ -6,7 +6,7 @@ what nothing can reach.
 import pytest
 
 from spps.layouts.event import EventKind, TimerCause
-from spps.layouts.flowstate import LEG, LEG_BASE, ConnFlag
+from spps.layouts.flowstate import LEG, LEG_BASE, SHARED, ConnFlag
 from spps_sim.model.functional_pair import CLIENT_IP, VIP_0, VIP_1, FunctionalPair
 from spps_sim.model.tcp_hands import Hands
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
@@ -15,7 +15,7 @@ from spps_sim.wire import ACK, FIN, RST, SYN
 
 PSH, WINDOW, MSS = 8, 8192, 1460
 STATE = LEG_BASE + LEG["state"].word
-FLAGS = 0
+FLAGS = SHARED["flags"].word
 
 
 def alive(hands):
@@ -41,7 +41,7 @@ def test_events_that_the_program_has_no_use_for_give_their_payload_back_and_chan
 def test_a_leg_without_a_state_answers_nothing(state):
     hands = Hands().open()
     hands.unit.flowstates[0][STATE] = state
-    hands.unit.flowstates[0][11] = 0            # misc: not on the straight lines
+    hands.unit.flowstates[0][SHARED["misc"].word] = 0       # not on the straight lines
     assert hands.up(10) == [] and hands.client.settle() == []
 
 

@@ -19,7 +19,7 @@ from spps.ucode.names import STRUCTS
 
 from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, timestamp_option, wscale_option
 from ..wire import ACK, SYN, before, parse_segment
-from .socket import PagedMemory
+from .socket import SND_UNA, PagedMemory
 
 __all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]
 
@@ -28,7 +28,6 @@ EVENT = STRUCTS["Event"]
 TCP_OPTIONS = {2: OptionFlag.MSS, 3: OptionFlag.WSCALE, 4: OptionFlag.SACK_PERMITTED, 5: OptionFlag.SACK, 8: OptionFlag.TIMESTAMP}
 
 
-SND_UNA_0, SND_UNA_1 = 2, 4     # words of line 0
 LONGEST = 1464                  # payload bytes of a frame
 
 
@@ -331,7 +330,7 @@ class FunctionalSpps:
                 if words[1] >> 16 & 3 == KIND_RETIRE:
                     self.memory.drop((conn, direction))
                 else:
-                    self.memory.release((conn, direction), words[2 + (SND_UNA_1, SND_UNA_0)[direction]])
+                    self.memory.release((conn, direction), words[2 + SND_UNA[1 - direction]])
             if kind is MessageKind.SYNC:
                 self.issued += 1
                 if words[1] >> 16 & 3 != KIND_RETIRE:   # flowstate memory gets what the standby gets
