@@ -148,7 +148,7 @@ class ProtocolCore(wiring.Component):
         m.d.comb += [
             blocked.eq((x.load & ~port.free) | (x.send & (~port.free | port.ending)) | (x.eoe & port.ending)),
             stall.eq(live & (blocked | (x.send & ~port.done) | (x.oadd & ~again))), done.eq(live & ~stall),
-            self.waiting.eq((live & blocked) | (fault & port.ending)),
+            self.waiting.eq((live & blocked & ~bad) | (fault & port.ending)),
             port.send.eq(live & x.send), port.legal.eq(~exhausted & ~bad_send), port.location.eq(location[1:]), port.beats.eq(beats),
             port.more.eq(field("send", "more")), port.memory_data.eq(self.memory_read_data),
             self.memory_address.eq(Mux(x.send, Cat(C(0, 1), port.address), location)),
