@@ -126,7 +126,7 @@ def live(mode, preset):
             click.echo(f"client side: ip netns exec {client.name} ...   (connect to {Addresses.vip[0]})")
             click.echo(f"server side: ip netns exec {server.name} ...   "
                        + (f"(listen on {Addresses.server})" if mode == "proxy" else f"(connect to {Addresses.vip[1]})"))
-            click.echo("control:     spps ctl status | stats | kill active | freeze active | thaw")
+            click.echo("control:     spps ctl status | stats | kill active | freeze active | thaw | reprogram FILE")
             click.echo(f"{plant.speed:.0f} simulated cycles per second; ready")
             while True:
                 plant.turn()

@@ -63,10 +63,9 @@ class StaleCam(ResidentCam):
 
     def elaborate(self, platform):
         m = super().elaborate(platform)
-        self.kept = Signal(self.entries)
-        with m.If(self.allocate.any()):
-            m.d.sync += self.kept.eq(self.resident & self.match & ~self.allocate)
-        m.d.comb += self.resident.eq(self.kept)
+        kept = Signal(self.entries, init=1)
+        m.d.sync += kept.eq(kept & ~self.allocate & ~self.add)
+        m.d.comb += self.resident.eq(kept)
         return m
 
 
