@@ -185,6 +185,15 @@ def test_traffic_puts_keepalive_off(name):
         assert not any(s.seq == leg.rcv - 1 for s in got)
 
 
+def test_timer_event_that_comes_after_the_close_wakes_nothing():
+    leg = opened("client", config={"keepalive": 3000})
+    leg.send(RST)
+    leg.settle()
+    leg.unit.flowstates[0] = [0] * 128
+    result = leg.unit.run({"kind": EventKind.TIMER.value, "conn": 0})
+    assert not result.messages
+
+
 def test_keepalive_of_a_half_closed_connection():
     leg = opened("client", config={"keepalive": 3000, "rto_max": 1000})
     leg.other.close()
