@@ -203,8 +203,8 @@ class Contract(Elaboratable):
                 m.d.sync += owed[p].eq(1)
             with m.If(answered & (moved.op == DmaOp.WRITE_BACK) & (free["moved_place"] == p)):
                 m.d.sync += owed[p].eq(0)
-        writing = away & owed.bit_select(owner, 1)
-        with m.If(answered & (moved.op == DmaOp.WRITE_BACK) & away & (free["moved_place"] == owner)):
+        writing = away & ~loose & owed.bit_select(owner, 1)
+        with m.If(answered & (moved.op == DmaOp.WRITE_BACK) & away & ~loose & (free["moved_place"] == owner)):
             m.d.sync += [away.eq(0), copies.bit_select(owner, 1).eq(~over)]
         copy = Signal(4)
         m.d.comb += copy.eq(copies | (self.resident & ~started & (watched == 0)))

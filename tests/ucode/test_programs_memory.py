@@ -128,3 +128,16 @@ def test_pools_are_chosen_by_service_and_do_not_share_their_fate():
     pair.client.connect(VIP_0, 80, on_event=lambda c, what: what == "established" and (c.write(bytes(20_000)), c.close()))
     pair.run()
     assert len(server[0].received) == 20_000 and server[0].finished and used == {2}
+
+
+def test_a_takeover_with_short_memory_announces_the_window_that_was():
+    """The new active unit is low already when its connections are visited: their right edges must not fall behind all the same."""
+    crowd = Crowd()
+    crowd.pair.run(until=lambda: crowd.pair.time > 2_000)
+    standby = crowd.pair.units[1]
+    room = standby._room
+    standby._room = lambda wanted=False: room(wanted) if wanted or crowd.pair.time > 6_000 else room() & 15   # never open
+    crowd.pair.kill()
+    crowd.pair.run(until=lambda: crowd.pair.time > 6_000)
+    crowd.serve()
+    crowd.check()
