@@ -202,6 +202,7 @@ def test_keepalive_of_a_half_closed_connection():
     leg.settle()
     got = leg.settle(3500)
     assert [(s.flags, s.seq) for s in got] == [(ACK, leg.rcv - 1)]
+    assert len(leg.settle(2000)) == 2           # and again, as it does not answer
 
 
 # --- many connections
