@@ -6,7 +6,7 @@ what nothing can reach.
 import pytest
 
 from spps.layouts.event import EventKind, TimerCause
-from spps.layouts.flowstate import LEG, LEG_BASE, ConnFlag
+from spps.layouts.flowstate import LEG, LEG_BASE, SHARED, ConnFlag
 from spps_sim.model.functional_pair import CLIENT_IP, VIP_0, VIP_1, FunctionalPair
 from spps_sim.model.tcp_hands import Hands
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
@@ -15,7 +15,7 @@ from spps_sim.wire import ACK, FIN, RST, SYN
 
 PSH, WINDOW, MSS = 8, 8192, 1460
 STATE = LEG_BASE + LEG["state"].word
-FLAGS = 0
+FLAGS = SHARED["flags"].word
 
 
 def alive(hands):
@@ -41,7 +41,7 @@ def test_events_that_the_program_has_no_use_for_give_their_payload_back_and_chan
 def test_a_leg_without_a_state_answers_nothing(state):
     hands = Hands().open()
     hands.unit.flowstates[0][STATE] = state
-    hands.unit.flowstates[0][11] = 0            # misc: not on the straight lines
+    hands.unit.flowstates[0][SHARED["misc"].word] = 0       # not on the straight lines
     assert hands.up(10) == [] and hands.client.settle() == []
 
 
@@ -339,7 +339,7 @@ def test_a_nearer_sacked_range_takes_the_place_of_a_farther_one():
             hands.client.segment(hands.client.sport, hands.client.dst, seq=hands.client.nxt, ack=first, flags=ACK,
                                  options=sack_option([(first + left, first + right)]))
             hands.client.settle(8)
-        kept = hands.unit.flowstates[0][LEG_BASE + LEG["soft_10"].word]
+        kept = hands.unit.flowstates[0][LEG_BASE + LEG["sacked_left"].word]
         assert (kept == first + 2000) == (hands is permitted)
 
 
@@ -442,7 +442,7 @@ def test_after_a_takeover_an_ack_is_believed_up_to_the_largest_window_and_the_fi
     hands.client.settle()
     hands.client.send(ack=fin.seq + 1 + 50)
     hands.client.settle()
-    una = hands.unit.flowstates[0][LEG_BASE + LEG["soft_0"].word]
+    una = hands.unit.flowstates[0][LEG_BASE + LEG["una"].word]
     assert una == fin.seq, "nothing was ever sent after the FIN"
 
 
