@@ -10,6 +10,8 @@ __all__ = ["CoreAlone"]
 #: members of the core that lead to its memories
 _INSIDE = frozenset({"address", "fetch", "word", "fetch_ready", "memory_address", "memory_read", "memory_write", "memory_write_data",
                      "memory_read_data", "uses_read", "uses_write"})
+#: members that only traces in simulation look at
+_TRACE = frozenset({"retire", "retire_pc", "write", "write_register", "write_value"})
 
 
 class CoreAlone(wiring.Component):
@@ -17,13 +19,13 @@ class CoreAlone(wiring.Component):
 
     EventSlots, DirtyLines and CsrFile belong to the cluster and are not in it; their side of the core are ports here.
     Parameters: params, of which cores counts as 1.
-    Members: i_imem live load; those of ProtocolCore that do not lead to a memory; the cluster side of DataMemory.
+    Members: i_imem live load; those of ProtocolCore that do not lead to a memory and are not for traces; the cluster side of DataMemory.
     """
 
     def __init__(self, params):
         self.params = params.replace(cores=1, clusters=1)
         self._core, self._store = ProtocolCore(self.params), DataMemory(self.params)
-        self._outer = [(self._core, name, member) for name, member in self._core.signature.members.items() if name not in _INSIDE]
+        self._outer = [(self._core, name, member) for name, member in self._core.signature.members.items() if name not in _INSIDE | _TRACE]
         self._outer += [(self._store, name, member) for name, member in self._store.signature.members.items()
                         if name.startswith("beat_")]
         super().__init__({"i_imem": In(stream.Signature(InstructionWrite))} | {name: member for _, name, member in self._outer})

@@ -12,7 +12,7 @@ import click
 
 from .params import PRESETS, SppsParams
 
-__all__ = ["preset_params", "write_spps", "write_pair", "main"]
+__all__ = ["preset_params", "write_spps", "write_pair", "lint_verilog", "main"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,15 +26,15 @@ def preset_params(preset, data_width=None):
 
 
 def write_spps(params, folder, *, image=None, activity=False):
-    """Write spps.v into folder; returns its path. activity: see Spps."""
+    """Write spps.v into folder; returns its path. activity: see Spps; the file is then spps_activity.v."""
     from spps_sim.harness import to_verilog
 
     from .top import Spps
-    return to_verilog(Spps(params, image=image, activity=activity), "spps", Path(folder) / "spps.v")
+    return to_verilog(Spps(params, image=image, activity=activity), "spps", Path(folder) / ("spps_activity.v" if activity else "spps.v"))
 
 
 def write_pair(params, folder):
-    """Write spps_pair.v, which holds module spps_pair and module spps, and spps.v; returns the path of the first."""
+    """Write spps_pair.v, which holds module spps_pair and module spps with its port `activity`; returns its path."""
     from spps_sim.harness import to_verilog
 
     from .pair import SppsPair
@@ -48,7 +48,8 @@ def write_pair(params, folder):
     return path
 
 
-def _lint(path, top):
+def lint_verilog(path, top):
+    """Verilator's lint of module `top`; ClickException with its messages."""
     from spps_sim.harness import tool_environment
     command = ["verilator", "--lint-only", "-Wall", str(Path(__file__).with_name("lint.vlt")), str(path), "--top-module", top]
     done = subprocess.run(command, env=tool_environment(), capture_output=True, text=True)
@@ -68,10 +69,9 @@ def main(preset, data_width, output, lint):
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     output = output or ROOT / "build" / "verilog" / preset
-    pair = write_pair(params, output)
-    for path in (output / "spps.v", pair):
+    for path in (write_spps(params, output), write_pair(params, output)):
         if lint:
-            _lint(path, path.stem)
+            lint_verilog(path, path.stem)
         click.echo(f"{path}: {sum(1 for _ in path.open())} lines" + (", lint clean" if lint else ""))
 
 

@@ -25,9 +25,9 @@ class UnitInstance(wiring.Component):
     Parameters, members, latency, throughput, backpressure, drop, reset: those of Spps.
     """
 
-    def __init__(self, params):
+    def __init__(self, params, *, activity=False):
         self.params = params
-        super().__init__(spps_signature(params, activity=True))
+        super().__init__(spps_signature(params, activity))
 
     def elaborate(self, platform):
         ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
@@ -92,7 +92,7 @@ class SppsPair(wiring.Component):
 
         units, running = [], []
         for n in range(2):
-            m.submodules[f"unit_{n}"] = unit = UnitInstance(params)
+            m.submodules[f"unit_{n}"] = unit = UnitInstance(params, activity=True)
             alive = ~(self.kill[n] | self.freeze[n])
             m.d.comb += [unit.enable.eq(alive), unit.unit.eq(n)]
             units.append(unit)

@@ -84,7 +84,7 @@ class Spps(wiring.Component):
         params = self.params
         if self.image is None:
             from .ucode.programs import default_image
-            self.image = default_image(imem_words=params.imem_words).words
+            self.image = default_image(imem_words=params.imem_words, connections=params.connections).words
         m.submodules.spi4_sink = self.sink = Spi4Sink(params)
         m.submodules.admission = self.admission = FrameAdmission(params)
         m.submodules.splitter = self.splitter = MessageSplitter(params)

@@ -203,8 +203,8 @@ class Contract(Elaboratable):
                 m.d.sync += owed[p].eq(1)
             with m.If(answered & (moved.op == DmaOp.WRITE_BACK) & (free["moved_place"] == p)):
                 m.d.sync += owed[p].eq(0)
-        writing = away & owed.bit_select(owner, 1)
-        with m.If(answered & (moved.op == DmaOp.WRITE_BACK) & away & (free["moved_place"] == owner)):
+        writing = away & ~loose & owed.bit_select(owner, 1)
+        with m.If(answered & (moved.op == DmaOp.WRITE_BACK) & away & ~loose & (free["moved_place"] == owner)):
             m.d.sync += [away.eq(0), copies.bit_select(owner, 1).eq(~over)]
         copy = Signal(4)
         m.d.comb += copy.eq(copies | (self.resident & ~started & (watched == 0)))
@@ -212,6 +212,9 @@ class Contract(Elaboratable):
             m.d.sync += copies.eq(copy)
         with m.If(free["standby"]):
             m.d.sync += copies.eq(0)
+        held = Signal(2)            # a role lasts longer than a decision, which a change of role does not break
+        m.d.sync += held.eq(Mux(free["standby"], Mux(held == 3, 3, held + 1), 0))
+        m.d.comb += Assume(free["standby"] | (held == 0) | (held == 3))
         loads_now = commanded & (command.op != DmaOp.WRITE_BACK)
         with m.If(loads_now):
             m.d.sync += copies.bit_select(where, 1).eq(0)

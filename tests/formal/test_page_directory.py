@@ -17,7 +17,7 @@ from amaranth.utils import exact_log2
 
 from spps.socket import geometry, page_directory, page_pools
 
-STEPS = 24
+STEPS = 17
 
 
 class SmallGeometry(geometry.Geometry):
@@ -173,7 +173,7 @@ def test_every_page_comes_back_after_all_were_taken(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("old, new", (
-    ("used.eq(used - 1)", "used.eq(used - 2)"),                                             # stops too early
+    ("(left == 0) | (used == 0)", "(left == 0) | (used == 1)"),                             # stops before the last page
     ("m.d.comb += [pools.give.eq(1), write.en.eq(1)]", "m.d.comb += [pools.give.eq(1)]"),   # stays in the table
     ("(pools.free[request.pool] == 0)", "(pools.free[0] == 0)"),
     ("bottom[self.give_pool] + self.free[self.give_pool]", "bottom[self.give_pool]"),          # over another one

@@ -14,7 +14,7 @@ from spps_sim.bus.counters import CounterMonitor
 from spps_sim.bus.packet import PacketCollector, packet_words
 from spps_sim.bus.stream import StreamSink, StreamSource, pack, reset, start_clock
 from spps_sim.harness import default_seed
-from spps_sim.model.socket import PagedMemory, SocketModel
+from spps_sim.model.socket import SND_UNA, PagedMemory, SocketModel
 from sizes import AXI, CONNECTIONS, RING, WIDTH, params
 
 PARAMS = params()
@@ -109,7 +109,7 @@ class TB:
     def record(self, kind, conn, una, *, sort=0, beats=4):
         """SYNC or CONSUMED of a sort (0 delta, 1 full, 2 retire); una: of both legs."""
         words = [self.rng.getrandbits(32) for _ in range(64)]
-        words[2], words[4] = una[0] % SPAN, una[1] % SPAN
+        words[SND_UNA[0]], words[SND_UNA[1]] = una[0] % SPAN, una[1] % SPAN
         body = [words[2 * i] | words[2 * i + 1] << 32 for i in range(beats)]
         self.send([header(kind.value, beats, conn | sort << 16)] + body)
 
@@ -215,7 +215,7 @@ async def random_traffic(dut, idle, pause, messages=300):
                 for one in pair:
                     one.released = rng.choice((one.released, one.head, rng.randrange(one.released, one.head + 1)))
                 late = rng.random() < 0.05
-                tb.record(kind, conn, [one.released - 3000 * late for one in pair], sort=int(rng.random() < 0.1), beats=rng.choice((2, 4, 24)))
+                tb.record(kind, conn, [one.released - 3000 * late for one in pair], sort=int(rng.random() < 0.1), beats=rng.choice((3, 4, 24)))
         elif choice < 0.90:
             tb.send([header(MessageKind.RELEASE.value, 0, pack(ReleaseArgument, {"ref": rng.getrandbits(16), "refused": rng.getrandbits(1),
                                                                                  "spare": rng.getrandbits(15)}))])
@@ -228,7 +228,7 @@ async def random_traffic(dut, idle, pause, messages=300):
             tb.copy(*ring.place, ring.head, 0)
         elif choice < 0.98:     # wrong number of beats
             kind = rng.choice((MessageKind.COPY, MessageKind.COPY, MessageKind.RELEASE, MessageKind.CONSUMED)).value
-            extra = {MessageKind.COPY.value: (0, 1, 3, 5), MessageKind.RELEASE.value: (1, 2), MessageKind.CONSUMED.value: (0, 1)}[kind]
+            extra = {MessageKind.COPY.value: (0, 1, 3, 5), MessageKind.RELEASE.value: (1, 2), MessageKind.CONSUMED.value: (0, 1, 2)}[kind]
             extra = rng.choice(extra)
             tb.send([header(kind, extra, rng.getrandbits(16) % CONNECTIONS)] + [rng.getrandbits(64) for _ in range(extra)])
         else:

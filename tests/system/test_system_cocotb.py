@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from bench_pair_opening import OURS, opening
 
-from spps.gen import preset_params
+from spps.gen import preset_params, write_spps
 from spps.mmc import register_addresses
 from spps_sim import wire
 from spps_sim.backend import FrameKind
-from spps_sim.harness import exclusive, run_bench
+from spps_sim.harness import BUILD, exclusive, run_bench
 from spps_sim.peers.frames import parse_arp
 from spps_sim.scenario import Trial
 from spps_sim.simulation import Simulation
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 def verilog(params):
-    """spps_pair.v of these parameters; spps.v lies in the folder of the same name."""
+    """spps_pair.v of these parameters."""
     with exclusive("pair"):
         return pair_verilog(params)
 
@@ -62,4 +62,5 @@ def test_the_first_frames_are_the_same_in_four_states(tmp_path):
 @pytest.mark.parametrize("width", [64])
 def test_one_spps_answers_through_its_spi4_pins(width):
     params = preset_params("tiny", width)
-    run_bench(verilog(params).with_suffix("") / "spps.v", "bench_spps_spi4", name="spps", simulator="verilator", test_dir=HERE, parameters={"width": width}, ports_only=True)
+    path = write_spps(params, BUILD / "verilog" / f"spps_{params.name}_{width}")
+    run_bench(path, "bench_spps_spi4", name="spps", simulator="verilator", test_dir=HERE, parameters={"width": width}, ports_only=True)

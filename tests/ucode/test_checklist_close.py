@@ -100,10 +100,13 @@ def test_fin_in_time_wait_is_acknowledged_again_also_after_a_takeover(name, take
 
 
 @PROXIED
-def test_reset_in_time_wait_ends_it_quietly(name):
+def test_reset_in_time_wait_changes_nothing(name):
+    """RFC 1337."""
     leg = both_closed(name)
     leg.send(RST)
-    assert leg.settle() == [] and leg.gone() and not leg.other.was("reset")
+    assert leg.settle() == [] and leg.state[0] >> ConnFlag.TIME_WAIT & 1 and not leg.other.was("reset")
+    leg.settle(4000)
+    assert leg.gone()
 
 
 @LEGS
@@ -180,6 +183,15 @@ def test_traffic_puts_keepalive_off(name):
         got = leg.settle(800)
         leg.take(got)
         assert not any(s.seq == leg.rcv - 1 for s in got)
+
+
+def test_timer_event_that_comes_after_the_close_wakes_nothing():
+    leg = opened("client", config={"keepalive": 3000})
+    leg.send(RST)
+    leg.settle()
+    leg.unit.flowstates[0] = [0] * 128
+    result = leg.unit.run({"kind": EventKind.TIMER.value, "conn": 0})
+    assert not result.messages
 
 
 def test_keepalive_of_a_half_closed_connection():

@@ -90,6 +90,12 @@ def test_simultaneous_open_on_the_server_leg(answer, loss):
     crossed, = leg.settle(20)
     assert (crossed.flags, crossed.seq, crossed.ack) == (SYN | ACK, leg.peer_iss, leg.nxt)
     assert 2 in crossed.options and leg.other.state.name == "SYN_SENT"
+    leg.segment(leg.sport, leg.dst, seq=leg.iss, flags=SYN, options=leg.options, window=leg.window)
+    again, = leg.settle(20)
+    assert (again.flags, again.seq, again.ack) == (crossed.flags, crossed.seq, crossed.ack)
+    leg.send(SYN | ACK, seq=leg.iss, ack=leg.rcv + 9)
+    reset, = leg.settle(20)
+    assert (reset.flags, reset.seq) == (RST, leg.rcv + 9)
     if loss:
         again, = leg.settle(1200)           # nothing came: the SYN-ACK again
         assert (again.flags, again.seq, again.ack) == (crossed.flags, crossed.seq, crossed.ack)

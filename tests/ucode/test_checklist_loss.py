@@ -3,6 +3,8 @@ import random
 
 import pytest
 
+from spps.layouts.flowstate import LEG, LEG_BASE
+from spps.ucode.iss import CoreIss
 from spps.ucode.programs import default_image
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
@@ -133,7 +135,6 @@ def test_third_duplicate_ack_resends_and_partial_acks_resend_the_next_hole(name,
 def test_timeout_sets_cwnd_to_one_segment_and_ssthresh_by_flight(name, defines):
     leg = opened(name, defines=defines)
     base = 16 if name != "server" else 64
-    from spps.layouts.flowstate import LEG
     leg.far_write(bytes(8000))
     leg.settle()
     leg.settle(1100)
@@ -255,6 +256,50 @@ def test_blocks_join_and_the_nearest_two_are_remembered(name):
     assert ranges and all(b <= 2000 or 5000 <= a and b <= 6000 or a >= 7000 for a, b in ranges)
 
 
+@LEGS
+def test_partial_ack_inside_what_was_resent_resends_nothing(name):
+    leg = opened(name)
+    leg.far_write(bytes(8000))
+    leg.settle()
+    for _ in range(3):
+        leg.send()
+    assert [s.seq - leg.rcv for s in leg.settle(20) if s.payload] == [0]
+    leg.send(ack=leg.rcv + 500)
+    assert all(s.seq >= leg.rcv + 8000 for s in leg.settle(50) if s.payload)
+
+
+@LEGS
+def test_hole_beyond_a_window_that_shrank_is_not_resent(name):
+    leg = opened(name, sack=True, window=20_000)
+    leg.far_write(bytes(8000))
+    leg.settle()
+    for right in (5000, 6000, 7000):
+        tell(leg, 0, (4000, right))
+    leg.settle(20)
+    leg.window = 900                            # with an ACK of data: not a duplicate
+    tell(leg, 100, (4000, 8000))
+    leg.settle(20)
+    before = len(sent(leg))
+    for _ in range(3):
+        tell(leg, 100, (4000, 8000))
+    leg.settle(20)
+    assert all(s.seq + len(s.payload) <= leg.rcv + 1000 for t, s in sent(leg)[before:])
+
+
+def test_block_too_far_from_the_first_one_is_not_remembered():
+    leg = opened("client", sack=True)
+    words = leg.unit.flowstates[0]
+    una = words[LEG_BASE + LEG["una"].word]
+    for field in ("snd_nxt", "snd_max", "snd_end"):
+        words[LEG_BASE + LEG[field].word] = una + 200_000 & 0xFFFFFFFF
+    words[11] = 0                               # not READY
+    words[LEG_BASE + LEG["dup_acks"].word] = 9  # and no recovery
+    for left, expected in ((1000, 0), (100_000, 0), (60_000, 58_000 << 16 | 500)):
+        leg.unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": una, "window": leg.window, "tcp_flags": ACK, "options": 16,
+                      "sack_left": una + left & 0xFFFFFFFF, "sack_right": una + left + (1000 if left == 1000 else 500) & 0xFFFFFFFF})
+        assert leg.unit.flowstates[0][LEG_BASE + LEG["sack_next"].word] == expected
+
+
 @MODULES
 @pytest.mark.parametrize("sack", [{}, SACK], ids=["plain", "sack"])
 @pytest.mark.parametrize("seed", range(3))
@@ -278,6 +323,24 @@ def test_survives_kills_with_each_module(defines, how):
         transfer.pair.kill_at = k, how
         transfer.run(limit=100_000)
         assert not transfer.problems(), (k, transfer.problems())
+
+
+@pytest.mark.parametrize("every", [7, 40])
+def test_modules_can_be_exchanged_while_connections_live(every):
+    dice = random.Random(2)
+    transfer = Transfer(up=60_000, down=60_000, close="both", lose=lambda *_: dice.random() < 0.04, **SACK)
+    unit, run = transfer.pair.units[0], transfer.pair.units[0].run
+    images = [default_image(()), default_image(("CUBIC",))]
+
+    def exchanged(fields):
+        if unit.events % every == 0:
+            memories = [core.mem for core in unit.cores]
+            unit.cores = [CoreIss(images[unit.events // every % 2], csr=unit._csr, seed=unit.events) for _ in memories]
+            for core, memory in zip(unit.cores, memories):
+                core.mem = memory
+        return run(fields)
+    unit.run = exchanged
+    transfer.run().check()
 
 
 def test_both_modules_fit_the_smallest_instruction_memory():

@@ -12,8 +12,8 @@ MSS = 1000
 class Cubic:
     """RFC 9438 §4, windows in segments, times in seconds. Written from the RFC, not from the program."""
 
-    def __init__(self, cwnd):
-        self.cwnd, self.w_max, self.epoch = cwnd, 0.0, None
+    def __init__(self, cwnd, c=C):
+        self.cwnd, self.w_max, self.epoch, self.c = cwnd, 0.0, None, c
         self.ssthresh = float("inf")
 
     def lost(self, flight):
@@ -29,13 +29,13 @@ class Cubic:
         if self.epoch is None:
             self.epoch, self.w_est = now, self.cwnd
             if self.cwnd < self.w_max:
-                self.k = ((self.w_max - self.cwnd) / C) ** (1 / 3)
+                self.k = ((self.w_max - self.cwnd) / self.c) ** (1 / 3)
             else:
                 self.k, self.w_max = 0.0, self.cwnd
         t = now - self.epoch
 
         def cubic(at):
-            return C * (at - self.k) ** 3 + self.w_max
+            return self.c * (at - self.k) ** 3 + self.w_max
         alpha = 1 if self.w_est >= self.prior else 3 * (1 - BETA) / (1 + BETA)
         self.w_est += alpha * segments / self.cwnd
         if cubic(t) < self.w_est:
@@ -57,7 +57,7 @@ def state(leg, name):
     return leg.state[LEG_BASE + LEG[name].word]
 
 
-def run_core(cwnd, w_max, rtt, seconds, acks=4):
+def run_core(cwnd, w_max, rtt, seconds, acks=4, c=C):
     """Feeds `acks` ACKs per round trip straight to a leg in congestion avoidance after a loss at `w_max`.
 
     Returns (seconds since then, cwnd of the program, of the model) of every round trip.
@@ -68,7 +68,7 @@ def run_core(cwnd, w_max, rtt, seconds, acks=4):
 
     def put(name, value):
         words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
-    model = Cubic(w_max)
+    model = Cubic(w_max, c)
     model.lost(cwnd / BETA)
     una = state(leg, "una")
     top = una + 40_000_000
@@ -113,6 +113,11 @@ def test_window_follows_the_curve_of_rfc_9438(rtt, w_max, seconds):
     assert curve[-1][1] > 1.05 * w_max or rtt < 100
 
 
+def test_another_curve_would_be_noticed():
+    curve = run_core(70, 100, 200, 10, c=0.9 * C)
+    assert any(abs(program - model) > 1 + 0.03 * model for _, program, model in curve)
+
+
 def test_short_round_trips_are_reno_friendly():
     """RTT 5 ms, small window: alpha segments per round trip, as RFC 9438 §4.3 has it, where the cubic curve would be slower."""
     curve = run_core(7, 10, 5, 1)
@@ -126,11 +131,11 @@ def lossy(cwnd, w_max, flight):
     words, unit = leg.unit.flowstates[0], leg.unit
     una = state(leg, "una")
     for name, value in (("cwnd", cwnd * MSS), ("ssthresh", cwnd * MSS), ("cc_0", (w_max * MSS >> 6) << 15), ("snd_nxt", una + flight * MSS),
-                        ("snd_max", una + flight * MSS), ("snd_end", una + flight * MSS), ("recover", una)):
+                        ("snd_max", una + flight * MSS), ("snd_end", una + flight * MSS), ("recover", una), ("snd_wnd", 0)):
         words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
     words[11] = 0
     for _ in range(3):
-        unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": una, "window": leg.window, "tcp_flags": 16})
+        unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": una, "window": 0, "tcp_flags": 16})    # closed: nothing is resent
     return state(leg, "ssthresh") / MSS, (state(leg, "cc_0") >> 15 << 6) / MSS
 
 

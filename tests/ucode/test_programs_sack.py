@@ -128,16 +128,16 @@ def test_survives_a_kill_after_every_event(how):
 
 
 def test_the_prompt_sacks_the_last_segment_that_is_known():
-    client = opened(server={"window": 1500})
+    client = opened(server={"window": 2000})
     first, pair = client.nxt, client.pair
     server, = pair.server.all_connections()
-    server.reading = False                      # it takes 1500 bytes and then no more
+    server.reading = False                      # it takes 2000 bytes and then no more
     for n in range(5):
         client.send(seq=first + 1000 * n, payload=bytes(1000))
-    assert client.settle(60)[-1].ack == first + 1500
+    assert client.settle(60)[-1].ack == first + 2000
     pair.kill()
     prompts = [s for s in client.settle(60) if s.flags == ACK]
-    assert [(s.ack, blocks(s)) for s in prompts] == [(first + 1500, [(first + 4000, first + 5000)])]
+    assert [(s.ack, blocks(s)) for s in prompts] == [(first + 2000, [(first + 4000, first + 5000)])]
 
 
 def test_resumes_soon_after_the_takeover():

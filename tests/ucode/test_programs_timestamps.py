@@ -79,11 +79,12 @@ def test_payload_leaves_room_for_the_option():
         assert transfer.client.counters["unstamped"] == transfer.server.counters["unstamped"] == 0
 
 
-def test_smallest_segments_of_a_peer_hold_the_option_and_payload():
+@pytest.mark.parametrize("mss", [28, 20])       # below what IPv4 must carry an MSS makes no sense
+def test_smallest_segments_of_a_peer_hold_the_option_and_payload(mss):
     pair = FunctionalPair(server={"timestamps": True})
     pair.server.listen(80, lambda connection, what: connection.write(bytes(100)) if what == "established" else None)
     client = StampedClient(pair)
-    client.options = mss_option(28)
+    client.options = mss_option(mss)
     client.segment(client.sport, client.dst, seq=client.iss, flags=SYN, window=client.window, options=client.options)
     answer, = client.settle()
     client.nxt, client.rcv = client.iss + 1, answer.seq + 1
@@ -132,6 +133,23 @@ def test_old_time_stamp_is_answered_and_dropped(base):
     assert answer.ack == client.nxt and not answer.payload and stamp(answer)[1] == (base + 20) & 0xFFFFFFFF
     assert len(server.received) == 200
     assert client.put(bytes(50), base + 20)[-1].ack == client.nxt and len(server.received) == 250
+
+
+def test_old_acknowledgement_acknowledges_nothing():
+    pair = FunctionalPair(server={"timestamps": True})
+    pair.server.listen(80, lambda connection, what: connection.write(bytes(3000)) if what == "established" else None)
+    client = StampedClient(pair)
+    client.segment(client.sport, client.dst, seq=client.iss, flags=SYN, window=client.window, options=client.options)
+    answer, = client.settle()
+    client.nxt, client.rcv = client.iss + 1, answer.seq + 1
+    client.send()
+    first = client.rcv
+    assert sum(len(s.payload) for s in client.settle(40)) == 3000
+    for val, acked in ((2000, 988), (1999, 1976), (2001, 988)):
+        client.val = val
+        client.send(ack=first + acked)
+        client.settle(10)
+    assert min(s.seq for s in client.settle(400) if s.payload) == first + 988
 
 
 def test_reset_is_not_subject_to_paws():

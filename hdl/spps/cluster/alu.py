@@ -3,7 +3,7 @@ from amaranth.hdl import Array, C, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .decoder import Condition, Control, Logic
+from .decoder import Control, Logic
 
 __all__ = ["Alu"]
 
@@ -24,7 +24,8 @@ class Alu(wiring.Component):
 
     Source: patent §V; effects as written in `ucode.isa`.
     Members: control; a, b operands: b is the immediate, or inverted where control subtracts, or 0 for shifts; carry_in; count: distance
-    of a shift or field; stop: last bit of a field; bit: number for bbs and bbc; result; sum, carry; met: the branch condition holds.
+    of a shift or field; stop: last bit of a field; bit: number for bbs and bbc; result; sum, carry; met: the branch condition holds, if control does not
+    compare, else met_late.
     Latency: combinational. One adder serves add, sub, comparisons and picks; one rotator serves shifts and fields.
     """
 
@@ -39,6 +40,7 @@ class Alu(wiring.Component):
     sum: Out(32)
     carry: Out(1)
     met: Out(1)
+    met_late: Out(1)
 
     def elaborate(self, platform):
         m = Module()
@@ -53,7 +55,7 @@ class Alu(wiring.Component):
         # A pick is decided late: it has the last input of the logic function.
         first, choose = Signal(), Signal()
         m.d.comb += [
-            first.eq(Mux(c.pick_signed, sum_[31], ~self.carry)), choose.eq(first ^ c.pick_max),
+            first.eq(Mux(c.signed, sum_[31], ~self.carry)), choose.eq(first ^ c.pick_max),
         ]
         logic = Signal(32)
         for half, function in ((slice(0, 16), c.low), (slice(16, 32), c.high)):
@@ -85,13 +87,9 @@ class Alu(wiring.Component):
             self.result.eq(Mux(c.add, sum_, (rotated & keep) | (logic & ~keep))),
         ]
 
-        with m.Switch(c.condition):
-            with m.Case(Condition.EQUAL):
-                m.d.comb += self.met.eq((a == b) ^ c.invert)
-            with m.Case(Condition.BELOW):
-                m.d.comb += self.met.eq(~self.carry ^ c.invert)
-            with m.Case(Condition.BEFORE):
-                m.d.comb += self.met.eq(sum_[31] ^ c.invert)
-            with m.Case(Condition.BIT):
-                m.d.comb += self.met.eq(a.bit_select(self.bit, 1) ^ c.invert)
+        # The order comes late from the carry chain: one gate more until the branch is decided.
+        m.d.comb += [
+            self.met.eq(~c.compare & (Mux(c.by_bit, a.bit_select(self.bit, 1), a == b) ^ c.invert)),
+            self.met_late.eq(first ^ c.invert),
+        ]
         return m

@@ -7,18 +7,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..ucode.isa import BASES, FORMATS, OPS, OPS_BY_CODE, OPS_BY_NAME, WORD_BITS
 
-__all__ = ["Decoder", "Control", "Condition", "Logic", "field_of", "has_operand", "operand_of"]
+__all__ = ["Decoder", "Control", "Logic", "field_of", "has_operand", "operand_of"]
 
 
 _OPCODE_BITS = 6
-
-
-class Condition(enum.Enum, shape=2):
-    """What a conditional branch looks at; `invert` gives the other half."""
-    EQUAL = 0
-    BELOW = 1       # unsigned
-    BEFORE = 2      # bit 31 of the difference
-    BIT = 3
 
 
 class Logic(enum.Enum, shape=2):
@@ -42,13 +34,14 @@ class Control(data.Struct):
     trap: unsigned(1)       # the opcode is trap, or not in use
     unused: unsigned(1)     # the opcode is not in use
     bad_base: unsigned(1)   # names a base register that does not exist
-    condition: Condition
-    invert: unsigned(1)
+    compare: unsigned(1)    # the branch looks at the order of a and b, else
+    by_bit: unsigned(1)     # at a bit of a, else whether they are equal
+    invert: unsigned(1)     # it is taken in the other case
+    signed: unsigned(1)     # order of sequence numbers: bit 31 of the difference; else a < b
     add: unsigned(1)        # the result is the sum
     oadd: unsigned(1)
     pick: unsigned(1)       # the result is the smaller or the larger operand
     pick_max: unsigned(1)
-    pick_signed: unsigned(1)
     high: Logic             # else function of bits 31..16
     low: Logic              # function of bits 15..0
     shift: unsigned(1)      # of which a shifted or moved field is kept out
@@ -157,14 +150,12 @@ class Decoder(wiring.Component):
             c.bad_base.eq(self.based & (self.base >= len(BASES))),
             c.invert.eq(any_of("bne", "bgeu", "bsge", "bnei", "bbc")),
             c.add.eq(any_of("add", "sub", "addi", "oadd")), c.oadd.eq(any_of("oadd")),
-            c.pick.eq(any_of("minu", "smin", "smax")), c.pick_max.eq(any_of("smax")), c.pick_signed.eq(any_of("smin", "smax")),
+            c.pick.eq(any_of("minu", "smin", "smax")), c.pick_max.eq(any_of("smax")),
+            c.compare.eq(any_of("bltu", "bgeu", "bslt", "bsge")), c.by_bit.eq(any_of("bbs", "bbc")),
+            c.signed.eq(any_of("smin", "smax", "bslt", "bsge")),
             c.shift.eq(any_of("shl", "shr", "shli", "shri", "ext", "ins")),
             c.left.eq(any_of("shl", "shli", "ins")), c.right.eq(any_of("shr", "shri")),
         ]
-        for condition, names in ((Condition.BELOW, ("bltu", "bgeu")), (Condition.BEFORE, ("bslt", "bsge")),
-                                 (Condition.BIT, ("bbs", "bbc"))):
-            with m.If(any_of(*names)):
-                m.d.comb += c.condition.eq(condition)
         # ins keeps its other operand, other shifts keep b = 0; li, csr and getb are their second operand
         m.d.comb += [c.high.eq(Logic.SECOND), c.low.eq(Logic.SECOND)]
         for logic, names in ((Logic.AND, ("and", "andi")), (Logic.OR, ("or", "ori")), (Logic.XOR, ("xor", "xori"))):

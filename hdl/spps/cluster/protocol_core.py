@@ -159,7 +159,7 @@ class ProtocolCore(wiring.Component):
             bases.event.eq(self.event), bases.slot.eq(self.slot), bases.idle.eq(~running),
             bases.set.eq(live & x.setb), bases.set_row.eq(x_row), bases.set_value.eq(a[:BASE_BITS]), bases.swap.eq(live & x.swap),
             fetch.target.eq(Mux(x.jtab, alu.sum[:PC_BITS], field("jump", "target"))),
-            jump.eq(live & (x.jtab | (x.branch & alu.met))),
+            jump.eq((live & (x.jtab | (x.branch & alu.met))) | (live & x.branch & x.compare & alu.met_late)),
         ]
         m.d.sync += [
             self.store.eq(self.memory_write), self.store_address.eq(location),

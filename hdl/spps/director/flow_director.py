@@ -31,7 +31,7 @@ class FlowDirector(wiring.Component):
     o_set: stream(TimerSet), one per Done of a flow, deadline 0 when it closed; o_free: stream(LookupCommand): FREE of a closed
     connection; o_drop: stream(16), scratch references of dropped events; masks: ArrayLayout(16, total_cores), bit k: the core
     takes kind k; core_ok: which cores may get events; idle: no flow is at a core; outstanding: deliveries without a Done, per core;
-    standby: flowstate memory is written by others, no copy stays; now: ticks; watchdog, waiting, lift, fenced: of Watchdog; count: COUNTERS.
+    standby: flowstate memory is written by others, no copy stays (three clocks at least); now: ticks; watchdog, waiting, lift, fenced: of Watchdog; count: COUNTERS.
     Latency: 4 clocks from event to delivery. Throughput: one event per 6 clocks; one Done per 4 clocks, at the same time.
     Backpressure: an event that must wait (write-back of its flow, no slot, no workspace) holds the events behind it; timer
     events are refused instead. i_done and i_dma_done never wait for i_event or o_delivery.

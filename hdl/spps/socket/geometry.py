@@ -44,21 +44,26 @@ class Geometry:
         before = self.order[:self.order.index(pool)] if pool in self.order else ()
         return sum(self.counts[p] for p in before)
 
+    def _of_pool(self, values, pool):
+        """values[pool]; no choice when only one pool has pages."""
+        return Array(values)[pool] if len(self.order) > 1 else values[self.order[0]]
+
     def virtual_page(self, offset, pool):
         """Virtual page number of a byte offset (both values); it counts modulo 2^(32 - log2 of the page size)."""
-        return Array(offset[shift:32] for shift in self.shifts)[pool]
+        return self._of_pool([offset[shift:32] for shift in self.shifts], pool)
 
     def ahead(self, difference, pool):
         """Difference of two virtual page numbers as a number of pages, and whether it is negative."""
-        return Array(difference[:32 - shift] for shift in self.shifts)[pool], Array(difference[31 - shift] for shift in self.shifts)[pool]
+        return (self._of_pool([difference[:32 - shift] for shift in self.shifts], pool),
+                self._of_pool([difference[31 - shift] for shift in self.shifts], pool))
 
     def row_in_page(self, offset, pool):
         """Rows of the page before the one the byte is in."""
-        return Array(offset[self.lane_bits:shift] if shift > self.lane_bits else Const(0) for shift in self.shifts)[pool]
+        return self._of_pool([offset[self.lane_bits:shift] if shift > self.lane_bits else Const(0) for shift in self.shifts], pool)
 
     def page_rows(self, pool):
         """Rows of a page."""
-        return Array(1 << shift - self.lane_bits for shift in self.shifts)[pool]
+        return self._of_pool([Const(1 << shift - self.lane_bits) for shift in self.shifts], pool)
 
     def row(self, granule, row):
         """Physical row of a page's granule and a row in the page."""

@@ -43,6 +43,7 @@ class ClusterModel:
                               dict(csr or {}, core_id=index * params.cores + number), imem_words=params.imem_words)
                       for number in range(params.cores)]
         self.traps = {}         # core -> (code, pc) of the last trap
+        self.slots = [-1] * params.cores        # of the last event
         self.poisoned = set()   # (core, workspace) that a trap left half changed
         self.counters = dict.fromkeys((*(f"core{n}_{name}" for n in range(params.cores) for name in ("events", "busy_cycles")),
                                        "traps", "cut_messages", "voided", "released", "loads", "clears", "write_backs",
@@ -84,12 +85,13 @@ class ClusterModel:
     def event(self, core, workspace, words):
         """Run an event; returns its messages (lists of beats), DONE last. After a trap the events of a flow are void."""
         self.counters[f"core{core}_events"] += 1
+        self.slots[core] = slot = (self.slots[core] + 1) % self.params.event_slots
         noflow = words[1] >> 18 & 1
         if not noflow and (core, workspace) in self.poisoned:
             self.counters["voided"] += 1
             self.counters[f"core{core}_busy_cycles"] += 1
             return self._answer(core, workspace, words, [], trap=True)
-        result = self.cores[core].run_event(words, workspace, max_steps=self.runaway, trace=True)
+        result = self.cores[core].run_event(words, workspace, max_steps=self.runaway, slot=slot, trace=True)
         self.counters[f"core{core}_busy_cycles"] += busy_clocks(result.trace)
         messages = [list(message) for message in result.messages]
         if result.unfinished:

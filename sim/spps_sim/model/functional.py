@@ -19,7 +19,7 @@ from spps.ucode.names import STRUCTS
 
 from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, timestamp_option, wscale_option
 from ..wire import ACK, SYN, before, parse_segment
-from .socket import PagedMemory
+from .socket import SND_UNA, PagedMemory
 
 __all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]
 
@@ -28,7 +28,6 @@ EVENT = STRUCTS["Event"]
 TCP_OPTIONS = {2: OptionFlag.MSS, 3: OptionFlag.WSCALE, 4: OptionFlag.SACK_PERMITTED, 5: OptionFlag.SACK, 8: OptionFlag.TIMESTAMP}
 
 
-SND_UNA_0, SND_UNA_1 = 2, 4     # words of line 0
 LONGEST = 1464                  # payload bytes of a frame
 
 
@@ -125,7 +124,8 @@ class FunctionalSpps:
     def _csr(self, name):
         if name.startswith("cfg."):
             return self.config[name[4:]]
-        return {"now": self.now(), "cycles": self.time() * self.cycles_per_tick, "isn_clock": self.time() * 250 + self.isn_base, "role": self.role, "epoch": self.epoch,
+        return {"now": self.now(), "cycles": self.time() * self.cycles_per_tick, "isn_clock": self.time() * 250 + self.isn_base,
+                "role": self.role, "epoch": self.epoch,
                 "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect, "socket_room": self._room(),
                 "fast_ready": self.sync_ready & (self._room() == self._room(True))}[name]
 
@@ -287,6 +287,7 @@ class FunctionalSpps:
             if conn in self.unborn:
                 self.keys = {key: where for key, where in self.keys.items() if where[0] != conn}
                 self.in_use.discard(conn)
+                self.half_open.discard(conn)
                 self.timers.pop(conn, None)
             else:
                 self.restarts.add(conn)
@@ -329,7 +330,7 @@ class FunctionalSpps:
                 if words[1] >> 16 & 3 == KIND_RETIRE:
                     self.memory.drop((conn, direction))
                 else:
-                    self.memory.release((conn, direction), words[2 + (SND_UNA_1, SND_UNA_0)[direction]])
+                    self.memory.release((conn, direction), words[2 + SND_UNA[1 - direction]])
             if kind is MessageKind.SYNC:
                 self.issued += 1
                 if words[1] >> 16 & 3 != KIND_RETIRE:   # flowstate memory gets what the standby gets

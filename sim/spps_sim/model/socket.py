@@ -6,9 +6,10 @@ from collections import Counter
 
 from spps.layouts.message import MessageKind
 
-__all__ = ["SocketModel", "PagedMemory"]
+__all__ = ["SocketModel", "PagedMemory", "SND_UNA"]
 
 SPAN = 1 << 32
+SND_UNA = 2, 4      # words of line 0 of a record: SND.UNA of both legs
 
 
 class PagedMemory:
@@ -130,18 +131,19 @@ class SocketModel:
             self.count["bad_kind"] += 1
 
     def _record(self, message):
-        """Releases of a record; None, or why there are none. Line 0: flags, SND.UNA of both legs."""
+        """Releases of a record; None, or why there are none."""
         conn, kind = message[0] >> 32 & 0xFFFF, message[0] >> 48 & 3
         if conn >= self.connections:
             return "bad_conn"
         if kind == 2:
             self.memory.drop((conn, 0))
             self.memory.drop((conn, 1))
-        elif len(message) < 3:
+        elif len(message) <= 1 + max(SND_UNA) // 2:
             return "malformed"
         else:
-            self.memory.release((conn, 0), message[2] & 0xFFFFFFFF)
-            self.memory.release((conn, 1), message[1] >> 32)
+            for direction in (0, 1):        # what leg 0 received is sent on leg 1
+                word = SND_UNA[1 - direction]
+                self.memory.release((conn, direction), message[1 + word // 2] >> 32 * (word % 2) & 0xFFFFFFFF)
         return None
 
     def _copy(self, message):

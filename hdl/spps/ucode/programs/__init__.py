@@ -7,6 +7,7 @@ from ..asm import assemble
 
 __all__ = ["MAIN", "COVERAGE_EXEMPTIONS", "default_image"]
 
+FEW_CONNECTIONS = 256      # local ports keep so many apart unless MANY_CONNECTIONS says otherwise
 MAIN = Path(__file__).parent / "main.uasm"
 COVERAGE_EXEMPTIONS = MAIN.with_name("coverage_exemptions.txt")
 
@@ -16,6 +17,7 @@ def _image(defines, imem_words):
     return assemble(MAIN, defines=defines, imem_words=imem_words)
 
 
-def default_image(defines=(), imem_words=SppsParams.imem_words):
-    """The assembled Image of main.uasm. defines: names for `.ifdef`, as the BROKEN_ variants for tests of the monitor."""
-    return _image(tuple(defines), imem_words)
+def default_image(defines=(), imem_words=SppsParams.imem_words, connections=SppsParams.connections):
+    """The assembled Image of main.uasm. defines: names for `.ifdef`, as CUBIC, or the BROKEN_ variants for tests of the monitor."""
+    many = ("MANY_CONNECTIONS",) if connections > FEW_CONNECTIONS else ()
+    return _image((*defines, *many), imem_words)
