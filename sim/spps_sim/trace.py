@@ -19,8 +19,8 @@ __all__ = ["Tracer", "TraceEntry"]
 
 FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
 #: members of a leg that hold numbers of ours, and of the peer
-OURS = {"snd_nxt", "snd_max", "snd_wl2", "una", "snd_end", "rtt_seq", "recover", "sacked_left", "sacked_right"}
-THEIRS = {"rcv_nxt", "rcv_ack", "right_edge", "snd_wl1", "fin_kept"}
+OURS = {"snd_nxt", "snd_max", "una", "snd_end", "rtt_seq", "recover", "sacked_left", "sacked_right"}
+THEIRS = {"rcv_nxt", "rcv_ack", "right_edge", "snd_wl1", "fin_kept", "hint", "ts_mark"}
 RECORDS = ("delta", "full", "retire")
 FULL = RECORDS.index("full")
 MASK = 0xFFFFFFFF
@@ -28,11 +28,10 @@ NEAR = 1 << 24          # farther from the initial number than that a number has
 
 
 class ProgramNames:
-    """Names that the program itself gives, read from common.uasm. soft: word of a leg -> name; states; bits: member -> names by bit."""
+    """Names that the program itself gives, read from common.uasm. states: of a leg; bits: member -> names by bit."""
 
     def __init__(self):
         text = MAIN.with_name("common.uasm").read_text()
-        self.soft = {LEG[member].word: name for name, member in re.findall(r"^\.equ\s+(\w+)\s+word\(L\.(\w+)\)", text, re.M)}
         parts = {part.split()[0] if not part.startswith("bits of") else part.split()[2]: dict(
             (int(number), name) for name, number in re.findall(r"^\.equ\s+(\w+)\s+(\d+)\s*(?:;|$)", part, re.M)) for part in text.split("; --- ")[1:]}
         self.states = parts["L.state"]
@@ -80,7 +79,7 @@ class Tracer:
         names = {f.word: ("", name) for name, f in SHARED.items()}
         for leg in (0, 1):
             for name, f in LEG.items():
-                names.setdefault(LEG_BASE + LEG_STRIDE * leg + f.word, (f"leg {leg} ", self.program.soft.get(f.word, name)))
+                names.setdefault(LEG_BASE + LEG_STRIDE * leg + f.word, (f"leg {leg} ", name))
         return names
 
     def learn(self, frames):

@@ -10,11 +10,11 @@ from spps_sim.network import SimulatedNetwork
 from spps_sim.peers import Endpoint, State
 from spps_sim.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 
-CYCLES, AT_ONCE = 1000, 10
+CYCLES, AT_ONCE = 1000, 4
 #: how a connection ends -> how many of ten
 ENDINGS = Counter({"client": 4, "server": 2, "both": 2, "client aborts": 1, "server aborts": 1})
 NUMBER = 4              # bytes in front of the client's stream: which connection this is
-TIMEOUT = 60_000        # cycles a connection may take
+TIMEOUT = 200_000       # cycles a connection may take
 #: status of an idle unit; `free_pages` is added by the test
 IDLE = {"in_use": 0, "timers_armed": 0, "gate_level": 0, "event_level": 0}
 

@@ -449,3 +449,17 @@ def test_round_trips_longer_than_the_least_timeout_are_measured():
     transfer = Transfer(up=60_000, down=0, delay=400).run()
     transfer.check()
     assert transfer.pair.units[0].steps
+
+
+def test_an_event_that_was_under_way_when_the_connection_ended_finds_nothing_to_do():
+    hands = Hands().open()
+    unit, log, issued = hands.unit, len(hands.unit.log), hands.unit.issued
+    hands.client.send(RST)
+    hands.client.settle()
+    ended = len(unit.log), unit.issued
+    assert ended == (log + 1, issued + 1), "one reset for the server, one record"
+    unit.scratch[9] = b"late"
+    for flags in (ACK, RST, FIN | ACK):
+        unit.run({"kind": EventKind.TCP.value, "conn": 0, "leg": 1, "tcp_flags": flags, "seq": hands.server.nxt, "ack": hands.server.rcv,
+                  "window": 8192, **({"payload_len": 4, "scratch_ref": 9} if unit.scratch else {})})
+    assert (len(unit.log), unit.issued) == ended and not unit.scratch and not unit.in_use
