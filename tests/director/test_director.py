@@ -8,7 +8,7 @@ from spps.params import TINY
 from spps_sim.harness import SIMULATORS, run_bench
 
 SIZES = {"tiny": TINY, "one": TINY.replace(cores=1, workspaces=2, event_slots=2),
-         "clusters": TINY.replace(clusters=2, cores=3, workspaces=2, event_slots=4)}
+         "clusters": TINY.replace(clusters=2, cores=3, workspaces=2, event_slots=4, pool_pages=(512, 128, 128, 128))}
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)

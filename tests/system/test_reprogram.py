@@ -1,7 +1,7 @@
 """Order of work when a program is swapped, without RTL; under traffic in test_core_loss_rtl.py."""
 import pytest
 
-from spps.params import TINY
+from spps.params import DUO, TINY
 from spps_sim.reprogram import Reprogram, read_image
 from spps_sim.simulation import Simulation
 
@@ -37,7 +37,7 @@ def swap(params, image, **kw):
 
 
 def test_a_cluster_gets_no_events_while_it_is_written():
-    params = TINY.replace(clusters=2, cores=2)
+    params = TINY.replace(clusters=2, cores=2, pool_pages=(512, 64, 64, 64))
     backend, steps, count = swap(params, [1 << 32 | 5, 7], chunk=1)
     names = [name for name, _ in backend.log]
     for cluster, cores in enumerate(((0, 1), (2, 3))):
@@ -57,7 +57,7 @@ def test_one_cluster_cannot_serve_and_be_written():
 
 def test_an_image_that_does_not_fit_is_refused_before_anything_is_masked():
     with pytest.raises(ValueError, match="the instruction memory has 4096"):
-        swap(TINY.replace(clusters=2), [0] * 4097)
+        swap(DUO, [0] * 4097)
 
 
 def test_a_file_that_is_no_program_is_named(tmp_path):
