@@ -97,7 +97,7 @@ class Spps(wiring.Component):
         m.submodules.bus = self.bus = MessageBus(params)
         self.clusters = []
         for n in range(params.clusters):
-            cluster = ProtocolCluster(params, image=self.image, index=n)
+            cluster = ProtocolCluster(params, image=self.image, index=n, activity=self.shows_activity)
             m.submodules[f"cluster_{n}"] = cluster
             self.clusters.append(cluster)
         m.submodules.socket = self.socket = SocketMemoryController(params)

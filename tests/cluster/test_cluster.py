@@ -52,5 +52,5 @@ ONE_CORE = {"cores": 1}
 @pytest.mark.parametrize("pause", [0, 0.4])
 def test_core_runs_the_program_like_the_simulator(pause):
     params = TINY.replace(**ONE_CORE)
-    run_bench(ProtocolCluster(params, image=default_image().words), "bench_program", name="cluster_program", simulator="icarus",
+    run_bench(ProtocolCluster(params, image=default_image().words, activity=True), "bench_program", name="cluster_program", simulator="icarus",
               test_dir=HERE, parameters={"pause": pause}, extra_env={"SPPS_PARAMS": json.dumps(ONE_CORE)})

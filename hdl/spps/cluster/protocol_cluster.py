@@ -30,7 +30,7 @@ class ProtocolCluster(wiring.Component):
     """params.cores protocol cores that run the same program on events which the director sends.
 
     Source: patent §V, §VI, F3.
-    Parameters: params; image: 36-bit words of the program; index: number of the cluster.
+    Parameters: params; image: 36-bit words of the program; index: number of the cluster; activity: with the member of that name.
     Members: i_msg events in, o_msg messages out; i_dma, o_dma_done flowstate moves, o_fs_read, i_fs_data, o_fs_write to
     flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, fast_ready, socket_room, protect, cfg: CSRs
     (cfg reaches the cores within 32 clocks); runaway: most instructions of an event, 0 no limit; busy: an event is being
@@ -50,10 +50,10 @@ class ProtocolCluster(wiring.Component):
         return (*(f"core{core}_{name}" for core in range(params.cores) for name in _PER_CORE),
                 *_PULSES, "recorded", *ClusterBusInterface.COUNTERS, *ClusterDma.COUNTERS)
 
-    def __init__(self, params, *, image=(), index=0):
+    def __init__(self, params, *, image=(), index=0, activity=False):
         if not 0 <= index < params.clusters:
             raise ValueError(f"index={index!r}: must be from 0 to clusters - 1 = {params.clusters - 1}")
-        self._params, self._index = params, index
+        self._params, self._index, self._shows_activity = params, index, activity
         self.COUNTERS = self.counters(params)
         self._image = checked_image(params, image)
         cores = params.cores
@@ -69,7 +69,7 @@ class ProtocolCluster(wiring.Component):
             "runaway": In(RUNAWAY_BITS), "halt": In(cores), "stuck": In(cores), "waiting": Out(cores),
             "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
             "trap_pc": Out(data.ArrayLayout(PC_BITS, cores)), "count": Out(len(self.COUNTERS)),
-            "activity": Out(activity_layout(params)[0].shape),
+            **({"activity": Out(activity_layout(params)[0].shape)} if activity else {}),
         })
 
     def elaborate(self, platform):
@@ -97,8 +97,9 @@ class ProtocolCluster(wiring.Component):
             dma.event.eq(bus.event), dma.event_valid.eq(bus.event_valid),
             bus.event_ready.eq(dma.event_ready),
         ]
-        probe_beats(m, self.activity.i, self.i_msg)
-        probe_beats(m, self.activity.o, self.o_msg)
+        if self._shows_activity:
+            probe_beats(m, self.activity.i, self.i_msg)
+            probe_beats(m, self.activity.o, self.o_msg)
         pulses = {name: [] for name in _PULSES}
         per_core, taken = [], []
         for number in range(params.cores):
@@ -135,7 +136,8 @@ class ProtocolCluster(wiring.Component):
                 self.busy[number].eq(core.busy), self.trap_code[number].eq(core.trap_code),
                 self.trap_pc[number].eq(core.trap_pc),
             ]
-            probe_core(m, self.activity.cores[number], core, slots)
+            if self._shows_activity:
+                probe_core(m, self.activity.cores[number], core, slots)
             with m.If(core.trapped):
                 m.d.sync += self.trapped[number].eq(1)
             for name, pulse in (("traps", core.trapped), ("cut_messages", core.cut), ("voided", core.voided), ("released", core.released)):
