@@ -22,7 +22,7 @@ def test_cluster_matches_model(simulator, idle, pause):
 @pytest.mark.parametrize("width", [32, 64, 128])
 @pytest.mark.parametrize("changes", [
     {"cores": 1, "workspaces": 2, "event_slots": 2, "imem_words": 512},
-    {"clusters": 2, "cores": 5, "workspaces": 8, "event_slots": 16, "imem_words": 1024},
+    {"clusters": 2, "cores": 5, "workspaces": 8, "event_slots": 16, "imem_words": 1024, "pool_pages": (512, 256, 256, 256)},
 ])
 def test_cluster_of_other_sizes_matches_model(width, changes):
     changes = dict(changes, data_width=width)
