@@ -144,5 +144,6 @@ def test_monitor_rejects_the_broken_design_and_passes_the_clean_one(name):
 
 def test_an_image_that_does_not_fit_is_refused():
     sim = Scenario(library=library()).simulation()
-    with pytest.raises(ValueError, match="instruction memory has 2048"):
-        sim.load_image(0, [0] * 2049)
+    words = sim.params.imem_words
+    with pytest.raises(ValueError, match=f"instruction memory has {words}"):
+        sim.load_image(0, [0] * (words + 1))

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from ..layouts.activity import activity_layout
 from ..layouts.config import CONFIG
 from ..layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_signature
-from ..lib.stream_arbiter import StreamArbiter
+from ..lib.stream_merge import StreamMerge
 from ..ucode.isa import PC_BITS
 from .activity_probe import probe_beats, probe_core
 from .cluster_bus_interface import ClusterBusInterface
@@ -79,7 +79,7 @@ class ProtocolCluster(wiring.Component):
         m.submodules.bus = bus = ClusterBusInterface(params, index=self._index)
         m.submodules.dma = dma = ClusterDma(params)
         m.submodules.tap = tap = RecordTap(params)
-        m.submodules.writes = writes = StreamArbiter(FlowstateWrite, 2, packets=False)
+        m.submodules.writes = writes = StreamMerge(FlowstateWrite)
         m.submodules.csrs = csrs = CsrFile(params, index=self._index)
         wiring.connect(m, bus.o, tap.i)
         wiring.connect(m, tap.o_write, writes.i[0])

@@ -3,6 +3,7 @@ from .read_share import ReadShare
 from .skid_buffer import SkidBuffer
 from .stream_arbiter import StreamArbiter
 from .stream_demux import StreamDemux
+from .stream_merge import StreamMerge
 from .tick import TickCounter
 
-__all__ = ["ReadShare", "SkidBuffer", "StreamArbiter", "StreamDemux", "TickCounter"]
+__all__ = ["ReadShare", "SkidBuffer", "StreamArbiter", "StreamDemux", "StreamMerge", "TickCounter"]
