@@ -116,14 +116,14 @@ def test_a_fence_can_be_lifted():
     run.sim.write(run.unit, "fence_lift", 1)
     run.run_to(0.4)
     assert run.read("fenced_cores") == 0
-    before = run.read("cluster_0_events")
+    before = run.read("cluster_0_core0_events")
     run.finish()
-    assert run.read("cluster_0_events") > before + 20
+    assert run.read("cluster_0_core0_events") > before + 20
 
 
 def clocks_per_event(run, since=None):
     """Mean of each cluster, and what to give as `since` next time."""
-    now = [(run.read(f"cluster_{n}_busy_cycles"), run.read(f"cluster_{n}_events")) for n in range(DUO.clusters)]
+    now = [(run.read(f"cluster_{n}_core0_busy_cycles"), run.read(f"cluster_{n}_core0_events")) for n in range(DUO.clusters)]
     then = since or [(0, 0)] * DUO.clusters
     return [(b - b0) / max(1, e - e0) for (b, e), (b0, e0) in zip(now, then)], now
 
