@@ -2,6 +2,7 @@
 
 Python peers in simulated time, so that every run repeats. One build of the pair serves all tests.
 """
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -33,18 +34,22 @@ def library():
 
 
 class Run:
-    """Transfers through a fresh pair. step() lets time pass; finish() runs to the end and judges."""
+    """Transfers through a fresh pair. step() lets time pass; finish() runs to the end and judges.
 
-    def __init__(self, *, connections=2, size=20_000, seed=1):
+    patience: every retransmission timeout, of peers and pair, is that many times longer: many connections wait for one another.
+    """
+
+    def __init__(self, *, connections=2, size=20_000, seed=1, patience=1):
         self.sim = sim = Simulation(VerilatedPair(library()), _REGISTER_MAP, DUO)
         scenario = Scenario(preset="duo", mss=1000, registers=REGISTERS)
-        sim.configure(scenario.pair_registers())
+        times = {name: getattr(scenario.peer_config(), name) * patience for name in ("rto_initial", "rto_min", "rto_max")}
+        sim.configure(scenario.pair_registers() | {name: value // scenario.tick for name, value in times.items()})
         sim.step(5000)
         sim.pop_frames()
         self.net = SimulatedNetwork(sim, scenario.latency, seed=seed)
         self.frames = []
         self.net.on_frame = self.frames.append
-        self.hosts = Hosts(self.net, scenario.peer_config(), seed, connections, size)
+        self.hosts = Hosts(self.net, replace(scenario.peer_config(), **times), seed, connections, size)
         self.total = 2 * connections * size
         self.unit = 0
 
@@ -92,7 +97,7 @@ def test_a_core_stuck_in_a_transfer_is_fenced_and_its_flows_go_on(core, late):
 
 
 def test_twenty_connections_survive_the_death_of_a_core():
-    run = Run(connections=20, size=12_000)
+    run = Run(connections=20, size=12_000, patience=10)
     run.run_to(0.3)
     run.sim.write(run.unit, "fault_stuck", 1)
     run.finish()
