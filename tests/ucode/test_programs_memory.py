@@ -74,6 +74,29 @@ def test_windows_close_and_nothing_is_lost_when_memory_is_overcommitted(standby)
     print(f"fewest free pages {unit.lowest[0]} of {PAGES}, segments refused {unit.refused}, {len(shut)} ACKs with a smaller window")
 
 
+def test_the_windows_of_the_servers_close_too():
+    """Downloads to clients that do not read: the other direction fills the same pages."""
+    pair = FunctionalPair(pool_pages=(PAGES, 0, 0, 0), client={"window": 1000})
+    data = random.Random(1).randbytes(SIZE)
+    pair.server.listen(80, lambda c, what: what == "established" and (c.write(data), c.close()))
+    clients = [pair.client.connect(VIP_0, 80, on_event=lambda c, what: what == "fin" and c.close()) for _ in range(COUNT)]
+    for client in clients:
+        client.reading = False
+    pair.run(until=lambda: pair.time > 5_000)
+    assert any(f.unit == 0 and f.link == "server" and (s := parse_segment(f.data)) and s.flags == ACK and s.window < 8192 for f in pair.capture)
+    for _ in range(4000):
+        if all(client.finished for client in clients):
+            break
+        for client in clients:
+            client.read()
+        time = pair.time
+        pair.at(50, lambda: None)
+        pair.run(until=lambda: pair.time >= time + 50)
+    pair.run()
+    assert all(bytes(c.received) == data and c.finished and not c.edge_regressions for c in clients)
+    assert pair.units[0].memory.free == [PAGES, 0, 0, 0] and not pair.units[0].in_use
+
+
 def test_a_standby_takes_over_while_memory_is_short():
     """It starts with all pages free and never takes a window back."""
     crowd = Crowd()
