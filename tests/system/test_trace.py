@@ -30,6 +30,7 @@ def watched():
     trial.start()
     trial.finish()
     assert trial.failures() == []
+    trial.net.run_until(trial.sim.cycle + 3 * trial.scenario.peer_config().msl)     # to the end of TIME-WAIT
     reader = ActivityReader(trial.sim.params)
     reader.feed(trial.sim.pop_activity())
     return trial, reader.events
