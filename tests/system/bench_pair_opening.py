@@ -16,7 +16,7 @@ from spps_sim.wire import SYN
 
 PARAMS = preset_params("tiny")
 OURS, THEIRS = bytes.fromhex("02005e5d5001"), mac_bytes("02:00:00:00:00:0c")
-CYCLES = 1300
+CYCLES = 2600
 
 
 def opening(sim):
