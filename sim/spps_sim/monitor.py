@@ -207,7 +207,7 @@ class _Monitor:
     def reopens(self, leg, segment, ours):
         """A SYN with a new ISN begins anew, unless the connection lives and is protected: then it is an attack, or a fault of ours."""
         sender = leg.ours if ours else leg.peer
-        lives = leg.is_protected() and not leg.reset and leg.peer and leg.ours and not self.finished(leg)
+        lives = leg.is_protected() and not leg.reset and leg.peer and leg.ours and not self.over(leg)
         return sender is not None and segment.seq != sender.isn and not segment.flags & ACK and not lives
 
     def from_peer(self, frame, segment, leg):
@@ -267,7 +267,12 @@ class _Monitor:
 
     @staticmethod
     def finished(leg):
-        return all(s and s.fin is not None and s.acked > s.fin for s in (leg.ours,)) and leg.peer.fin is not None
+        """Our FIN is acknowledged and the peer's has been sent: nothing has to be heard of us."""
+        return leg.ours is not None and leg.ours.fin is not None and leg.ours.acked > leg.ours.fin and leg.peer.fin is not None
+
+    def over(self, leg):
+        """On both legs all FINs are acknowledged: no record and no ACK of the connection is still under way."""
+        return all(self.finished(one) and (one.ack or 0) > one.peer.fin for one in (leg, leg.other) if one is not None and not one.reset)
 
     def from_us(self, frame, segment, leg):
         due = self.waiting.pop(leg, None)

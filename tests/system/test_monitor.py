@@ -76,7 +76,8 @@ class Trace:
         self.una[1] = P_ISN_V + 11
 
 
-def honest():
+def honest(forge=lambda t: None):
+    """forge: what a stranger sends when the client has nothing left to do, but the last record is still under way."""
     t = Trace()
     t.handshake()
     t.forward()
@@ -89,6 +90,7 @@ def honest():
     t.record()
     t.tcp("client", True, "FA", 1, 12)
     t.tcp("client", False, "A", 12, 2)
+    forge(t)
     t.una[0] = P_ISN_C + 2
     t.record()
     t.tcp("server", True, "A", 12, 2)
@@ -100,6 +102,11 @@ def test_accepts_an_honest_connection_across_a_sequence_wrap():
     assert not report.violations, report.violations[0]
     for invariant in ("I0", "I1", "I2", "I3", "I4", "I6"):
         assert report.checks[invariant] > 0
+
+
+def test_a_forged_syn_does_not_hide_the_last_records():
+    report = check(honest(lambda t: t.tcp("client", False, "S", 1 << 29, 0)).frames)
+    assert not report.violations, report.violations[0]
 
 
 def ack_before_destination(t):
