@@ -10,6 +10,7 @@ from spps.ucode.names import STRUCTS
 
 __all__ = ["CoreEvent", "Executed", "Message", "ActivityReader"]
 
+SETTLED = 1000      # clocks; no message rests that long between two of its beats
 _HEADER = STRUCTS["MessageHeader"]
 
 
@@ -75,16 +76,21 @@ class _Core:
 
 
 class ActivityReader:
-    """feed() it `backend.Activity`s in order; `events` are the CoreEvents so far, by their start."""
+    """feed() it `backend.Activity`s in order; `events` are the CoreEvents so far, by their start.
 
-    def __init__(self, params):
+    begin: cycle in which the watch began, None if nothing was on the message buses then. Otherwise the first message of a bus is left
+    out if it is seen within SETTLED clocks: it may be the rest of one, and nothing in it says so.
+    """
+
+    def __init__(self, params, *, begin=None):
         layout = activity_layout(params)
         cluster, core = layout[0].shape, layout[0].shape["cores"].shape[0].shape
         self._cluster_bits = cluster.size
         self._beat, self._core = _Struct(cluster["i"].shape.as_shape()), _Struct(core.as_shape())
         self._at = {name: cluster[name].offset for name in ("i", "o", "cores")}
         self._shape = params.clusters, params.cores
-        self._cores, self._beats = {}, {}
+        self._cores, self._beats = {}, {}           # a value None: before the first end of a message
+        self._begin = begin
         self.events = []
 
     def feed(self, activities):
@@ -106,24 +112,29 @@ class ActivityReader:
         return self._cores.setdefault((unit, core), _Core())
 
     def _message(self, cycle, unit, cluster, way, beat):
-        """A beat on the message bus. A message of which the watch missed the beginning is left out: its length is not what it says."""
         if not beat["valid"]:
             return
-        words = self._beats.setdefault((unit, cluster, way), [])
-        words += [beat["data"] & 0xFFFFFFFF, beat["data"] >> BEAT // 2]
+        whole = self._begin is None or cycle - self._begin >= SETTLED
+        words = self._beats.setdefault((unit, cluster, way), [] if whole else None)
+        if words is not None:
+            words += [beat["data"] & 0xFFFFFFFF, beat["data"] >> BEAT // 2]
         if not beat["last"]:
             return
         self._beats[unit, cluster, way] = []
-        if len(words) != 2 + 2 * (words[0] >> _HEADER["length"].lsb & (1 << _HEADER["length"].width) - 1):
+        if words is None:
             return
         source = words[0] >> _HEADER["source"].lsb & (1 << _HEADER["source"].width) - 1
         core = self._of(unit, cluster * self._shape[1] + source)
         if way == "i":
             core.arrived.append(words[2:2 + EVENT_WORDS])
         elif core.open:
-            kind = MessageKind(words[0] & 0xFF)
-            core.open[0].messages.append(Message(cycle, kind, words))
-            if kind is MessageKind.DONE:
+            event, kind = core.open[0], MessageKind(words[0] & 0xFF)
+            event.messages.append(Message(cycle, kind, words))
+            if kind is not MessageKind.DONE:
+                return
+            if event.words is not None and event.conn not in (None, words[2] & 0xFFFF):
+                event.messages.clear()      # they were of an event that began before the watch
+            else:
                 core.open.popleft()
 
     def _did(self, cycle, unit, number, did):

@@ -80,10 +80,11 @@ class Sender:
 class Leg:
     """One TCP connection between a peer and the pair. key = (link, peer, pair)."""
 
-    def __init__(self, key):
+    def __init__(self, key, syns, other=None):
         self.key = key
         self.peer = self.ours = None    # Sender
-        self.other = None               # the leg it is proxied to
+        self.syns = syns                # ISN -> SYN of the peer, those of older connections too: ours says which of them counts
+        self.other = other              # the leg it is proxied to
         self.scale = 0                  # shift of our advertised windows
         self.syn_options = None
         self.peer_scale = self.our_scale = None
@@ -95,8 +96,6 @@ class Leg:
         self.confirmed = 0              # confirmed commitment (offset) of what *we* sent on this leg
         self.records = False
         self.protected = False          # a record of it was confirmed
-        self.born = 0
-        self.last_out = 0
 
     def is_protected(self):
         return self.protected or self.other is not None and self.other.protected
@@ -186,8 +185,7 @@ class _Monitor:
         key = (frame.link, peer, pair)
         leg = self.legs.get(key)
         if segment.flags & SYN and not segment.flags & RST and (leg is None or self.reopens(leg, segment, ours)):
-            leg = self.legs[key] = Leg(key)
-            leg.born = frame.time
+            leg = self.legs[key] = Leg(key, leg.syns if leg is not None else {})
             self.report.connections += frame.link == "client"
             if frame.link == "client" and not ours:
                 self.pending.append(leg)
@@ -205,36 +203,48 @@ class _Monitor:
                 return
 
     def reopens(self, leg, segment, ours):
-        """A SYN with a new ISN begins anew, unless the connection lives and is protected: then it is an attack, or a fault of ours."""
-        sender = leg.ours if ours else leg.peer
-        lives = leg.is_protected() and not leg.reset and leg.peer and leg.ours and not self.over(leg)
-        return sender is not None and segment.seq != sender.isn and not segment.flags & ACK and not lives
+        """A SYN with a new ISN begins anew, unless the connection lives and is protected: then it is an attack, or a fault of ours.
+        Nor does a peer's second SYN while the first has no answer: our SYN-ACK will say which one counts."""
+        sender = leg.ours if ours else leg.peer if leg.ours or leg.reset else None
+        return sender is not None and segment.seq != sender.isn and not segment.flags & ACK and not self.lives(leg)
+
+    def lives(self, leg):
+        return leg.is_protected() and not leg.reset and leg.peer and leg.ours and not self.over(leg)
 
     def from_peer(self, frame, segment, leg):
         if segment.flags & SYN:
+            leg.syns[segment.seq] = segment
             if leg.peer is None:
-                leg.peer = Sender(segment.seq)
-                leg.peer_scale = segment.options.get(3)
-                leg.stamped["peer"] = 8 in segment.options
+                self.begin(leg, segment)
         if leg.peer is None:
             return
         offset = leg.peer.offset(segment.seq)
         if leg.limit is not None and offset > leg.limit:
             return                      # beyond our window: the pair must ignore it as well
-        if segment.flags & RST:
-            leg.reset = True
+        if segment.flags & RST:         # of a SYN without an answer only the next number is acceptable
+            leg.reset |= leg.ours is not None or (segment.seq - 1) & 0xFFFFFFFF in leg.syns
             return
-        if segment.payload and 0 < offset + len(segment.payload) < leg.peer.sent + (1 << 24):
+        if leg.limit is not None:       # before, nobody has been told that we take anything
+            self.peer_data(frame, segment, leg, offset)
+        if segment.flags & ACK and leg.ours is not None:
+            acked = leg.ours.offset(segment.ack)
+            if acked <= leg.ours.sent:
+                leg.ours.acked = max(leg.ours.acked, acked)
+
+    @staticmethod
+    def begin(leg, syn):
+        leg.peer = Sender(syn.seq)
+        leg.peer_scale = syn.options.get(3)
+        leg.stamped["peer"] = 8 in syn.options
+
+    def peer_data(self, frame, segment, leg, offset):
+        if segment.payload and offset + len(segment.payload) > 0:
             conflict = leg.peer.put(offset, segment.payload)
             if conflict is not None:
                 self.fail("I3", frame.time, f"{leg.name()}: the peer itself resent other bytes at offset {conflict}")
         if segment.flags & FIN:
             leg.peer.fin = offset + len(segment.payload)
         leg.peer.sent = max(leg.peer.sent, offset + segment.length)
-        if segment.flags & ACK and leg.ours is not None:
-            acked = leg.ours.offset(segment.ack)
-            if acked <= leg.ours.sent:
-                leg.ours.acked = max(leg.ours.acked, acked)
 
     def emitter(self, frame):
         self.report.checks["I4"] += 1
@@ -282,7 +292,6 @@ class _Monitor:
                 self.fail("I5", frame.time, f"{leg.name()}: first segment {frame.time - due} ns after the bound")
             if segment.flags & RST and leg.is_protected() and leg.other and not leg.other.reset:
                 self.fail("I5", frame.time, f"{leg.name()}: reset by the takeover, though its record was confirmed")
-        leg.last_out = frame.time
         if segment.flags & RST:
             leg.reset = True
             return
@@ -297,10 +306,15 @@ class _Monitor:
 
     def our_syn(self, frame, segment, leg):
         fixed = {k: v for k, v in segment.options.items() if k != 8}
+        syn = leg.syns.get((segment.ack - 1) & 0xFFFFFFFF) if segment.flags & ACK else None
+        if syn and leg.ours and syn.seq != leg.peer.isn and not self.lives(leg):
+            leg.__init__(leg.key, leg.syns, leg.other)      # what came before was the answer to an older SYN, late
         if leg.ours is None:
             leg.ours, leg.syn_options = Sender(segment.seq), fixed
             leg.our_scale = segment.options.get(3)
             leg.stamped["ours"] = 8 in segment.options
+            if syn:
+                self.begin(leg, syn)
             return
         self.report.checks["I7"] += 1
         if segment.seq != leg.ours.isn:

@@ -27,9 +27,11 @@ class TraceWindow:
     def __init__(self, sim, options):
         self.sim, self.options = sim, options
         self.is_open = False
-        self._noted = []
+        self._noted, self._began = [], None
 
     def open(self):
+        if not self.options.early:          # the buses may be busy
+            self._began = self.sim.cycle
         self.sim.watch()
         self.is_open = True
 
@@ -47,7 +49,7 @@ class TraceWindow:
         from spps.ucode.programs import default_image
 
         from .trace import Tracer
-        reader = ActivityReader(self.sim.params)
+        reader = ActivityReader(self.sim.params, begin=self._began)
         reader.feed(self._noted)
         tracer = Tracer(self.sim.params, default_image(imem_words=self.sim.params.imem_words))
         tracer.learn(frames)

@@ -18,4 +18,4 @@ def test_failover(simulator, width):
 
 def test_refuses_a_ring_smaller_than_two_records_per_core():
     with pytest.raises(ValueError, match="replay_records=8: must be at least two per core, 16"):
-        RecordStore.check(TINY.replace(cores=8, replay_records=8))
+        RecordStore.check(TINY.replace(cores=8, replay_records=8, pool_pages=(512, 0, 0, 0)))

@@ -56,10 +56,11 @@ class Trace:
         if confirm:
             self.sync(2, self.number)
 
-    def handshake(self, stamp=()):
-        """stamp: options of every segment."""
+    def handshake(self, stamp=(), forge=lambda: None):
+        """stamp: options of every segment. forge: what a stranger sends behind the client's SYN."""
         options = [("MSS", 1460), *stamp]
         self.tcp("client", False, "S", 0, 0, options=options)
+        forge()
         self.tcp("server", True, "S", 0, 0, options=options)
         self.tcp("server", False, "SA", 0, 1, options=options)
         self.una[1] = P_ISN_V + 1
@@ -107,6 +108,37 @@ def test_accepts_an_honest_connection_across_a_sequence_wrap():
 def test_a_forged_syn_does_not_hide_the_last_records():
     report = check(honest(lambda t: t.tcp("client", False, "S", 1 << 29, 0)).frames)
     assert not report.violations, report.violations[0]
+
+
+def test_data_before_any_window_was_announced_is_not_believed():
+    t = Trace()
+    t.tcp("client", False, "S", 0, 0, options=[("MSS", 1460)])
+    t.tcp("client", False, "A", 1, 0, b"XXXXXXXXXX")
+    t.handshake()
+    t.forward()
+    assert not (report := check(t.frames)).violations, report.violations[0]
+
+
+def test_our_syn_ack_says_which_syn_counts():
+    t = Trace()
+    t.handshake(forge=lambda: t.tcp("client", False, "S", 1 << 28, 0, options=[("MSS", 1460)]))
+    t.forward()
+    t.record()
+    t.tcp("client", True, "A", 1, 11)
+    assert not (report := check(t.frames)).violations, report.violations[0]
+
+
+def test_a_late_syn_ack_of_a_connection_that_was_reset_is_not_the_answer_to_the_next_syn():
+    t, options, again = Trace(), [("MSS", 1460)], 1 << 28
+    t.tcp("client", False, "S", 0, 0, options=options)
+    t.tcp("client", True, "SA", 0, 1, options=options)
+    t.tcp("client", False, "R", 1, 0)
+    t.tcp("client", False, "S", again, 0, options=options)
+    t.tcp("client", True, "SA", 0, 1, options=options)
+    t.tcp("client", True, "SA", 5000, again + 1, options=options)
+    t.tcp("client", False, "A", again + 1, 5001)
+    t.tcp("client", True, "A", 5001, again + 1)
+    assert not (report := check(t.frames)).violations, report.violations[0]
 
 
 def ack_before_destination(t):

@@ -6,10 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from spps.layouts.activity import activity_layout
-from spps.layouts.event import EventKind
+from spps.layouts.event import EVENT_WORDS, EventKind
 from spps.layouts.message import MessageKind, OutputFlag
 from spps.params import TINY
 from spps.ucode.codec import decode
+from spps.ucode.names import STRUCTS
 from spps.ucode.programs import default_image
 from spps_sim.activity import ActivityReader
 from spps_sim.backend import Activity, FrameKind
@@ -111,3 +112,26 @@ def test_an_event_from_before_the_watch_has_no_words():
     event, = reader.events
     assert (event.words, event.conn, event.workspace, event.leg, event.ended) == (None, None, 2, 1, False)
     assert event.steps == [(6, 7, (9, 0xABCD), False)]
+
+
+def beats(way, *words):
+    """Activities of a message, whole or a part of it, in clocks of their own: 64 bits per word."""
+    cluster = activity_layout(TINY)[0].shape
+    field = cluster[way].shape.as_shape()
+    return [(word << field["data"].offset | 1 << field["valid"].offset | (word is words[-1]) << field["last"].offset) << cluster[way].offset
+            for word in words]
+
+
+def test_what_began_before_the_watch_is_not_mixed_up_with_what_it_saw():
+    def done(conn):
+        return beats("o", MessageKind.DONE.value | 1 << 24, conn)
+    conn = STRUCTS["Event"]["conn"]
+    words = [0] * EVENT_WORDS
+    words[conn.word] = 7 << conn.lsb
+    event = [words[n] | words[n + 1] << 32 for n in range(0, EVENT_WORDS, 2)]
+    seen = [*beats("i", 0), *beats("o", 0xFF00), *beats("i", MessageKind.EVENT.value | 8 << 24, *event), activity(commit=1, commit_slot=2),
+            activity(start=1, slot=2), *beats("o", MessageKind.SYNC.value, 1), *done(3), *beats("o", MessageKind.COPY.value, 1, 2), *done(7)]
+    reader = ActivityReader(TINY, begin=0)
+    reader.feed([Activity(cycle, 0, bits) for cycle, bits in enumerate(seen)])
+    only, = reader.events
+    assert only.ended and only.conn == 7 and [m.kind for m in only.messages] == [MessageKind.COPY, MessageKind.DONE]
