@@ -18,13 +18,19 @@ from amaranth.hdl import Const, Value
 from amaranth.hdl._ir import PortDirection      # not public, but the only way to leave a port out
 from amaranth.lib.wiring import In
 
-__all__ = ["to_verilog", "run_bench", "SIMULATORS", "BUILD", "default_seed", "tool_environment", "run_yosys", "component_ports",
+__all__ = ["to_verilog", "run_bench", "SIMULATORS", "simulations", "BUILD", "default_seed", "tool_environment", "run_yosys", "component_ports",
            "exclusive"]
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
-#: simulators the block benches run under; SPPS_SIM=icarus or SPPS_SIM=verilator restricts them
-SIMULATORS = tuple(os.environ["SPPS_SIM"].split(",")) if "SPPS_SIM" in os.environ else ("icarus", "verilator")
+#: simulators the block benches run under; SPPS_SIM names others, or only one
+SIMULATORS = tuple(os.environ.get("SPPS_SIM", "icarus,verilator").split(","))
+
+
+def simulations(sizes, usual):
+    """(size, simulator) of a block bench: Verilator runs every size, slower Icarus only the `usual` one. With SPPS_SIM each named one runs all."""
+    return [(size, simulator) for size in sizes for simulator in SIMULATORS
+            if simulator != "icarus" or size == usual or "SPPS_SIM" in os.environ]
 
 
 def default_seed():

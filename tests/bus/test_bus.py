@@ -5,11 +5,10 @@ import pytest
 
 from spps.bus import MessageBus
 from spps.params import TINY
-from spps_sim.harness import SIMULATORS, run_bench
+from spps_sim.harness import run_bench, simulations
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("clusters", (1, 2, 3))
+@pytest.mark.parametrize("clusters, simulator", simulations((1, 2, 3), 2))
 def test_message_bus_agrees_with_model(clusters, simulator):
     run_bench(MessageBus(TINY.replace(clusters=clusters, pool_pages=(512, 128, 128, 128))), "bench_bus", name=f"message_bus_{clusters}", simulator=simulator,
               test_dir=Path(__file__).parent, parameters={"clusters": clusters})

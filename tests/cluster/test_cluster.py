@@ -7,14 +7,14 @@ import pytest
 from spps.cluster import InstructionMemory, ProtocolCluster
 from spps.params import TINY
 from spps.ucode.programs import default_image
-from spps_sim.harness import SIMULATORS, run_bench
+from spps_sim.harness import run_bench, simulations
 
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("idle, pause", [(0, 0), (0.3, 0), (0, 0.5), (0.3, 0.5)])
-def test_cluster_matches_model(simulator, idle, pause):
+@pytest.mark.parametrize("gaps, simulator", simulations([(0, 0), (0.3, 0), (0, 0.5), (0.3, 0.5)], (0.3, 0.5)))
+def test_cluster_matches_model(gaps, simulator):
+    idle, pause = gaps
     run_bench(ProtocolCluster(TINY), "bench_cluster", name="cluster", simulator=simulator, test_dir=HERE,
               parameters={"idle": idle, "pause": pause})
 

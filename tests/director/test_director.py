@@ -5,14 +5,13 @@ import pytest
 
 from spps.director import FlowDirector
 from spps.params import TINY
-from spps_sim.harness import SIMULATORS, run_bench
+from spps_sim.harness import run_bench, simulations
 
 SIZES = {"tiny": TINY, "one": TINY.replace(cores=1, workspaces=2, event_slots=2),
          "clusters": TINY.replace(clusters=2, cores=3, workspaces=2, event_slots=4, pool_pages=(512, 128, 128, 128))}
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size, simulator", simulations(SIZES, "clusters"))
 def test_flow_director_agrees_with_model(size, simulator):
     params = SIZES[size]
     run_bench(FlowDirector(params), "bench_director", name=f"flow_director_{size}", simulator=simulator,

@@ -4,14 +4,13 @@ from pathlib import Path
 import pytest
 from spps.failover.record_store import RecordStore
 from spps.params import TINY
-from spps_sim.harness import SIMULATORS, run_bench
+from spps_sim.harness import run_bench, simulations
 from units import Units
 
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("width", (32, 64, 128))
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_failover(simulator, width):
     run_bench(Units(width), "bench_failover", name="failover_units", simulator=simulator, test_dir=HERE, parameters={"width": width})
 

@@ -4,11 +4,10 @@ from pathlib import Path
 import pytest
 from spps.failover import IpSwitch
 from spps.params import TINY
-from spps_sim.harness import SIMULATORS, run_bench
+from spps_sim.harness import run_bench, simulations
 
 
-@pytest.mark.parametrize("width", (32, 64, 128))
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_ip_switch(simulator, width):
     run_bench(IpSwitch(TINY.replace(data_width=width)), "bench_ip_switch", name="ip_switch", simulator=simulator,
               test_dir=Path(__file__).parent, parameters={"width": width})

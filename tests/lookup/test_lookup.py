@@ -5,7 +5,7 @@ import pytest
 
 from spps.lookup import FlowHash, FlowstateMemory, LookupController, TimerUnit
 from spps.params import TINY
-from spps_sim.harness import SIMULATORS, run_bench
+from spps_sim.harness import SIMULATORS, run_bench, simulations
 from spps_sim.model.lookup import LookupModel, half_siphash
 
 HERE = Path(__file__).parent
@@ -45,8 +45,7 @@ def test_half_full_table_rarely_overflows(connections):
     assert failed <= 1
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("connections", (2, 16))
+@pytest.mark.parametrize("connections, simulator", simulations((2, 16), 16))
 def test_lookup_controller_agrees_with_model(connections, simulator):
     run_bench(LookupController(TINY.replace(connections=connections)), "bench_lookup_controller",
               name=f"lookup_controller_{connections}", simulator=simulator, test_dir=HERE, parameters={"connections": connections})

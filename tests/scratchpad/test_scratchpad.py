@@ -5,7 +5,7 @@ import pytest
 
 from spps.params import TINY
 from spps.scratchpad import PageList, Scratchpad
-from spps_sim.harness import SIMULATORS, run_bench
+from spps_sim.harness import run_bench, simulations
 
 HERE = Path(__file__).parent
 
@@ -16,8 +16,7 @@ def test_refuses_a_page_count_that_is_no_power_of_two():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("width", (32, 64, 128))
+@pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_keeps_payloads_as_the_model(width, simulator):
     pages, page_bytes = 32, 64
     params = TINY.replace(data_width=width, scratch_pages=pages, scratch_page_bytes=page_bytes, max_frame=576)

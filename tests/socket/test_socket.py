@@ -7,15 +7,14 @@ from spps import gen
 from spps.pair import SppsPair
 from spps.params import TINY
 from spps.socket import AxiMemory, Geometry, SocketMemoryController
-from spps_sim.harness import SIMULATORS, run_bench, to_verilog
+from spps_sim.harness import run_bench, simulations, to_verilog
 
 import sizes
 
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("width", (32, 64, 128))
+@pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_socket_memory_agrees_with_model(width, simulator):
     run_bench(SocketMemoryController(sizes.params(width)), "bench_socket", name=f"socket_{width}", simulator=simulator, test_dir=HERE,
               parameters={"width": width})

@@ -5,15 +5,14 @@ import pytest
 
 from spps.params import TINY
 from spps.splitter import MessageSplitter
-from spps_sim.harness import SIMULATORS, run_bench
+from spps_sim.harness import run_bench, simulations
 from spps_sim.model.splitter import checksum, parse_options, split
 
 HERE = Path(__file__).parent
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("width", (32, 64, 128))
+@pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_splits_frames_as_the_model(width, simulator):
     count = 10000 if simulator == "verilator" else 400        # Icarus runs 640 clocks a second
     run_bench(MessageSplitter(TINY.replace(data_width=width)), "bench_splitter", name="splitter", simulator=simulator,
