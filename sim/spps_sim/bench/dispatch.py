@@ -7,8 +7,6 @@ loaded     the flowstate comes from flowstate memory
 resident   it is still in the workspace
 written_back   clocks from the Done to the end of the write-back of two lines, in which the flow's next event would wait
 """
-import json
-
 from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
@@ -21,7 +19,7 @@ from spps.lookup import FlowstateMemory
 from spps.params import TINY
 from spps.ucode.asm import assemble
 
-from .events import SUMMARY
+from .summary import record
 
 __all__ = ["measure", "main"]
 
@@ -98,12 +96,7 @@ def measure(params=TINY.replace(cores=1)):
 
 
 def main():
-    found = measure()
-    SUMMARY.parent.mkdir(parents=True, exist_ok=True)
-    summary = json.loads(SUMMARY.read_text()) if SUMMARY.exists() else {}
-    SUMMARY.write_text(json.dumps(summary | {"dispatch_cycles": found}, indent=2) + "\n")
-    for name, value in found.items():
-        print(f"{name:24} {value:6} clocks")
+    record("dispatch_cycles", measure())
 
 
 if __name__ == "__main__":

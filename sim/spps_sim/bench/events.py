@@ -9,17 +9,13 @@ pure_ack       its ACK: record to the standby, ACK to the other peer
 proxied_mss_protected   both: all a core does per full segment of a protected connection
 Time stamps (RFC 7323) are on, as between Linux peers; NAME_without_timestamps is the same without them.
 """
-import json
-from pathlib import Path
-
 from spps.layouts.event import EventKind
 
 from ..model.core_clocks import clocks
 from ..model.tcp_scenarios import Transfer
+from .summary import record
 
 __all__ = ["measure", "main"]
-
-SUMMARY = Path(__file__).resolve().parents[3] / "build" / "bench" / "summary.json"
 
 
 def measure(segments=200, defines=(), *, timestamps=True):
@@ -46,12 +42,7 @@ def measure(segments=200, defines=(), *, timestamps=True):
 
 def main():
     plain = measure(timestamps=False)
-    cost = measure() | {f"{name}_without_timestamps": value for name, value in plain.items()}
-    SUMMARY.parent.mkdir(parents=True, exist_ok=True)
-    summary = json.loads(SUMMARY.read_text()) if SUMMARY.exists() else {}
-    SUMMARY.write_text(json.dumps(summary | {"cycles_per_event": cost}, indent=2) + "\n")
-    for name, value in cost.items():
-        print(f"{name:44} {value:6.1f} clocks")
+    record("cycles_per_event", measure() | {f"{name}_without_timestamps": value for name, value in plain.items()})
 
 
 if __name__ == "__main__":
