@@ -16,6 +16,8 @@ FAULTS = {
     "none": LinkFaults(), "loss": LinkFaults(loss=0.03), "duplicate": LinkFaults(duplicate=0.05), "reorder": LinkFaults(reorder=0.1),
     "corrupt": LinkFaults(corrupt=0.03), "mixed": LinkFaults(loss=0.02, duplicate=0.03, reorder=0.05, corrupt=0.01),
 }
+#: cycles, of peers and pair. TIME-WAIT (2 msl) sees several retransmissions of a FIN, however many timeouts went before.
+TIMES = {"rto_initial": 10_000, "rto_min": 5_000, "rto_max": 10_000, "msl": 20_000}
 CLIENT, SERVER, SERVER_MAC = "10.1.0.2", "10.2.0.2", "02:00:00:00:00:05"
 VIP = ("10.1.0.1", "10.2.0.1")
 
@@ -55,7 +57,7 @@ class Scenario:
         return self.preset == "fake"
 
     def peer_config(self):
-        return TcpConfig(mss=self.mss, timestamps=self.timestamps, rto_initial=10_000, rto_min=5_000, rto_max=40_000, msl=20_000)
+        return TcpConfig(mss=self.mss, timestamps=self.timestamps, **TIMES)
 
     def target(self):
         """The address the client connects to."""
@@ -67,8 +69,7 @@ class Scenario:
         return {
             "mode": 1, "vip_0": ip_number(VIP[0]), "vip_1": ip_number(VIP[1]), "server_ip": ip_number(SERVER),
             "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"), "mss": self.mss,
-            "tick_cycles": self.tick, "rto_initial": 10_000 // self.tick, "rto_min": 5_000 // self.tick,
-            "rto_max": 40_000 // self.tick, "msl": 20_000 // self.tick,
+            "tick_cycles": self.tick, **{name: cycles // self.tick for name, cycles in TIMES.items()},
             "hb_interval": 300, "lease": 900, "takeover_after": 1200, "resend_after": 600, **self.registers,
         }
 
@@ -97,8 +98,8 @@ class Scenario:
         """The command that runs one case again, with waves."""
         words = ["python -m spps_sim.campaign", f"--replay {kill}"]
         for name, value in vars(self).items():
-            if name not in ("registers", "defines", "waves", "library") and value != getattr(type(self), name):
-                words.append(f"--{name}" if value is True else f"--{name} {value}")
+            if name not in ("registers", "waves", "library") and value != getattr(type(self), name, None):
+                words += [f"--{name} {v}" for v in value] if isinstance(value, tuple) else [f"--{name}" if value is True else f"--{name} {value}"]
         return " ".join(words + ([] if self.fake else ["--waves"]))
 
     def with_waves(self, kind="fst"):
