@@ -6,8 +6,7 @@ from spps_sim.backend import FrameKind
 from spps_sim.capture import to_frame
 from spps_sim.monitor import check
 from spps_sim.network import SimulatedNetwork
-from spps_sim.peers import Endpoint
-from spps_sim.peers.connection import TcpConfig
+from spps_sim.peers import Endpoint, TcpConfig
 from spps_sim.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 
 CONNECTIONS, PIECES, BURSTS = 4, 60, 2

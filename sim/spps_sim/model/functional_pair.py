@@ -8,7 +8,7 @@ from itertools import count
 
 from spps.ucode.programs import default_image
 
-from ..peers.connection import TcpConfig
+from ..peers import TcpConfig
 from ..peers.endpoint import Endpoint
 from ..peers.frames import ip_number
 from ..wire import Frame

@@ -1,5 +1,6 @@
 """Deterministic Python hosts in simulated time."""
-from .connection import State, TcpConfig, TcpConnection
+from .config import State, TcpConfig
+from .connection import TcpConnection
 from .endpoint import Endpoint
 
 __all__ = ["Endpoint", "State", "TcpConfig", "TcpConnection"]

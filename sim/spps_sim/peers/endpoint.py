@@ -7,7 +7,8 @@ import random
 
 from ..wire import ACK, RST, SYN, parse_segment
 from .arp import ArpTable
-from .connection import TcpConfig, TcpConnection
+from .config import TcpConfig
+from .connection import TcpConnection
 from .frames import ip_number, mac_bytes, tcp_frame
 
 __all__ = ["Endpoint"]
