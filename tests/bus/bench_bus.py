@@ -125,23 +125,9 @@ async def run(dut, idle, pause, slow=(), messages=200):
 
 
 @cocotb.test()
-async def routes_every_message(dut):
-    await run(dut, 0.0, 0.0)
-
-
-@cocotb.test()
-async def routes_with_idle(dut):
-    await run(dut, 0.5, 0.0)
-
-
-@cocotb.test()
-async def routes_with_backpressure(dut):
-    await run(dut, 0.0, 0.6)
-
-
-@cocotb.test()
-async def routes_with_idle_and_backpressure(dut):
-    await run(dut, 0.3, 0.3)
+@cocotb.parametrize((("idle", "pause"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.6), (0.3, 0.3)]))
+async def routes_every_message(dut, idle, pause):
+    await run(dut, idle, pause)
 
 
 @cocotb.test()

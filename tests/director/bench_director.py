@@ -253,28 +253,14 @@ async def random_traffic(dut, idle, pause, events=400, **kwargs):
 
 
 @cocotb.test()
-async def flows_see_their_events_in_order(dut):
-    await random_traffic(dut, 0.0, 0.0)
+@cocotb.parametrize((("idle", "pause"), [(0.0, 0.0), (0.9, 0.0), (0.0, 0.8), (0.6, 0.6)]))
+async def flows_see_their_events_in_order(dut, idle, pause):
+    await random_traffic(dut, idle, pause)
 
 
 @cocotb.test()
 async def flows_see_their_events_in_order_slow_cores(dut):
     await random_traffic(dut, 0.0, 0.0, hold=60)
-
-
-@cocotb.test()
-async def flows_see_their_events_in_order_idle(dut):
-    await random_traffic(dut, 0.9, 0.0)
-
-
-@cocotb.test()
-async def flows_see_their_events_in_order_backpressure(dut):
-    await random_traffic(dut, 0.0, 0.8)
-
-
-@cocotb.test()
-async def flows_see_their_events_in_order_idle_and_backpressure(dut):
-    await random_traffic(dut, 0.6, 0.6)
 
 
 @cocotb.test()

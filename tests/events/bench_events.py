@@ -71,15 +71,6 @@ async def passes_an_event_per_6_clocks(dut):
 
 
 @cocotb.test()
-async def keeps_order_with_idle(dut):
-    await run(dut, 0.9, 0.0)
-
-
-@cocotb.test()
-async def keeps_order_with_backpressure(dut):
-    await run(dut, 0.0, 0.95)
-
-
-@cocotb.test()
-async def keeps_order_with_idle_and_backpressure(dut):
-    await run(dut, 0.6, 0.8)
+@cocotb.parametrize((("idle", "pause"), [(0.9, 0.0), (0.0, 0.95), (0.6, 0.8)]))
+async def keeps_order(dut, idle, pause):
+    await run(dut, idle, pause)

@@ -62,13 +62,9 @@ async def run(dut, idle, pause):
 
 
 @cocotb.test()
-async def reads_back(dut):
-    await run(dut, 0.0, 0.0)
-
-
-@cocotb.test()
-async def reads_back_with_idle_and_backpressure(dut):
-    await run(dut, 0.3, 0.4)
+@cocotb.parametrize((("idle", "pause"), [(0.0, 0.0), (0.3, 0.4)]))
+async def reads_back(dut, idle, pause):
+    await run(dut, idle, pause)
 
 
 @cocotb.test()

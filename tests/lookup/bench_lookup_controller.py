@@ -145,23 +145,9 @@ async def random_traffic(dut, idle, pause, events=500, half_open_limit=0):
 
 
 @cocotb.test()
-async def agrees_with_model(dut):
-    await random_traffic(dut, 0.0, 0.0)
-
-
-@cocotb.test()
-async def agrees_with_model_idle(dut):
-    await random_traffic(dut, 0.97, 0.0)
-
-
-@cocotb.test()
-async def agrees_with_model_backpressure(dut):
-    await random_traffic(dut, 0.0, 0.97)
-
-
-@cocotb.test()
-async def agrees_with_model_idle_and_backpressure(dut):
-    await random_traffic(dut, 0.9, 0.9)
+@cocotb.parametrize((("idle", "pause"), [(0.0, 0.0), (0.97, 0.0), (0.0, 0.97), (0.9, 0.9)]))
+async def agrees_with_model(dut, idle, pause):
+    await random_traffic(dut, idle, pause)
 
 
 @cocotb.test()

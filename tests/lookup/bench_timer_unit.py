@@ -125,13 +125,9 @@ async def random_deadlines(dut, idle, pause):
 
 
 @cocotb.test()
-async def fires_when_due(dut):
-    await random_deadlines(dut, 0.0, 0.0)
-
-
-@cocotb.test()
-async def fires_when_due_with_idle_and_backpressure(dut):
-    await random_deadlines(dut, 0.5, 0.8)
+@cocotb.parametrize((("idle", "pause"), [(0.0, 0.0), (0.5, 0.8)]))
+async def fires_when_due(dut, idle, pause):
+    await random_deadlines(dut, idle, pause)
 
 
 @cocotb.test()

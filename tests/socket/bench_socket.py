@@ -252,23 +252,9 @@ async def random_traffic(dut, idle, pause, messages=300):
 
 
 @cocotb.test()
-async def commands_and_reads_agree_with_model(dut):
-    await random_traffic(dut, 0.0, 0.0)
-
-
-@cocotb.test()
-async def commands_and_reads_agree_with_model_idle(dut):
-    await random_traffic(dut, 0.4, 0.0)
-
-
-@cocotb.test()
-async def commands_and_reads_agree_with_model_backpressure(dut):
-    await random_traffic(dut, 0.0, 0.5)
-
-
-@cocotb.test()
-async def commands_and_reads_agree_with_model_idle_and_backpressure(dut):
-    await random_traffic(dut, 0.3, 0.3)
+@cocotb.parametrize((("idle", "pause"), [(0.0, 0.0), (0.4, 0.0), (0.0, 0.5), (0.3, 0.3)]))
+async def commands_and_reads_agree_with_model(dut, idle, pause):
+    await random_traffic(dut, idle, pause)
 
 
 def everything_of(tb, ring, length):
