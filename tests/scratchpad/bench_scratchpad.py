@@ -4,11 +4,12 @@ import random
 from collections import Counter, deque
 
 import cocotb
-from cocotb.triggers import ReadOnly, RisingEdge
+from cocotb.triggers import RisingEdge
 
 from spps.layouts.message import ScratchPage, ScratchRead
 from spps.layouts.packet import packet_layout
 from spps.scratchpad import Scratchpad
+from spps_sim.bus.counters import CounterMonitor
 from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
 from spps_sim.model.scratchpad import Scratchpad as Model
 
@@ -34,9 +35,7 @@ class Bench:
         self.model = Model(PAGES, PAGE_BYTES)
         self.sent, self.answers, self.reads = deque(), [], []
         self.octets, self.err = b"", 0
-        self.count = Counter()
         self.on_answer = lambda ref, octets: None
-        cocotb.start_soon(self._counters())
 
     def send(self, octets, err=False):
         self.sent.append((octets, err))
@@ -61,16 +60,6 @@ class Bench:
             self.reads.append((self.octets, bool(word["err"])))
             self.octets = b""
 
-    async def _counters(self):
-        edge = RisingEdge(self.dut.clk)
-        while True:
-            await edge
-            await ReadOnly()
-            if not int(self.dut.rst.value):
-                word = int(self.dut.count.value)
-                for n, name in enumerate(Scratchpad.COUNTERS):
-                    self.count[name] += word >> n & 1
-
     async def until(self, condition, clocks=20000):
         edge = RisingEdge(self.dut.clk)
         for _ in range(clocks):
@@ -89,6 +78,7 @@ async def start(dut, idle=0.0, pause=0.0):
     start_clock(dut)
     bench = Bench(dut, idle, pause)
     await reset(dut)
+    bench.count = CounterMonitor(dut, dut.clk, Scratchpad.COUNTERS).total
     dut._log.info("seed %d", SEED)
     return bench
 

@@ -1,14 +1,15 @@
 """cocotb bench of the SPI-4 sink against the model of the standard."""
 import os
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 import cocotb
-from cocotb.triggers import ReadOnly, RisingEdge
+from cocotb.triggers import RisingEdge
 
 from spps.layouts.packet import packet_layout
 from spps.params import TINY
 from spps.spi4 import Spi4Sink
+from spps_sim.bus.counters import CounterMonitor
 from spps_sim.bus.spi4 import Spi4Driver, Spi4Monitor
 from spps_sim.bus.stream import StreamSink, start_clock
 from spps_sim.model.spi4 import Burst, Receiver, bursts_of
@@ -29,9 +30,8 @@ class Bench:
         self.monitor = Spi4Monitor(dut, "i", dut.clk, width=WIDTH, callback=self._word)
         self.o = StreamSink(dut, "o", dut.clk, layout=packet_layout(WIDTH), pause=pause, rng=random.Random(self.rng.random()),
                             callback=self._take)
-        self.octets, self.packets, self.count, self.port = b"", defaultdict(list), Counter(), None
+        self.octets, self.packets, self.port = b"", defaultdict(list), None
         self.words = 0
-        cocotb.start_soon(self._counters())
 
     def _word(self, word):
         if self.active:
@@ -49,16 +49,6 @@ class Bench:
             self.packets[self.port].append((self.octets, bool(word["err"])))
             self.octets, self.port = b"", None
 
-    async def _counters(self):
-        edge = RisingEdge(self.dut.clk)
-        while True:
-            await edge
-            await ReadOnly()
-            if self.active:
-                word = int(self.dut.count.value)
-                for n, name in enumerate(Spi4Sink.COUNTERS):
-                    self.count[name] += word >> n & 1
-
     async def start(self):
         start_clock(self.dut)
         self.dut.rst.value = 1
@@ -67,6 +57,7 @@ class Bench:
             await edge
         self.dut.rst.value = 0
         self.active = True
+        self.count = CounterMonitor(self.dut, self.dut.clk, Spi4Sink.COUNTERS).total
 
     async def finish(self):
         edge, quiet = RisingEdge(self.dut.clk), 0

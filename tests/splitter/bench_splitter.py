@@ -1,16 +1,17 @@
 """cocotb bench of the message splitter against its model."""
 import os
 import random
-from collections import Counter, deque
+from collections import deque
 
 import cocotb
-from cocotb.triggers import ReadOnly, RisingEdge
+from cocotb.triggers import RisingEdge
 from frames import MAC, VIPS, tcp_frame, traffic
 
 from spps.layouts.event import Event
 from spps.layouts.message import ScratchPage
 from spps.layouts.packet import packet_layout
 from spps.splitter import MessageSplitter
+from spps_sim.bus.counters import CounterMonitor
 from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
 from spps_sim.model.splitter import Splitter
 
@@ -35,8 +36,6 @@ class Bench:
                                   callback=self._store)
         self.octets, self.next_ref = b"", 1
         self.stored, self.refused, self.pages_full = {}, 0, True
-        self.count = Counter()
-        cocotb.start_soon(self._counters())
 
     def send(self, frame, port, err):
         for at in range(0, len(frame), SIZE):
@@ -56,16 +55,6 @@ class Bench:
             self.page.send({"ref": self.next_ref if ok else 0, "length": len(self.octets) if ok else 0, "ok": ok})
             self.next_ref = self.next_ref % 65535 + 1
             self.octets = b""
-
-    async def _counters(self):
-        edge = RisingEdge(self.dut.clk)
-        while True:
-            await edge
-            await ReadOnly()
-            if self.dut.rst.value == 0:
-                word = int(self.dut.count.value)
-                for n, name in enumerate(MessageSplitter.COUNTERS):
-                    self.count[name] += word >> n & 1
 
     async def drain(self, frames):
         """Wait until every frame is judged; a hang fails."""
@@ -111,6 +100,7 @@ async def start(dut, idle, pause):
     dut.vip.value = VIPS[0] | VIPS[1] << 32
     bench = Bench(dut, rng, idle, pause)
     await reset(dut)
+    bench.count = CounterMonitor(dut, dut.clk, MessageSplitter.COUNTERS).total
     return bench, rng
 
 

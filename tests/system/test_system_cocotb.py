@@ -34,7 +34,7 @@ def test_pair_keeps_the_ack_rule_and_the_native_library_agrees(tmp_path):
     Cycles are not compared: ticks count from the write of `tick_cycles`, and the harnesses need not hand it over in the same clock.
     """
     recorded = tmp_path / "frames"
-    run_bench(verilog(TINY), "bench_system", name="spps_pair", simulator="verilator", test_dir=HERE, ports_only=True,
+    run_bench(verilog(TINY), "bench_system", name="spps_pair", simulator="verilator", test_dir=HERE,
               extra_env={"SPPS_P_FRAMES": str(recorded)})
     scenario, frames, marks = pickle.loads(recorded.read_bytes())
     trial = Trial(scenario)
@@ -63,4 +63,4 @@ def test_the_first_frames_are_the_same_in_four_states(tmp_path):
 def test_one_spps_answers_through_its_spi4_pins(width):
     params = preset_params("tiny", width)
     path = write_spps(params, BUILD / "verilog" / f"spps_{params.name}_{width}")
-    run_bench(path, "bench_spps_spi4", name="spps", simulator="verilator", test_dir=HERE, parameters={"width": width}, ports_only=True)
+    run_bench(path, "bench_spps_spi4", name="spps", simulator="verilator", test_dir=HERE, parameters={"width": width})

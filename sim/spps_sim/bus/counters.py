@@ -14,11 +14,15 @@ class CounterMonitor:
         cocotb.start_soon(self._run())
 
     async def _run(self):
-        from cocotb.triggers import ReadOnly, RisingEdge
+        from cocotb.triggers import ReadOnly, RisingEdge, ValueChange
         edge = RisingEdge(self.clock)
+        await edge
         while True:
-            await edge
             await ReadOnly()
             value = int(self.signal.value)
+            if not value:
+                await ValueChange(self.signal)
+                continue
             for bit, name in enumerate(self.names):
                 self.total[name] += value >> bit & 1
+            await edge

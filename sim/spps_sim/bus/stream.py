@@ -7,7 +7,7 @@ import random
 from collections import deque
 
 from amaranth.lib import data
-from cocotb.triggers import Event, ReadOnly, RisingEdge
+from cocotb.triggers import Event, ReadOnly, RisingEdge, ValueChange
 
 __all__ = ["StreamSource", "StreamSink", "pack", "unpack", "start_clock", "reset"]
 
@@ -78,12 +78,11 @@ class StreamSource:
             self.busy = True
             self.payload.value = self.queue.popleft()
             self.valid.value = 1
-            while True:
+            await ReadOnly()
+            while self.ready is not None and not int(self.ready.value):
+                await ValueChange(self.ready)
                 await ReadOnly()
-                taken = self.ready is None or int(self.ready.value)
-                await edge
-                if taken:
-                    break
+            await edge
             self.sent += 1
             self.valid.value = 0
             self.busy = False
@@ -98,7 +97,8 @@ class StreamSink:
     def __init__(self, dut, name, clock, *, layout=None, pause=0.0, rng=None, callback=None):
         self.payload, self.valid = getattr(dut, f"{name}__payload"), getattr(dut, f"{name}__valid")
         self.ready = _handle(dut, f"{name}__ready")
-        self.clock, self.layout, self.pause, self.callback = clock, layout, pause, callback
+        self.clock, self.pause, self.callback = clock, pause, callback
+        self._fields = None if layout is None else [(key, field.offset, (1 << field.width) - 1) for key, field in data.Layout.cast(layout)]
         self.rng = rng or random.Random(2)
         self.received = deque()
         self.name = name
@@ -123,12 +123,15 @@ class StreamSink:
                 assert waiting is None or waiting == word, f"{self.name}.payload changed while waiting"
                 waiting = None if ready else word
                 if ready:
-                    value = unpack(self.layout, word) if self.layout is not None else word
+                    value = word if self._fields is None else {key: word >> offset & mask for key, offset, mask in self._fields}
                     self.received.append(value)
                     if self.callback:
                         self.callback(value)
             else:
                 assert waiting is None, f"{self.name}.valid fell before the transfer"
+                if not self.pause:      # nothing to do until there is something to take
+                    await ValueChange(self.valid)
+                    continue
             await edge
 
 
