@@ -1,4 +1,4 @@
-"""Third stage of the output processor: header and payload joined into one frame.
+"""Fifth stage of the output processor: header and payload joined into one frame.
 
 Source: patent §IV ("reassembly"); IEEE 802.3 3.1, RFC 791 3.1, RFC 826, RFC 9293 3.1.
 """
@@ -16,8 +16,8 @@ __all__ = ["FrameAssembler", "assembled_layout"]
 
 
 def assembled_layout(width):
-    """A word of a frame, and whether the frame has a payload (constant in a frame)."""
-    return data.StructLayout({"packet": packet_layout(width), "payload": 1})
+    """A word of a frame, and whether the frame has a payload and whether it overtook one (constant in a frame)."""
+    return data.StructLayout({"packet": packet_layout(width), "payload": 1, "overtook": 1})
 
 
 def _options(frame):
@@ -132,6 +132,7 @@ class FrameAssembler(wiring.Component):
                 self.o.payload.packet.last.eq(final),
                 self.o.payload.packet.empty.eq(Mux(final, empty, 0)),
                 self.o.payload.payload.eq(frame.payload_bytes != 0),
+                self.o.payload.overtook.eq(frame.overtook),
             ]
         current = Signal(width)
         m.d.comb += [
