@@ -7,7 +7,7 @@ from amaranth.lib import data, enum
 
 from ..layouts.message import BEAT, OutputBody, OutputFlag
 
-__all__ = ["ETHERNET", "IPV4", "TCP", "ARP", "MIN_FRAME", "HEADER_BYTES", "OPTIONS", "option_index", "options_bytes",
+__all__ = ["ETHERNET", "IPV4", "TCP", "ARP", "MIN_FRAME", "FIXED_BYTES", "OPTION_PLACES", "OPTIONS", "option_index", "options_bytes",
            "OutputSummary", "OutputIdentity", "OutputRequest", "FrameRequest", "OutputQueue", "STORE_ROWS", "SUMMARY_ROW", "STORE_BITS",
            "ORDERED_OUTPUTS", "CONTROL_BUFFERS", "STORE_SLOTS", "wire"]
 
@@ -22,9 +22,11 @@ OPTIONS = (
     (OutputFlag.TIMESTAMP, 12, (0x0101, 0x080A)),           # two NOPs first, as in RFC 7323 appendix A
     (OutputFlag.SACK, 12, (0x0101, 0x050A)),
 )
-#: longest header, rounded up to whole words of every width
-HEADER_BYTES = 96
-assert ETHERNET + IPV4 + TCP + sum(size for _, size, _ in OPTIONS) <= HEADER_BYTES
+#: headers of a segment up to and without the urgent pointer
+FIXED_BYTES = ETHERNET + IPV4 + TCP - 2
+#: in front of the options, and each 32-bit word of them
+OPTION_PLACES = 1 + sum(size for _, size, _ in OPTIONS) // 4
+assert FIXED_BYTES % 4 == 0
 
 
 def option_index(flags):

@@ -16,8 +16,8 @@ __all__ = ["FrameLoader"]
 class FrameLoader(wiring.Component):
     """Takes the older of the two heads; while that waits for its payload, the control head.
 
-    An ordered output is loaded while its payload is still being fetched, and given up for a control output that comes meanwhile. Hence, from the
-    clock in which its payload is stored, an ordered output waits for older outputs and for at most one younger one, which is being loaded.
+    An ordered output is loaded while its payload is still being fetched, and given up for a control output that comes meanwhile. From
+    the clock in which its payload is stored, an ordered output waits for older outputs and for at most one younger: the one being loaded.
 
     Members:
         ordered, complete, control, control_older, pop_*: see OutputQueues. r_*: the store; a read is held up while `r_stall`.
@@ -81,7 +81,8 @@ class FrameLoader(wiring.Component):
             with m.Switch(arrived_row):
                 with m.Case(0):
                     # version and header length, DF, protocol 6
-                    m.d.sync += [ip.eq(summary.address_sum + Cat(Const(6, 8), self.ttl) + 0x8500), ttl.eq(self.ttl), tcp.eq(summary.tcp_sum)]
+                    m.d.sync += [ip.eq(summary.address_sum + Cat(Const(6, 8), self.ttl) + 0x8500), ttl.eq(self.ttl)]
+                    m.d.sync += tcp.eq(summary.tcp_sum)
                 with m.Case(1):
                     m.d.sync += [ip.eq(ip + (summary.frame_bytes - ETHERNET)[:14]), tcp.eq(fold(tcp))]
                 with m.Case(2):

@@ -30,9 +30,9 @@ class PayloadFetcher(wiring.Component):
     before has left its buffer; hence the buffer written here is never the one being read.
 
     Parameters: params.
-    Members: wanted: there is an ordered output that was not fetched; fetched: done with it, for one clock. r_*: its slot in the store, read at
-    once when `r_en`. o_read, i_data: socket memory; w_*: write port of the frame buffers. buffer, sum, failed: of the payload fetched last,
-    until `taken`.
+    Members: wanted: there is an ordered output that was not fetched; fetched: done with it, for one clock. r_*: its slot in the store,
+    read at once when `r_en`. o_read, i_data: socket memory; w_*: write port of the frame buffers. buffer, sum, failed: of the payload
+    fetched last, until `taken`.
     Latency: 6 clocks to the request, mostly while the payload before waits; `fetched` 2 clocks after the last word.
     Throughput: one word per clock. Backpressure: `i_data` is always taken once asked for.
     Drop: `read_error`: the answer had `err` or another length than asked for; `failed` tells. Reset: idle.
