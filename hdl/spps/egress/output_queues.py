@@ -71,7 +71,8 @@ class OutputQueues(wiring.Component):
         in_order, decided, room, put = Signal(), Signal(), Signal(), Signal()
         position = Signal(range(ORDERED_OUTPUTS + CONTROL_BUFFERS))
         m.d.comb += [
-            in_order.eq(request.payload | same),
+            # the search goes on for an ARP reply that waits for room, but does not count
+            in_order.eq(request.payload | (same & ~request.arp)),
             decided.eq(in_order | request.arp | searched),
             level.eq(tail - head),
             control_level.eq(control_tail - control_head),
