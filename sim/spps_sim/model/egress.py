@@ -117,8 +117,8 @@ class EgressModel:
 
     Outputs of one identity leave in the order in which they came. An output may leave before an earlier one of another identity only if
     it has no payload and the earlier one is held: by its payload, or behind one of its own identity. Once a payload is stored, at most
-    MAY_PASS later outputs leave before it. `overtook` counts the outputs that left before an earlier one; before none but one whose payload
-    was unusable in the end, `overtook_failing`.
+    MAY_PASS later outputs leave before it. `overtook` counts the outputs that left before an earlier one; if only before ones whose payload
+    was unusable, they may or may not count: `overtook_failing`.
     """
 
     #: one that is being loaded, and those that were already frames: in the assembler and in the registers behind it
@@ -187,6 +187,9 @@ class EgressModel:
             gone = [w for w in earlier if identity(w.output) == identity(this.output) or self.wants_payload(this.output)]
         else:
             self._check_order(this, [w for w in earlier if not (w.fails and w.stored)])
+            sound = any(not w.fails for w in earlier)
+            self.count["overtook"] += sound
+            self.count["overtook_failing"] += bool(earlier) and not sound
             # one that failed may have held others until now
             gone = [w for w in earlier if self.wants_payload(this.output)]
         self.waiting = [w for w in self.waiting if w is not this and not any(w is other for other in gone)]
@@ -207,5 +210,3 @@ class EgressModel:
                 other.passed += 1
                 if other.passed > self.MAY_PASS:
                     raise OrderError(f"{other.passed} left before {other.output} since its payload came")
-        self.count["overtook"] += any(not other.fails for other in earlier)
-        self.count["overtook_failing"] += bool(earlier) and all(other.fails for other in earlier)
