@@ -130,22 +130,27 @@ class FrameAssembler(wiring.Component):
         lanes = width // 32
         begin, lane_begin = divmod(FIXED_BYTES // 4, lanes)     # the first word with options, and the lane in it
         tail = [Signal(name=f"tail_{lane}") for lane in range(lanes)]
+        # where the option words of this word and of the next come from
         places = [Signal(OPTION_PLACES, name=f"place_{lane}") for lane in range(lanes)]
+        following = [Signal(OPTION_PLACES, name=f"following_{lane}") for lane in range(lanes)]
+        option = [Signal(32, name=f"option_{lane}") for lane in range(lanes)]
         behind = Signal(16)         # half of the last option word; before all the urgent pointer, which is 0
-        half, place = behind, Mux(index < begin, 1, places[-1])
+        half, place = behind, Signal(OPTION_PLACES)
+        m.d.comb += place.eq(Mux(index < begin, 1, places[-1]))
         options = frame.options & (~frame.arp).replicate(len(OPTIONS))
-        header, following = [], []
+        header = []
         for lane in range(lanes):
             starts = lane >= lane_begin
-            option = _option_word(places[lane], frame.body)
             fixed = Array(headers[i:i + 32] for i in range(len(headers) - 32 * (lane + 1), -1, -width))[index[:bits_for(begin)]]
-            m.d.comb += tail[lane].eq(index >= begin if starts else index > begin)
-            header.append(Mux(tail[lane], wire(half, option[16:]), fixed))
-            half = Mux(tail[lane], option[:16], half)
-            # the places of the next word; in the one before `begin` only lanes with options count
             behind_place = _next_option_word(place, options)
-            place = behind_place if starts else Mux(index < begin, place, behind_place)
-            following.append(place)
+            m.d.comb += [
+                tail[lane].eq(index >= begin if starts else index > begin),
+                option[lane].eq(_option_word(places[lane], frame.body)),
+                # in word `begin` only lanes with options count
+                following[lane].eq(behind_place if starts else Mux(index < begin, place, behind_place)),
+            ]
+            header.append(Mux(tail[lane], wire(half, option[lane][16:]), fixed))
+            half, place = Mux(tail[lane], option[lane][:16], half), following[lane]
         with m.If(~busy):
             m.d.sync += behind.eq(0)
         with m.Elif(step):
