@@ -1,8 +1,10 @@
 """Output processor: from an OUTPUT message to a frame."""
 from .emit_gate import EmitGate
 from .frame_assembler import FrameAssembler
+from .frame_loader import FrameLoader
 from .output_processor import OutputProcessor
+from .output_queues import OutputQueues
 from .output_receiver import OutputReceiver
 from .payload_fetcher import PayloadFetcher
 
-__all__ = ["OutputProcessor", "OutputReceiver", "PayloadFetcher", "FrameAssembler", "EmitGate"]
+__all__ = ["OutputProcessor", "OutputReceiver", "OutputQueues", "PayloadFetcher", "FrameLoader", "FrameAssembler", "EmitGate"]

@@ -21,10 +21,10 @@ class EmitGate(wiring.Component):
     Members: i: words of frames; o; enable.
     Latency: 1 clock. Throughput: one word per clock. Backpressure: `i.ready` follows `o.ready` combinationally;
     a suppressed frame is swallowed even while `o` waits.
-    Drop: `suppressed`. `frames` and `payload_frames` count those that leave. Reset: before a first word.
+    Drop: `suppressed`. `frames` counts those that leave, `payload_frames` and `overtook` some of them. Reset: before a first word.
     """
 
-    COUNTERS = ("frames", "payload_frames", "suppressed")
+    COUNTERS = ("frames", "payload_frames", "overtook", "suppressed")
 
     def __init__(self, params):
         super().__init__({
@@ -53,6 +53,7 @@ class EmitGate(wiring.Component):
                 m.d.comb += [
                     self.count[0].eq(leaves),
                     self.count[1].eq(leaves & self.i.payload.payload),
-                    self.count[2].eq(~leaves),
+                    self.count[2].eq(leaves & self.i.payload.overtook),
+                    self.count[3].eq(~leaves),
                 ]
         return m

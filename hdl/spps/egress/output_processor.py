@@ -2,7 +2,7 @@
 
 Source: patent §IV, F2 242/244, F7 770.
 """
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Mux
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -11,7 +11,10 @@ from ..layouts.message import SocketRead, beat_signature
 from ..layouts.packet import packet_signature
 from ..lib.skid_buffer import SkidBuffer
 from .emit_gate import EmitGate
+from .frame import STORE_BITS, STORE_ROWS, STORE_SLOTS, OutputQueue
 from .frame_assembler import FrameAssembler, assembled_layout
+from .frame_loader import FrameLoader
+from .output_queues import OutputQueues
 from .output_receiver import OutputReceiver
 from .payload_fetcher import PayloadFetcher, payload_words
 
@@ -27,9 +30,11 @@ class OutputProcessor(wiring.Component):
         mac: own address, source of every frame. ttl: of IPv4 headers.
         emit_enable: sampled once per frame in the clock in which its first word enters the register of `o`.
         count: COUNTERS; frames + suppressed + drops = messages.
-    Latency: without payload about 18 clocks from the first beat; the payload is stored before the frame leaves.
+    Order: outputs of one identity (iface, addresses, ports) leave as they came; those with payload leave as they came. While a payload is
+    being fetched, outputs without payload of other identities pass; one is stopped only behind ORDERED_OUTPUTS others that must wait.
+    Latency: without payload about 28 clocks from the first beat; the payload is stored before the frame leaves.
     Throughput: one word per clock; the next payload is read while a frame leaves.
-    Backpressure: two frames are held, then `i_cmd` waits; socket answers are always taken.
+    Backpressure: ORDERED_OUTPUTS and CONTROL_BUFFERS outputs are held, then `i_cmd` waits; socket answers are always taken.
     Drop: see OutputReceiver (bad messages), PayloadFetcher (`read_error`), EmitGate (`suppressed`): always whole frames.
     Reset: idle; identification 0.
     """
@@ -53,7 +58,9 @@ class OutputProcessor(wiring.Component):
         m = Module()
         params = self._params
         m.submodules.receiver = receiver = OutputReceiver(params)
+        m.submodules.queues = queues = OutputQueues()
         m.submodules.fetcher = fetcher = PayloadFetcher(params)
+        m.submodules.loader = loader = FrameLoader()
         m.submodules.assembler = assembler = FrameAssembler(params)
         m.submodules.skid = skid = SkidBuffer(assembled_layout(params.data_width))
         m.submodules.gate = gate = EmitGate(params)
@@ -61,19 +68,34 @@ class OutputProcessor(wiring.Component):
         m.submodules.buffers = buffers = Memory(shape=params.data_width, depth=2 * payload_words(params), init=[],
                                                 attrs={"no_rw_check": 1})
         write, read = buffers.write_port(), buffers.read_port()
+        # a slot is never read before it was offered, nor written before it was left
+        m.submodules.store = store = Memory(shape=STORE_BITS, depth=STORE_SLOTS * STORE_ROWS, init=[], attrs={"no_rw_check": 1})
+        keep, load = store.write_port(), store.read_port()
 
         wiring.connect(m, wiring.flipped(self.i_cmd), receiver.i_cmd)
-        wiring.connect(m, receiver.o, fetcher.i)
+        wiring.connect(m, receiver.o, queues.i)
         wiring.connect(m, fetcher.o_read, wiring.flipped(self.o_read))
         wiring.connect(m, wiring.flipped(self.i_data), fetcher.i_data)
-        wiring.connect(m, fetcher.o, assembler.i)
+        wiring.connect(m, loader.o, assembler.i)
         wiring.connect(m, assembler.o, skid.i)
         wiring.connect(m, skid.o, gate.i)
         wiring.connect(m, gate.o, wiring.flipped(self.o))
         m.d.comb += [
+            keep.en.eq(receiver.w_en), keep.addr.eq(Cat(receiver.w_row, queues.slot)), keep.data.eq(receiver.w_data),
+            # the fetcher reads first: it needs three rows and lets memory work meanwhile
+            load.en.eq(fetcher.r_en | loader.r_en), loader.r_stall.eq(fetcher.r_en),
+            load.addr.eq(Cat(Mux(fetcher.r_en, fetcher.r_row, loader.r_row), queues.r_slot)),
+            queues.r_queue.eq(Mux(fetcher.r_en, OutputQueue.FETCH, loader.r_queue)),
+            fetcher.r_data.eq(load.data), loader.r_data.eq(load.data),
+            fetcher.wanted.eq(queues.fetch), queues.fetched.eq(fetcher.fetched),
+            loader.ordered.eq(queues.ordered), loader.complete.eq(queues.complete),
+            loader.control.eq(queues.control), loader.control_older.eq(queues.control_older),
+            queues.pop_ordered.eq(loader.pop_ordered), queues.pop_control.eq(loader.pop_control),
+            loader.sum.eq(fetcher.sum), loader.buffer.eq(fetcher.buffer), loader.failed.eq(fetcher.failed),
+            fetcher.taken.eq(loader.taken),
             write.en.eq(fetcher.w_en), write.addr.eq(fetcher.w_addr), write.data.eq(fetcher.w_data),
             read.en.eq(assembler.r_en), read.addr.eq(assembler.r_addr), assembler.r_data.eq(read.data),
-            fetcher.ttl.eq(self.ttl),
+            loader.ttl.eq(self.ttl),
             assembler.mac.eq(self.mac),
             gate.enable.eq(self.emit_enable),
             self.count.eq(Cat(gate.count, fetcher.count, receiver.count)),

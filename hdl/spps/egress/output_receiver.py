@@ -7,7 +7,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.message import OUTPUT_BEATS, MessageHeader, MessageKind, OutputFlag, beat_signature
-from .frame import ARP, ETHERNET, IPV4, OPTIONS, TCP, OutputRequest, option_index, options_bytes
+from .frame import (ARP, ETHERNET, IPV4, OPTIONS, STORE_BITS, STORE_ROWS, SUMMARY_ROW, TCP, OutputRequest, OutputSummary, option_index,
+                    options_bytes)
 
 __all__ = ["OutputReceiver"]
 
@@ -21,10 +22,10 @@ def _constant_sum(index):
 
 
 class OutputReceiver(wiring.Component):
-    """Collects the beats of one OUTPUT message and sums its header halves while they pass.
+    """Writes the body of one OUTPUT message into a slot of the store and sums its header halves while they pass.
 
     Parameters: params.
-    Members: i_cmd: message OUTPUT; o: the request, held until taken.
+    Members: i_cmd: message OUTPUT; w_*: rows of the slot, the summary last; o: the request, held until taken: the slot is then full.
     Latency: 2 clocks after the last beat. Throughput: one message per OUTPUT_BEATS + 3 clocks.
     Backpressure: one request is held; no beat is taken meanwhile.
     Drop: `bad_kind` not an OUTPUT; `malformed` other than OUTPUT_BEATS beats; `bad_port` iface is not a port;
@@ -37,15 +38,22 @@ class OutputReceiver(wiring.Component):
         self._params = params
         super().__init__({
             "i_cmd": In(beat_signature()),
+            "w_en": Out(1),
+            "w_row": Out(range(STORE_ROWS)),
+            "w_data": Out(STORE_BITS),
             "o": Out(stream.Signature(OutputRequest)),
             "count": Out(len(self.COUNTERS)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        request = Signal(OutputRequest)
-        body = request.body
         beat = self.i_cmd.payload
+        arp, payload = Signal(), Signal()
+        options = Signal(len(OPTIONS))
+        header_bytes, frame_bytes = Signal(7), Signal(17)
+        address_sum, tcp_sum = Signal(18), Signal(21)
+        iface, wscale, length = Signal(8), Signal(8), Signal(16)
+        addresses, ports = Signal(64), Signal(32)
         header = Signal(MessageHeader)
         index = Signal(range(OUTPUT_BEATS))
         bad_kind = Signal()
@@ -53,21 +61,21 @@ class OutputReceiver(wiring.Component):
         m.d.comb += [
             header.eq(beat.data),
             present.eq(option_index(header.argument[:16])),
-            self.o.payload.eq(request),
+            self.o.payload.arp.eq(arp),
+            self.o.payload.payload.eq(payload),
+            self.o.payload.identity.eq(Cat(iface[:4], addresses, ports)),
+            self.w_row.eq(index),
+            self.w_data.eq(beat.data),
         ]
 
         def count(name):
             return self.count[self.COUNTERS.index(name)].eq(1)
 
         # a beat holds the words 2 * index and 2 * index + 1 of the body; here its four halves are chosen that are summed
-        flag = {f: request.options[i] for i, (f, _, _) in enumerate(OPTIONS)}
+        flag = {f: options[i] for i, (f, _, _) in enumerate(OPTIONS)}
         half = [beat.data[16 * i:16 * i + 16] for i in range(4)]
-        previous = Signal(64)       # beat before this one
         data_offset = Signal(4)
-        m.d.comb += [
-            previous.eq(request.body.as_value()[-64:]),
-            data_offset.eq(Array(TCP // 4 + options_bytes(i) // 4 for i in _TABLE)[request.options]),
-        ]
+        m.d.comb += data_offset.eq(Array(TCP // 4 + options_bytes(i) // 4 for i in _TABLE)[options])
         summed = [Signal(16, name=f"summed_{i}") for i in range(4)]
         with m.Switch(index):
             with m.Case(1, 3):      # addresses; seq and ack
@@ -82,7 +90,7 @@ class OutputReceiver(wiring.Component):
                     summed[3].eq(Mux(flag[OutputFlag.MSS], half[3], 0)),
                 ]
             with m.Case(5):         # the window scale of the beat before
-                m.d.comb += summed[0].eq(Mux(flag[OutputFlag.WSCALE], previous[24:32], 0))
+                m.d.comb += summed[0].eq(Mux(flag[OutputFlag.WSCALE], wscale, 0))
             with m.Case(6):
                 m.d.comb += [s.eq(Mux(flag[OutputFlag.TIMESTAMP], h, 0)) for s, h in zip(summed, half)]
             with m.Case(7):
@@ -90,16 +98,26 @@ class OutputReceiver(wiring.Component):
         total = Signal(18)
         m.d.comb += total.eq(sum(summed))
 
+        summary = Signal(OutputSummary)
+        m.d.comb += [
+            summary.arp.eq(arp),
+            summary.options.eq(options),
+            summary.header_bytes.eq(header_bytes),
+            summary.frame_bytes.eq(frame_bytes),
+            summary.address_sum.eq(address_sum),
+            summary.tcp_sum.eq(tcp_sum),
+        ]
+
         with m.FSM():
             with m.State("HEAD"):
                 m.d.comb += self.i_cmd.ready.eq(1)
                 m.d.sync += [
                     index.eq(0),
                     bad_kind.eq(header.kind != MessageKind.OUTPUT),
-                    request.arp.eq((header.argument & OutputFlag.ARP.value).any()),
-                    request.options.eq(present),
-                    request.header_bytes.eq(ETHERNET + IPV4 + Array(TCP + options_bytes(i) for i in _TABLE)[present]),
-                    request.tcp_sum.eq(Array(_constant_sum(i) for i in _TABLE)[present]),
+                    arp.eq((header.argument & OutputFlag.ARP.value).any()),
+                    options.eq(present),
+                    header_bytes.eq(ETHERNET + IPV4 + Array(TCP + options_bytes(i) for i in _TABLE)[present]),
+                    tcp_sum.eq(Array(_constant_sum(i) for i in _TABLE)[present]),
                 ]
                 with m.If(self.i_cmd.valid):
                     with m.If(~beat.last):
@@ -109,13 +127,18 @@ class OutputReceiver(wiring.Component):
                     with m.Else():
                         m.d.comb += count("malformed")
             with m.State("BODY"):
-                m.d.comb += self.i_cmd.ready.eq(1)
+                m.d.comb += [self.i_cmd.ready.eq(1), self.w_en.eq(self.i_cmd.valid)]
                 with m.If(self.i_cmd.valid):
-                    # eight beats shift through, so that the first ends in the least significant bits
-                    m.d.sync += body.eq(Cat(body.as_value()[64:], beat.data))
-                    m.d.sync += [index.eq(index + 1), request.tcp_sum.eq(request.tcp_sum + total)]
-                    with m.If(index == 1):
-                        m.d.sync += request.address_sum.eq(total)
+                    m.d.sync += [index.eq(index + 1), tcp_sum.eq(tcp_sum + total), wscale.eq(half[1][8:])]
+                    with m.Switch(index):
+                        with m.Case(0):
+                            m.d.sync += iface.eq(half[1][:8])
+                        with m.Case(1):
+                            m.d.sync += [addresses.eq(beat.data), address_sum.eq(total)]
+                        with m.Case(2):
+                            m.d.sync += ports.eq(beat.data[:32])
+                        with m.Case(4):
+                            m.d.sync += length.eq(half[2])
                     with m.If(beat.last):
                         m.next = "CHECK"
                         with m.If(bad_kind):
@@ -133,20 +156,20 @@ class OutputReceiver(wiring.Component):
                                                   1 << self.COUNTERS.index("malformed")))
                     m.next = "HEAD"
             with m.State("CHECK"):
-                m.d.sync += request.frame_bytes.eq(request.header_bytes + body.length)
-                with m.If(request.arp):
-                    m.d.sync += [request.header_bytes.eq(ETHERNET + ARP), request.frame_bytes.eq(ETHERNET + ARP)]
+                m.d.sync += [frame_bytes.eq(header_bytes + length), payload.eq(~arp & length.any())]
+                with m.If(arp):
+                    m.d.sync += [header_bytes.eq(ETHERNET + ARP), frame_bytes.eq(ETHERNET + ARP)]
                 m.next = "LIMIT"
             with m.State("LIMIT"):
                 m.next = "OFFER"
-                with m.If(body.iface >= self._params.ports):
+                with m.If(iface >= self._params.ports):
                     m.d.comb += count("bad_port")
                     m.next = "HEAD"
-                with m.Elif(request.frame_bytes > self._params.max_frame):
+                with m.Elif(frame_bytes > self._params.max_frame):
                     m.d.comb += count("too_long")
                     m.next = "HEAD"
             with m.State("OFFER"):
-                m.d.comb += self.o.valid.eq(1)
+                m.d.comb += [self.o.valid.eq(1), self.w_en.eq(1), self.w_row.eq(SUMMARY_ROW), self.w_data.eq(summary)]
                 with m.If(self.o.ready):
                     m.next = "HEAD"
         return m

@@ -1,17 +1,20 @@
-"""Second stage of the output processor: payload into a frame buffer, checksums.
+"""Third stage of the output processor: payload into a frame buffer.
 
-Source: patent §IV (buses 246, 248); RFC 1071, RFC 791 3.1, RFC 6864 (identification).
+Source: patent §IV (buses 246, 248); RFC 1071.
 """
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..layouts.message import SocketRead
+from ..layouts.message import OutputBody, SocketAddress, SocketRead
 from ..layouts.packet import packet_signature
-from .frame import ETHERNET, IPV4, TCP, FrameRequest, OutputRequest
+from .frame import ETHERNET, IPV4, STORE_BITS, STORE_ROWS, TCP
 
-__all__ = ["PayloadFetcher", "payload_words"]
+__all__ = ["PayloadFetcher", "payload_words", "PAYLOAD_SUM_BITS"]
+
+#: of the sum of the halves of a payload of 16383 bytes
+PAYLOAD_SUM_BITS = 29
 
 
 def payload_words(params):
@@ -21,17 +24,18 @@ def payload_words(params):
 
 
 class PayloadFetcher(wiring.Component):
-    """Reads the payload of a request from socket memory into one of two buffers, sums it and completes both checksums.
+    """Reads the payloads of ordered outputs from socket memory, one after another, into one of two buffers, and sums them.
 
-    The two buffers take turns. A frame is handed over straight to the assembler, which takes it only when the frame
+    The two buffers take turns. A payload is `taken` by the assembler, which takes a frame only when the one
     before has left its buffer; hence the buffer written here is never the one being read.
 
     Parameters: params.
-    Members: i: request; o_read, i_data: socket memory; w_*: write port of the frame buffers; o: frame, held until taken;
-    ttl: time to live.
-    Latency: 5 clocks without payload; with payload 3 more after its last word. Throughput: one word per clock.
-    Backpressure: `i_data` is always taken once asked for.
-    Drop: `read_error`: the answer had `err` or another length than asked for. Reset: idle, identification 0.
+    Members: wanted: there is an ordered output that was not fetched; fetched: done with it, for one clock. r_*: its slot in the store,
+    read at once when `r_en`. o_read, i_data: socket memory; w_*: write port of the frame buffers. buffer, sum, failed: of the payload
+    fetched last, until `taken`.
+    Latency: 6 clocks to the request, mostly while the payload before waits; `fetched` 2 clocks after the last word.
+    Throughput: one word per clock. Backpressure: `i_data` is always taken once asked for.
+    Drop: `read_error`: the answer had `err` or another length than asked for; `failed` tells. Reset: idle.
     """
 
     COUNTERS = ("read_error",)
@@ -39,80 +43,83 @@ class PayloadFetcher(wiring.Component):
     def __init__(self, params):
         self._params = params
         super().__init__({
-            "i": In(stream.Signature(OutputRequest)),
+            "wanted": In(1),
+            "fetched": Out(1),
+            "r_en": Out(1),
+            "r_row": Out(range(STORE_ROWS)),
+            "r_data": In(STORE_BITS),
             "o_read": Out(stream.Signature(SocketRead)),
             "i_data": In(packet_signature(params.data_width)),
             "w_en": Out(1),
             "w_addr": Out(range(2 * payload_words(params))),
             "w_data": Out(params.data_width),
-            "o": Out(stream.Signature(FrameRequest)),
-            "ttl": In(8),
+            "buffer": Out(1),
+            "sum": Out(PAYLOAD_SUM_BITS),
+            "failed": Out(1),
+            "taken": In(1),
             "count": Out(len(self.COUNTERS)),
         })
 
     def elaborate(self, platform):
         m = Module()
         n = self._params.data_bytes
-        words = payload_words(self._params)
-        frame = Signal(FrameRequest)
         left = Signal(14)           # payload bytes still to come
         wrong = Signal()            # an earlier word of the answer was too many
-        row = Signal(range(words))
-        identification = Signal(16)
+        full = Signal()             # a payload waits to be taken
+        row = Signal(range(payload_words(self._params)))
+        address = Signal(SocketAddress)
         word = self.i_data.payload
         got = Signal(range(n + 1))
 
-        # sums: words are added up in two steps, so that no clock adds more than the halves of one word
+        # words are added up in two steps, so that no clock adds more than the halves of one word
         masked = Signal(self._params.data_width)
         halves = Signal(range(0xFFFF * (n // 2) + 1))
-        tcp = Signal(32)
-        ip = Signal(20)
-
-        def fold(value):
-            return value[:16] + value[16:]
-
         m.d.comb += [
             got.eq(Mux(word.last, n - word.empty, n)),
-            self.o.payload.eq(frame),
-            self.o_read.payload.address.offset.eq(frame.body.seq),
-            self.o_read.payload.address.ring.eq(frame.body.ring),
-            self.o_read.payload.length.eq(frame.payload_bytes),
-            self.w_addr.eq(Cat(row, frame.buffer)),
+            self.o_read.payload.address.eq(address),
+            self.o_read.payload.length.eq(left),
+            self.w_addr.eq(Cat(row, self.buffer)),
             self.w_data.eq(masked),
         ]
         for i in range(n):          # unused bytes are zero in buffer and sum
             m.d.comb += masked[8 * i:8 * i + 8].eq(Mux(word.last & (i < word.empty), 0, word.data[8 * i:8 * i + 8]))
         m.d.sync += halves.eq(0)
-        m.d.sync += tcp.eq(tcp + halves)
+        m.d.sync += self.sum.eq(self.sum + halves)
 
+        # places of the body's fields in the store
+        body = OutputBody.as_shape()
+        seq_row, seq = divmod(body["seq"].offset, 64)
+        length_row, length = divmod(body["length"].offset, 64)
+        ring_row, ring = divmod(body["ring"].offset, 64)
+
+        with m.If(self.taken):
+            m.d.sync += [full.eq(0), self.failed.eq(0), self.buffer.eq(self.buffer ^ ~self.failed)]
         with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += self.i.ready.eq(1)
-                request = self.i.payload
-                length = Mux(request.arp, 0, request.body.length[:14])
-                m.d.sync += [
-                    frame.body.eq(request.body),
-                    frame.arp.eq(request.arp),
-                    frame.options.eq(request.options),
-                    frame.header_bytes.eq(request.header_bytes),
-                    frame.frame_bytes.eq(request.frame_bytes),
-                    frame.payload_bytes.eq(length),
-                    left.eq(length),
-                    frame.ttl.eq(self.ttl),
-                    wrong.eq(0),
-                    row.eq(0),
-                    tcp.eq(request.tcp_sum),
-                    # version and header length, DF, protocol 6
-                    ip.eq(request.address_sum + Cat(Const(6, 8), self.ttl) + 0x8500),
-                ]
-                with m.If(self.i.valid):
-                    m.next = "READ"
-                    with m.If(length == 0):
-                        m.next = "LENGTH"
+            with m.State("SEQ"):
+                m.d.comb += [self.r_en.eq(self.wanted), self.r_row.eq(seq_row)]
+                with m.If(self.wanted):
+                    m.next = "LENGTH"
+            with m.State("LENGTH"):
+                m.d.comb += [self.r_en.eq(1), self.r_row.eq(length_row)]
+                m.d.sync += address.offset.eq(self.r_data[seq:seq + 32])
+                m.next = "RING"
+            with m.State("RING"):
+                m.d.comb += [self.r_en.eq(1), self.r_row.eq(ring_row)]
+                m.d.sync += left.eq(self.r_data[length:length + 16])
+                m.next = "KIND"
+            with m.State("KIND"):
+                m.d.sync += address.ring.eq(self.r_data[ring:ring + 32])
+                m.next = "READ"
+                with m.If(left == 0):
+                    m.d.comb += self.fetched.eq(1)
+                    m.next = "SEQ"
             with m.State("READ"):
-                m.d.comb += self.o_read.valid.eq(1)
-                with m.If(self.o_read.ready):
-                    m.next = "DATA"
+                m.d.comb += self.o_read.valid.eq(~full)
+                m.d.sync += [wrong.eq(0), row.eq(0)]
+                with m.If(~full):
+                    m.d.sync += self.sum.eq(0)
+                    with m.If(self.o_read.ready):
+                        m.next = "DATA"
             with m.State("DATA"):
                 m.d.comb += [self.i_data.ready.eq(1), self.w_en.eq(self.i_data.valid & (left != 0))]
                 with m.If(self.i_data.valid):
@@ -123,27 +130,10 @@ class PayloadFetcher(wiring.Component):
                         halves.eq(sum(masked[16 * i:16 * i + 16] for i in range(n // 2))),
                     ]
                     with m.If(word.last):
-                        m.next = "LENGTH"
-                        with m.If(word.err | wrong | (left != got)):
-                            m.d.comb += self.count.eq(1)
-                            m.next = "IDLE"
-            with m.State("LENGTH"):     # the last halves of the payload are added in this clock
-                m.d.sync += ip.eq(ip + (frame.frame_bytes - ETHERNET)[:14])
-                m.next = "IDENTIFICATION"
-            with m.State("IDENTIFICATION"):
-                m.d.sync += [ip.eq(ip + identification), frame.identification.eq(identification), tcp.eq(fold(tcp))]
-                with m.If(~frame.arp):
-                    m.d.sync += identification.eq(identification + 1)
-                m.next = "FOLD"
-            with m.State("FOLD"):
-                m.d.sync += [ip.eq(fold(ip)), frame.tcp_checksum.eq(~fold(tcp))]
-                m.next = "INVERT"
-            with m.State("INVERT"):
-                m.d.sync += frame.ip_checksum.eq(~fold(ip))
-                m.next = "OFFER"
-            with m.State("OFFER"):
-                m.d.comb += self.o.valid.eq(1)
-                with m.If(self.o.ready):
-                    m.d.sync += frame.buffer.eq(~frame.buffer)
-                    m.next = "IDLE"
+                        m.d.sync += self.failed.eq(word.err | wrong | (left != got))
+                        m.next = "SUM"
+            with m.State("SUM"):    # the last halves are added in this clock
+                m.d.comb += [self.fetched.eq(1), self.count.eq(self.failed)]
+                m.d.sync += full.eq(1)
+                m.next = "SEQ"
         return m

@@ -1,12 +1,13 @@
-"""Reference model of the output processor: frames from the standards, byte by byte.
+"""Reference model of the output processor: frames from the standards, byte by byte, and the orders in which they may leave.
 
 Source: IEEE 802.3, RFC 791, RFC 826, RFC 9293, RFC 7323, RFC 2018, RFC 1071.
 """
 import struct
 from collections import Counter
+from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Output", "EgressModel", "internet_checksum", "arp_reply", "tcp_segment"]
+__all__ = ["Output", "Waiting", "OrderError", "EgressModel", "internet_checksum", "arp_reply", "tcp_segment"]
 
 
 class Output(NamedTuple):
@@ -83,13 +84,51 @@ def tcp_segment(output, mac, payload, *, identification=0, ttl=64):
     return _ethernet(output.target_mac, mac, 0x0800) + ip(internet_checksum(ip(0))) + segment
 
 
+class OrderError(AssertionError):
+    """A frame left that is wrong or not allowed to leave yet."""
+
+
+@dataclass
+class Waiting:
+    """An output that came and whose frame has not left. payload: None, socket memory will refuse or refused it."""
+    output: Output
+    payload: bytes | None
+    bound: bool             # an earlier one of its identity that could not leave at once was there when it came
+    stored: bool = False    # its whole payload was handed over
+    passed: int = 0         # later frames that left after that
+
+    @property
+    def fails(self):
+        return self.payload is None
+
+    @property
+    def held(self):
+        """It has reason to wait."""
+        return bool(self.output.length and not self.output.arp) or self.bound
+
+
+def identity(output):
+    """Connection and leg on the wire; None of an ARP reply, which belongs to none."""
+    return None if output.arp else (output.port, output.local_ip, output.remote_ip, output.local_port, output.remote_port)
+
+
 class EgressModel:
-    """Counts and frames of a sequence of outputs. ports, max_frame: limits; mac, ttl: registers."""
+    """Counts, frames and order of a sequence of outputs. ports, max_frame: limits; mac, ttl: registers.
+
+    Outputs of one identity leave in the order in which they came. An output may leave before an earlier one of another identity only if
+    it has no payload and the earlier one is held: by its payload, or behind one of its own identity. Once a payload is stored, at most
+    MAY_PASS later outputs leave before it. `overtook` counts the outputs that left before an earlier one; if only before ones whose payload
+    was unusable, they may or may not count: `overtook_failing`.
+    """
+
+    #: one that is being loaded, and those that were already frames: in the assembler and in the registers behind it
+    MAY_PASS = 3
 
     def __init__(self, ports, max_frame, mac, ttl=64):
         self.ports, self.max_frame, self.mac, self.ttl = ports, max_frame, mac, ttl
         self.identification = 0
         self.count = Counter()
+        self.waiting = []           # in the order in which they came
 
     def bad_message(self, is_output):
         """A message that is no OUTPUT, or one with a wrong number of beats."""
@@ -97,28 +136,77 @@ class EgressModel:
 
     def wants_payload(self, output):
         """Whether socket memory is read for this output."""
-        return bool(output.length) and not output.arp and self._refusal(output) is None
+        return bool(output.length) and not output.arp and self.refusal(output) is None
 
-    def _refusal(self, output):
+    def refusal(self, output):
+        """Counter of an output of which nothing leaves, or None."""
         if output.port >= self.ports:
             return "bad_port"
         if not output.arp and 54 + len(_options(output)) + output.length > self.max_frame:
             return "too_long"
         return None
 
-    def emit(self, output, payload):
-        """(port, frame) or None. payload: bytes from socket memory, None when the answer was unusable."""
-        refusal = self._refusal(output)
+    def came(self, output, payload):
+        """An output came. payload: bytes that socket memory will answer with, None when the answer will be unusable."""
+        refusal = self.refusal(output)
         if refusal:
             self.count[refusal] += 1
-            return None
+            return
+        own = identity(output)
+        bound = own is not None and any(other.held for other in self.waiting if identity(other.output) == own)
+        self.waiting.append(Waiting(output, payload if output.length else b"", bound))
+
+    def answered(self):
+        """Socket memory handed over the last word of the payload that was asked for first."""
+        first = next(w for w in self.waiting if self.wants_payload(w.output) and not w.stored)
+        first.stored = True
+        self.count["read_error"] += first.fails
+
+    def frame(self, waiting, identification):
+        """The frame of a waiting output, padded."""
+        output = waiting.output
         if output.arp:
             frame = arp_reply(output, self.mac)
         else:
-            if output.length and payload is None:
-                self.count["read_error"] += 1
-                return None
-            frame = tcp_segment(output, self.mac, payload if output.length else b"",
-                                identification=self.identification, ttl=self.ttl)
-            self.identification = self.identification + 1 & 0xFFFF
-        return output.port, frame.ljust(60, b"\0")
+            frame = tcp_segment(output, self.mac, waiting.payload, identification=identification, ttl=self.ttl)
+        return frame.ljust(60, b"\0")
+
+    def leaves(self, port, frame, suppression=False):
+        """A frame leaves: the output it belongs to. suppression: earlier ones of its identity may be missing. Raises OrderError."""
+        identification = self.identification
+        if suppression and frame[12:14] == b"\x08\x00":       # those of the missing ones are missing too
+            identification = int.from_bytes(frame[18:20], "big")
+            if (identification - self.identification) % 0x10000 > 0x8000:
+                raise OrderError(f"identification {identification} after {self.identification}")
+        place = next((i for i, w in enumerate(self.waiting) if not w.fails and w.output.port == port
+                      and self.frame(w, identification) == frame), None)
+        if place is None:
+            raise OrderError(f"unexpected frame {frame.hex()}")
+        this, earlier = self.waiting[place], self.waiting[:place]
+        if suppression:
+            gone = [w for w in earlier if identity(w.output) == identity(this.output) or self.wants_payload(this.output)]
+        else:
+            self._check_order(this, [w for w in earlier if not (w.fails and w.stored)])
+            sound = any(not w.fails for w in earlier)
+            self.count["overtook"] += sound
+            self.count["overtook_failing"] += bool(earlier) and not sound
+            # one that failed may have held others until now
+            gone = [w for w in earlier if self.wants_payload(this.output)]
+        self.waiting = [w for w in self.waiting if w is not this and not any(w is other for other in gone)]
+        if not this.output.arp:
+            self.identification = identification + 1 & 0xFFFF
+        return this
+
+    def _check_order(self, this, earlier):
+        wants = self.wants_payload(this.output)
+        if wants and not this.stored:
+            raise OrderError(f"left before its payload came: {this.output}")
+        for other in earlier:
+            if not this.output.arp and identity(other.output) == identity(this.output):
+                raise OrderError(f"left before {other.output} of its connection: {this.output}")
+            if wants or not other.held:
+                raise OrderError(f"left before {other.output}: {this.output}")
+            if other.stored:
+                other.passed += 1
+                if other.passed > self.MAY_PASS:
+                    raise OrderError(f"{other.passed} left before {other.output} since its payload came")

@@ -1,0 +1,135 @@
+"""Fourth stage of the output processor: chooses the next output, loads it and completes its checksums.
+
+Source: patent §IV; RFC 1071, RFC 791 3.1, RFC 6864 (identification).
+"""
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.message import BEAT, OUTPUT_BEATS, OutputBody
+from .frame import ETHERNET, STORE_BITS, STORE_ROWS, SUMMARY_ROW, FrameRequest, OutputQueue, OutputSummary
+from .payload_fetcher import PAYLOAD_SUM_BITS
+
+__all__ = ["FrameLoader"]
+
+
+class FrameLoader(wiring.Component):
+    """Takes the older of the two heads; while that waits for its payload, the control head.
+
+    An ordered output is loaded while its payload is still being fetched, and given up for a control output that comes meanwhile. From
+    the clock in which its payload is stored, an ordered output waits for older outputs and for at most one younger: the one being loaded.
+
+    Members:
+        ordered, complete, control, control_older, pop_*: see OutputQueues. r_*: the store; a read is held up while `r_stall`.
+        sum, buffer, failed, taken: see PayloadFetcher. o: frame, held until taken. ttl: time to live, sampled per frame.
+    Latency: 12 clocks without payload; with payload 3 from `complete`. Throughput: a frame every 12 clocks.
+    Backpressure: `o` only. Drop: ordered outputs that `failed`. Reset: idle, identification 0.
+    """
+
+    def __init__(self):
+        super().__init__({
+            "ordered": In(1), "complete": In(1), "pop_ordered": Out(1),
+            "control": In(1), "control_older": In(1), "pop_control": Out(1),
+            "r_en": Out(1), "r_stall": In(1), "r_queue": Out(OutputQueue), "r_row": Out(range(STORE_ROWS)), "r_data": In(STORE_BITS),
+            "sum": In(PAYLOAD_SUM_BITS), "buffer": In(1), "failed": In(1), "taken": Out(1),
+            "o": Out(stream.Signature(FrameRequest)),
+            "ttl": In(8),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        queue, overtook = Signal(OutputQueue), Signal()
+        body, summary = Signal(OutputBody), Signal(OutputSummary)
+        row, arrived_row, arrives = Signal(range(STORE_ROWS)), Signal(range(STORE_ROWS)), Signal()
+        payload_bytes, payload = Signal(14), Signal()
+        identification = Signal(16)
+        ttl = Signal(8)
+        ip = Signal(20)
+        tcp = Signal(PAYLOAD_SUM_BITS + 1)
+        granted = Signal()
+
+        def fold(value):
+            return value[:16] + value[16:]
+
+        frame = self.o.payload
+        m.d.comb += [
+            payload_bytes.eq(Mux(summary.arp, 0, body.length[:14])),
+            payload.eq(payload_bytes != 0),
+            self.r_queue.eq(queue),
+            self.r_row.eq(row),
+            frame.body.eq(body),
+            frame.arp.eq(summary.arp),
+            frame.options.eq(summary.options),
+            frame.header_bytes.eq(summary.header_bytes),
+            frame.frame_bytes.eq(summary.frame_bytes),
+            frame.payload_bytes.eq(payload_bytes),
+            frame.buffer.eq(self.buffer),
+            frame.overtook.eq(overtook),
+            frame.ttl.eq(ttl),
+            frame.identification.eq(identification),
+            frame.ip_checksum.eq(~fold(ip)),
+            frame.tcp_checksum.eq(~fold(tcp)),
+        ]
+
+        # the sums are made while the body arrives, which comes behind the summary
+        m.d.sync += [arrives.eq(granted), arrived_row.eq(row)]
+        with m.If(arrives):
+            with m.If(arrived_row == SUMMARY_ROW):
+                m.d.sync += summary.eq(self.r_data[:len(summary.as_value())])
+            with m.Else():
+                m.d.sync += body.eq(Cat(body.as_value()[BEAT:], self.r_data[:BEAT]))
+            with m.Switch(arrived_row):
+                with m.Case(0):
+                    # version and header length, DF, protocol 6
+                    m.d.sync += [ip.eq(summary.address_sum + Cat(Const(6, 8), self.ttl) + 0x8500), ttl.eq(self.ttl)]
+                    m.d.sync += tcp.eq(summary.tcp_sum)
+                with m.Case(1):
+                    m.d.sync += [ip.eq(ip + (summary.frame_bytes - ETHERNET)[:14]), tcp.eq(fold(tcp))]
+                with m.Case(2):
+                    m.d.sync += ip.eq(ip + identification)
+                with m.Case(3):
+                    m.d.sync += ip.eq(fold(ip))
+
+        with m.FSM():
+            with m.State("PICK"):
+                m.d.sync += [row.eq(SUMMARY_ROW), overtook.eq(0), queue.eq(OutputQueue.ORDERED)]
+                with m.If(self.control & (self.control_older | ~self.complete)):
+                    m.d.sync += [overtook.eq(~self.control_older), queue.eq(OutputQueue.CONTROL)]
+                    m.next = "LOAD"
+                with m.Elif(self.ordered):
+                    m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.comb += [self.r_en.eq(1), granted.eq(~self.r_stall)]
+                with m.If(granted):
+                    m.d.sync += row.eq(row + 1)     # SUMMARY_ROW + 1 is row 0
+                    with m.If(row == OUTPUT_BEATS - 1):
+                        m.next = "LAST"
+            with m.State("LAST"):
+                m.next = "OFFER"
+                with m.If(queue == OutputQueue.ORDERED):
+                    m.next = "WAIT"
+            with m.State("WAIT"):
+                with m.If(self.complete):
+                    m.next = "OFFER"
+                    with m.If(payload):
+                        m.d.sync += tcp.eq(tcp + self.sum)
+                        m.next = "FOLD"
+                        with m.If(self.failed):
+                            m.d.comb += [self.pop_ordered.eq(1), self.taken.eq(1)]
+                            m.next = "PICK"
+                with m.Elif(self.control):
+                    m.next = "PICK"
+            with m.State("FOLD"):
+                m.d.sync += tcp.eq(fold(tcp))
+                m.next = "OFFER"
+            with m.State("OFFER"):
+                m.d.comb += self.o.valid.eq(1)
+                with m.If(self.o.ready):
+                    m.d.comb += [
+                        self.pop_control.eq(queue == OutputQueue.CONTROL),
+                        self.pop_ordered.eq(queue == OutputQueue.ORDERED),
+                        self.taken.eq(payload),
+                    ]
+                    m.d.sync += identification.eq(identification + ~summary.arp)
+                    m.next = "PICK"
+        return m
