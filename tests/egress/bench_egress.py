@@ -502,6 +502,18 @@ async def control_outputs_do_not_starve_a_payload(dut):
     assert not tb.model.waiting
 
 
+@cocotb.test(skip=BROKEN)
+async def slots_survive_a_reset(dut):
+    """Positions of queues keep their slots through a reset, since memory does: the receiver must keep its own, or two share one."""
+    tb = await start(dut, default_seed() + 26)
+    controls(tb, tb.random_connections(6), 7)
+    await tb.drain()
+    await reset(dut)
+    tb.model.identification = 0
+    random_messages(tb, 60)
+    await tb.drain()
+
+
 @cocotb.test(skip=not BROKEN)
 async def overtaking_within_a_connection_is_noticed(dut):
     tb = await start(dut, default_seed() + 25)
