@@ -131,7 +131,7 @@ class ProtocolCore(wiring.Component):
             location.eq(x_base + offset), beats.eq(Cat(field("send", "beats"), field("send", "beats") == 0)),
         ]
         m.d.sync += again.eq(live & x.oadd & ~again)
-        with m.If(live & x.oadd):
+        with m.If(live & x.oadd & ~again):      # in its second clock carry_in is already that of the next instruction
             m.d.sync += carry_in.eq(alu.carry)
 
         # What does not fit: `ld` and `st` of a word, or an end of `send`.
