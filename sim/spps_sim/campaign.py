@@ -260,6 +260,7 @@ def replay(scenario, kill, folder, waves):
 @click.option("--latency", default=100, show_default=True, help="Of each link, cycles.")
 @click.option("--tick", default=100, show_default=True, help="Cycles of a timer tick of the pair.")
 @click.option("--defines", multiple=True, help="Variant of the microcode, e.g. CUBIC; may be repeated.")
+@click.option("--msl", default=20_000, show_default=True, help="Half of TIME-WAIT, of peers and pair, cycles.")
 @click.option("--limit", default=3_000_000, show_default=True, help="Cycles a case may take.")
 @click.option("--processes", type=int, help="Local shards; default one per processor.")
 @click.option("--replay", "replay_kill", type=int, help="Run the case of this kill cycle alone, with captures.")

@@ -16,8 +16,8 @@ FAULTS = {
     "none": LinkFaults(), "loss": LinkFaults(loss=0.03), "duplicate": LinkFaults(duplicate=0.05), "reorder": LinkFaults(reorder=0.1),
     "corrupt": LinkFaults(corrupt=0.03), "mixed": LinkFaults(loss=0.02, duplicate=0.03, reorder=0.05, corrupt=0.01),
 }
-#: cycles, of peers and pair
-TIMES = {"rto_initial": 10_000, "rto_min": 5_000, "rto_max": 40_000, "msl": 20_000}
+#: retransmission timeouts of peers and pair, cycles
+TIMEOUTS = {"rto_initial": 10_000, "rto_min": 5_000, "rto_max": 40_000}
 CLIENT, SERVER, SERVER_MAC = "10.1.0.2", "10.2.0.2", "02:00:00:00:00:05"
 VIP = ("10.1.0.1", "10.2.0.1")
 
@@ -28,6 +28,7 @@ class Scenario:
 
     preset: of SppsParams, or "fake" for a pair without RTL. up, down: bytes. mss: of peers and pair. timestamps: peers use them. close: who ends first,
     "client", "server" or "both". fault: key of FAULTS. latency: of each link, cycles. tick: cycles of a timer tick of the pair.
+    msl: half of TIME-WAIT, of peers and pair, cycles.
     limit: cycles a case may take. registers: further registers by name. defines: of a microcode variant to load into both units.
     """
     preset: str = "tiny"
@@ -40,6 +41,7 @@ class Scenario:
     fault: str = "none"
     latency: int = 100
     tick: int = 100
+    msl: int = 20_000
     limit: int = 3_000_000
     registers: dict = field(default_factory=dict)
     defines: tuple = ()
@@ -57,7 +59,7 @@ class Scenario:
         return self.preset == "fake"
 
     def peer_config(self):
-        return TcpConfig(mss=self.mss, timestamps=self.timestamps, **TIMES)
+        return TcpConfig(mss=self.mss, timestamps=self.timestamps, msl=self.msl, **TIMEOUTS)
 
     def target(self):
         """The address the client connects to."""
@@ -69,7 +71,7 @@ class Scenario:
         return {
             "mode": 1, "vip_0": ip_number(VIP[0]), "vip_1": ip_number(VIP[1]), "server_ip": ip_number(SERVER),
             "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"), "mss": self.mss,
-            "tick_cycles": self.tick, **{name: cycles // self.tick for name, cycles in TIMES.items()},
+            "tick_cycles": self.tick, **{name: cycles // self.tick for name, cycles in (*TIMEOUTS.items(), ("msl", self.msl))},
             "hb_interval": 300, "lease": 900, "takeover_after": 1200, "resend_after": 600, **self.registers,
         }
 
@@ -98,8 +100,9 @@ class Scenario:
         """The command that runs one case again, with waves."""
         words = ["python -m spps_sim.campaign", f"--replay {kill}"]
         for name, value in vars(self).items():
-            if name not in ("registers", "waves", "library") and value != getattr(type(self), name, None):
-                words += [f"--{name} {v}" for v in value] if isinstance(value, tuple) else [f"--{name}" if value is True else f"--{name} {value}"]
+            if name not in ("registers", "waves", "library") and value != getattr(type(self), name):
+                values = value if isinstance(value, tuple) else (value,)
+                words += [f"--{name}" if v is True else f"--{name} {v}" for v in values]
         return " ".join(words + ([] if self.fake else ["--waves"]))
 
     def with_waves(self, kind="fst"):

@@ -76,6 +76,14 @@ def test_a_broken_pair_fails_with_the_command_that_replays_it(tmp_path, monkeypa
     assert f"--replay {kill}" in scenario.replay(kill) and "--seed 9" in scenario.replay(kill)
 
 
+def test_the_command_that_replays_a_case_says_all_of_its_scenario():
+    scenario = Scenario(seed=9, fault="mixed", close="both", timestamps=True, msl=60_000, defines=("CUBIC", "NO_FAST"))
+    words = scenario.replay(5).split()
+    values = campaigns.campaign.make_context("campaign", words[words.index("--replay"):]).params
+    assert Scenario(**{name: value for name, value in values.items() if name in vars(scenario) and name != "waves"}) == scenario
+    assert values["replay_kill"] == 5
+
+
 def test_kills_are_spread_and_repeatable():
     lesson = campaigns.learn(FAKE)
     kills = campaigns.choose_kills(lesson, 100, 1)

@@ -19,7 +19,7 @@ def test_a_transfer_through_the_pair_ends_clean(close, fault):
 
 @pytest.mark.parametrize("kills, changes", [
     (500, {}), (40, {"close": "server"}), (40, {"close": "both"}), (40, {"fault": "mixed"}), (40, {"timestamps": True}),
-    (20, {"timestamps": True, "defines": ("CUBIC",)}),
+    (20, {"fault": "mixed", "msl": 60_000, "timestamps": True, "defines": ("CUBIC",)}),
 ], ids=["500-kills", "server-closes", "both-close", "faulty-links", "time-stamps", "cubic"])
 def test_connections_survive_a_kill_at_any_cycle(kills, changes, tmp_path):
     scenario = Scenario(limit=1_500_000, **changes)

@@ -113,7 +113,7 @@ def test_a_forged_syn_does_not_hide_the_last_records():
 def test_data_before_any_window_was_announced_is_not_believed():
     t = Trace()
     t.tcp("client", False, "S", 0, 0, options=[("MSS", 1460)])
-    t.tcp("client", False, "A", 1, 0, b"XXXXXXXXXX")
+    t.tcp("client", False, "A", 1, 0, b"9876543210")
     t.handshake()
     t.forward()
     assert not (report := check(t.frames)).violations, report.violations[0]

@@ -103,7 +103,7 @@ class OutputReceiver(wiring.Component):
             summary.arp.eq(arp),
             summary.options.eq(options),
             summary.header_bytes.eq(header_bytes),
-            summary.frame_bytes.eq(frame_bytes),
+            summary.frame_bytes.eq(frame_bytes[:len(summary.frame_bytes)]),     # offered only within max_frame
             summary.address_sum.eq(address_sum),
             summary.tcp_sum.eq(tcp_sum),
         ]

@@ -105,7 +105,7 @@ class PayloadFetcher(wiring.Component):
                 m.next = "RING"
             with m.State("RING"):
                 m.d.comb += [self.r_en.eq(1), self.r_row.eq(ring_row)]
-                m.d.sync += left.eq(self.r_data[length:length + 16])
+                m.d.sync += left.eq(self.r_data[length:length + len(left)])     # the receiver lets no longer one pass
                 m.next = "KIND"
             with m.State("KIND"):
                 m.d.sync += address.ring.eq(self.r_data[ring:ring + 32])
