@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from spps.failover.record_store import RecordStore
 from spps.params import TINY
-from spps_sim.harness import run_bench, simulations
+from spps_sim.harness import SIMULATORS, run_bench, simulations
 from units import Units
 
 HERE = Path(__file__).parent
@@ -13,6 +13,11 @@ HERE = Path(__file__).parent
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_failover(simulator, width):
     run_bench(Units(width), "bench_failover", name="failover_units", simulator=simulator, test_dir=HERE, parameters={"width": width})
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_record_store(simulator):
+    run_bench(RecordStore(TINY.replace(replay_records=8)), "bench_record_store", name="record_store", simulator=simulator, test_dir=HERE)
 
 
 def test_refuses_a_ring_smaller_than_two_records_per_core():

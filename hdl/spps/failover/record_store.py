@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.message import BEAT, MessageHeader, beat_signature
 from ..layouts.record import SyncArgument
-from .frame import DELTA_BEATS, FULL_BEATS, KIND_DELTA, KIND_RETIRE, SLOT_BEATS, RecordHead, older
+from .frame import DELTA_BEATS, FULL_BEATS, KIND_DELTA, KIND_RETIRE, SLOT_BEATS, RecordHead
 
 __all__ = ["RecordStore"]
 
@@ -61,45 +61,40 @@ class RecordStore(wiring.Component):
         return m
 
     def _number(self, m):
-        """issued, confirmed, next to send and the resend timer."""
+        """issued, confirmed, and the resend timer. How many records wait and were offered is counted, so that 32-bit numbers meet only in `distance` and `next`."""
         slots = self.params.replay_records
-        used = Signal(range(slots + 1))
-        self.next = next_ = Signal(32, init=1)
-        self.rewind = Signal()
-        self.record_done = Signal()
-        self.fetch = Signal()
-        self.full = Signal()
-        distance, outstanding = Signal(32), Signal(32)
+        self.used, self.sent = used, sent = Signal(range(slots + 1)), Signal(range(slots + 1))     # not confirmed; of these, offered
+        self.next = Signal(32)
+        self.rewind, self.record_done, self.fetch, self.full = (Signal(name=name) for name in ("rewind", "record_done", "fetch", "full"))
         number = self.i_confirm.payload
+        distance, freed, counts = Signal(32), Signal(range(slots + 1)), Signal()
         timer = Signal(32)
         m.d.comb += [
-            outstanding.eq(self.issued - self.confirmed), distance.eq(number - self.confirmed),
-            used.eq(outstanding), self.full.eq(used == slots),
+            distance.eq(number - self.confirmed), counts.eq(self.i_confirm.valid & (distance != 0) & (distance <= used)),
+            freed.eq(Mux(counts, distance[:len(freed)], 0)),
+            self.next.eq(self.confirmed + sent + 1), self.full.eq(used == slots),
         ]
-        m.d.sync += [self.sync_ready.eq(used + self.params.total_cores <= slots), self.count.eq(0)]
-        with m.If(self.record_done):
-            m.d.sync += self.issued.eq(self.issued + 1)
-        with m.If(self.fetch):
-            m.d.sync += next_.eq(next_ + 1)
+        m.d.sync += [
+            self.sync_ready.eq(used + self.params.total_cores <= slots), self.count.eq(0),
+            self.issued.eq(self.issued + self.record_done), used.eq(used - freed + self.record_done),
+            sent.eq(Mux(freed > sent, 0, sent - freed + self.fetch)),
+        ]
         with m.If(self.free_run):
-            m.d.sync += [self.confirmed.eq(self.issued), next_.eq(self.issued + 1)]
-        with m.Elif(self.i_confirm.valid):
-            with m.If((distance != 0) & (distance <= outstanding)):
-                m.d.sync += [self.confirmed.eq(number), timer.eq(0)]
-                with m.If(~older(number, next_)):
-                    m.d.sync += next_.eq(number + 1)
-            with m.Elif(~distance[-1] & (distance != 0)):
-                m.d.sync += self.count[self.COUNTERS.index("bad_confirm")].eq(1)
-        with m.Elif(self.rewind):
-            m.d.sync += [next_.eq(self.confirmed + 1), timer.eq(0), self.count[self.COUNTERS.index("resend")].eq(1)]
-        waiting = (outstanding != 0) & (next_ == self.issued + 1) & (self.resend_after != 0)
+            m.d.sync += [self.confirmed.eq(self.issued), used.eq(self.record_done), sent.eq(0)]
+        with m.Elif(counts):
+            m.d.sync += [self.confirmed.eq(number), timer.eq(0)]
+        with m.Elif(self.i_confirm.valid & ~distance[-1] & (distance != 0)):
+            m.d.sync += self.count[self.COUNTERS.index("bad_confirm")].eq(1)
+        with m.Elif(self.rewind & ~self.i_confirm.valid):
+            m.d.sync += [sent.eq(0), timer.eq(0), self.count[self.COUNTERS.index("resend")].eq(1)]
+        waiting = (used != 0) & (sent == used) & (self.resend_after != 0)
         m.d.comb += self.rewind.eq(waiting & (timer >= self.resend_after))
         with m.If(~waiting):
             m.d.sync += timer.eq(0)
         with m.Elif(~self.rewind & ~self.i_confirm.valid):
             m.d.sync += timer.eq(timer + 1)
         with m.If(self.load):
-            m.d.sync += [self.issued.eq(self.load_number), self.confirmed.eq(self.load_number), next_.eq(self.load_number + 1)]
+            m.d.sync += [self.issued.eq(self.load_number), self.confirmed.eq(self.load_number), used.eq(0), sent.eq(0)]
 
     def _store(self, m, port):
         """SYNC message -> slot."""
@@ -172,7 +167,7 @@ class RecordStore(wiring.Component):
         with m.FSM(name="offer"):
             with m.State("IDLE"):
                 m.d.sync += [number.eq(self.next), index.eq(0)]
-                with m.If(self.enable & ~self.free_run & ~self.load & ~older(self.issued, self.next)):
+                with m.If(self.enable & ~self.free_run & ~self.load & (self.sent != self.used)):
                     m.d.comb += self.fetch.eq(1)
                     m.next = "FETCH"
             with m.State("FETCH"):
