@@ -21,7 +21,7 @@ class OptionParser(wiring.Component):
     """Read TCP options byte by byte.
 
     Source: RFC 9293 §3.1, RFC 7323, RFC 2018.
-    Members: words, ten option words; size, bytes of them; syn, the segment has SYN: others carry no MSS, WSCALE, SACK_PERMITTED;
+    Members: words, ten option words, constant from start to done; size, bytes of them; syn, the segment has SYN: others carry no MSS, WSCALE, SACK_PERMITTED;
     start, pulse; done, level, from the clock after the last byte on; o, valid while done.
     Latency: one clock per byte, at most 40; two for the usual NOP NOP TIMESTAMP. Backpressure: none; start again when done.
     Drop: a malformed option ends the parse; what stood before it counts. Reset: done.
@@ -36,13 +36,16 @@ class OptionParser(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        rest = Signal(320)                      # first byte in the most significant byte
-        left = Signal(range(41))                # bytes in rest
+        rest = Signal(32)                       # what is left of a word, next byte in the most significant byte
+        following = Signal(range(11))           # the word after it
+        place = Signal(2)                       # of the next byte in its word
+        advance = Signal()
+        left = Signal(range(41))                # bytes not yet taken
         kind, length, body, taken = Signal(8), Signal(8), Signal(6), Signal(4)
         value = Signal(64)
         byte = Signal(8)
         after = Signal(range(41))
-        m.d.comb += [byte.eq(rest[312:]), after.eq(left - 1)]
+        m.d.comb += [byte.eq(rest[24:]), after.eq(left - 1)]
         full_value = Signal(64)                 # with the byte at hand
         m.d.comb += full_value.eq(Mux(taken == 8, value, value << 8 | byte))
         found = Signal(data.StructLayout({"now": 1, "stop": 1}))
@@ -75,17 +78,24 @@ class OptionParser(wiring.Component):
                         m.d.sync += [self.o.sack_left.eq(value[32:]), self.o.sack_right.eq(value[:32]),
                                      self.o.options.eq(self.o.options | OptionFlag.SACK)]
 
+        with m.If(advance):
+            m.d.sync += [rest.eq(rest << 8), place.eq(place + 1)]
+            with m.If(place == 3):
+                m.d.sync += following.eq(following + 1)
+                with m.Switch(following):
+                    for n in range(1, 10):
+                        with m.Case(n):
+                            m.d.sync += rest.eq(self.words[n])
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.sync += [self.o.eq(0), self.done.eq(0), left.eq(self.size)]
-                    for n in range(10):
-                        m.d.sync += rest[288 - 32 * n:320 - 32 * n].eq(self.words[n])
+                    m.d.sync += [self.o.eq(0), self.done.eq(0), left.eq(self.size), rest.eq(self.words[0]), following.eq(1), place.eq(0)]
                     m.next = "KIND"
             with m.State("KIND"):
-                m.d.sync += [rest.eq(rest << 8), left.eq(after), kind.eq(byte), value.eq(0), taken.eq(0)]
-                with m.If((left == 12) & (rest[288:] == _PLAIN_TIMESTAMP)):
-                    m.d.sync += [self.o.ts_val.eq(rest[256:288]), self.o.ts_ecr.eq(rest[224:256]), left.eq(0), self.done.eq(1),
+                m.d.comb += advance.eq(1)
+                m.d.sync += [left.eq(after), kind.eq(byte), value.eq(0), taken.eq(0)]
+                with m.If((left == 12) & (following == 1) & (rest == _PLAIN_TIMESTAMP)):
+                    m.d.sync += [self.o.ts_val.eq(self.words[1]), self.o.ts_ecr.eq(self.words[2]), left.eq(0), self.done.eq(1),
                                  self.o.options.eq(self.o.options | OptionFlag.TIMESTAMP)]
                     m.next = "IDLE"
                 with m.Elif((left == 0) | (byte == _END)):
@@ -94,7 +104,8 @@ class OptionParser(wiring.Component):
                 with m.Elif(byte != _NOP):
                     m.next = "LENGTH"
             with m.State("LENGTH"):
-                m.d.sync += [rest.eq(rest << 8), left.eq(after), length.eq(byte), body.eq(byte - 2)]
+                m.d.comb += advance.eq(1)
+                m.d.sync += [left.eq(after), length.eq(byte), body.eq(byte - 2)]
                 with m.If((left == 0) | (byte < 2) | (byte > after + 2)):
                     m.d.comb += found.stop.eq(1)
                 with m.Elif(byte == 2):
@@ -106,7 +117,8 @@ class OptionParser(wiring.Component):
                     m.d.sync += self.done.eq(1)
                     m.next = "IDLE"
             with m.State("BODY"):
-                m.d.sync += [rest.eq(rest << 8), left.eq(after), body.eq(body - 1), value.eq(full_value)]
+                m.d.comb += advance.eq(1)
+                m.d.sync += [left.eq(after), body.eq(body - 1), value.eq(full_value)]
                 with m.If(taken != 8):
                     m.d.sync += taken.eq(taken + 1)
                 with m.If(body == 1):
