@@ -11,7 +11,6 @@ from .events import EventQueue
 from .failover import FailoverUnit
 from .failover.sync_port import STATUS_OUT
 from .layouts.activity import activity_layout
-from .layouts.config import CONFIG_INDEX
 from .layouts.message import ClusterDma, FlowstateBeat, FlowstateWrite, InstructionWrite, LookupCommand, RegisterRequest
 from .layouts.packet import link_signature, packet_signature
 from .lib import ReadShare, StreamArbiter, StreamDemux, TickCounter
@@ -195,8 +194,7 @@ class Spps(wiring.Component):
         wiring.connect(m, mmc.o, wiring.flipped(self.o_mmc))
         failover, mac = self.failover, Signal(48)
         m.d.comb += [
-            mac.eq(Cat(mmc.cfg[CONFIG_INDEX["mac_lo"]], mmc.cfg[CONFIG_INDEX["mac_hi"]][:16])),
-            self.splitter.vip.eq(Cat(mmc.cfg[CONFIG_INDEX[name]] for name in ("vip_0", "vip_1"))),
+            mac.eq(Cat(mmc.cfg_mac_lo, mmc.cfg_mac_hi[:16])), self.splitter.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)),
             self.splitter.mac.eq(mac), self.egress.mac.eq(mac), self.egress.ttl.eq(mmc.ttl),
             self.source.burst_blocks.eq(mmc.burst_blocks),
             self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)),

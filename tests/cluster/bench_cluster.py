@@ -7,11 +7,11 @@ import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from spps.cluster import ProtocolCluster
-from spps.layouts.config import CONFIG
+from spps.layouts.config import CONFIG, ConfigWord
 from spps.layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_layout
 from spps.params import TINY
 from spps.ucode.asm import assemble
-from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
+from spps_sim.bus.stream import StreamSink, StreamSource, pack, reset, start_clock
 from spps_sim.model.cluster import ClusterModel, event_message, header
 
 from random_program import random_program
@@ -40,9 +40,9 @@ class TB:
             getattr(dut, name).value = value
         dut.runaway.value = runaway
         dut.halt.value = dut.stuck.value = 0
-        cfg = [self.rng.getrandbits(32) for _ in CONFIG]
-        dut.cfg.value = sum(value << 32 * i for i, value in enumerate(cfg))
-        csr |= {f"cfg.{c.name}": value for c, value in zip(CONFIG, cfg)}
+        dut.cfg.value = 0
+        self.config = [self.rng.getrandbits(32) for _ in CONFIG]
+        csr |= {f"cfg.{c.name}": value for c, value in zip(CONFIG, self.config)}
         self.flowstates = {conn: [self.rng.getrandbits(32) for _ in range(128)] for conn in range(PARAMS.connections)}
         self.model = ClusterModel(PARAMS, image, index=INDEX, csr=csr, runaway=runaway,
                                   flowstates={conn: list(words) for conn, words in self.flowstates.items()})
@@ -71,6 +71,15 @@ class TB:
 
     async def start(self):
         await reset(self.dut)
+        self.config_shown = cocotb.start_soon(self.show_config())
+
+    async def show_config(self):
+        """Every word of CONFIG once, with gaps; no core may begin before the last."""
+        for index, value in enumerate(self.config):
+            await ClockCycles(self.dut.clk, self.rng.randrange(1, 4))
+            self.dut.cfg.value = pack(ConfigWord, {"valid": 1, "index": index, "value": value})
+            await RisingEdge(self.dut.clk)
+            self.dut.cfg.value = 0
 
     async def count(self):
         while True:

@@ -31,6 +31,11 @@ class Lockstep(TB):
         core.run_event = traced
         cocotb.start_soon(self.watch())
 
+    async def start(self):
+        """With the configuration in the cores: clocks are counted."""
+        await super().start()
+        await self.config_shown
+
     async def watch(self):
         core = activity_layout(PARAMS)[0].shape["cores"]
         fields = {name: (core.offset + field.offset, (1 << field.width) - 1) for name, field in data.Layout.cast(core.shape[0].shape)}
@@ -85,9 +90,8 @@ async def runs_recorded_transfers_like_the_simulator(dut):
     recordings = [record(up=4000, down=2000), record(up=3000, down=3000, kill_at=12, close="server")]
     config = recordings[0][0]
     assert all(other == config for other, _ in recordings)
-    dut.cfg.value = sum((value & 0xFFFFFFFF) << 32 * i for i, value in enumerate(config))
+    tb.config = [value & 0xFFFFFFFF for value in config]
     await tb.start()
-    await ClockCycles(dut.clk, 70)      # until the cores have the configuration
     executed = set()
     for _, events in recordings:
         for event in events:

@@ -3,10 +3,12 @@ import os
 import random
 
 import cocotb
-from cocotb.triggers import ClockCycles, RisingEdge
+from amaranth.lib import data
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from registers_under_test import BLOCKS, build
+from spps.layouts.config import CONFIG, CONFIG_DIRECT, CONFIG_INDEX, ConfigWord
 from spps.layouts.message import InstructionWrite, RegisterRequest
-from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
+from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock, unpack
 from spps_sim.model.mmc import UNKNOWN, Registers
 
 SEED = int(os.environ["SPPS_SEED"])
@@ -113,11 +115,48 @@ async def instruction_window_counts_its_address_up(dut):
 
 
 @cocotb.test()
+async def config_is_shown_word_by_word(dut):
+    """Every word within two rounds, never another value than the old or the new one, also while the host writes and reads; a reset brings back the first."""
+    bench = await Bench.start(dut)
+    field = data.Layout.cast(ConfigWord)
+    shown, allowed = {}, {index: {word.reset} for index, word in enumerate(CONFIG)}
+
+    async def watch():
+        while True:
+            await RisingEdge(dut.clk)
+            await ReadOnly()
+            word = unpack(field, int(dut.cfg.value)) if not int(dut.rst.value) else {"valid": 0}
+            if word["valid"]:
+                assert word["value"] in allowed[word["index"]], word
+                shown[word["index"]] = word["value"]
+
+    cocotb.start_soon(watch())
+    await ClockCycles(dut.clk, 200)
+    current = {index: word.reset for index, word in enumerate(CONFIG)}
+    for _ in range(60):
+        index = bench.rng.randrange(len(CONFIG))
+        value = bench.rng.getrandbits(32)
+        allowed[index].add(value)
+        bench.source.send({"address": bench.names[f"cfg_{CONFIG[index].name}"], "data": value, "write": 1})
+        await ClockCycles(dut.clk, 10 + 2 * len(CONFIG) + bench.rng.randrange(3))
+        current[index] = value
+        assert shown[index] == value
+        allowed[index] = {value}
+    assert shown == current
+    for name in CONFIG_DIRECT:
+        assert int(getattr(dut, f"cfg_{name}").value) == current[CONFIG_INDEX[name]]
+    allowed.update({index: {word.reset} for index, word in enumerate(CONFIG)})
+    await reset(dut)
+    await ClockCycles(dut.clk, 200)
+    assert shown == {index: word.reset for index, word in enumerate(CONFIG)}
+
+
+@cocotb.test()
 async def pulse_register_lasts_one_clock(dut):
     bench = await Bench.start(dut)
     seen = 0
     bench.source.send({"address": bench.names["role_load"], "data": 1, "write": 1})
-    for _ in range(50):
+    for _ in range(300):
         await RisingEdge(dut.clk)
         seen += int(dut.role_load.value)
     assert seen == 1

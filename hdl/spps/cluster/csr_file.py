@@ -3,40 +3,36 @@ from amaranth.hdl import C, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.config import CONFIG
+from ..layouts.config import CONFIG, CONFIG_BITS, ConfigWord
 from ..ucode.isa import CSR_CONFIG, CSRS
 
 __all__ = ["CsrFile"]
 
-_TABLE = 32     # words of the configuration table
+_TABLE = 1 << CONFIG_BITS       # words of the configuration table
 
 
 class CsrFile(wiring.Component):
-    """One read port per core; configuration words are copied, one per clock, into a small memory per core.
+    """One read port per core; configuration words, which MMC shows one after the other, are kept in a small memory per core.
 
-    A multiplexer of all words would cost some 350 LUTs per core; the copy costs 64 and one shared multiplexer.
+    A multiplexer of all words would cost some 350 LUTs per core, the copy 64.
     Source: `ucode.isa.CSRS`.
     Members: the CSR inputs; number, conn (of the event) and value per core; ready: the first copy is complete.
-    Latency: combinational from number; configuration within 32 clocks. Reset: not ready.
+    Latency: combinational from number; configuration one clock after it is shown. Reset: not ready.
     """
 
     def __init__(self, params, *, index=0):
         self._params, self._index = params, index
-        assert CSR_CONFIG == _TABLE and len(CONFIG) <= _TABLE
+        assert CSR_CONFIG == _TABLE
         super().__init__({
             "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32), "role": In(1), "sync_ready": In(1),
-            "fast_ready": In(1), "socket_room": In(8), "protect": In(1), "cfg": In(data.ArrayLayout(32, len(CONFIG))),
+            "fast_ready": In(1), "socket_room": In(8), "protect": In(1), "cfg": In(ConfigWord),
             "number": In(data.ArrayLayout(8, params.cores)), "conn": In(data.ArrayLayout(16, params.cores)),
             "value": Out(data.ArrayLayout(32, params.cores)), "ready": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        walk, walk_late, word = Signal(range(_TABLE)), Signal(range(_TABLE)), Signal(32)
-        m.d.sync += [walk.eq(walk + 1), walk_late.eq(walk), word.eq(0)]
-        with m.If(walk < len(CONFIG)):
-            m.d.sync += word.eq(self.cfg[walk])
-        with m.If(walk_late == _TABLE - 1):
+        with m.If(self.cfg.valid & (self.cfg.index == len(CONFIG) - 1)):
             m.d.sync += self.ready.eq(1)
         for core in range(self._params.cores):
             m.submodules[f"table{core}"] = table = memory.Memory(shape=32, depth=_TABLE, init=[])
@@ -52,7 +48,7 @@ class CsrFile(wiring.Component):
                     with m.Case(CSRS[name]):
                         m.d.comb += direct.eq(source)
             m.d.comb += [
-                write.addr.eq(walk_late), write.data.eq(word), write.en.eq(1), read.addr.eq(number[:5]),
+                write.addr.eq(self.cfg.index), write.data.eq(self.cfg.value), write.en.eq(self.cfg.valid), read.addr.eq(number[:5]),
                 self.value[core].eq(Mux(number[6:] != 0, 0, Mux(number[5], read.data, direct))),
             ]
         assert set(sources) == {name for name in CSRS if not name.startswith("cfg.")}

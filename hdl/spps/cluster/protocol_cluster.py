@@ -4,7 +4,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.activity import activity_layout
-from ..layouts.config import CONFIG
+from ..layouts.config import ConfigWord
 from ..layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_signature
 from ..lib.stream_merge import StreamMerge
 from ..ucode.isa import PC_BITS
@@ -33,7 +33,7 @@ class ProtocolCluster(wiring.Component):
     Parameters: params; image: 36-bit words of the program; index: number of the cluster; activity: with the member of that name.
     Members: i_msg events in, o_msg messages out; i_dma, o_dma_done flowstate moves, o_fs_read, i_fs_data, o_fs_write to
     flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, fast_ready, socket_room, protect, cfg: CSRs
-    (cfg reaches the cores within 32 clocks); runaway: most instructions of an event, 0 no limit; busy: an event is being
+    (cfg one word at a time; no core starts before the last one was shown); runaway: most instructions of an event, 0 no limit; busy: an event is being
     executed, per core; waiting: a message of this core waits for the bus; halt: this core runs nothing, its events are answered as
     after a trap; stuck: this core gets no instructions (fault injection); trapped: has trapped since reset, per core, with trap_code
     and trap_pc of the last trap; count; activity: what happens in this clock, for traces (layouts.activity).
@@ -65,7 +65,7 @@ class ProtocolCluster(wiring.Component):
             "i_imem": In(stream.Signature(InstructionWrite)),
             "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32),
             "role": In(1), "sync_ready": In(1), "fast_ready": In(1), "socket_room": In(8), "protect": In(1),
-            "cfg": In(data.ArrayLayout(32, len(CONFIG))),
+            "cfg": In(ConfigWord),
             "runaway": In(RUNAWAY_BITS), "halt": In(cores), "stuck": In(cores), "waiting": Out(cores),
             "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
             "trap_pc": Out(data.ArrayLayout(PC_BITS, cores)), "count": Out(len(self.COUNTERS)),

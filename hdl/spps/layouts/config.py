@@ -5,7 +5,9 @@ documentation the table.
 """
 from typing import NamedTuple
 
-__all__ = ["Config", "CONFIG", "CONFIG_INDEX"]
+from amaranth.lib import data
+
+__all__ = ["Config", "CONFIG", "CONFIG_INDEX", "CONFIG_DIRECT", "CONFIG_BITS", "ConfigWord"]
 
 
 class Config(NamedTuple):
@@ -43,3 +45,14 @@ CONFIG = (
     Config("pools", 0, "pool of socket memory: bits 1:0 of proxied connections, 3:2 of endpoints; must not change while connections live"),
 )
 CONFIG_INDEX = {c.name: i for i, c in enumerate(CONFIG)}
+#: words that other blocks than the cores need at all times
+CONFIG_DIRECT = ("vip_0", "vip_1", "mac_hi", "mac_lo")
+CONFIG_BITS = 5
+assert len(CONFIG) <= 1 << CONFIG_BITS
+
+
+class ConfigWord(data.Struct):
+    """A word of CONFIG as MMC shows it: each in its turn, again and again."""
+    valid: 1
+    index: CONFIG_BITS
+    value: 32

@@ -1,5 +1,8 @@
 """Many 32-bit counters in one block RAM."""
-from amaranth.hdl import Module, Mux, Signal
+from functools import reduce
+from operator import xor
+
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,11 +17,32 @@ def _select(index, values):
     return values[0]
 
 
+#: bits of a shift register -> those that feed its first bit, so that it passes through all states but one
+_TAPS = {3: (3, 2), 4: (4, 3), 5: (5, 3), 6: (6, 5), 7: (7, 6), 8: (8, 6, 5, 4), 9: (9, 5), 10: (10, 7), 11: (11, 9), 12: (12, 11, 10, 4)}
+
+
+def _step(state, bits):
+    """The state after this one; 0 is one of them, all ones is the one left out."""
+    fed = ~reduce(xor, (state >> tap - 1 for tap in _TAPS[bits])) & 1
+    return (state << 1 | fed) & (1 << bits) - 1
+
+
+def _positions(bits):
+    """How many steps from state 0 each state is."""
+    found, state = [0] * (1 << bits), 0
+    for position in range((1 << bits) - 1):
+        found[state] = position
+        state = _step(state, bits)
+    assert state == 0
+    return found
+
+
 class CounterFile(wiring.Component):
     """Counts pulses: small counters run freely, and a sweep adds what one of them has gained to its total in block RAM.
 
-    The sweep looks at one counter per clock, at each once per `n` clocks; so log2(n) bits suffice, whatever comes. What
-    a small counter showed last time is kept beside its total.
+    The sweep looks at one counter per clock, at each once per `n` clocks; so log2(n) bits suffice, whatever comes. A small
+    counter is a shift register with feedback, which needs no carry chain; a table in block RAM tells how often it has stepped.
+    What that was last time is kept beside its total.
     Source: none; measured against a register per counter in mmc/README.md.
     Parameters: n: counters.
     Members:
@@ -27,12 +51,12 @@ class CounterFile(wiring.Component):
     Latency: up to n clocks to `done`. Throughput: one access per sweep. Backpressure, Drop: none; a pulse in the clock
     of a clear is kept. Reset: all zero, by the first sweep.
 
-    Raises ValueError for n < 1.
+    Raises ValueError for n outside 1 to 4000.
     """
 
     def __init__(self, n):
-        if n < 1:
-            raise ValueError(f"n={n!r}: must be at least 1")
+        if not 1 <= n <= 4000:
+            raise ValueError(f"n={n!r}: must be from 1 to 4000")
         self.n = n
         super().__init__({"pulse": In(n), "select": In(range(max(n, 2))), "read": In(1), "clear": In(1), "done": Out(1),
                           "value": Out(32)})
@@ -40,25 +64,33 @@ class CounterFile(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         period = max(self.n, 4)
-        entry = data.StructLayout({"total": 32, "seen": period.bit_length()})
+        bits = (period + 1).bit_length()        # one state less than 2**bits, and still more than a sweep can add
+        entry = data.StructLayout({"total": 32, "seen": bits})
         m.submodules.totals = totals = memory.Memory(shape=entry, depth=period, init=[], attrs={"no_rw_check": 1})
-        write, read = totals.write_port(), totals.read_port()
-        index, behind = Signal(range(period)), Signal(range(period))
-        busy, first = Signal(), Signal(init=1)
-        bits = period.bit_length()
+        m.submodules.position = table = memory.Memory(shape=bits, depth=1 << bits, init=_positions(bits))
+        write, read, position = totals.write_port(), totals.read_port(), table.read_port()
+        # a counter per clock: its state, then its position and its entry, then its new entry
+        index, second, third = Signal(range(period)), Signal(range(period)), Signal(range(period))
+        started, busy, first = Signal(), Signal(), Signal(init=1)
         small = [Signal(bits, name=f"small_{k}") for k in range(self.n)]
-        seen, gained, total = Signal(bits), Signal(bits), Signal(32)
+        state, gained, total, seen = Signal(bits), Signal(bits), Signal(32), Signal(bits)
         for k, count in enumerate(small):
             with m.If(self.pulse[k]):
-                m.d.sync += count.eq(count + 1)
-        m.d.sync += [index.eq(Mux(index == period - 1, 0, index + 1)), behind.eq(index), busy.eq(1), seen.eq(_select(index, small))]
+                m.d.sync += count.eq(Cat(~reduce(xor, (count[tap - 1] for tap in _TAPS[bits])), count[:-1]))
+        m.d.sync += [
+            index.eq(Mux(index == period - 1, 0, index + 1)), second.eq(index), third.eq(second),
+            started.eq(1), busy.eq(started), state.eq(_select(index, small)),
+        ]
+        before, steps = Signal(bits), Signal(bits + 1)
         m.d.comb += [
-            gained.eq(seen - Mux(first, 0, read.data.seen)), total.eq(Mux(first, 0, read.data.total) + gained),
-            read.addr.eq(index), read.en.eq(1),
-            self.value.eq(total), self.done.eq(busy & (behind == self.select) & (self.read | self.clear)),
-            write.addr.eq(behind), write.en.eq(busy), write.data.seen.eq(seen),
+            position.addr.eq(state), position.en.eq(1), read.addr.eq(second), read.en.eq(1), seen.eq(position.data),
+            before.eq(Mux(first, 0, read.data.seen)), steps.eq(seen - before),
+            gained.eq(steps[:bits] - steps[bits]),      # modulo 2**bits - 1
+            total.eq(Mux(first, 0, read.data.total) + gained),
+            self.value.eq(total), self.done.eq(busy & (third == self.select) & (self.read | self.clear)),
+            write.addr.eq(third), write.en.eq(busy), write.data.seen.eq(seen),
             write.data.total.eq(Mux(self.done & self.clear, 0, total)),
         ]
-        with m.If(busy & (behind == period - 1)):
+        with m.If(busy & (third == period - 1)):
             m.d.sync += first.eq(0)
         return m

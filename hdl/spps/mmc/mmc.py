@@ -1,11 +1,12 @@
 """Management and control: the host's view of everything."""
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.config import CONFIG
+from ..layouts.config import CONFIG, CONFIG_DIRECT, CONFIG_INDEX, ConfigWord
 from ..layouts.message import InstructionWrite, RegisterRequest
 from .counter_file import CounterFile
+from .register_table import RegisterTable
 from .registers import CONTROL, COUNTER_BASE, STATUS, WINDOW_BASE, core_status, register_map
 
 __all__ = ["Mmc", "UNKNOWN"]
@@ -21,8 +22,9 @@ class Mmc(wiring.Component):
     Members:
         i: requests. o: one word per read, in order; writes are not answered.
         count_<block>: In, the pulses of that block's COUNTERS. One member per register of CONTROL (Out) and STATUS (In).
-        cfg: Out, CONFIG words. masks: Out, event types per core. o_imem: instruction words.
-    Latency: 4 clocks; a counter up to one sweep of all counters more. Throughput: one request at a time.
+        cfg: Out, one word of CONFIG after the other; cfg_<name>: Out, those of CONFIG_DIRECT, at all times.
+        masks: Out, event types per core. o_imem: instruction words.
+    Latency: 5 clocks; a counter up to one sweep of all counters more; a word of CONFIG 32 more to `cfg`. Throughput: one request at a time.
     Backpressure: `i` waits for the answer to be taken and for `o_imem`.
     Drop: accesses to no register, or the wrong way (counted, bad_address). Reset: the map's reset values.
     """
@@ -37,7 +39,7 @@ class Mmc(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(RegisterRequest)), "o": Out(stream.Signature(32)),
             "o_imem": Out(stream.Signature(InstructionWrite)),
-            "cfg": Out(data.ArrayLayout(unsigned(32), len(CONFIG))),
+            "cfg": Out(ConfigWord), **{f"cfg_{name}": Out(32, init=CONFIG[CONFIG_INDEX[name]].reset) for name in CONFIG_DIRECT},
             "masks": Out(data.ArrayLayout(unsigned(16), params.total_cores)),
             **{r.name: Out(r.width) for r in CONTROL},
             **{r.name: In(r.width) for r in self.status},
@@ -55,8 +57,13 @@ class Mmc(wiring.Component):
             file.pulse.eq(Cat(self.bad, *[getattr(self, f"count_{block}") for block, _ in self.blocks[1:]])),
             file.select.eq(request.address[2:] - COUNTER_BASE // 4),
         ]
+        m.submodules.table = self.table = table = RegisterTable({
+            address: (r.reset if r.access == "rw" else 0, (1 << r.width) - 1) for address, r in self.map.of("rw", "pulse")})
+        stored = Signal()               # the register is one of the table
+        m.d.comb += [table.address.eq(request.address), table.data.eq(request.data), stored.eq(table.mask.any()), self.cfg.eq(table.cfg)]
         known, value = self._read(m)
-        writable = self._write(m)
+        pulse = self._write(m)
+        self._show_config(m)
         is_counter, is_window = Signal(), Signal()
         imem = self.o_imem.payload
         window = {r.name: a for a, r in self.map.of("window")}
@@ -69,11 +76,15 @@ class Mmc(wiring.Component):
         ]
         with m.FSM():
             with m.State("TAKE"):
-                m.d.comb += self.i.ready.eq(1)
+                m.d.comb += self.i.ready.eq(table.ready)
                 m.d.sync += request.eq(self.i.payload)
-                with m.If(self.i.valid):
-                    m.next = "DECODE"
-            with m.State("DECODE"):     # known, value, writable, is_... are registered
+                with m.If(self.i.valid & table.ready):
+                    m.next = "LOOK"
+            with m.State("LOOK"):       # known, value, is_... are registered
+                m.d.comb += table.look.eq(1)
+                m.next = "READ"
+            with m.State("READ"):
+                m.d.comb += table.read.eq(1)
                 m.next = "ACT"
             with m.State("ACT"):
                 with m.If(is_counter):
@@ -95,11 +106,11 @@ class Mmc(wiring.Component):
                             m.d.sync += imem.data[:32].eq(request.data)
                             m.next = "STORE"
                 with m.Elif(request.write):
-                    m.d.comb += self.write_now.eq(1)
-                    m.d.sync += self.bad.eq(~writable)
+                    m.d.comb += [self.write_now.eq(1), table.write.eq(stored & ~pulse)]
+                    m.d.sync += self.bad.eq(~stored)
                     m.next = "TAKE"
                 with m.Else():
-                    m.d.sync += [self.o.payload.eq(value), self.bad.eq(~known)]
+                    m.d.sync += [self.o.payload.eq(Mux(stored, table.value, value)), self.bad.eq(~stored & ~known)]
                     m.next = "ANSWER"
             with m.State("STORE"):
                 m.d.comb += self.o_imem.valid.eq(1)
@@ -119,17 +130,15 @@ class Mmc(wiring.Component):
         return getattr(self, name)[index]
 
     def _read(self, m):
-        """Value of the register addressed, one clock later."""
+        """Value of a register that is not in the table, one clock after its address."""
         known, value = Signal(), Signal(32, init=UNKNOWN)
         imem = self.o_imem.payload
         m.d.sync += [known.eq(0), value.eq(UNKNOWN)]
         with m.Switch(self.request.address):
-            for address, register in self.map.of("rw", "ro", "const", "pulse", "window"):
+            for address, register in self.map.of("ro", "const", "window"):
                 with m.Case(address):
                     if register.access == "const":
                         shown = register.reset
-                    elif register.access == "pulse":
-                        shown = 0
                     elif register.access == "window":
                         shown = {"imem_address": Cat(imem.address, imem.cluster), "imem_high": imem.data[32:],
                                  "imem_low": imem.data[:32]}[register.name]
@@ -139,18 +148,24 @@ class Mmc(wiring.Component):
         return known, value
 
     def _write(self, m):
-        """Plain registers and pulses. The registers' reset values are the ports' own, so they are built here."""
-        writable = Signal()
-        m.d.sync += writable.eq(0)
+        """The ports of registers and pulses; says whether the register in hand is a pulse. CONFIG is in the table only."""
+        pulse = Signal()
         for address, register in self.map.of("rw", "pulse"):
+            if register.member and register.member[0] == "cfg":
+                continue
             held = Signal(register.width, init=register.reset if register.access == "rw" else 0, name=f"held_{register.name}")
             hit = Signal(name=f"hit_{register.name}")
             m.d.comb += self._port(register).eq(held)
             m.d.sync += hit.eq(self.request.address == address)
             if register.access == "pulse":
                 m.d.sync += held.eq(0)
+                with m.If(hit):
+                    m.d.comb += pulse.eq(1)
             with m.If(hit & self.write_now):
-                m.d.sync += held.eq(self.request.data)
-            with m.If(self.request.address == address):
-                m.d.sync += writable.eq(1)
-        return writable
+                m.d.sync += held.eq(self.request.data[:register.width])
+        return pulse
+
+    def _show_config(self, m):
+        for name in CONFIG_DIRECT:
+            with m.If(self.cfg.valid & (self.cfg.index == CONFIG_INDEX[name])):
+                m.d.sync += getattr(self, f"cfg_{name}").eq(self.cfg.value)

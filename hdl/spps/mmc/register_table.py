@@ -1,0 +1,84 @@
+"""What the host can write, in block RAM."""
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts.config import CONFIG, CONFIG_BITS, ConfigWord
+from .registers import CONFIG_BASE
+
+__all__ = ["RegisterTable"]
+
+_WORDS = 32                     # of a region
+_REGIONS = 4
+_LIVE, _RESET, _MASK = range(3)
+
+
+def _index(address):
+    """Place of a register in the table: two bits of region, five of word."""
+    return Cat(address[2:7], address[8:10])
+
+
+class RegisterTable(wiring.Component):
+    """Three words per register: its value, its value after reset, and the bits that can be written. CONFIG is shown on the side.
+
+    What follows a reset is copied in first, then the words of CONFIG are read one per clock, again and again, except while the host's
+    address has the one read port.
+    Source: none; measured against flip-flops in mmc/README.md.
+    Parameters: registers: {byte address: (reset value, mask)}, in the first 32 words of the first four regions of 256 bytes.
+    Members:
+        address: byte address, constant from look on. look: asks for its mask. read: asks for its value, not in the clock of look.
+        mask: from two clocks after look to the next look; 0: not in the table. value: in the clock after read.
+        write: store data & mask. cfg: one word of CONFIG. ready: the reset values stand; the members above wait for it.
+    Latency: see mask and value; a change of CONFIG is shown within 32 clocks without accesses.
+    Throughput: one look, read or write per clock. Backpressure, Drop: none. Reset: 129 clocks without `ready`.
+
+    Raises ValueError for an address that has no place.
+    """
+
+    def __init__(self, registers):
+        contents = [0] * (_WORDS * _REGIONS * 4)
+        for address, (reset, mask) in registers.items():
+            if address % 4 or address % 256 >= 4 * _WORDS or address >= 256 * _REGIONS:
+                raise ValueError(f"register at {address:#x}: must be one of the first {_WORDS} words of the first {_REGIONS} regions")
+            place = (address >> 8) * _WORDS + address % 256 // 4
+            contents[_RESET * _WORDS * _REGIONS + place] = reset
+            contents[_MASK * _WORDS * _REGIONS + place] = mask
+        self._contents = contents
+        super().__init__({
+            "address": In(16), "look": In(1), "read": In(1), "write": In(1), "data": In(32), "mask": Out(32), "value": Out(32),
+            "cfg": Out(ConfigWord), "ready": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.words = words = memory.Memory(shape=32, depth=len(self._contents), init=self._contents, attrs={"no_rw_check": 1})
+        write, read = words.write_port(), words.read_port()
+        place = Signal(7)
+        restore, restored, copying = Signal(range(_WORDS * _REGIONS + 1)), Signal(7), Signal()
+        walk = Signal(CONFIG_BITS)
+        shown, index, looked, inside = Signal(), Signal(CONFIG_BITS), Signal(), Signal()
+        m.d.comb += [
+            place.eq(_index(self.address)),
+            inside.eq((self.address[:2] == 0) & ~self.address[7] & (self.address[10:] == 0)),
+            self.ready.eq(restore[-1] & ~copying), self.value.eq(read.data), read.en.eq(1),
+            self.cfg.valid.eq(shown), self.cfg.index.eq(index), self.cfg.value.eq(read.data),
+        ]
+        m.d.sync += [copying.eq(~restore[-1]), restored.eq(restore), looked.eq(self.look & inside), shown.eq(0)]
+        with m.If(~restore[-1]):
+            m.d.sync += restore.eq(restore + 1)
+            m.d.comb += read.addr.eq(Cat(restore[:7], Const(_RESET, 2)))
+        with m.Elif(self.look | self.read):
+            m.d.comb += read.addr.eq(Cat(place, Mux(self.look, _MASK, _LIVE)))
+        with m.Else():
+            m.d.comb += read.addr.eq(Cat(walk, Const(CONFIG_BASE >> 8, 2), Const(_LIVE, 2)))
+            with m.If(self.ready & ~self.write):        # what a port reads while the other writes it is unknown
+                m.d.sync += [shown.eq(1), index.eq(walk), walk.eq(Mux(walk == len(CONFIG) - 1, 0, walk + 1))]
+        with m.If(self.look):
+            m.d.sync += self.mask.eq(0)
+        with m.Elif(looked):
+            m.d.sync += self.mask.eq(read.data)
+        m.d.comb += [
+            write.en.eq(copying | self.write), write.addr.eq(Cat(Mux(copying, restored, place), Const(_LIVE, 2))),
+            write.data.eq(Mux(copying, read.data, self.data & self.mask)),
+        ]
+        return m
