@@ -11,22 +11,32 @@ __all__ = ["Pinless"]
 
 
 class Pinless(wiring.Component):
-    """Component `inner` between two shift registers. Latency: port width. Reset: none of its own."""
+    """Component `inner` between two shift registers. Latency: port width. Reset: none of its own.
+
+    Parameters: inner; tied: {name of an input: constant}, inputs that a board ties and that get no flip-flop.
+
+    Raises ValueError for a name in `tied` that is no input.
+    """
 
     shift_in: In(1)
     capture: In(1)
     shift_out: Out(1)
 
-    def __init__(self, inner):
-        self.inner = inner
+    def __init__(self, inner, tied=None):
+        self.inner, self.tied = inner, tied or {}
+        inputs = [name for name, member in inner.signature.members.items() if member.is_port and member.flow == In]
+        if unknown := sorted(self.tied.keys() - set(inputs)):
+            raise ValueError(f"tied {', '.join(unknown)}: must be an input, has {', '.join(inputs)}")
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.inner = self.inner
         inputs, outputs = [], []
-        for _, member, value in self.inner.signature.flatten(self.inner):
-            if not isinstance(Value.cast(value), Const):        # `ready` of a stream that is always ready
+        for path, member, value in self.inner.signature.flatten(self.inner):
+            if path[0] in self.tied:
+                m.d.comb += value.eq(self.tied[path[0]])
+            elif not isinstance(Value.cast(value), Const):        # `ready` of a stream that is always ready
                 (inputs if member.flow == In else outputs).append(Value.cast(value))
         source, sink = Cat(inputs), Cat(outputs)
         feed = Signal(len(source))

@@ -17,6 +17,7 @@ from spps.params import PRESETS
 from .block import BLOCKS, block_table, synthesize_block
 from .flow import SYNTH, costs, place, readable, run_yosys
 from .pinless import Pinless
+from .reset_net import reset_on_clock_net
 
 __all__ = ["DEVICES", "block_costs", "synthesize", "main"]
 
@@ -27,6 +28,9 @@ DEVICES = {
     "gbe": ("LFE5UM5G-45F", "--um5g-45k", "CABGA554", 8),
     "oc192": ("LFE5UM5G-85F", "--um5g-85k", "CABGA756", 8),
 }
+
+#: `enable` stops a unit in simulation; a board ties it, and no flip-flop then needs a clock enable for it
+TIED = {"enable": 1}
 
 
 def block_costs(stat, top):
@@ -61,12 +65,13 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
     out.mkdir(parents=True, exist_ok=True)
     # through Verilog, as any user of the generated files would: Yosys honours no_rw_check only on memories it has read from Verilog
     verilog = write_spps(PRESETS[preset], out)
-    top = to_verilog(Pinless(UnitInstance(PRESETS[preset])), "top", out / "top.v")
+    top = to_verilog(Pinless(UnitInstance(PRESETS[preset]), TIED), "top", out / "top.v")
     (out / "synth.v").write_text(readable(verilog.read_text() + top.read_text()))
     read = "read_verilog -sv synth.v"
     started = time.time()
     run_yosys(f"{read}; {SYNTH} -noflatten -top top; tee -q -o stat.json stat -json", out, "blocks.log")
     run_yosys(f"{read}; {SYNTH} -top top -json top.json; tee -q -o flat.json stat -json", out, "yosys.log")
+    reset_on_clock_net(out / "top.json")
     flat = json.loads((out / "flat.json").read_text())
     cells = next(iter(flat["modules"].values()))["num_cells_by_type"]
     summary = {"device": part, "speed_grade": grade, **costs(cells),
