@@ -10,8 +10,6 @@ __all__ = ["SYNTH", "run_yosys", "readable", "costs", "place", "critical_path"]
 
 #: LUTs wider than four inputs, made of two or more and multiplexers, cost a third more area and gain nothing (README.md)
 SYNTH = "synth_ecp5 -nowidelut"
-#: the default router1 had not finished the whole of gbe after 40 minutes
-ROUTER = "router2"
 CELLS = {
     "lut4": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4, "PFUMX": 0, "L6MUX21": 0},
     "ff": {"TRELLIS_FF": 1},
@@ -78,7 +76,7 @@ def place(out, device, *, seeds, target_mhz):
         started = time.time()
         _nextpnr([option, "--package", package, "--speed", str(grade), "--json", "top.json", "--textcfg", "top.config",
                   "--report", f"report_{seed}.json", "--log", f"nextpnr_{seed}.log", "--quiet", "--freq", str(target_mhz),
-                  "--seed", str(seed), "--timing-allow-fail", "--lpf-allow-unconstrained", "--router", ROUTER], out)
+                  "--seed", str(seed), "--timing-allow-fail", "--lpf-allow-unconstrained"], out)
         path = out / f"report_{seed}.json"
         if not path.exists():
             raise click.ClickException(f"nextpnr wrote no report: see {out}/nextpnr_{seed}.log")
