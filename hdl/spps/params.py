@@ -116,8 +116,8 @@ class SppsParams:
 TINY = SppsParams(name="tiny")
 # 32 bits carry what two 1 GbE networks send (2 Gb/s) from 63 MHz on; 64 would cost 2,100 LUT4 more.
 GBE = SppsParams(name="gbe", data_width=32, connections=8, cores=2, socket_bytes=4096, scratch_pages=128, pool_pages=(256, 0, 0, 0))
-OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5,
-               scratch_pages=256, pool_pages=(1024, 0, 0, 0))
+# Socket memory and scratchpad take what the 208 block RAM of an LFE5UM5G-85F leave.
+OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5, scratch_pages=128, pool_pages=(512, 0, 0, 0))
 # Two clusters of one core and more connections: what reprogramming and the loss of a core need, and nothing else.
 DUO = TINY.replace(name="duo", clusters=2, cores=1, connections=32)
 PRESETS = {p.name: p for p in (TINY, GBE, OC192, DUO)}
