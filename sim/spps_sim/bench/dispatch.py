@@ -23,6 +23,8 @@ from .summary import record
 
 __all__ = ["measure", "main"]
 
+_PATIENCE = 10_000
+
 PROGRAM = """
         csr     r1, cycles
         st      WS.0, r1
@@ -58,25 +60,29 @@ class _Path(Elaboratable):
 
 
 def measure(params=TINY.replace(cores=1)):
-    """{"new", "loaded", "resident", "written_back"}: clocks."""
+    """{"new", "loaded", "resident", "written_back"}: clocks. Raises RuntimeError naming what does not come within _PATIENCE clocks."""
     path = _Path(params)
     director, found = path.director, {}
+
+    async def until(ctx, signal):
+        for _ in range(_PATIENCE):
+            if ctx.get(signal):
+                return
+            await ctx.tick()
+        raise RuntimeError(f"{signal.name}: low for {_PATIENCE} clocks")
 
     async def event(ctx, conn, new=0):
         """Offers an event; returns the clocks to its first instruction, and to the end of its write-back."""
         ctx.set(director.i_event.payload.conn, conn)
         ctx.set(director.i_event.payload.new, new)
         ctx.set(director.i_event.valid, 1)
-        while not ctx.get(director.i_event.ready):
-            await ctx.tick()
+        await until(ctx, director.i_event.ready)
         taken = ctx.get(path.cycles)
         await ctx.tick()
         ctx.set(director.i_event.valid, 0)
-        while not ctx.get(director.o_set.valid):
-            await ctx.tick()
+        await until(ctx, director.o_set.valid)
         first, done = ctx.get(director.o_set.payload.deadline), ctx.get(path.cycles)
-        while not ctx.get(director.idle):
-            await ctx.tick()
+        await until(ctx, director.idle)
         return first - taken, ctx.get(path.cycles) - done
 
     async def bench(ctx):
