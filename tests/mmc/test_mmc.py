@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 from registers_under_test import BLOCKS, build
 from spps.mmc import Field, Mmc, Register, RegisterMap
+from spps.mmc.counter_file import _TAPS, _positions
+from spps.mmc.register_table import RegisterTable
 from spps.params import TINY
 from spps_sim.harness import SIMULATORS, run_bench
 
@@ -34,6 +36,18 @@ def test_map_refuses_equal_names_and_regions_that_overlap():
         regs.region(0)
     with pytest.raises(ValueError, match="the address space of 0x4 bytes is full"):
         RegisterMap(size=4).add(Register("x")).add(Register("y"))
+
+
+@pytest.mark.parametrize("address", (0x80, 0x102, 0x400))
+def test_table_refuses_an_address_that_has_no_place(address):
+    with pytest.raises(ValueError, match=f"register at {address:#x}: must be one of the first 32 words of the first 4 regions"):
+        RegisterTable({address: (0, 1)})
+
+
+@pytest.mark.parametrize("bits", _TAPS)
+def test_small_counters_pass_through_every_state_but_one(bits):
+    positions = _positions(bits)
+    assert sorted(positions[:-1]) == list(range((1 << bits) - 1)) and positions[0] == 0
 
 
 def test_every_register_is_documented():
