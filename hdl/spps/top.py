@@ -202,9 +202,9 @@ class Spps(wiring.Component):
             self.ticks.tick_cycles.eq(mmc.tick_cycles),
             self.director.masks.eq(mmc.masks), self.director.core_ok.eq(~0),
             self.director.watchdog.eq(mmc.watchdog), self.director.lift.eq(mmc.fence_lift), mmc.fenced_cores.eq(self.director.fenced),
-            # the pin and the register are two ways to say the same
+            # pins and registers are two ways to say the same
             failover.detector.eq(self.detector | mmc.detector), failover.role_init.eq(Mux(mmc.role_load, mmc.role_init, self.role_init)),
-            failover.unit.eq(self.unit), failover.now.eq(self.ticks.now),
+            failover.unit.eq(self.unit | mmc.unit), failover.now.eq(self.ticks.now),
             self.ticks.load.eq(failover.tick_load), self.ticks.tick.eq(failover.tick),
             *[getattr(failover, name).eq(getattr(mmc, name)) for name in (
                 "role_load", "hb_interval", "lease", "takeover_after", "policy", "grant", "egress_disable", "isn_divider", "isn_margin", "tick_margin",

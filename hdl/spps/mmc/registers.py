@@ -22,7 +22,7 @@ WINDOW_BASE = 0x1000
 CONTROL = (
     Register("role_init", width=1, doc="1 active, 0 standby; taken after reset and by role_load"),
     Register("role_load", "pulse", width=1, doc="write 1: take role_init now; lifts a fence"),
-    Register("unit", width=1, doc="our station address on the sync link ends in 1 + unit"),
+    Register("unit", width=1, doc="1: our station address on the sync link ends in 2, not 1; the pin says the same"),
     Register("hb_interval", reset=2000, doc="clocks between heartbeats; 0: none"),
     Register("lease", reset=8000, doc="the active may emit this long after the send time of an echoed heartbeat"),
     Register("takeover_after", reset=12000, doc="the standby takes over after this silence; more than lease; 0: never by itself"),
