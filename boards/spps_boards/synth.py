@@ -15,7 +15,7 @@ import click
 from spps.params import PRESETS
 
 from .block import BLOCKS, block_table, synthesize_block
-from .flow import SYNTH, costs, place, readable, run_yosys
+from .flow import SYNTH, costs, frequency_line, place, readable, run_yosys
 from .pinless import Pinless
 from .reset_net import reset_on_clock_net
 
@@ -85,9 +85,8 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
 
 def table(preset, summary):
     """The summary as a Markdown table."""
-    fmax = ", ".join(f"{v} (seed {k})" for k, v in summary.get("fmax_mhz", {}).items()) or "not routed"
     lines = [f"### {preset}: {summary['device']} grade {summary['speed_grade']}", "",
-             f"Fmax {fmax} MHz; critical path: {summary.get('critical_path', 'unknown')}", "",
+             frequency_line(summary), "",
              "| block | LUT4 | FF | block RAM |", "|---|---|---|---|"]
     for name, cost in sorted(summary["blocks"].items(), key=lambda item: -item[1]["lut4"]):
         lines.append(f"| {name} | {cost['lut4']} | {cost['ff']} | {cost['ebr']} |")

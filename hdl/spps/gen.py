@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from .params import PRESETS, SppsParams
+from .params import PRESETS
 
 __all__ = ["preset_params", "write_spps", "write_pair", "lint_verilog", "main"]
 

@@ -139,7 +139,7 @@ class Spps(wiring.Component):
         ]
 
     def wire_clusters(self, m):
-        params, count = self.params, self.params.clusters
+        count = self.params.clusters
         m.submodules.dma_demux = demux = StreamDemux(ClusterDma, count, lambda payload: payload.cluster)
         m.submodules.dma_done = dma_done = StreamArbiter(ClusterDma, count, packets=False)
         m.submodules.flowstate_read = reads = ReadShare(unsigned(16), FlowstateBeat, count)

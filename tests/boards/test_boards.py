@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from spps_boards.flow import SYNTH, costs, critical_path, place, readable, run_yosys
+from spps_boards.flow import SYNTH, costs, critical_path, frequency_line, place, readable, run_yosys
 from spps_boards.pinless import Pinless
 from spps_boards.reset_net import reset_on_clock_net
 from spps_boards.synth import DEVICES, block_costs
@@ -98,3 +98,9 @@ def test_the_slowest_path_is_that_of_the_clock():
     report = {"critical_paths": [path("<async>", "x", "y"), path("posedge $glbnet$clk", "core.pc_TRELLIS_FF_Q", "l", "core.alu_LUT4_A")]}
     assert critical_path(report) == "core.pc -> core.alu"
     assert critical_path({}) is None
+
+
+def test_a_report_says_when_nothing_was_routed():
+    assert frequency_line({"fmax_mhz": {}}) == "Synthesized, not routed."
+    assert frequency_line({"fmax_mhz": {"1": 98.5, "2": 97.0}, "critical_path": "a -> b"}) == \
+        "Fmax 98.5 (seed 1), 97.0 (seed 2) MHz; critical path: a -> b"

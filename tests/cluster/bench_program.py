@@ -1,5 +1,4 @@
 """cocotb bench: a core of the cluster against the instruction-set simulator, instruction by instruction and clock by clock."""
-import os
 
 import cocotb
 from amaranth.lib import data

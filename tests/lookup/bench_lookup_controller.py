@@ -1,7 +1,6 @@
 """Random events and commands; see test_lookup.py."""
 import os
 import random
-from collections import deque
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge

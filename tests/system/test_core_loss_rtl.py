@@ -11,7 +11,7 @@ from spps.gen import preset_params
 from spps.mmc import register_addresses
 from spps.ucode.asm import assemble
 from spps.ucode.programs import MAIN
-from spps_sim.capture import NS_PER_CYCLE, to_frame
+from spps_sim.capture import to_frame
 from spps_sim.demo_python import Hosts
 from spps_sim.monitor import check
 from spps_sim.network import SimulatedNetwork

@@ -1,4 +1,6 @@
 """The program when connections end or do not begin: FINs, resets, refusals, timeouts, segments without a connection."""
+import random
+
 import pytest
 
 from spps_sim.model.functional_pair import CLIENT_IP, VIP_0, VIP_1, FunctionalPair
@@ -241,8 +243,7 @@ def test_arp(port, target, answered):
 
 def test_records_that_cannot_be_issued_are_issued_later_and_nothing_leaves_before():
     transfer = Transfer(up=20_000, down=20_000, close="both")
-    unit, pair = transfer.pair.units[0], transfer.pair
-    import random
+    unit = transfer.pair.units[0]
     dice = random.Random(1)
     run = unit.run
 

@@ -1,5 +1,5 @@
 """Which lines of the workspaces have been written since they were loaded."""
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 

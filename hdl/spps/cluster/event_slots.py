@@ -1,5 +1,5 @@
 """Event queue of a protocol core: which slots of the data memory hold complete events, and which may start."""
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 

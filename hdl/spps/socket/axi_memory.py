@@ -3,7 +3,7 @@
 Source: AMBA AXI protocol specification, ARM IHI 0022 (bursts A3.4.1, write strobes A3.4.4, responses A3.4.5).
 """
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..lib.skid_buffer import SkidBuffer

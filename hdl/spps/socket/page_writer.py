@@ -126,7 +126,7 @@ class PageWriter(wiring.Component):
         m.d.comb += turned.eq(Cat(*reversed(lanes)))
         row_data = bus.row.p.data
         end = Signal(g.lane_bits)               # bytes of the last row, 0: all
-        first, ended, missing = Signal(), Signal(), Signal()
+        first, ended = Signal(), Signal()
         last = Signal()
         m.d.comb += [last.eq(to_write == 1), end.eq(request.offset + request.length)]
         for i in range(n):
