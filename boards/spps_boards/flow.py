@@ -94,6 +94,6 @@ def place(out, device, *, seeds, target_mhz):
             found["fmax_mhz"][str(seed)] = round(clock["achieved"], 1)
         path_text = critical_path(report)
         if path_text:
-            found["critical_path", "frequency_line"] = path_text
+            found["critical_path"] = path_text
         found[f"nextpnr_seconds_{seed}"] = round(time.time() - started)
     return found
