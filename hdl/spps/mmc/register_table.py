@@ -2,19 +2,22 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from ..layouts.config import CONFIG, CONFIG_BITS, ConfigWord
 from .registers import CONFIG_BASE
 
 __all__ = ["RegisterTable"]
 
-_WORDS = 32                     # of a region
-_REGIONS = 4
+_WORDS, _REGIONS = 32, 4        # of a region, and how many
+_PLACES = _WORDS * _REGIONS
+_PLACE_BITS = exact_log2(_PLACES)
 _LIVE, _RESET, _MASK = range(3)
+_PART_BITS = 2
 
 
-def _index(address):
-    """Place of a register in the table: two bits of region, five of word."""
+def _place(address):
+    """Place of a register in a part of the table: two bits of region, five of word."""
     return Cat(address[2:7], address[8:10])
 
 
@@ -36,13 +39,13 @@ class RegisterTable(wiring.Component):
     """
 
     def __init__(self, registers):
-        contents = [0] * (_WORDS * _REGIONS * 4)
+        contents = [0] * (_PLACES << _PART_BITS)
         for address, (reset, mask) in registers.items():
             if address % 4 or address % 256 >= 4 * _WORDS or address >= 256 * _REGIONS:
                 raise ValueError(f"register at {address:#x}: must be one of the first {_WORDS} words of the first {_REGIONS} regions")
-            place = (address >> 8) * _WORDS + address % 256 // 4
-            contents[_RESET * _WORDS * _REGIONS + place] = reset
-            contents[_MASK * _WORDS * _REGIONS + place] = mask
+            place = Const.cast(_place(Const(address, 16))).value
+            contents[_RESET * _PLACES + place] = reset
+            contents[_MASK * _PLACES + place] = mask
         self._contents = contents
         super().__init__({
             "address": In(16), "look": In(1), "read": In(1), "write": In(1), "data": In(32), "mask": Out(32), "value": Out(32),
@@ -53,24 +56,24 @@ class RegisterTable(wiring.Component):
         m = Module()
         m.submodules.words = words = memory.Memory(shape=32, depth=len(self._contents), init=self._contents, attrs={"no_rw_check": 1})
         write, read = words.write_port(), words.read_port()
-        place = Signal(7)
-        restore, restored, copying = Signal(range(_WORDS * _REGIONS + 1)), Signal(7), Signal()
+        place = Signal(_PLACE_BITS)
+        restore, restored, copying = Signal(range(_PLACES + 1)), Signal(_PLACE_BITS), Signal()
         walk = Signal(CONFIG_BITS)
         shown, index, looked, inside = Signal(), Signal(CONFIG_BITS), Signal(), Signal()
         m.d.comb += [
-            place.eq(_index(self.address)),
+            place.eq(_place(self.address)),
             inside.eq((self.address[:2] == 0) & ~self.address[7] & (self.address[10:] == 0)),
             self.ready.eq(restore[-1] & ~copying), self.value.eq(read.data), read.en.eq(1),
             self.cfg.valid.eq(shown), self.cfg.index.eq(index), self.cfg.value.eq(read.data),
         ]
-        m.d.sync += [copying.eq(~restore[-1]), restored.eq(restore), looked.eq(self.look & inside), shown.eq(0)]
+        m.d.sync += [copying.eq(~restore[-1]), restored.eq(restore[:_PLACE_BITS]), looked.eq(self.look & inside), shown.eq(0)]
         with m.If(~restore[-1]):
             m.d.sync += restore.eq(restore + 1)
-            m.d.comb += read.addr.eq(Cat(restore[:7], Const(_RESET, 2)))
+            m.d.comb += read.addr.eq(Cat(restore[:_PLACE_BITS], Const(_RESET, _PART_BITS)))
         with m.Elif(self.look | self.read):
-            m.d.comb += read.addr.eq(Cat(place, Mux(self.look, _MASK, _LIVE)))
+            m.d.comb += read.addr.eq(Cat(place, Mux(self.look, Const(_MASK, _PART_BITS), _LIVE)))
         with m.Else():
-            m.d.comb += read.addr.eq(Cat(walk, Const(CONFIG_BASE >> 8, 2), Const(_LIVE, 2)))
+            m.d.comb += read.addr.eq(Cat(walk, Const(CONFIG_BASE >> 8, 2), Const(_LIVE, _PART_BITS)))
             with m.If(self.ready & ~self.write):        # what a port reads while the other writes it is unknown
                 m.d.sync += [shown.eq(1), index.eq(walk), walk.eq(Mux(walk == len(CONFIG) - 1, 0, walk + 1))]
         with m.If(self.look):
@@ -78,7 +81,7 @@ class RegisterTable(wiring.Component):
         with m.Elif(looked):
             m.d.sync += self.mask.eq(read.data)
         m.d.comb += [
-            write.en.eq(copying | self.write), write.addr.eq(Cat(Mux(copying, restored, place), Const(_LIVE, 2))),
+            write.en.eq(copying | self.write), write.addr.eq(Cat(Mux(copying, restored, place), Const(_LIVE, _PART_BITS))),
             write.data.eq(Mux(copying, read.data, self.data & self.mask)),
         ]
         return m
