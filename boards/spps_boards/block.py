@@ -6,7 +6,7 @@ from spps.params import PRESETS
 from spps_sim.harness import to_verilog
 
 from .core_alone import CoreAlone
-from .flow import SYNTH, costs, frequency_line, place, readable, run_yosys
+from .flow import costs, frequency_line, place, readable, run_yosys, synth
 from .pinless import Pinless
 
 __all__ = ["BLOCKS", "block_table", "synthesize_block"]
@@ -27,7 +27,7 @@ def synthesize_block(name, preset, device, out, *, seeds=(1,), route=True, targe
     (out / "synth.v").write_text(readable(top.read_text()))
     started = time.time()
     run_yosys("read_verilog -sv synth.v; hierarchy -top top; setattr -mod -set keep_hierarchy 1 top.inner; "
-              f"{SYNTH} -top top; tee -q -o stat.json stat -json; "
+              f"{synth('top')}; tee -q -o stat.json stat -json; "
               "setattr -mod -unset keep_hierarchy top.inner; flatten; opt_clean; write_json top.json", out, "yosys.log")
     cells = json.loads((out / "stat.json").read_text())["modules"]["\\top.inner"]["num_cells_by_type"]
     summary = {"device": device[0], "speed_grade": device[3], **costs(cells), "cells": {kind: cells.get(kind, 0) for kind in _COUNTED},

@@ -3,13 +3,17 @@ import json
 import os
 import re
 import time
+from collections import defaultdict
 
 import click
 
-__all__ = ["SYNTH", "run_yosys", "readable", "costs", "place", "critical_path", "frequency_line"]
+from .block_ram import LIBRARY, write_block_ram
+from .timing import read_sdf, slowest_paths
 
-#: LUTs wider than four inputs, made of two or more and multiplexers, cost a third more area and gain nothing (README.md)
-SYNTH = "synth_ecp5 -nowidelut"
+__all__ = ["synth", "run_yosys", "readable", "costs", "place", "critical_path", "frequency_line"]
+
+#: `abc9`, as synth_ecp5 runs it, but with LUTs of at most six inputs, made of up to four: README.md has what each choice costs and gains
+MAP = "abc9 -W 300 -maxlut 6; clean"
 CELLS = {
     "lut4": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4, "PFUMX": 0, "L6MUX21": 0},
     "ff": {"TRELLIS_FF": 1},
@@ -18,9 +22,17 @@ CELLS = {
 }
 
 
+def synth(top, options=""):
+    """Script that maps the design that was read to ECP5. `run_yosys` puts the block RAM it names into the folder."""
+    step = f"synth_ecp5 {options} -top {top} -run"
+    return (f"{step} :map_luts; read_verilog -lib -specify -overwrite block_ram.v; {MAP}; "
+            f"read_verilog -lib -specify -overwrite +/lattice/{LIBRARY}; {step} map_cells:")
+
+
 def run_yosys(script, out, log):
     """Run a script in folder `out`, output in the file `log`."""
     from spps_sim.harness import run_yosys as run
+    write_block_ram(out / "block_ram.v")
     try:
         run(script, out, "-l", log)
     except RuntimeError as error:
@@ -47,13 +59,18 @@ def costs(cells):
     return {kind: sum(weights.get(cell, 0) * count for cell, count in cells.items()) for kind, weights in CELLS.items()}
 
 
+def path_line(start, end):
+    """A path by its first and last cell, without what synthesis appended to their names."""
+    return " -> ".join(re.sub(r"_(TRELLIS|LUT|CCU|PFU|L6|DP16|PDPW).*", "", cell) for cell in (start, end))
+
+
 def critical_path(report):
     """From the routed report: first and last cell of the slowest path in `clk`."""
     for path in report.get("critical_paths", ()):
         steps = path.get("path", ())
         if steps and "clk" in path.get("from", "") and "clk" in path.get("to", ""):
             cells = [s["from"]["cell"] for s in steps if "cell" in s.get("from", {})] + [steps[-1]["to"].get("cell", "?")]
-            return " -> ".join(re.sub(r"_(TRELLIS|LUT|CCU|PFU|L6|DP16|PDPW).*", "", c) for c in (cells[0], cells[-1]))
+            return path_line(cells[0], cells[-1])
     return None
 
 
@@ -76,14 +93,18 @@ def _nextpnr(arguments, out):
         os.chdir(before)
 
 
-def place(out, device, *, seeds, target_mhz):
-    """Place and route top.json in `out` once per seed; {fmax_mhz, critical_path (of the last seed), nextpnr_seconds_<seed>}."""
+def place(out, device, *, seeds, target_mhz, block=None):
+    """Place and route top.json in `out` once per seed; {fmax_mhz, critical_path (of the last seed), nextpnr_seconds_<seed>}.
+
+    block: function from a cell to the name of its block or None; then also block_fmax_mhz {name: {seed: MHz}}, of paths that end there,
+    and block_paths {name: the slowest, of the last seed}.
+    """
     _, option, package, grade = device
-    found = {"fmax_mhz": {}}
+    found = {"fmax_mhz": {}} | ({"block_fmax_mhz": defaultdict(dict), "block_paths": {}} if block else {})
     for seed in seeds:
         started = time.time()
         _nextpnr([option, "--package", package, "--speed", str(grade), "--json", "top.json", "--textcfg", "top.config",
-                  "--report", f"report_{seed}.json", "--log", f"nextpnr_{seed}.log", "--quiet", "--freq", str(target_mhz),
+                  "--report", f"report_{seed}.json", "--sdf", f"timing_{seed}.sdf", "--sdf-cvc", "--log", f"nextpnr_{seed}.log", "--quiet", "--freq", str(target_mhz),
                   "--seed", str(seed), "--timing-allow-fail", "--lpf-allow-unconstrained"], out)
         path = out / f"report_{seed}.json"
         if not path.exists():
@@ -96,4 +117,8 @@ def place(out, device, *, seeds, target_mhz):
         if path_text:
             found["critical_path"] = path_text
         found[f"nextpnr_seconds_{seed}"] = round(time.time() - started)
+        if block:
+            for name, slowest in slowest_paths(read_sdf(out / f"timing_{seed}.sdf"), block).items():
+                found["block_fmax_mhz"][name][str(seed)] = round(slowest.mhz, 1)
+                found["block_paths"][name] = path_line(slowest.start, slowest.end)
     return found

@@ -15,9 +15,10 @@ import click
 from spps.params import PRESETS
 
 from .block import BLOCKS, block_table, synthesize_block
-from .flow import SYNTH, costs, frequency_line, place, readable, run_yosys
+from .flow import costs, frequency_line, place, readable, run_yosys, synth
 from .pinless import Pinless
 from .reset_net import reset_on_clock_net
+from .timing import blocks_of_cells
 
 __all__ = ["DEVICES", "block_costs", "synthesize", "main"]
 
@@ -66,11 +67,12 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
     # through Verilog, as any user of the generated files would: Yosys honours no_rw_check only on memories it has read from Verilog
     verilog = write_spps(PRESETS[preset], out)
     top = to_verilog(Pinless(UnitInstance(PRESETS[preset]), TIED), "top", out / "top.v")
-    (out / "synth.v").write_text(readable(verilog.read_text() + top.read_text()))
+    source = readable(verilog.read_text() + top.read_text())
+    (out / "synth.v").write_text(source)
     read = "read_verilog -sv synth.v"
     started = time.time()
-    run_yosys(f"{read}; {SYNTH} -noflatten -top top; tee -q -o stat.json stat -json", out, "blocks.log")
-    run_yosys(f"{read}; {SYNTH} -top top -json top.json; tee -q -o flat.json stat -json", out, "yosys.log")
+    run_yosys(f"{read}; {synth('top', '-noflatten')}; tee -q -o stat.json stat -json", out, "blocks.log")
+    run_yosys(f"{read}; {synth('top')}; write_json top.json; tee -q -o flat.json stat -json", out, "yosys.log")
     reset_on_clock_net(out / "top.json")
     flat = json.loads((out / "flat.json").read_text())
     cells = next(iter(flat["modules"].values()))["num_cells_by_type"]
@@ -78,7 +80,13 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
                "blocks": block_costs(json.loads((out / "stat.json").read_text()), "spps"),
                "yosys_seconds": round(time.time() - started)}
     if route:
-        summary |= place(out, DEVICES[preset], seeds=seeds, target_mhz=target_mhz)
+        flat = json.loads((out / "top.json").read_text())["modules"]["top"]["cells"]
+        found = place(out, DEVICES[preset], seeds=seeds, target_mhz=target_mhz, block=blocks_of_cells(flat, source, "synth.v", "spps"))
+        for name, fmax in found.pop("block_fmax_mhz").items():
+            summary["blocks"][name]["fmax_mhz"] = fmax
+        for name, path in found.pop("block_paths").items():
+            summary["blocks"][name]["critical_path"] = path
+        summary |= found
     (out / "summary.json").write_text(json.dumps(summary, indent=1))
     return summary
 
@@ -87,10 +95,11 @@ def table(preset, summary):
     """The summary as a Markdown table."""
     lines = [f"### {preset}: {summary['device']} grade {summary['speed_grade']}", "",
              frequency_line(summary), "",
-             "| block | LUT4 | FF | block RAM |", "|---|---|---|---|"]
-    for name, cost in sorted(summary["blocks"].items(), key=lambda item: -item[1]["lut4"]):
-        lines.append(f"| {name} | {cost['lut4']} | {cost['ff']} | {cost['ebr']} |")
-    lines.append(f"| **whole, flattened, with port registers** | {summary['lut4']} | {summary['ff']} | {summary['ebr']} |")
+             "| block | LUT4 | FF | block RAM | Fmax, MHz | slowest path that ends in it |", "|---|---|---|---|---|---|"]
+    blocks = sorted(summary["blocks"].items(), key=lambda item: -item[1]["lut4"])
+    for name, found in [*blocks, ("**whole, flattened, with port registers**", summary)]:
+        fmax = ", ".join(map(str, found.get("fmax_mhz", {}).values())) or "-"
+        lines.append(f"| {name} | {found['lut4']} | {found['ff']} | {found['ebr']} | {fmax} | {found.get('critical_path', '-')} |")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from spps_boards.flow import SYNTH, costs, critical_path, frequency_line, place, readable, run_yosys
+from spps_boards.flow import costs, critical_path, frequency_line, place, readable, run_yosys, synth
 from spps_boards.pinless import Pinless
 from spps_boards.reset_net import reset_on_clock_net
 from spps_boards.synth import DEVICES, block_costs
@@ -31,7 +31,7 @@ class Counts(wiring.Component):
 def synthesize(folder, tied):
     top = to_verilog(Pinless(Counts(), tied), "top", folder / "top.v")
     (folder / "synth.v").write_text(readable(top.read_text()))
-    run_yosys(f"read_verilog -sv synth.v; {SYNTH} -top top -json top.json; tee -q -o flat.json stat -json", folder, "yosys.log")
+    run_yosys(f"read_verilog -sv synth.v; {synth('top')}; write_json top.json; tee -q -o flat.json stat -json", folder, "yosys.log")
     return folder / "top.json"
 
 

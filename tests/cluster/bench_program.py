@@ -114,7 +114,8 @@ COSTS = [(text, 1) for text in (
 )] + [
     ("oadd r1, r2, r3", 2), ("jtab r0, next\nnext: nop", 2), ("ld r1, EV.0\nadd r2, r1, r3", 3), ("ld r1, EV.0\nadd r2, r3, r1", 3),
     ("ld r1, EV.0\nbeq r1, r1, next\nnext: nop", 4), ("ld r1, EV.0\nnop\nadd r2, r1, r3", 3), ("ld r1, EV.0\nld r1, EV.1", 2),
-    ("call sub\njmp over\nsub: ret\nover: nop", 3), ("setb X, r7\nld r1, X.0", 2), ("swap\nst L.0, r5", 2), ("csr r1, now\nadd r2, r1, r1", 2),
+    ("call sub\njmp over\nsub: ret\nover: nop", 3), ("setb X, r7\nld r1, X.0", 2), ("swap\nst L.0, r5", 2),
+    ("csr r1, now\nadd r2, r1, r1", 3), ("csr r1, now\nnop\nadd r2, r1, r1", 3), ("getb r1, SC\nadd r2, r1, r1", 3),
     ("send SC.0, 2", 2), ("send SC.0, 32", 32), ("send SC.0, 3\nsend SC.0, 2", 5), ("send SC.0, 2\nld r1, SC.0", 3), ("send SC.0, 2, 1\nsend SC.4, 1", 3),
 ]
 

@@ -24,7 +24,8 @@ class Alu(wiring.Component):
 
     Source: patent §V; effects as written in `ucode.isa`.
     Members: control; a, b operands: b is the immediate, or inverted where control subtracts, or 0 for shifts; carry_in; count: distance
-    of a shift or field; stop: last bit of a field; bit: number for bbs and bbc; result; sum, carry; met: the branch condition holds, if control does not
+    of a shift or field; stop: last bit of a field; bit_low, bit_high: bits 1..0 and 4..2 of the
+    number for bbs and bbc, one-hot; result; sum, carry; met: the branch condition holds, if control does not
     compare, else met_late.
     Latency: combinational. One adder serves add, sub, comparisons and picks; one rotator serves shifts and fields.
     """
@@ -35,7 +36,8 @@ class Alu(wiring.Component):
     carry_in: In(1)
     count: In(5)
     stop: In(5)
-    bit: In(5)
+    bit_low: In(4)
+    bit_high: In(8)
     result: Out(32)
     sum: Out(32)
     carry: Out(1)
@@ -87,9 +89,10 @@ class Alu(wiring.Component):
             self.result.eq(Mux(c.add, sum_, (rotated & keep) | (logic & ~keep))),
         ]
 
+        tested = Cat(self.bit_high[k] & (a.word_select(k, 4) & self.bit_low).any() for k in range(8)).any()
         # The order comes late from the carry chain: one gate more until the branch is decided.
         m.d.comb += [
-            self.met.eq(~c.compare & (Mux(c.by_bit, a.bit_select(self.bit, 1), a == b) ^ c.invert)),
+            self.met.eq(~c.compare & (Mux(c.by_bit, tested, a == b) ^ c.invert)),
             self.met_late.eq(first ^ c.invert),
         ]
         return m

@@ -24,6 +24,9 @@ class Control(data.Struct):
     """Everything the execute stage has to know of an instruction."""
     write: unsigned(1)      # a register is written, and it is not r0
     load: unsigned(1)
+    csr: unsigned(1)
+    getb: unsigned(1)
+    late: unsigned(1)       # one of these three: the result is there in write-back
     store: unsigned(1)
     send: unsigned(1)
     eoe: unsigned(1)
@@ -92,8 +95,7 @@ class Decoder(wiring.Component):
     """Turns an instruction word into control signals and an immediate second operand.
 
     Source: patent §V; `ucode.isa`.
-    Members: word; control; rd, ra, rb; registers of operands a and b; reads_a, reads_b: they are needed; use_immediate and immediate: second operand instead of b; csr, getb: a control word or a
-    base is the second operand; subtract: operand b is inverted; by_register: b is the distance of a shift, and zero the second operand;
+    Members: word; control; rd, ra, rb; registers of operands a and b; reads_a, reads_b: they are needed; use_immediate and immediate: second operand instead of b; subtract: operand b is inverted; by_register: b is the distance of a shift, and zero the second operand;
     jump (jmp or call), call, ret; based, base; stop: last bit of the field of ext and ins.
     Latency: combinational.
     """
@@ -107,8 +109,6 @@ class Decoder(wiring.Component):
     reads_b: Out(1)
     use_immediate: Out(1)
     immediate: Out(32)
-    csr: Out(1)
-    getb: Out(1)
     subtract: Out(1)
     by_register: Out(1)
     jump: Out(1)
@@ -137,13 +137,14 @@ class Decoder(wiring.Component):
             self.rd.eq(field_of(word, operand_of("rrr", "rd"))), self.ra.eq(field_of(word, operand_of("rrr", "ra"))),
             self.rb.eq(field_of(word, operand_of("rrr", "rb"))),
             self.reads_a.eq(any_of(*has_operand("ra"))), self.reads_b.eq(any_of(*has_operand("rb"))),
-            self.csr.eq(any_of("csr")), self.getb.eq(any_of("getb")), self.by_register.eq(any_of("shl", "shr")),
+            self.by_register.eq(any_of("shl", "shr")),
             self.use_immediate.eq(~self.reads_b | self.by_register),
             self.jump.eq(any_of("jmp", "call")), self.call.eq(any_of("call")), self.ret.eq(any_of("ret")),
             self.based.eq(any_of(*has_operand("base"))), self.base.eq(field_of(word, operand_of("load", "base"))),
             self.subtract.eq(any_of("sub", "minu", "smin", "smax", "bltu", "bgeu", "bslt", "bsge")),
             c.write.eq(any_of(*has_operand("rd")) & (self.rd != 0)),
-            c.load.eq(any_of("ld")), c.store.eq(only("st")), c.send.eq(only("send")), c.eoe.eq(only("eoe")),
+            c.load.eq(any_of("ld")), c.csr.eq(any_of("csr")), c.getb.eq(any_of("getb")), c.late.eq(any_of("ld", "csr", "getb")),
+            c.store.eq(only("st")), c.send.eq(only("send")), c.eoe.eq(only("eoe")),
             c.setb.eq(any_of("setb")), c.swap.eq(any_of("swap")),
             c.branch.eq(any_of(*_formats("brr", "bri", "bit"))), c.jtab.eq(any_of("jtab")),
             c.unused.eq(~only(*OPS_BY_NAME)), c.trap.eq(only("trap") | c.unused),
@@ -156,7 +157,7 @@ class Decoder(wiring.Component):
             c.shift.eq(any_of("shl", "shr", "shli", "shri", "ext", "ins")),
             c.left.eq(any_of("shl", "shli", "ins")), c.right.eq(any_of("shr", "shri")),
         ]
-        # ins keeps its other operand, other shifts keep b = 0; li, csr and getb are their second operand
+        # ins keeps its other operand, other shifts keep b = 0; li is its second operand
         m.d.comb += [c.high.eq(Logic.SECOND), c.low.eq(Logic.SECOND)]
         for logic, names in ((Logic.AND, ("and", "andi")), (Logic.OR, ("or", "ori")), (Logic.XOR, ("xor", "xori"))):
             with m.If(any_of(*names)):

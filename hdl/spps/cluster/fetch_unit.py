@@ -33,11 +33,15 @@ class FetchUnit(wiring.Component):
         m.submodules.stack = stack = memory.Memory(shape=PC_BITS, depth=RETURN_STACK, init=[])
         push, top = stack.write_port(), stack.read_port(domain="comb")
         level = Signal(range(RETURN_STACK + 1))
-        after, near, address = Signal(PC_BITS), Signal(PC_BITS), Signal(PC_BITS)
+        after, address = Signal(PC_BITS), Signal(PC_BITS)
+        # The word in decode comes late from block RAM: what it asks for is chosen last, by two gates.
+        ahead, back, found, other = Signal(), Signal(), Signal(PC_BITS), Signal(PC_BITS)
         m.d.comb += [
             after.eq(self.pc + self.valid),
-            near.eq(Mux(self.valid & self.direct, self.word_target, Mux(self.valid & self.ret, top.data, after))),
-            address.eq(Mux(self.jump, self.target, near)), self.address.eq(address), self.fetch.eq(~self.hold),
+            ahead.eq(self.valid & self.direct & ~self.jump), back.eq(self.valid & self.ret & ~self.jump),
+            found.eq((self.word_target & ahead.replicate(PC_BITS)) | (top.data & back.replicate(PC_BITS))),
+            other.eq(Mux(self.jump, self.target, after)),
+            address.eq(Mux(ahead | back, found, other)), self.address.eq(address), self.fetch.eq(~self.hold),
             top.addr.eq(level - 1), push.addr.eq(level), push.data.eq(after), push.en.eq(self.valid & self.call),
             self.stack_bad.eq((self.call & (level == RETURN_STACK)) | (self.ret & (level == 0))),
         ]

@@ -15,7 +15,7 @@ class MessagePort(wiring.Component):
 
     Whoever traps can no longer give the event's payload back: unless a COPY or RELEASE has left during the event, the port does.
     Source: patent §III.F ("transmit a done message"), §VI.
-    Members: send, location (beat address), beats, more: the instruction, held while it waits; legal: it may begin; done: its last
+    Members: send, location (beat address), after_first (beats that follow the first), more: the instruction, held while it waits; legal: it may begin; done: its last
     beat is being read; address: beat to read; free: the block RAM's output may change, hold: a beat is in it; memory_data. finish,
     trap, event, deadline, close: end of event, taken unless ending: DONE of the event before has not left. open: a message goes on.
     cut: an open message was closed by beats of zeros. released: the payload was given back. o: beats.
@@ -27,7 +27,7 @@ class MessagePort(wiring.Component):
     def __init__(self, params):
         beats = (map_of(params).size - 1).bit_length() - 1
         super().__init__({
-            "send": In(1), "legal": In(1), "location": In(beats), "beats": In(6), "more": In(1), "done": Out(1),
+            "send": In(1), "legal": In(1), "location": In(beats), "after_first": In(5), "more": In(1), "done": Out(1),
             "address": Out(beats), "free": Out(1), "hold": Out(1), "memory_data": In(64),
             "finish": In(1), "trap": In(1), "event": In(slot_meta(params)), "deadline": In(32), "close": In(1),
             "ending": Out(1), "open": Out(1), "cut": Out(1), "released": Out(1),
@@ -37,12 +37,12 @@ class MessagePort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         sending, step, last = Signal(), Signal(), Signal()      # not the first beat; a beat is read; it is the last one
-        following, left, remaining = Signal.like(self.address), Signal(6), Signal(6)
+        following, left, remaining = Signal.like(self.address), Signal(5), Signal(5)      # after the beat that is read
         closes = Signal()
         m.d.comb += [
             self.free.eq(~self.hold | self.o.ready), step.eq(self.send & self.free & ~self.ending),
-            self.address.eq(Mux(sending, following, self.location)), remaining.eq(Mux(sending, left, self.beats)),
-            last.eq(remaining == 1), self.done.eq(step & last),
+            self.address.eq(Mux(sending, following, self.location)), remaining.eq(Mux(sending, left, self.after_first)),
+            last.eq(remaining == 0), self.done.eq(step & last),
         ]
         with m.If(self.free):
             m.d.sync += self.hold.eq(step & self.legal)

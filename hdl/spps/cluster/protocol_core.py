@@ -22,7 +22,7 @@ _IMM_BITS = 18      # everything an instruction has below its registers
 class ProtocolCore(wiring.Component):
     """Fetch, decode, execute and a write-back register; one instruction per clock in straight-line code.
 
-    Decode reads registers, bases and CSRs and follows direct jumps; execute decides branches in time for the fetch of the target.
+    Decode reads registers and bases and follows direct jumps; execute decides branches in time for the fetch of the target.
     Source: patent §V; `ucode.isa`.
     Parameters: params (workspaces, event_slots, imem_words).
     Members: fetch side: address, fetch, word, fetch_ready. Event side: start, event, slot (what may run), take, release;
@@ -83,6 +83,7 @@ class ProtocolCore(wiring.Component):
         # --- decode: operands from the register file, the result of execute, or the write-back register
         x, x_pc, x_rd, x_imm = Signal(Control), Signal(PC_BITS), Signal(4), Signal(_IMM_BITS)
         x_base, x_row, x_count, x_stop = Signal(BASE_BITS), Signal.like(bases.row), Signal(5), Signal(5)
+        x_reach, x_after_first, x_bit_low, x_bit_high = Signal(BASE_BITS + 1), Signal(5), Signal(4), Signal(8)
         x_stack_bad, carry_in = Signal(), Signal()
         w_valid, w_load, w_odd, w_rd, w_result, w_value = Signal(), Signal(), Signal(), Signal(4), Signal(32), Signal(32)
         a, b = Signal(32), Signal(32)
@@ -100,35 +101,40 @@ class ProtocolCore(wiring.Component):
             with m.Else():
                 m.d.comb += value.eq(read.data)
             operands.append(value)
-        second = Signal(32)
+        bit = field_of(self.word, operand_of("bit", "bit"))
+        # A base plus `reach` carries out of BASE_BITS + 1 bits when a word, or the last of a `send`, lies beyond the data memory.
+        reach, after_first = Signal(BASE_BITS + 1), Signal(5)       # beats of a `send` after its first
         m.d.comb += [
+            after_first.eq(field_of(self.word, operand_of("send", "beats")) - 1),
+            reach.eq(field_of(self.word, operand_of("send", "offset")) + (1 << BASE_BITS + 1) - self._map.size
+                     + Mux(decoder.control.send, Cat(1, after_first), 0)),
             decoder.word.eq(self.word), bases.index.eq(decoder.base),
-            self.csr.eq(field_of(self.word, operand_of("csr", "csr"))),
-            second.eq(Mux(decoder.csr, self.csr_value, Mux(decoder.getb, bases.value, decoder.immediate))),
-            wait.eq(fetch.valid & live & x.load & x.write & (
+            wait.eq(fetch.valid & live & x.late & x.write & (
                 (decoder.reads_a & (decoder.ra == x_rd)) | (decoder.reads_b & (decoder.rb == x_rd)))),
         ]
         with m.If(~stall):
             m.d.sync += [
                 x_valid.eq(fetch.valid & ~wait & ~jump & ~finish),
                 x.eq(decoder.control), x_pc.eq(fetch.pc), x_rd.eq(decoder.rd), x_imm.eq(self.word[:_IMM_BITS]),
-                x_base.eq(bases.value), x_row.eq(bases.row), x_stop.eq(decoder.stop), x_stack_bad.eq(fetch.stack_bad),
+                x_base.eq(bases.value), x_row.eq(bases.row), x_reach.eq(reach),
+                x_after_first.eq(after_first), x_stop.eq(decoder.stop), x_stack_bad.eq(fetch.stack_bad),
                 x_count.eq(Mux(decoder.by_register, operands[1][:5], field_of(self.word, operand_of("ins", "pos")))),
                 a.eq(operands[0]),
-                b.eq(Mux(decoder.use_immediate, second, operands[1] ^ decoder.subtract.replicate(32))),
+                b.eq(Mux(decoder.use_immediate, decoder.immediate, operands[1] ^ decoder.subtract.replicate(32))),
                 carry_in.eq(decoder.subtract),
+                x_bit_low.eq(Cat(bit[:2] == k for k in range(4))), x_bit_high.eq(Cat(bit[2:] == k for k in range(8))),
             ]
 
         # --- execute
         def field(format, name):
             return field_of(x_imm, operand_of(format, name))
 
-        offset, beats, location = field("send", "offset"), Signal(6), Signal(BASE_BITS + 1)
+        offset, location = field("send", "offset"), Signal(BASE_BITS + 1)
         again = Signal()                        # oadd adds its carry
         m.d.comb += [
             alu.control.eq(x), alu.a.eq(a), alu.b.eq(b), alu.carry_in.eq(carry_in), alu.count.eq(x_count), alu.stop.eq(x_stop),
-            alu.bit.eq(field("bit", "bit")),
-            location.eq(x_base + offset), beats.eq(Cat(field("send", "beats"), field("send", "beats") == 0)),
+            alu.bit_low.eq(x_bit_low), alu.bit_high.eq(x_bit_high),
+            location.eq(x_base + offset),
         ]
         m.d.sync += again.eq(live & x.oadd & ~again)
         with m.If(live & x.oadd & ~again):      # in its second clock carry_in is already that of the next instruction
@@ -136,10 +142,8 @@ class ProtocolCore(wiring.Component):
 
         # What does not fit: `ld` and `st` of a word, or an end of `send`.
         exhausted, beyond, bad_send, bad = Signal(), Signal(), Signal(), Signal()
-        size = self._map.size
         m.d.comb += [
-            beyond.eq(x.bad_base | (location >= size)),
-            bad_send.eq(x.bad_base | location[0] | (location[1:] + beats > size // 2)),
+            beyond.eq(x.bad_base | (x_base + x_reach)[BASE_BITS + 1]), bad_send.eq(beyond | location[0]),
             bad.eq(exhausted | x.trap | x_stack_bad | (x.bad_base & ~x.load & ~x.store & ~x.send) | ((x.load | x.store) & beyond)
                    | (x.send & bad_send) | (x.eoe & port.open)),
         ]
@@ -149,8 +153,8 @@ class ProtocolCore(wiring.Component):
             blocked.eq((x.load & ~port.free) | (x.send & (~port.free | port.ending)) | (x.eoe & port.ending)),
             stall.eq(live & (blocked | (x.send & ~port.done) | (x.oadd & ~again))), done.eq(live & ~stall),
             self.waiting.eq((live & blocked & ~bad) | (fault & port.ending)),
-            port.send.eq(live & x.send), port.legal.eq(~exhausted & ~bad_send), port.location.eq(location[1:]), port.beats.eq(beats),
-            port.more.eq(field("send", "more")), port.memory_data.eq(self.memory_read_data),
+            port.send.eq(live & x.send), port.legal.eq(~exhausted & ~bad_send), port.location.eq(location[1:]),
+            port.after_first.eq(x_after_first), port.more.eq(field("send", "more")), port.memory_data.eq(self.memory_read_data),
             self.memory_address.eq(Mux(x.send, Cat(C(0, 1), port.address), location)),
             self.memory_read.eq(port.free),
             # early and safe: also set when the instruction traps
@@ -165,7 +169,12 @@ class ProtocolCore(wiring.Component):
             self.store.eq(self.memory_write), self.store_address.eq(location),
             w_valid.eq(done & x.write), w_load.eq(x.load), w_odd.eq(location[0]), w_rd.eq(x_rd), w_result.eq(alu.result),
         ]
+        with m.If(x.csr):
+            m.d.sync += w_result.eq(self.csr_value)
+        with m.If(x.getb):
+            m.d.sync += w_result.eq(x_base)
         m.d.comb += [
+            self.csr.eq(field("csr", "csr")),
             w_value.eq(Mux(w_load, self.memory_read_data.word_select(w_odd, 32), w_result)),
             self.retire.eq(done & ~bad), self.retire_pc.eq(x_pc),
             self.write.eq(w_valid), self.write_register.eq(w_rd), self.write_value.eq(w_value),

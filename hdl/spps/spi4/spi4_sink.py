@@ -3,7 +3,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.packet import link_signature, packet_signature
+from ..layouts.packet import link_signature, packet_layout, packet_signature
+from ..lib.skid_buffer import SkidBuffer
 from .burst_packer import BurstPacker
 from .dip import Dip4
 from .dip_checker import DipChecker
@@ -19,7 +20,7 @@ class Spi4Sink(wiring.Component):
     Source: OIF-SPI4-02.1 §6; patent §I, F2 202/204.
     Parameters: params: data_width, ports, max_frame; dip; headroom, bytes a port still takes after its status turned satisfied.
     Members: i, any lane alignment; o; status per port: 0 starving, 1 hungry, 2 satisfied; count, one pulse per COUNTERS entry.
-    Latency: 10 or 11 clocks from the control word that ends a packet to its first word. Throughput: a group of W/16 words
+    Latency: 11 or 12 clocks from the control word that ends a packet to its first word. Throughput: a group of W/16 words
     per clock, two clocks for a
     group with data behind a control word.
     Backpressure: status only. A source that starts no burst for a satisfied port and whose bursts have 256 bytes at most
@@ -50,7 +51,9 @@ class Spi4Sink(wiring.Component):
         m.submodules.buffers = buffers = PortBuffers(p, headroom=self.headroom)
         wiring.connect(m, wiring.flipped(self.i), checker.i)
         wiring.connect(m, segmenter.o, packer.i)
-        wiring.connect(m, buffers.o, wiring.flipped(self.o))
+        m.submodules.skid = skid = SkidBuffer(packet_layout(p.data_width))      # backpressure comes late from the scratchpad's pages
+        wiring.connect(m, buffers.o, skid.i)
+        wiring.connect(m, skid.o, wiring.flipped(self.o))
         m.d.comb += [
             segmenter.i_valid.eq(checker.o_valid), segmenter.i.eq(checker.o),
             buffers.i_valid.eq(packer.o_valid), buffers.i.eq(packer.o), buffers.poison.eq(packer.poison),

@@ -8,20 +8,21 @@ __all__ = ["BETWEEN", "LEAD", "clocks", "busy_clocks"]
 
 BETWEEN = 3                 # from the last instruction of an event to the first of the next one in the queue
 LEAD = 1                    # of these the last one counts as busy
-JUMP, LOAD_USE, CARRY, TRAP = 1, 1, 1, 1
+JUMP, LATE_USE, CARRY, TRAP = 1, 1, 1, 1
+LATE = ("ld", "csr", "getb")      # whose result is there in write-back
 
 
 def clocks(trace):
     """Clocks of an event from its [Step], and those until the next queued one begins."""
-    total, loaded = BETWEEN, None
+    total, late = BETWEEN, None
     for step in trace:
         operands = decode(step.word).operands if step.op else {}
         total += len(step.beats) or 1
         total += JUMP if step.taken or step.op == "jtab" else 0
         total += CARRY if step.op == "oadd" else 0
-        total += LOAD_USE if loaded and loaded in (operands.get("ra"), operands.get("rb")) else 0
+        total += LATE_USE if late and late in (operands.get("ra"), operands.get("rb")) else 0
         total += TRAP if step.trap is not None else 0
-        loaded = step.write[0] if step.op == "ld" and step.write else None
+        late = step.write[0] if step.op in LATE and step.write else None
     return total
 
 
