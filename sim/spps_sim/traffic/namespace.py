@@ -3,9 +3,12 @@
 A TAP device dies with the file descriptor that made it. A named namespace would stay after a crash, so a
 small reaper process waits for the end of this one (its pipe closes, also on SIGKILL) and deletes them.
 """
+import ctypes
 import fcntl
+import itertools
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -13,6 +16,7 @@ import sys
 __all__ = ["Namespace", "MissingPrivilege", "require_privilege"]
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
+CLONE_NEWNET = 0x40000000
 
 _REAPER = """
 import os, signal, subprocess, sys
@@ -46,14 +50,20 @@ def require_privilege():
     subprocess.run(["ip", "netns", "del", probe], check=False)
 
 
+def _free_name(name):
+    """`name`, with a number when a namespace is called so."""
+    names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(1)))
+    return next(free for free in names if not os.path.exists(f"/var/run/netns/{free}"))
+
+
 class Namespace:
     """One network namespace with a TAP device `net0`; use as a context manager.
 
-    role: part of the name spps-<role>-<pid>. address: "10.77.1.2/24". read()/write() exchange Ethernet frames.
+    role: part of the name spps-<role>-<pid>, with -<n> when this process has more of a role. address: "10.77.1.2/24". read()/write() exchange Ethernet frames.
     """
 
     def __init__(self, role, address, *, mtu=1500):
-        self.name, self.address, self.mtu = f"spps-{role}-{os.getpid()}", address, mtu
+        self.name, self.address, self.mtu = _free_name(f"spps-{role}-{os.getpid()}"), address, mtu
         self.fd = None
         self._pipe = None
         self._reaper = None
@@ -112,6 +122,24 @@ class Namespace:
 
     def popen(self, arguments, **kwargs):
         return subprocess.Popen(self.command(arguments), **kwargs)
+
+    def socket(self, *arguments):
+        """A socket of this process, socket.socket(*arguments), that belongs to the namespace."""
+        enter = ctypes.CDLL(None, use_errno=True).setns
+        with open("/proc/self/ns/net") as home, open(f"/var/run/netns/{self.name}") as away:
+            if enter(away.fileno(), CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), f"entering {self.name}: {os.strerror(ctypes.get_errno())}")
+            try:
+                return socket.socket(*arguments)
+            finally:
+                if enter(home.fileno(), CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), f"leaving {self.name}: {os.strerror(ctypes.get_errno())}")
+
+    def sysctl(self, name, value):
+        """Set net.ipv4.<name> inside the namespace. Raises ValueError when the kernel has no such name or refuses the value."""
+        done = subprocess.run(self.command(["sysctl", "-qw", f"net.ipv4.{name}={value}"]), capture_output=True, text=True)
+        if done.returncode:
+            raise ValueError(done.stderr.strip())
 
     def read(self):
         """The next frame, or None."""

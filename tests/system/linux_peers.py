@@ -1,0 +1,297 @@
+"""Linux sockets at both ends of the pair in RTL, in one process, with a hand on the wires between.
+
+Sockets live in the namespaces of a `live.Plant`; the test moves the plant itself, so it decides what happens when. Every frame may be
+dropped, changed or doubled by a rule, segments may be forged in the name of either Linux, and everything is kept for the monitor.
+"""
+import os
+import random
+import select
+import socket
+import struct
+import time
+
+from spps.ucode.programs import default_image
+from spps_sim.cli import _simulation
+from spps_sim.live import Addresses, Plant, ip_number
+from spps_sim.monitor import check
+from spps_sim.peers.frames import tcp_frame, timestamp_option
+from spps_sim.wire import ACK, FIN, RST, SYN, Frame, parse_segment
+
+__all__ = ["Peers", "rebuilt", "flags", "pure_ack", "with_data", "CLIENT", "SERVER", "PORT"]
+
+CLIENT, SERVER = 0, 1
+PORT = 5001
+_VIPS = tuple(ip_number(text) for text in Addresses.vip)
+NS_PER_CYCLE = 10
+
+
+def rebuilt(data, **changes):
+    """The frame with fields of its segment replaced and checksums to match; `options` are the raw bytes."""
+    segment = parse_segment(data)
+    header = 14 + (data[14] & 15) * 4
+    fields = {"seq": segment.seq, "ack": segment.ack, "flags": segment.flags, "window": segment.window, "payload": segment.payload,
+              "options": data[header + 20:header + (data[header + 12] >> 4) * 4]} | changes
+    return tcp_frame(data[:6], data[6:12], segment.src, segment.dst, **fields)
+
+
+class _Wire:
+    """Between devices and pair, in place of `network.FaultyLink`: rules see every TCP segment and say what arrives of its frame."""
+
+    def __init__(self):
+        self.rules = []
+        self.fates = {}
+
+    def carry(self, data):
+        segment = parse_segment(data)
+        if segment is not None:
+            from_pair = segment.src[0] in _VIPS
+            port = _VIPS.index((segment.src if from_pair else segment.dst)[0])
+            for rule in list(self.rules):
+                arriving = rule(port, from_pair, segment, data)
+                if arriving is not None:
+                    return arriving
+        return [(0, data)]
+
+
+class Peers:
+    """A plant and its sockets. Use as a context manager: at its end every connection is closed and the monitor must explain every frame.
+
+    mode: of the pair. defines: of the program, where it is not the one the pair is built with. registers: configured before the first frame.
+    segments: (cycle, port, from the pair, Segment) of all that passed since `mark()`.
+    """
+
+    def __init__(self, mode="proxy", defines=(), **registers):
+        sim, params = _simulation("tiny")
+        self.image = default_image(defines, params.imem_words) if defines else None
+        self.plant = Plant(sim, params, mode=mode, on_frame=self._frame)
+        self.registers = registers
+        self.frames, self.segments, self.last = [], [], {}
+        self.forged = set()
+        self.sockets = []
+        self.mode = mode
+
+    def __enter__(self):
+        self.plant.__enter__()
+        self.plant.link = self.wire = _Wire()
+        for unit in (0, 1) if self.image else ():
+            self.plant.sim.load_image(unit, self.image)
+        self.plant.sim.configure(self.registers)
+        self.tick_cycles = self.plant.sim.read(0, "tick_cycles")
+        self.random = random.Random(f"peers/{self.mode}")
+        return self
+
+    def __exit__(self, kind, *details):
+        try:
+            if kind is None:
+                self.clear()
+                self.run(0.3)
+                report = check(self.frames)
+                assert report.ok, [str(violation) for violation in report.violations[:10]]
+                assert report.checks, "the monitor saw nothing"
+        finally:
+            self.clear()
+            self.plant.__exit__(kind, *details)
+
+    # wires ---------------------------------------------------------------------------------
+    def _frame(self, link, unit, cycle, data):
+        if unit is None and data in self.forged:
+            return
+        self.frames.append(Frame(cycle * NS_PER_CYCLE, link, unit, data))
+        segment = parse_segment(data) if link != "sync" else None
+        if segment is not None:
+            port = Addresses.links.index(link)
+            self.segments.append((cycle, port, unit is not None, segment))
+            self.last[port, unit is not None] = data
+
+    def mark(self):
+        """Forget the segments so far."""
+        self.segments.clear()
+
+    def seen(self, port, from_pair, wanted=lambda segment: True):
+        """Segments that passed since the mark."""
+        return [segment for _, at, ours, segment in self.segments if (at, ours) == (port, from_pair) and wanted(segment)]
+
+    def rule(self, act):
+        """Add act(port, from pair, Segment, frame) -> [(cycles late, frame)] or None for "not mine"; it stays until clear()."""
+        self.wire.rules.append(act)
+        return act
+
+    def once(self, port, from_pair, wanted, act=lambda data: []):
+        """The first segment that `wanted` accepts becomes what act(frame) says; by default it is lost. Returns a list that then holds it."""
+        met = []
+
+        def rule(at, ours, segment, data):
+            if not met and (at, ours) == (port, from_pair) and wanted(segment):
+                met.append(segment)
+                return act(data)
+        self.rule(rule)
+        return met
+
+    def cut(self, port, from_pair, wanted=lambda segment: True):
+        """Lose every such segment until the returned function is called."""
+        rule = self.rule(lambda at, ours, segment, data: [] if (at, ours) == (port, from_pair) and wanted(segment) else None)
+        return lambda: self.wire.rules.remove(rule)
+
+    def forge(self, port, *, flags=ACK, seq=0, ack=0, payload=b"", tsval=0, like=None, honest=False):
+        """Give the pair a segment in the name of Linux. seq, ack, tsval: distances from its last segment `like` (default: of this port).
+
+        Neither `segments` nor the monitor see it, unless it is honest: what the pair did because of it would be inexplicable.
+        """
+        data = like or self.last[port, False]
+        last = parse_segment(data)
+        options = b""
+        if 8 in last.options:
+            value, echo = struct.unpack("!II", last.options[8])
+            options = timestamp_option(value + tsval, echo)
+        frame = tcp_frame(data[:6], data[6:12], last.src, last.dst, flags=flags, window=last.window, payload=payload,
+                          seq=last.seq + last.length + seq, ack=last.ack + ack, options=options)
+        if not honest:
+            self.forged.add(frame)
+        self.plant.sim.push_frame(port, frame)
+
+    # time ----------------------------------------------------------------------------------
+    def run(self, seconds, each=lambda: None):
+        """Move the plant until so much time has passed for Linux and for the pair, which is slower on a busy machine; each() in every turn."""
+        end, cycle = time.monotonic() + seconds, self.plant.sim.cycle + self.ticks(round(seconds * 1000))
+        while time.monotonic() < end or self.plant.sim.cycle < cycle:
+            self.plant.turn()
+            each()
+
+    def settle(self, quiet=0.25, limit=20):
+        """Move the plant until no segment has passed for `quiet` seconds."""
+        for _ in range(limit):
+            count = len(self.segments)
+            self.run(quiet)
+            if len(self.segments) == count:
+                break
+
+    def until(self, done, what, limit=40):
+        """Move the plant until done() is true and return that; fails after `limit` seconds."""
+        end = time.monotonic() + limit
+        while not (result := done()):
+            assert time.monotonic() < end, f"{what}: not within {limit} s"
+            self.plant.turn()
+        return result
+
+    # sockets -------------------------------------------------------------------------------
+    def socket(self, side, *options, protocol=0):
+        """A non-blocking TCP socket in a namespace; options: arguments of setsockopt."""
+        made = self.plant.namespaces[side].socket(socket.AF_INET, socket.SOCK_STREAM, protocol)
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for option in options:
+            made.setsockopt(*option)
+        self.sockets.append(made)
+        return made
+
+    def listen(self, *options, port=PORT):
+        listener = self.socket(SERVER, *options)
+        listener.bind((Addresses.server, port))
+        listener.listen(8)
+        return listener
+
+    def dial(self, made, side=CLIENT, port=PORT, limit=40):
+        """Connect; raises what the kernel says."""
+        made.connect_ex((Addresses.vip[side], port))
+        self.until(lambda: select.select([], [made], [made], 0)[1:] != ([], []), "connect", limit)
+        error = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+
+    def accept(self, listener):
+        self.until(lambda: select.select([listener], [], [], 0)[0], "accept")
+        accepted, _ = listener.accept()
+        accepted.setblocking(False)
+        self.sockets.append(accepted)
+        return accepted
+
+    def connected(self, client=(), server=(), protocol=0):
+        """(client socket, server socket) of a new proxied connection."""
+        listener = self.listen(*server)
+        made = self.socket(CLIENT, *client, protocol=protocol)
+        self.dial(made)
+        accepted = self.accept(listener)
+        listener.close()
+        return made, accepted
+
+    def echo(self, side=CLIENT, *options):
+        """A connection to the pair's own echo."""
+        made = self.socket(side, *options)
+        self.dial(made, side, 7)
+        return made
+
+    def bytes(self, size):
+        return self.random.randbytes(size)
+
+    @staticmethod
+    def push(made, data):
+        """Send what the socket takes now; returns how much."""
+        try:
+            return made.send(data)
+        except BlockingIOError:
+            return 0
+
+    @staticmethod
+    def pull(made, size=1 << 20):
+        """What has arrived; None at the end of the stream."""
+        try:
+            return made.recv(size) or None
+        except BlockingIOError:
+            return b""
+
+    def moved(self, source, sink, data, limit=60):
+        """Send data and read as much at the other end; fails unless it is the same."""
+        self.streamed([(source, sink, data)], limit)
+
+    def streamed(self, ways, limit=60):
+        """The same for several (source, sink, data) at once."""
+        left, got = [memoryview(data) for _, _, data in ways], [bytearray() for _ in ways]
+
+        def step():
+            for n, (source, sink, data) in enumerate(ways):
+                if left[n]:
+                    left[n] = left[n][self.push(source, left[n]):]
+                if len(got[n]) < len(data):
+                    chunk = self.pull(sink)
+                    assert chunk is not None, f"the stream ended after {len(got[n])} of {len(data)} bytes"
+                    got[n] += chunk
+            return all(len(g) >= len(data) for g, (_, _, data) in zip(got, ways, strict=True))
+        self.until(step, f"{sum(len(data) for _, _, data in ways)} bytes", limit)
+        for g, (_, _, data) in zip(got, ways, strict=True):
+            assert g == data, "the bytes that arrived are others"
+
+    def ended(self, made):
+        """Wait for the end of the stream; fails when bytes come first."""
+        def end():
+            chunk = self.pull(made)
+            assert not chunk, f"{len(chunk)} bytes instead of the end"
+            return chunk is None
+        self.until(end, "end of stream")
+
+    def ticks(self, count):
+        """Cycles of so many timer ticks."""
+        return count * self.tick_cycles
+
+    def clear_rules(self):
+        self.wire.rules.clear()
+
+    def clear(self):
+        """No rules; every socket closed, and what is under way done."""
+        self.clear_rules()
+        for made in self.sockets:
+            made.close()
+        self.sockets.clear()
+
+
+def flags(*names):
+    """A predicate: all of these flags, e.g. SYN, are set."""
+    want = sum(names)
+    return lambda segment: segment.flags & want == want
+
+
+def pure_ack(segment):
+    return segment.flags & (SYN | FIN | RST) == 0 and not segment.payload
+
+
+def with_data(segment):
+    return len(segment.payload) > 0
