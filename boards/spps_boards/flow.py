@@ -7,13 +7,11 @@ from collections import defaultdict
 
 import click
 
-from .block_ram import LIBRARY, write_block_ram
+from .block_ram import BOX, FAR, NEAR, write_block_ram
 from .timing import read_sdf, slowest_paths
 
 __all__ = ["synth", "run_yosys", "readable", "costs", "place", "critical_path", "frequency_line"]
 
-#: `abc9`, as synth_ecp5 runs it, but with LUTs of at most six inputs, made of up to four: README.md has what each choice costs and gains
-MAP = "abc9 -W 300 -maxlut 6; clean"
 CELLS = {
     "lut4": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4, "PFUMX": 0, "L6MUX21": 0},
     "ff": {"TRELLIS_FF": 1},
@@ -22,17 +20,20 @@ CELLS = {
 }
 
 
-def synth(top, options=""):
-    """Script that maps the design that was read to ECP5. `run_yosys` puts the block RAM it names into the folder."""
+def synth(top, options="", *, inputs=6):
+    """Script that maps the design that was read to ECP5; `run_yosys` puts the files it names into the folder.
+
+    As synth_ecp5, but with block RAM as far away as it is, and LUTs of at most so many inputs: six are four LUT4 (README.md has what it gains).
+    """
     step = f"synth_ecp5 {options} -top {top} -run"
-    return (f"{step} :map_luts; read_verilog -lib -specify -overwrite block_ram.v; {MAP}; "
-            f"read_verilog -lib -specify -overwrite +/lattice/{LIBRARY}; {step} map_cells:")
+    return (f"{step} :map_luts; read_verilog -lib -specify {BOX}; techmap -max_iter 1 -map {FAR}; clean; "
+            f"abc9 -W 300 -maxlut {inputs}; techmap -map {NEAR}; clean; {step} map_cells:")
 
 
 def run_yosys(script, out, log):
     """Run a script in folder `out`, output in the file `log`."""
     from spps_sim.harness import run_yosys as run
-    write_block_ram(out / "block_ram.v")
+    write_block_ram(out)
     try:
         run(script, out, "-l", log)
     except RuntimeError as error:

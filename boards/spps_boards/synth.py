@@ -71,7 +71,7 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
     (out / "synth.v").write_text(source)
     read = "read_verilog -sv synth.v"
     started = time.time()
-    run_yosys(f"{read}; {synth('top', '-noflatten')}; tee -q -o stat.json stat -json", out, "blocks.log")
+    run_yosys(f"{read}; {synth('top', '-noflatten', inputs=4)}; tee -q -o stat.json stat -json", out, "blocks.log")
     run_yosys(f"{read}; {synth('top')}; write_json top.json; tee -q -o flat.json stat -json", out, "yosys.log")
     reset_on_clock_net(out / "top.json")
     flat = json.loads((out / "flat.json").read_text())
