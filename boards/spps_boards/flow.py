@@ -105,7 +105,8 @@ def place(out, device, *, seeds, target_mhz, block=None):
     for seed in seeds:
         started = time.time()
         _nextpnr([option, "--package", package, "--speed", str(grade), "--json", "top.json", "--textcfg", "top.config",
-                  "--report", f"report_{seed}.json", "--sdf", f"timing_{seed}.sdf", "--sdf-cvc", "--log", f"nextpnr_{seed}.log", "--quiet", "--freq", str(target_mhz),
+                  "--report", f"report_{seed}.json", "--sdf", f"timing_{seed}.sdf", "--sdf-cvc",
+                  "--log", f"nextpnr_{seed}.log", "--quiet", "--freq", str(target_mhz),
                   "--seed", str(seed), "--timing-allow-fail", "--lpf-allow-unconstrained"], out)
         path = out / f"report_{seed}.json"
         if not path.exists():

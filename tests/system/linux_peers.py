@@ -39,7 +39,6 @@ class _Wire:
 
     def __init__(self):
         self.rules = []
-        self.fates = {}
 
     def carry(self, data):
         segment = parse_segment(data)

@@ -95,7 +95,9 @@ class Decoder(wiring.Component):
     """Turns an instruction word into control signals and an immediate second operand.
 
     Source: patent §V; `ucode.isa`.
-    Members: word; control; rd, ra, rb; registers of operands a and b; reads_a, reads_b: they are needed; use_immediate and immediate: second operand instead of b; subtract: operand b is inverted; by_register: b is the distance of a shift, and zero the second operand;
+    Members: word; control; rd, ra, rb; registers of operands a and b; reads_a, reads_b: they are needed;
+    use_immediate and immediate: second operand instead of b; subtract: operand b is inverted; by_register: b is the distance of a shift,
+    and zero the second operand;
     jump (jmp or call), call, ret; based, base; stop: last bit of the field of ext and ins.
     Latency: combinational.
     """

@@ -15,7 +15,8 @@ class MessagePort(wiring.Component):
 
     Whoever traps can no longer give the event's payload back: unless a COPY or RELEASE has left during the event, the port does.
     Source: patent §III.F ("transmit a done message"), §VI.
-    Members: send, location (beat address), after_first (beats that follow the first), more: the instruction, held while it waits; legal: it may begin; done: its last
+    Members: send, location (beat address), after_first (beats that follow the first), more: the instruction, held while it
+    waits; legal: it may begin; done: its last
     beat is being read; address: beat to read; free: the block RAM's output may change, hold: a beat is in it; memory_data. finish,
     trap, event, deadline, close: end of event, taken unless ending: DONE of the event before has not left. open: a message goes on.
     cut: an open message was closed by beats of zeros. released: the payload was given back. o: beats.

@@ -59,7 +59,8 @@ def _free_name(name):
 class Namespace:
     """One network namespace with a TAP device `net0`; use as a context manager.
 
-    role: part of the name spps-<role>-<pid>, with -<n> when this process has more of a role. address: "10.77.1.2/24". read()/write() exchange Ethernet frames.
+    role: part of the name spps-<role>-<pid>, with -<n> when this process has more of a role. address:
+    "10.77.1.2/24". read()/write() exchange Ethernet frames.
     """
 
     def __init__(self, role, address, *, mtu=1500):
