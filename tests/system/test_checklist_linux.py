@@ -207,6 +207,14 @@ def test_an_option_the_pair_does_not_know_is_ignored(proxy):
     works(proxy, client, server, 20_000)
 
 
+@pytest.mark.parametrize("bad", [b"\x08\x00\x01\x01", b"\x08\x01\x01\x01", b"\x01\x01\x08\x0a", b"\xfd\xff\x00\x00", b"\x02" * 40])
+def test_an_option_of_length_0_1_or_beyond_the_header_hurts_nobody(proxy, bad):
+    client, server = proxy.connected()
+    met = proxy.once(CLIENT, False, with_data, lambda data: [(0, rebuilt(data, options=bad)), (2000, data)])
+    works(proxy, client, server, 10_000)
+    assert met
+
+
 @pytest.mark.parametrize("name, kind", [("tcp_timestamps", 8), ("tcp_sack", 4), ("tcp_window_scaling", 3)])
 @pytest.mark.parametrize("side", [CLIENT, SERVER])
 def test_an_option_is_used_only_if_linux_offers_it(proxy, side, name, kind):
@@ -418,6 +426,18 @@ def test_a_partly_old_segment_is_trimmed(proxy, side):
     works(proxy, *pair)
 
 
+def test_what_lies_beyond_the_window_is_trimmed_and_acknowledged_up_to_there():
+    with Peers(window=1000) as peers:
+        client, server = peers.connected()
+        peers.settle()
+        peers.mark()
+        data = peers.bytes(5000)
+        met = peers.once(CLIENT, False, with_data, lambda frame: [(0, rebuilt(frame, payload=data[:1400]))])
+        peers.moved(client, server, data)
+        first = next(s.ack for s in peers.seen(CLIENT, True) if before(met[0].seq, s.ack))
+        assert len(met[0].payload) <= 1000 and (first - met[0].seq) & 0xFFFFFFFF == 1000
+
+
 @pytest.mark.parametrize("side", [CLIENT, SERVER])
 def test_data_is_acknowledged_only_when_the_other_linux_has_it(proxy, side):
     """And what we send meanwhile towards the sender, data of the other direction too, carries the withheld number; no more than two pure
@@ -513,7 +533,9 @@ def test_a_window_that_shrinks_is_respected(proxy):
     sent = proxy.push(client, data)
     proxy.run(0.5)
     edge = (limit[-1] + (1 << shift)) & 0xFFFFFFFF
-    assert proxy.seen(SERVER, True, with_data)
+    begun = next(cycle for cycle, at, ours, s in proxy.segments if (at, ours) == (CLIENT, False) and s.payload)
+    small = next(cycle for cycle, at, ours, s in proxy.segments if (at, ours) == (SERVER, True) and s.payload)
+    assert small - begun > proxy.ticks(150), "a small window was filled at once"
     assert all(not before(edge, (s.seq + len(s.payload)) & 0xFFFFFFFF) for s in proxy.seen(SERVER, True, with_data))
     proxy.clear_rules()
     arrived(proxy, server, data[:sent])
@@ -554,6 +576,27 @@ def test_timeouts_double_and_send_one_segment_until_linux_is_heard_again(proxy, 
     again()
     arrived(proxy, pair[side], data)
     works(proxy, *pair)
+
+
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_resent_segments_are_not_measured(proxy, side):
+    """Karn, without time stamps: from the first of two segments to the ACK it is a timeout and more; four such samples would double the next."""
+    proxy.plant.namespaces[side].sysctl("tcp_timestamps", 0)
+    try:
+        pair = proxy.connected()
+    finally:
+        proxy.plant.namespaces[side].sysctl("tcp_timestamps", 1)
+    works(proxy, *pair, 10_000)
+
+    def timeout():
+        proxy.settle()
+        proxy.mark()
+        lost = proxy.once(side, True, with_data)
+        proxy.moved(pair[1 - side], pair[side], proxy.bytes(100))
+        first, second = [cycle for cycle, at, ours, s in proxy.segments if (at, ours) == (side, True) and s.payload and s.seq == lost[0].seq][:2]
+        return second - first
+    timeouts = [timeout() for _ in range(5)]
+    assert max(timeouts) < 1.15 * timeouts[0], timeouts
 
 
 def test_a_server_that_never_answers_is_given_up_and_the_client_is_told():
