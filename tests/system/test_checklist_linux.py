@@ -486,18 +486,20 @@ def test_a_reader_that_stops_closes_the_window_of_the_sender_and_nothing_is_lost
     pair = proxy.connected((SMALL,) if side == SERVER else (), (SMALL,) if side == CLIENT else ())
     data = proxy.bytes(200_000)
     push = pushing(proxy, pair[side], data)
-    proxy.run(2.5, push)
-    frames = list(proxy.segments)
-    assert proxy.seen(1 - side, False, lambda s: s.window == 0), "Linux's window did not close"
+
+    def probes():
+        """Cycles of what the pair sent into the closed window."""
+        closed = next((cycle for cycle, at, ours, s in proxy.segments if (at, ours) == (1 - side, False) and s.window == 0), None)
+        return closed and [cycle for cycle, at, ours, s in proxy.segments
+                           if (at, ours) == (1 - side, True) and cycle > closed and len(s.payload) <= 1]
+    proxy.until(lambda: push() or len(probes() or ()) >= 4, "probes into Linux's closed window")
     shift = proxy.seen(side, True, flags(SYN))[0].options.get(3, b"\0")[0]
     edges = [(s.ack + (s.window << (0 if s.flags & SYN else shift))) & 0xFFFFFFFF for s in proxy.seen(side, True, flags(ACK))]
     assert not any(before(b, a) for a, b in zip(edges, edges[1:])), "the right edge went back"
     used = [(s.seq + s.length) & 0xFFFFFFFF for s in proxy.seen(side, False)]
     assert 0 <= edges[-1] - max(used, key=lambda seq: (seq - used[0]) & 0xFFFFFFFF) < 1460, "the sender still has a window"
-    closed = next(cycle for cycle, at, ours, s in frames if (at, ours) == (1 - side, False) and s.window == 0)
-    probes = [cycle for cycle, at, ours, s in frames if (at, ours) == (1 - side, True) and cycle > closed and len(s.payload) <= 1]
-    gaps = [b - a for a, b in zip(probes, probes[1:])]
-    assert len(gaps) >= 2 and gaps[-1] > 1.5 * gaps[0], gaps
+    gaps = [b - a for a, b in zip(probes(), probes()[1:])]
+    assert gaps[-1] > 1.5 * gaps[-2] > 2 * gaps[-3], gaps
     arrived(proxy, pair[1 - side], data, push)
 
 
@@ -505,12 +507,13 @@ def test_every_probe_into_the_closed_window_of_the_endpoint_is_answered(endpoint
     made = endpoint.echo(CLIENT, SMALL)
     data = endpoint.bytes(150_000)
     push = pushing(endpoint, made, data)
-    endpoint.run(4, push)
-    closed = [cycle for cycle, at, ours, s in endpoint.segments if ours and s.window == 0]
-    assert closed, "our window did not close"
-    probes = [cycle for cycle, at, ours, s in endpoint.segments if not ours and cycle > closed[0] and len(s.payload) == 0]
-    answers = [cycle for cycle, at, ours, s in endpoint.segments if ours and cycle > closed[0]]
-    assert len(probes) >= 2 and len(answers) >= len(probes)
+
+    def into_closed(of_pair):
+        closed = next((n for n, (_, at, ours, s) in enumerate(endpoint.segments) if ours and s.window == 0), len(endpoint.segments))
+        return [s for _, at, ours, s in endpoint.segments[closed + 1:] if ours == of_pair]
+    endpoint.until(lambda: push() or len(into_closed(False)) >= 4, "Linux's probes into our closed window")
+    endpoint.settle()
+    assert len(into_closed(True)) >= 4
     arrived(endpoint, made, data, push)
 
 
