@@ -97,11 +97,10 @@ def _nextpnr(arguments, out):
 def place(out, device, *, seeds, target_mhz, block=None):
     """Place and route top.json in `out` once per seed; {fmax_mhz, critical_path (of the last seed), nextpnr_seconds_<seed>}.
 
-    block: function from a cell to the name of its block or None; then also block_fmax_mhz {name: {seed: MHz}}, of paths that end there,
-    and block_paths {name: the slowest, of the last seed}.
+    block: function from a cell to the name of its block or None; then also blocks {name: {fmax_mhz, critical_path}} of the paths that end there.
     """
     _, option, package, grade = device
-    found = {"fmax_mhz": {}} | ({"block_fmax_mhz": defaultdict(dict), "block_paths": {}} if block else {})
+    found, blocks = {"fmax_mhz": {}}, defaultdict(lambda: {"fmax_mhz": {}})
     for seed in seeds:
         started = time.time()
         _nextpnr([option, "--package", package, "--speed", str(grade), "--json", "top.json", "--textcfg", "top.config",
@@ -121,6 +120,6 @@ def place(out, device, *, seeds, target_mhz, block=None):
         found[f"nextpnr_seconds_{seed}"] = round(time.time() - started)
         if block:
             for name, slowest in slowest_paths(read_sdf(out / f"timing_{seed}.sdf"), block).items():
-                found["block_fmax_mhz"][name][str(seed)] = round(slowest.mhz, 1)
-                found["block_paths"][name] = path_line(slowest.start, slowest.end)
-    return found
+                blocks[name]["fmax_mhz"][str(seed)] = round(slowest.mhz, 1)
+                blocks[name]["critical_path"] = path_line(slowest.start, slowest.end)
+    return found | ({"blocks": dict(blocks)} if block else {})

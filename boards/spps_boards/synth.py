@@ -80,12 +80,10 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
                "blocks": block_costs(json.loads((out / "stat.json").read_text()), "spps"),
                "yosys_seconds": round(time.time() - started)}
     if route:
-        flat = json.loads((out / "top.json").read_text())["modules"]["top"]["cells"]
-        found = place(out, DEVICES[preset], seeds=seeds, target_mhz=target_mhz, block=blocks_of_cells(flat, source, "synth.v", "spps"))
-        for name, fmax in found.pop("block_fmax_mhz").items():
-            summary["blocks"][name]["fmax_mhz"] = fmax
-        for name, path in found.pop("block_paths").items():
-            summary["blocks"][name]["critical_path"] = path
+        netlist = json.loads((out / "top.json").read_text())["modules"]["top"]["cells"]
+        found = place(out, DEVICES[preset], seeds=seeds, target_mhz=target_mhz, block=blocks_of_cells(netlist, source, "synth.v", "spps"))
+        for name, fast in found.pop("blocks").items():
+            summary["blocks"][name] |= fast
         summary |= found
     (out / "summary.json").write_text(json.dumps(summary, indent=1))
     return summary

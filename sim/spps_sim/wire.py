@@ -6,9 +6,9 @@ is imported from the RTL packages, so that a mistake there cannot hide here.
 import struct
 from dataclasses import dataclass, field
 
-__all__ = ["Frame", "Segment", "SyncFrame", "parse_segment", "parse_sync", "FIN", "SYN", "RST", "ACK", "ones_sum", "before"]
+__all__ = ["Frame", "Segment", "SyncFrame", "parse_segment", "parse_sync", "FIN", "SYN", "RST", "ACK", "URG", "ones_sum", "before"]
 
-FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 SYNC_TYPE = 0x88B5
 
 

@@ -6,11 +6,11 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from spps_boards.flow import costs, critical_path, frequency_line, place, readable, run_yosys, synth
+from netlists import cells_of, synthesized
+from spps_boards.flow import costs, critical_path, frequency_line, place
 from spps_boards.pinless import Pinless
 from spps_boards.reset_net import reset_on_clock_net
 from spps_boards.synth import DEVICES, block_costs
-from spps_sim.harness import to_verilog
 
 
 class Counts(wiring.Component):
@@ -28,24 +28,17 @@ class Counts(wiring.Component):
         return m
 
 
-def synthesize(folder, tied):
-    top = to_verilog(Pinless(Counts(), tied), "top", folder / "top.v")
-    (folder / "synth.v").write_text(readable(top.read_text()))
-    run_yosys(f"read_verilog -sv synth.v; {synth('top')}; write_json top.json; tee -q -o flat.json stat -json", folder, "yosys.log")
-    return folder / "top.json"
-
-
 def cells(netlist, kind):
-    return [cell for cell in json.loads(netlist.read_text())["modules"]["top"]["cells"].values() if cell["type"] == kind]
+    return [cell for cell in cells_of(netlist).values() if cell["type"] == kind]
 
 
 @pytest.fixture(scope="module")
 def netlist(tmp_path_factory):
-    return synthesize(tmp_path_factory.mktemp("tied"), {"enable": 1})
+    return synthesized(tmp_path_factory.mktemp("tied"), Counts(), {"enable": 1})
 
 
 def test_an_input_that_is_tied_gets_no_flip_flop(netlist, tmp_path):
-    free = synthesize(tmp_path, {})
+    free = synthesized(tmp_path, Counts())
     assert len(cells(free, "TRELLIS_FF")) == len(cells(netlist, "TRELLIS_FF")) + 1
 
 

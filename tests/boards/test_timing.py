@@ -1,16 +1,13 @@
 """Slowest path per block: by hand, and against what nextpnr says of a design it routed."""
-import json
-
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
+from netlists import cells_of, synthesized
 from spps_boards.block_ram import far_block_ram
-from spps_boards.flow import place, readable, run_yosys, synth
-from spps_boards.pinless import Pinless
+from spps_boards.flow import place
 from spps_boards.synth import DEVICES
 from spps_boards.timing import Timing, blocks_of_cells, read_sdf, slowest_paths
-from spps_sim.harness import to_verilog
 
 SDF = r"""(DELAYFILE
   (CELL
@@ -94,19 +91,16 @@ class Sums(wiring.Component):
 
 
 def test_the_slowest_block_of_a_routed_design_is_as_fast_as_nextpnr_says_of_the_whole(tmp_path):
-    source = readable(to_verilog(Pinless(Sums()), "top", tmp_path / "top.v").read_text())
-    (tmp_path / "synth.v").write_text(source)
-    run_yosys(f"read_verilog -sv synth.v; {synth('top')}; write_json top.json", tmp_path, "yosys.log")
-    cells = json.loads((tmp_path / "top.json").read_text())["modules"]["top"]["cells"]
-    block = blocks_of_cells(cells, source, "synth.v", "top.inner")
+    cells = cells_of(synthesized(tmp_path, Sums()))
+    block = blocks_of_cells(cells, (tmp_path / "synth.v").read_text(), "synth.v", "top.inner")
     found = place(tmp_path, DEVICES["gbe"], seeds=(1, 2), target_mhz=100, block=block)
     for seed in ("1", "2"):
         whole = found["fmax_mhz"][seed]
-        assert found["block_fmax_mhz"]["slow"][seed] == pytest.approx(whole, rel=0.003)
-        assert found["block_fmax_mhz"]["fast"][seed] > whole + 20 < found["block_fmax_mhz"]["(glue)"][seed]
+        slow, fast, glue = (found["blocks"][name]["fmax_mhz"][seed] for name in ("slow", "fast", "(glue)"))
+        assert slow == pytest.approx(whole, rel=0.003) and fast > whole + 20 < glue
         everything = slowest_paths(read_sdf(tmp_path / f"timing_{seed}.sdf"), lambda cell: "all")["all"]
         assert everything.mhz == pytest.approx(whole, rel=0.003)
-    assert found["block_paths"]["slow"] == found["critical_path"]
+    assert found["blocks"]["slow"]["critical_path"] == found["critical_path"]
 
 
 def test_a_block_ram_stands_between_delays_while_it_is_mapped():
@@ -131,7 +125,7 @@ module other(); endmodule"""
 
 
 class Lookup(wiring.Component):
-    """A block RAM whose address comes from what it holds, and from logic of a counter as deep."""
+    """A block RAM whose address comes from what it holds."""
     i: In(16)
     o: Out(16)
 
@@ -139,14 +133,14 @@ class Lookup(wiring.Component):
         m = Module()
         m.submodules.store = store = memory.Memory(shape=16, depth=1024, init=range(1, 1025))
         read, write = store.read_port(), store.write_port()
-        m.d.comb += [read.addr.eq(read.data[:10] ^ self.i[:10]), write.addr.eq(self.i), write.data.eq(self.i), write.en.eq(self.i[15])]
+        m.d.comb += [read.addr.eq(read.data[:10] ^ self.i[:10]), write.addr.eq(self.i[:10]), write.data.eq(self.i), write.en.eq(self.i[15])]
         m.d.sync += self.o.eq(read.data)
         return m
 
 
 def test_the_delays_are_gone_from_the_netlist_and_the_block_ram_is_what_it_was(tmp_path):
-    plain = synthesized(tmp_path / "plain", "synth_ecp5 -nowidelut -top top")
-    far = synthesized(tmp_path / "far", synth("top"))
+    plain = cells_of(synthesized(tmp_path / "plain", Lookup(), script="synth_ecp5 -nowidelut -top top"))
+    far = cells_of(synthesized(tmp_path / "far", Lookup()))
 
     def block_ram(netlist):
         cell, = (cell for cell in netlist.values() if cell["type"] == "DP16KD")
@@ -154,10 +148,3 @@ def test_the_delays_are_gone_from_the_netlist_and_the_block_ram_is_what_it_was(t
     (was, ports), (now, near) = block_ram(plain), block_ram(far)
     assert near == ports and was.items() <= now.items(), "a parameter or port was lost"
     assert not any("SPPS_RAM" in cell["type"] for cell in far.values())
-
-
-def synthesized(folder, script):
-    folder.mkdir()
-    (folder / "synth.v").write_text(readable(to_verilog(Pinless(Lookup()), "top", folder / "top.v").read_text()))
-    run_yosys(f"read_verilog -sv synth.v; {script}; write_json top.json", folder, "yosys.log")
-    return json.loads((folder / "top.json").read_text())["modules"]["top"]["cells"]

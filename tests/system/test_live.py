@@ -16,22 +16,11 @@ from spps_sim.cli import main
 from spps_sim.live import Addresses, ControlSocket
 from spps_sim.scenario import Scenario
 from spps_sim.traffic import namespace
-from spps_sim.traffic.namespace import MissingPrivilege, require_privilege
 
 SPPS = [sys.executable, "-m", "spps_sim.cli"]
 
 
-def missing():
-    """Why `spps live` cannot run here, or an empty string."""
-    try:
-        require_privilege()
-    except MissingPrivilege as reason:
-        return str(reason)
-    return ""
-
-
-REASON = missing()
-privileged = pytest.mark.skipif(bool(REASON), reason=f"spps live needs privilege: {REASON}")
+privileged = pytest.mark.usefixtures("privilege")
 
 
 class Live:

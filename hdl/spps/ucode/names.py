@@ -1,7 +1,6 @@
 """Names that microcode may use, taken from the layouts so that no offset or code is typed twice."""
 import enum
 
-
 from ..layouts import event, flowstate, message, record
 from ..layouts.flowstate import Field
 from .isa import TrapCode

@@ -56,6 +56,12 @@ def _free_name(name):
     return next(free for free in names if not os.path.exists(f"/var/run/netns/{free}"))
 
 
+def _enter(namespace):
+    """Move this thread into an open network namespace."""
+    if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), f"entering {namespace.name}: {os.strerror(ctypes.get_errno())}")
+
+
 class Namespace:
     """One network namespace with a TAP device `net0`; use as a context manager.
 
@@ -126,21 +132,20 @@ class Namespace:
 
     def socket(self, *arguments):
         """A socket of this process, socket.socket(*arguments), that belongs to the namespace."""
-        enter = ctypes.CDLL(None, use_errno=True).setns
         with open("/proc/self/ns/net") as home, open(f"/var/run/netns/{self.name}") as away:
-            if enter(away.fileno(), CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), f"entering {self.name}: {os.strerror(ctypes.get_errno())}")
+            _enter(away)
             try:
                 return socket.socket(*arguments)
             finally:
-                if enter(home.fileno(), CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), f"leaving {self.name}: {os.strerror(ctypes.get_errno())}")
+                _enter(home)
 
-    def sysctl(self, name, value):
-        """Set net.ipv4.<name> inside the namespace. Raises ValueError when the kernel has no such name or refuses the value."""
-        done = subprocess.run(self.command(["sysctl", "-qw", f"net.ipv4.{name}={value}"]), capture_output=True, text=True)
+    def sysctl(self, name, value=None):
+        """net.ipv4.<name> inside the namespace as text, after setting it unless value is None. Raises ValueError when the kernel refuses."""
+        setting = [] if value is None else ["-w", f"net.ipv4.{name}={value}"]
+        done = subprocess.run(self.command(["sysctl", "-n", *(setting or [f"net.ipv4.{name}"])]), capture_output=True, text=True)
         if done.returncode:
             raise ValueError(done.stderr.strip())
+        return done.stdout.strip()
 
     def read(self):
         """The next frame, or None."""

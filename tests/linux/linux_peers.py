@@ -9,20 +9,22 @@ import select
 import socket
 import struct
 import time
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from spps.ucode.programs import default_image
+from spps_sim.capture import NS_PER_CYCLE
 from spps_sim.cli import _simulation
 from spps_sim.live import Addresses, Plant, ip_number
 from spps_sim.monitor import check
 from spps_sim.peers.frames import tcp_frame, timestamp_option
-from spps_sim.wire import ACK, FIN, RST, SYN, Frame, parse_segment
+from spps_sim.wire import ACK, FIN, RST, SYN, Frame, Segment, parse_segment
 
-__all__ = ["Peers", "rebuilt", "flags", "pure_ack", "with_data", "CLIENT", "SERVER", "PORT"]
+__all__ = ["Peers", "Passed", "rebuilt", "after", "flags", "pure_ack", "with_data", "CLIENT", "SERVER", "PORT", "ECHO"]
 
 CLIENT, SERVER = 0, 1
-PORT = 5001
+PORT, ECHO = 5001, 7
 _VIPS = tuple(ip_number(text) for text in Addresses.vip)
-NS_PER_CYCLE = 10
 
 
 def rebuilt(data, **changes):
@@ -32,6 +34,19 @@ def rebuilt(data, **changes):
     fields = {"seq": segment.seq, "ack": segment.ack, "flags": segment.flags, "window": segment.window, "payload": segment.payload,
               "options": data[header + 20:header + (data[header + 12] >> 4) * 4]} | changes
     return tcp_frame(data[:6], data[6:12], segment.src, segment.dst, **fields)
+
+
+def after(segment):
+    """The number behind a segment."""
+    return (segment.seq + segment.length) & 0xFFFFFFFF
+
+
+class Passed(NamedTuple):
+    """A segment on a link: where the pair got it or let it go."""
+    cycle: int
+    port: int
+    from_pair: bool
+    segment: Segment
 
 
 class _Wire:
@@ -56,7 +71,7 @@ class Peers:
     """A plant and its sockets. Use as a context manager: at its end every connection is closed and the monitor must explain every frame.
 
     mode: of the pair. defines: of the program, where it is not the one the pair is built with. registers: configured before the first frame.
-    segments: (cycle, port, from the pair, Segment) of all that passed since `mark()`.
+    segments: [Passed] since `mark()`.
     """
 
     def __init__(self, mode="proxy", defines=(), **registers):
@@ -99,19 +114,19 @@ class Peers:
         segment = parse_segment(data) if link != "sync" else None
         if segment is not None:
             port = Addresses.links.index(link)
-            self.segments.append((cycle, port, unit is not None, segment))
+            self.segments.append(Passed(cycle, port, unit is not None, segment))
             self.last[port, unit is not None] = data
 
     def mark(self):
         """Forget the segments so far."""
         self.segments.clear()
 
-    def seen(self, port, from_pair, wanted=lambda segment: True):
-        """Segments that passed since the mark."""
-        return [segment for _, at, ours, segment in self.segments if (at, ours) == (port, from_pair) and wanted(segment)]
+    def passed(self, port, from_pair, wanted=lambda segment: True):
+        """[Passed] since the mark of one link and direction."""
+        return [p for p in self.segments if (p.port, p.from_pair) == (port, from_pair) and wanted(p.segment)]
 
     def rule(self, act):
-        """Add act(port, from pair, Segment, frame) -> [(cycles late, frame)] or None for "not mine"; it stays until clear()."""
+        """Add act(port, from pair, Segment, frame) -> [(cycles late, frame)] or None for "not mine"; it stays until lift() or clear()."""
         self.wire.rules.append(act)
         return act
 
@@ -127,9 +142,11 @@ class Peers:
         return met
 
     def cut(self, port, from_pair, wanted=lambda segment: True):
-        """Lose every such segment until the returned function is called."""
-        rule = self.rule(lambda at, ours, segment, data: [] if (at, ours) == (port, from_pair) and wanted(segment) else None)
-        return lambda: self.wire.rules.remove(rule)
+        """Lose every such segment; returns the rule."""
+        return self.rule(lambda at, ours, segment, data: [] if (at, ours) == (port, from_pair) and wanted(segment) else None)
+
+    def lift(self, rule):
+        self.wire.rules.remove(rule)
 
     def forge(self, port, *, flags=ACK, seq=0, ack=0, payload=b"", tsval=0, like=None, honest=False):
         """Give the pair a segment in the name of Linux. seq, ack, tsval: distances from its last segment `like` (default: of this port).
@@ -173,9 +190,9 @@ class Peers:
         return result
 
     # sockets -------------------------------------------------------------------------------
-    def socket(self, side, *options, protocol=0):
+    def socket(self, side, *options):
         """A non-blocking TCP socket in a namespace; options: arguments of setsockopt."""
-        made = self.plant.namespaces[side].socket(socket.AF_INET, socket.SOCK_STREAM, protocol)
+        made = self.plant.namespaces[side].socket(socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for option in options:
@@ -192,6 +209,10 @@ class Peers:
     def dial(self, made, side=CLIENT, port=PORT, limit=40):
         """Connect; raises what the kernel says."""
         made.connect_ex((Addresses.vip[side], port))
+        self.opened(made, limit)
+
+    def opened(self, made, limit=40):
+        """Wait for a connection that was begun; raises what the kernel says."""
         self.until(lambda: select.select([], [made], [made], 0)[1:] != ([], []), "connect", limit)
         error = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
@@ -204,21 +225,32 @@ class Peers:
         self.sockets.append(accepted)
         return accepted
 
-    def connected(self, client=(), server=(), protocol=0):
+    def connected(self, client=(), server=()):
         """(client socket, server socket) of a new proxied connection."""
         listener = self.listen(*server)
-        made = self.socket(CLIENT, *client, protocol=protocol)
+        made = self.socket(CLIENT, *client)
         self.dial(made)
         accepted = self.accept(listener)
         listener.close()
         return made, accepted
 
-    def echo(self, side=CLIENT, *options):
+    def echo(self, side=CLIENT, options=()):
         """A connection to the pair's own echo."""
         made = self.socket(side, *options)
-        self.dial(made, side, 7)
+        self.dial(made, side, ECHO)
         return made
 
+    @contextmanager
+    def sysctl(self, side, name, value):
+        """net.ipv4.<name> of a namespace for a while."""
+        before = self.plant.namespaces[side].sysctl(name)
+        self.plant.namespaces[side].sysctl(name, value)
+        try:
+            yield
+        finally:
+            self.plant.namespaces[side].sysctl(name, before)
+
+    # bytes ---------------------------------------------------------------------------------
     def bytes(self, size):
         return self.random.randbytes(size)
 
@@ -238,26 +270,48 @@ class Peers:
         except BlockingIOError:
             return b""
 
-    def moved(self, source, sink, data, limit=60):
-        """Send data and read as much at the other end; fails unless it is the same."""
-        self.streamed([(source, sink, data)], limit)
+    def pushing(self, source, data):
+        """A function that sends on as much of data as fits."""
+        left = memoryview(data)
 
-    def streamed(self, ways, limit=60):
-        """The same for several (source, sink, data) at once."""
-        left, got = [memoryview(data) for _, _, data in ways], [bytearray() for _ in ways]
+        def push():
+            nonlocal left
+            if left:
+                left = left[self.push(source, left):]
+        return push
 
-        def step():
-            for n, (source, sink, data) in enumerate(ways):
-                if left[n]:
-                    left[n] = left[n][self.push(source, left[n]):]
-                if len(got[n]) < len(data):
-                    chunk = self.pull(sink)
-                    assert chunk is not None, f"the stream ended after {len(got[n])} of {len(data)} bytes"
-                    got[n] += chunk
-            return all(len(g) >= len(data) for g, (_, _, data) in zip(got, ways, strict=True))
-        self.until(step, f"{sum(len(data) for _, _, data in ways)} bytes", limit)
-        for g, (_, _, data) in zip(got, ways, strict=True):
-            assert g == data, "the bytes that arrived are others"
+    def pulling(self, sink, data):
+        """A function that reads on and is true once `data` is there; fails when anything else is."""
+        got = bytearray()
+
+        def pull():
+            if len(got) < len(data):
+                chunk = self.pull(sink)
+                assert chunk is not None, f"the stream ended after {len(got)} of {len(data)} bytes"
+                got.extend(chunk)
+                assert data.startswith(got), "the bytes that arrived are others"
+            return len(got) == len(data)
+        return pull
+
+    def arrived(self, sink, data, each=lambda: None):
+        """Read `data`; each() in every turn."""
+        pull = self.pulling(sink, data)
+        self.until(lambda: each() or pull(), f"{len(data)} bytes", 60)
+
+    def moved(self, source, sink, data):
+        """Send data and read it at the other end."""
+        self.arrived(sink, data, self.pushing(source, data))
+
+    def error_of(self, made):
+        """The error that reading ends with."""
+        def read():
+            try:
+                made.recv(1)
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                return error.errno
+        return self.until(read, "an error")
 
     def ended(self, made):
         """Wait for the end of the stream; fails when bytes come first."""
@@ -271,12 +325,9 @@ class Peers:
         """Cycles of so many timer ticks."""
         return count * self.tick_cycles
 
-    def clear_rules(self):
-        self.wire.rules.clear()
-
     def clear(self):
-        """No rules; every socket closed, and what is under way done."""
-        self.clear_rules()
+        """No rules, and every socket closed."""
+        self.wire.rules.clear()
         for made in self.sockets:
             made.close()
         self.sockets.clear()

@@ -1,13 +1,12 @@
 """Linux sockets at both ends of links that lose, reorder, duplicate and corrupt, while the active unit dies.
 
 The faults are the harness's own, by seed, between the TAP devices and the pair, in both directions: `sch_netem` is not in every kernel, and its faults
-could not be repeated.
+could not be repeated. The Python peers meet the same faults in test_harness_rtl.py.
 """
 import pytest
 from spps_sim.cli import _simulation
 from spps_sim.demo import run_demo
 from spps_sim.network import LinkFaults
-from spps_sim.traffic.namespace import MissingPrivilege, require_privilege
 
 #: jitter in cycles is several of the plant's slices, so that a late frame is overtaken
 FAULTS = LinkFaults(loss=0.02, reorder=0.05, duplicate=0.01, corrupt=0.01, jitter=20_000)
@@ -15,11 +14,8 @@ CONNECTIONS, SIZE = 4, 65_536
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("privilege")
 def test_linux_peers_survive_a_kill_on_bad_links(tmp_path):
-    try:
-        require_privilege()
-    except MissingPrivilege as reason:
-        pytest.skip(f"no TAP devices: {reason}; the Python peers meet the same faults in test_harness_rtl.py")
     sim, params = _simulation("tiny")
     summary = run_demo(lambda: sim, params, seed=7, connections=CONNECTIONS, size=SIZE, out=tmp_path, limit=300, faults=FAULTS)
     print("faults by the harness (not sch_netem):", summary["link_faults"])

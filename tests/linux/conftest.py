@@ -1,0 +1,42 @@
+"""Plants that the tests of a module share, and the legs of the checklist."""
+import pytest
+from linux_leg import Leg
+from linux_peers import Peers
+
+LEGS = ("C", "V", "E")
+
+
+@pytest.fixture(scope="module")
+def proxy_plant(privilege):
+    with Peers("proxy") as peers:
+        yield peers
+
+
+@pytest.fixture(scope="module")
+def endpoint_plant(privilege):
+    with Peers("endpoint") as peers:
+        yield peers
+
+
+def _one_test(peers):
+    """The shared plant for one test; afterwards everything is closed."""
+    peers.mark()
+    yield peers
+    peers.clear()
+    peers.settle()
+
+
+@pytest.fixture
+def proxy(proxy_plant):
+    yield from _one_test(proxy_plant)
+
+
+@pytest.fixture
+def endpoint(endpoint_plant):
+    yield from _one_test(endpoint_plant)
+
+
+@pytest.fixture(params=LEGS)
+def leg(request):
+    """Each leg in its turn, or those that a test names by parametrize("leg", ..., indirect=True)."""
+    return Leg(request.getfixturevalue("endpoint" if request.param == "E" else "proxy"), request.param)
