@@ -1,9 +1,7 @@
 """Plants that the tests of a module share, and the legs of the checklist."""
 import pytest
-from linux_leg import Leg
+from linux_leg import LEGS, Leg
 from linux_peers import Peers
-
-LEGS = ("C", "V", "E")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +18,7 @@ def endpoint_plant(privilege):
 
 def _one_test(peers):
     """The shared plant for one test; afterwards everything is closed."""
-    peers.mark()
+    peers.begin()
     yield peers
     peers.clear()
     peers.settle()
@@ -39,4 +37,4 @@ def endpoint(endpoint_plant):
 @pytest.fixture(params=LEGS)
 def leg(request):
     """Each leg in its turn, or those that a test names by parametrize("leg", ..., indirect=True)."""
-    return Leg(request.getfixturevalue("endpoint" if request.param == "E" else "proxy"), request.param)
+    return Leg(request.getfixturevalue(Leg.mode(request.param)), request.param)

@@ -2,10 +2,13 @@
 import socket
 import struct
 
-from linux_peers import CLIENT, ECHO, PORT, SERVER
+from linux_peers import CLIENT, ECHO, PORT, SERVER, flags
+from spps_sim.live import Addresses
+from spps_sim.wire import ACK, SYN
 
-__all__ = ["Leg", "SMALL", "LINGER"]
+__all__ = ["LEGS", "Leg", "simultaneous_open", "SMALL", "LINGER"]
 
+LEGS = ("C", "V", "E")
 SMALL = (socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 LINGER = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))     # close() resets
 
@@ -22,6 +25,11 @@ class Leg:
         self.side = SERVER if name == "V" else CLIENT
         self.far_side = self.side if name == "E" else 1 - self.side
         self.port = ECHO if name == "E" else PORT
+
+    @staticmethod
+    def mode(name):
+        """Of the pair that has this leg."""
+        return "endpoint" if name == "E" else "proxy"
 
     def open(self, near=(), far=()):
         """Connect; near, far: options of the sockets."""
@@ -86,3 +94,18 @@ class Leg:
     def answer(self, wanted=lambda segment: True):
         """The pair's next segment on this leg."""
         return self.peers.until(lambda: self.ours(wanted), "an answer")[0]
+
+
+def simultaneous_open(leg):
+    """Connect a leg towards the server whose near socket opens itself, while the pair's SYNs are lost."""
+    peers = leg.peers
+    rule = leg.cut(True, lambda segment: segment.flags == SYN)
+    leg.far = peers.socket(leg.far_side)
+    leg.far.connect_ex((Addresses.vip[leg.far_side], PORT))
+    syn = leg.answer(flags(SYN))
+    leg.near.bind((Addresses.server, PORT))
+    leg.near.connect_ex((Addresses.vip[leg.side], syn.src[1]))
+    leg.answer(flags(SYN, ACK))
+    for made in (leg.near, leg.far):
+        peers.opened(made)
+    peers.lift(rule)

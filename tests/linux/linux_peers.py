@@ -20,19 +20,24 @@ from spps_sim.monitor import check
 from spps_sim.peers.frames import tcp_frame, timestamp_option
 from spps_sim.wire import ACK, FIN, RST, SYN, Frame, Segment, parse_segment
 
-__all__ = ["Peers", "Passed", "rebuilt", "after", "flags", "pure_ack", "with_data", "CLIENT", "SERVER", "PORT", "ECHO"]
+__all__ = ["Peers", "Passed", "rebuilt", "raw_options", "after", "flags", "pure_ack", "with_data", "CLIENT", "SERVER", "PORT", "ECHO"]
 
 CLIENT, SERVER = 0, 1
 PORT, ECHO = 5001, 7
 _VIPS = tuple(ip_number(text) for text in Addresses.vip)
 
 
+def raw_options(data):
+    """The bytes of the TCP options of a frame."""
+    header = 14 + (data[14] & 15) * 4
+    return data[header + 20:header + (data[header + 12] >> 4) * 4]
+
+
 def rebuilt(data, **changes):
     """The frame with fields of its segment replaced and checksums to match; `options` are the raw bytes."""
     segment = parse_segment(data)
-    header = 14 + (data[14] & 15) * 4
     fields = {"seq": segment.seq, "ack": segment.ack, "flags": segment.flags, "window": segment.window, "payload": segment.payload,
-              "options": data[header + 20:header + (data[header + 12] >> 4) * 4]} | changes
+              "options": raw_options(data)} | changes
     return tcp_frame(data[:6], data[6:12], segment.src, segment.dst, **fields)
 
 
@@ -50,43 +55,67 @@ class Passed(NamedTuple):
 
 
 class _Wire:
-    """Between devices and pair, in place of `network.FaultyLink`: rules see every TCP segment and say what arrives of its frame."""
+    """Between devices and pair, in place of `network.FaultyLink`: rules see every TCP segment and say what arrives of its frame.
 
-    def __init__(self):
+    clocks: TSval with which Linux begins on either link, as the pair and the rules see it. Linux's own depends on when and as what the machine was started.
+    """
+
+    def __init__(self, clocks):
         self.rules = []
+        self.clocks, self.ahead = clocks, [None, None]
 
     def carry(self, data):
         segment = parse_segment(data)
-        if segment is not None:
-            from_pair = segment.src[0] in _VIPS
-            port = _VIPS.index((segment.src if from_pair else segment.dst)[0])
-            for rule in list(self.rules):
-                arriving = rule(port, from_pair, segment, data)
-                if arriving is not None:
-                    return arriving
+        if segment is None:
+            return [(0, data)]
+        from_pair = segment.src[0] in _VIPS
+        port = _VIPS.index((segment.src if from_pair else segment.dst)[0])
+        if from_pair:
+            return [(late, self.clocked(port, True, frame)) for late, frame in self.judged(port, True, segment, data)]
+        data = self.clocked(port, False, data)
+        return self.judged(port, False, parse_segment(data), data)
+
+    def judged(self, port, from_pair, segment, data):
+        for rule in list(self.rules):
+            arriving = rule(port, from_pair, segment, data)
+            if arriving is not None:
+                return arriving
         return [(0, data)]
+
+    def clocked(self, port, from_pair, data):
+        """The frame with the number of Linux's clock in its time stamp as the other side counts."""
+        segment = parse_segment(data)
+        stamp = segment.options.get(8)
+        if stamp is None or from_pair and not segment.flags & ACK:
+            return data
+        numbers = list(struct.unpack("!II", stamp))
+        if self.ahead[port] is None:
+            self.ahead[port] = self.clocks[port] - numbers[0]
+        numbers[from_pair] = (numbers[from_pair] + (-self.ahead[port] if from_pair else self.ahead[port])) & 0xFFFFFFFF
+        return rebuilt(data, options=raw_options(data).replace(stamp, struct.pack("!II", *numbers), 1))
 
 
 class Peers:
     """A plant and its sockets. Use as a context manager: at its end every connection is closed and the monitor must explain every frame.
 
-    mode: of the pair. defines: of the program, where it is not the one the pair is built with. registers: configured before the first frame.
-    segments: [Passed] since `mark()`.
+    mode: of the pair. defines: of the program, where it is not the one the pair is built with. clocks: of _Wire. registers: configured before the
+    first frame. segments: [Passed] since `mark()`.
     """
 
-    def __init__(self, mode="proxy", defines=(), **registers):
+    def __init__(self, mode="proxy", defines=(), clocks=(0x7FFFF000, 0x90000000), **registers):
         sim, params = _simulation("tiny")
         self.image = default_image(defines, params.imem_words) if defines else None
         self.plant = Plant(sim, params, mode=mode, on_frame=self._frame)
         self.registers = registers
         self.frames, self.segments, self.last = [], [], {}
         self.forged = set()
+        self.isns, self.current = {}, set()     # {ends: ISN of the last SYN}, ends of this test's connections
         self.sockets = []
-        self.mode = mode
+        self.mode, self.wire = mode, _Wire(clocks)
 
     def __enter__(self):
         self.plant.__enter__()
-        self.plant.link = self.wire = _Wire()
+        self.plant.link = self.wire
         for unit in (0, 1) if self.image else ():
             self.plant.sim.load_image(unit, self.image)
         self.plant.sim.configure(self.registers)
@@ -112,10 +141,23 @@ class Peers:
             return
         self.frames.append(Frame(cycle * NS_PER_CYCLE, link, unit, data))
         segment = parse_segment(data) if link != "sync" else None
-        if segment is not None:
+        if segment is not None and self._of_this_test(segment):
             port = Addresses.links.index(link)
             self.segments.append(Passed(cycle, port, unit is not None, segment))
             self.last[port, unit is not None] = data
+
+    def _of_this_test(self, segment):
+        """What a connection of an earlier test still has to say is for the monitor only."""
+        ends = frozenset((segment.src, segment.dst))
+        if segment.flags & (SYN | ACK) == SYN and self.isns.get(ends) != segment.seq:
+            self.isns[ends] = segment.seq
+            self.current.add(ends)
+        return ends in self.current
+
+    def begin(self):
+        """A new test: only connections whose first SYN is still to come are seen from here on."""
+        self.current.clear()
+        self.segments.clear()
 
     def mark(self):
         """Forget the segments so far."""
@@ -163,6 +205,7 @@ class Peers:
                           seq=last.seq + last.length + seq, ack=last.ack + ack, options=options)
         if not honest:
             self.forged.add(frame)
+        self.current.add(frozenset((last.src, last.dst)))
         self.plant.sim.push_frame(port, frame)
 
     # time ----------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ import socket
 import struct
 
 import pytest
+from linux_leg import simultaneous_open
 from linux_peers import CLIENT, SERVER, after, flags, with_data
-from spps_sim.wire import FIN, RST, SYN
+from spps_sim.wire import FIN, RST, SYN, parse_segment
 
 TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, SEND_QUEUE = 19, 20, 21, 2     # linux/tcp.h
 PROXIED = pytest.mark.parametrize("leg", ["C", "V"], indirect=True)
@@ -52,6 +53,19 @@ def test_data_for_a_linux_that_has_closed_is_reset_to_its_sender(leg):
     assert leg.theirs(flags(RST)) and peers.passed(leg.far_side, True, flags(RST))
 
 
+@pytest.mark.parametrize("leg", ["E"], indirect=True)
+def test_data_for_an_endpoint_that_is_gone_is_reset(leg):
+    used = leg.peers.plant.sim.read(0, "in_use")
+    peers = leg.at_rest().peers
+    leg.near.shutdown(socket.SHUT_WR)
+    peers.ended(leg.near)
+    peers.until(lambda: peers.plant.sim.read(0, "in_use") == used, "the end of the connection")
+    peers.mark()
+    leg.forge(payload=b"anybody there?")
+    assert leg.answer().flags & RST
+    assert leg.ours()[0].seq == parse_segment(peers.last[leg.side, False]).ack
+
+
 @pytest.mark.parametrize("leg", ["C"], indirect=True)
 def test_simultaneous_close(leg):
     peers = leg.at_rest().peers
@@ -91,15 +105,20 @@ def test_a_fin_that_comes_again_in_time_wait_is_acknowledged_again(leg):
     peers.ended(leg.far)
 
 
-@pytest.mark.parametrize("leg", ["C", "E"], indirect=True)
 @pytest.mark.parametrize("first", [0xFFFFFF00, 0xFFFF_FFFF, 0xFFFF_F000])
 def test_sequence_numbers_of_linux_wrap_in_data_sack_and_fin(leg, first):
+    """On the leg of the server by a simultaneous open: a socket that listens does not let its numbers be chosen."""
     peers = leg.peers
-    listener, leg.near = peers.listen(), peers.socket(CLIENT)
+    leg.near = peers.socket(leg.side)
     for option, value in ((TCP_REPAIR, 1), (TCP_REPAIR_QUEUE, SEND_QUEUE), (TCP_QUEUE_SEQ, first - (1 << 32)), (TCP_REPAIR, 0)):
         leg.near.setsockopt(socket.IPPROTO_TCP, option, struct.pack("i", value))
-    peers.dial(leg.near, port=leg.port)
-    leg.far = leg.near if leg.name == "E" else peers.accept(listener)
+    leg.near.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # TCP_REPAIR has taken it away
+    if leg.name == "V":
+        simultaneous_open(leg)
+    else:
+        listener = peers.listen()
+        peers.dial(leg.near, port=leg.port)
+        leg.far = leg.near if leg.name == "E" else peers.accept(listener)
     assert leg.theirs(flags(SYN))[0].seq in (first, (first + 1) & 0xFFFFFFFF)
     leg.once(False, with_data, lambda data: [(30_000, data)])
     leg.works(10_000)

@@ -6,8 +6,8 @@ import socket
 import struct
 
 import pytest
-from linux_leg import LINGER, SMALL, Leg
-from linux_peers import CLIENT, PORT, SERVER, after, flags, rebuilt, with_data
+from linux_leg import LEGS, LINGER, SMALL, Leg, simultaneous_open
+from linux_peers import CLIENT, SERVER, Peers, after, flags, raw_options, rebuilt, with_data
 from spps_sim.live import Addresses
 from spps_sim.wire import ACK, RST, SYN, before, parse_segment
 
@@ -79,29 +79,16 @@ def test_data_on_the_syn_arrives_once_after_the_handshake(leg):
 
 @pytest.mark.parametrize("leg", ["V"], indirect=True)
 def test_simultaneous_open(leg):
-    peers = leg.peers
-    leg.cut(True, lambda s: s.flags == SYN)         # nobody listens; Linux opens itself, towards the pair
-    leg.far = peers.socket(CLIENT)
-    leg.far.connect_ex((Addresses.vip[CLIENT], PORT))
-    syn = leg.answer(flags(SYN))
-    leg.near = peers.socket(SERVER)
-    leg.near.bind((Addresses.server, PORT))
-    leg.near.connect_ex((Addresses.vip[SERVER], syn.src[1]))
-    leg.answer(flags(SYN, ACK))
-    assert leg.theirs(lambda s: s.flags == SYN)
-    peers.opened(leg.near)
-    peers.opened(leg.far)
+    leg.near = leg.peers.socket(leg.side)
+    simultaneous_open(leg)
+    assert leg.ours(flags(SYN, ACK)) and leg.theirs(lambda s: s.flags == SYN)
     leg.works()
-
-
-def options_of(data):
-    return data[54:34 + (data[46] >> 4) * 4]
 
 
 def test_a_peer_without_mss_option_gets_at_most_536_bytes(leg):
     def without(data):
-        assert options_of(data)[:2] == b"\2\4", "Linux begins with its MSS"
-        return [(0, rebuilt(data, options=options_of(data)[4:]))]
+        assert raw_options(data)[:2] == b"\2\4", "Linux begins with its MSS"
+        return [(0, rebuilt(data, options=raw_options(data)[4:]))]
     assert not leg.once(False, flags(SYN), without)
     leg.open().works(20_000)
     assert 400 < max(len(s.payload) for s in leg.ours()) <= 536
@@ -117,7 +104,7 @@ def test_an_option_that_nobody_knows_is_ignored(leg):
     """RFC 6994's experiments: kind 253 in Linux's SYN and in all its data."""
     def more(port, from_pair, segment, data):
         if port == leg.side and not from_pair and (segment.flags & SYN or segment.payload):
-            return [(0, rebuilt(data, options=b"\xfd\x08SPPS??" + options_of(data)))]
+            return [(0, rebuilt(data, options=b"\xfd\x08SPPS??" + raw_options(data)))]
     leg.peers.rule(more)
     leg.open(near=((socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1200),)).works(20_000)      # the frames are to hold the option, too
     assert leg.theirs(with_data) and all(253 in s.options for s in leg.theirs(with_data))
@@ -169,6 +156,17 @@ def test_time_stamps_are_in_every_segment_and_echo_linuxs(leg):
                 given.add(value)
             else:
                 assert echo in given if passed.segment.flags & ACK else echo == 0
+
+
+@pytest.mark.parametrize("name", LEGS)
+def test_the_clock_of_linux_goes_through_its_end(name, privilege):
+    def stamps():
+        return [struct.unpack_from("!I", s.options[8])[0] for s in leg.theirs()]
+    with Peers(Leg.mode(name), clocks=2 * ((1 << 32) - 400,)) as peers:
+        leg = Leg(peers, name).open()
+        while before(stamps()[-1], 400):
+            leg.works()
+        assert {stamp >> 31 for stamp in stamps()} == {0, 1} and all(not before(b, a) for a, b in zip(stamps(), stamps()[1:]))
 
 
 @NOT_V

@@ -4,6 +4,7 @@ import random
 import pytest
 from spps_sim import monitor
 from spps_sim.model.functional_pair import FunctionalPair
+from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
 from spps_sim.peers.frames import mss_option, timestamp_option
 from spps_sim.wire import ACK, RST, SYN, parse_segment
@@ -90,6 +91,19 @@ def test_smallest_segments_of_a_peer_hold_the_option_and_payload(mss):
     client.nxt, client.rcv = client.iss + 1, answer.seq + 1
     client.send()
     assert {len(s.payload) for s in client.settle(40)} <= {16, 100 % 16}
+
+
+@pytest.mark.parametrize("val", [5, 0x90000000])
+def test_simultaneous_open_echoes_a_time_stamp_of_any_size(val):
+    leg = Leg("server", client={"timestamps": True})
+    leg.syn()
+    leg.first()
+    leg.segment(leg.sport, leg.dst, seq=leg.iss, flags=SYN, options=mss_option(1000) + timestamp_option(val, 0), window=leg.window)
+    crossed, = leg.settle(20)
+    assert stamp(crossed)[1] == val
+    leg.send(options=timestamp_option(val + 1, stamp(crossed)[0]))
+    leg.settle()
+    assert leg.other.state.name == "ESTABLISHED"
 
 
 def test_round_trip_of_peers_includes_the_withholding_and_does_not_drift():

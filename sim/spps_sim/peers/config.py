@@ -49,7 +49,7 @@ class TcpConfig:
     sack: bool = False
     timestamps: bool = False
     stamp_cycles: int = 100
-    stamp_base: int = 0
+    stamp_base: int = 0x90000000    # who compares it with a zero takes it for old
 
     def __post_init__(self):
         for name, low, high in (("mss", 64, 65495), ("window", 1, 1 << 30), ("initial_window", 1, 1000), ("retries", 1, 100)):
