@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """What stands around nextpnr: the wrapper without pins, the reset on a clock net, costs, the slowest path."""
 import json
 

@@ -69,15 +69,16 @@ class ProtocolCore(wiring.Component):
 
         # `fault`: the instruction before the one in execute trapped; only the end of the event is left to do.
         running, fault, finish = Signal(), Signal(), Signal()
-        stall, wait = Signal(), Signal()    # execute keeps its instruction; the operand of decode is not there
-        x_valid, live = Signal(), Signal()
+        x_valid, live, stall = Signal(), Signal(), Signal()     # stall: execute keeps its instruction
+        missing, late_a, late_b, late_count = Signal(), Signal(), Signal(), Signal()    # it waits for operands that are in write-back
         jump = Signal()
         m.d.comb += [
-            fetch.run.eq(self.take | (running & ~finish)), fetch.hold.eq(stall | wait), fetch.jump.eq(jump),
+            fetch.run.eq(self.take | (running & ~finish)), fetch.hold.eq(stall), fetch.jump.eq(jump),
             self.address.eq(fetch.address), self.fetch.eq(fetch.fetch), fetch.ready.eq(self.fetch_ready),
             fetch.direct.eq(decoder.jump), fetch.call.eq(decoder.call), fetch.ret.eq(decoder.ret),
             fetch.word_target.eq(field_of(self.word, operand_of("jump", "target"))),
-            live.eq(x_valid & ~fault), self.busy.eq(running),
+            missing.eq(x_valid & ~fault & (late_a | late_b | late_count)),
+            live.eq(x_valid & ~fault & ~(late_a | late_b | late_count)), self.busy.eq(running),
         ]
 
         # --- decode: operands from the register file, the result of execute, or the write-back register
@@ -93,14 +94,8 @@ class ProtocolCore(wiring.Component):
             m.submodules[f"registers_{name}"] = file = memory.Memory(shape=32, depth=REGISTERS, init=[])
             write, read = file.write_port(), file.read_port(domain="comb")
             m.d.comb += [write.addr.eq(w_rd), write.data.eq(w_value), write.en.eq(w_valid), read.addr.eq(number)]
-            value = Signal(32, name=f"operand_{name}")
-            with m.If(x_valid & x.write & (x_rd == number)):
-                m.d.comb += value.eq(alu.result)
-            with m.Elif(w_valid & (w_rd == number)):
-                m.d.comb += value.eq(w_value)
-            with m.Else():
-                m.d.comb += value.eq(read.data)
-            operands.append(value)
+            operands.append(Mux(~missing & x_valid & x.write & (x_rd == number), alu.result,
+                                Mux(missing | (w_valid & (w_rd == number)), w_value, read.data)))
         bit = field_of(self.word, operand_of("bit", "bit"))
         # A base plus `reach` carries out of BASE_BITS + 1 bits when a word, or the last of a `send`, lies beyond the data memory.
         reach, after_first = Signal(BASE_BITS + 1), Signal(5)       # beats of a `send` after its first
@@ -109,18 +104,30 @@ class ProtocolCore(wiring.Component):
             reach.eq(field_of(self.word, operand_of("send", "offset")) + (1 << BASE_BITS + 1) - self._map.size
                      + Mux(decoder.control.send, Cat(1, after_first), 0)),
             decoder.word.eq(self.word), bases.index.eq(decoder.base),
-            wait.eq(fetch.valid & live & x.late & x.write & (
-                (decoder.reads_a & (decoder.ra == x_rd)) | (decoder.reads_b & (decoder.rb == x_rd)))),
         ]
+        # What `ld`, `csr` and `getb` bring is there in write-back: an instruction right behind them waits for it in execute, where that is
+        # known early in the clock, and gets it on the way of operands, which decode does not use then.
+        behind, from_a, from_b = Signal(), Signal(), Signal()
+        m.d.comb += [
+            behind.eq(live & x.late & x.write),
+            from_a.eq(decoder.reads_a & (decoder.ra == x_rd)), from_b.eq(decoder.reads_b & (decoder.rb == x_rd)),
+        ]
+        m.d.sync += [late_a.eq(0), late_b.eq(0), late_count.eq(0)]
+        with m.If(~stall | (missing & late_a)):
+            m.d.sync += a.eq(operands[0])
+        with m.If(~stall | (missing & late_b)):
+            m.d.sync += b.eq(Mux(decoder.use_immediate & ~missing, decoder.immediate,
+                                 operands[1] ^ Mux(missing, carry_in, decoder.subtract).replicate(32)))
+        with m.If(~stall | (missing & late_count)):
+            m.d.sync += x_count.eq(Mux(missing | decoder.by_register, operands[1][:5], field_of(self.word, operand_of("ins", "pos"))))
         with m.If(~stall):
             m.d.sync += [
-                x_valid.eq(fetch.valid & ~wait & ~jump & ~finish),
+                x_valid.eq(fetch.valid & ~jump & ~finish),
+                late_a.eq(behind & from_a), late_b.eq(behind & from_b & ~decoder.by_register),
+                late_count.eq(behind & from_b & decoder.by_register),
                 x.eq(decoder.control), x_pc.eq(fetch.pc), x_rd.eq(decoder.rd), x_imm.eq(self.word[:_IMM_BITS]),
                 x_base.eq(bases.value), x_row.eq(bases.row), x_reach.eq(reach),
                 x_after_first.eq(after_first), x_stop.eq(decoder.stop), x_stack_bad.eq(fetch.stack_bad),
-                x_count.eq(Mux(decoder.by_register, operands[1][:5], field_of(self.word, operand_of("ins", "pos")))),
-                a.eq(operands[0]),
-                b.eq(Mux(decoder.use_immediate, decoder.immediate, operands[1] ^ decoder.subtract.replicate(32))),
                 carry_in.eq(decoder.subtract),
                 x_bit_low.eq(Cat(bit[:2] == k for k in range(4))), x_bit_high.eq(Cat(bit[2:] == k for k in range(8))),
             ]
@@ -151,7 +158,7 @@ class ProtocolCore(wiring.Component):
         blocked = Signal()                      # by the bus
         m.d.comb += [
             blocked.eq((x.load & ~port.free) | (x.send & (~port.free | port.ending)) | (x.eoe & port.ending)),
-            stall.eq(live & (blocked | (x.send & ~port.done) | (x.oadd & ~again))), done.eq(live & ~stall),
+            stall.eq(missing | (live & (blocked | (x.send & ~port.done) | (x.oadd & ~again)))), done.eq(live & ~stall),
             self.waiting.eq((live & blocked & ~bad) | (fault & port.ending)),
             port.send.eq(live & x.send), port.legal.eq(~exhausted & ~bad_send), port.location.eq(location[1:]),
             port.after_first.eq(x_after_first), port.more.eq(field("send", "more")), port.memory_data.eq(self.memory_read_data),
@@ -209,7 +216,7 @@ class ProtocolCore(wiring.Component):
         with m.If(done):
             m.d.sync += [steps.eq(steps + 1), exhausted.eq(limited & (steps == self.runaway))]
         m.d.comb += [
-            finish.eq(~port.ending & (fault | (x_valid & x.eoe & ~port.open & ~exhausted))),
+            finish.eq(~port.ending & (fault | (x_valid & ~missing & x.eoe & ~port.open & ~exhausted))),
             self.take.eq(self.start & ~running),
             port.finish.eq(finish), port.trap.eq(fault), port.event.eq(self.event), port.deadline.eq(a), port.close.eq(b[0]),
             self.release.eq(finish), self.trapped.eq(finish & fault & ~void), self.voided.eq(finish & void), self.cut.eq(port.cut),
