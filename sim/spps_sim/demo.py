@@ -75,17 +75,19 @@ def _transfer(run, plant, limit):
 
 
 def run_demo(make_simulation, params, *, seed=None, connections=4, size=1 << 20, out=Path("build/demo"), limit=900, waves=False,
-             faults=None, image=None, console=None):
+             faults=None, netem=(), image=None, console=None):
     """Run the demo over kernel sockets; returns the summary (keys: see README.md, Figures) after writing it.
 
-    make_simulation: () -> Simulation. limit: seconds of wall time. faults: of the links. image: see DemoRun. waves: the simulation can
+    make_simulation: () -> Simulation. limit: seconds of wall time. faults, netem: of the links, see Plant. image: see DemoRun. waves: the simulation can
     trace; write a waveform around the kill.
     Raises traffic.namespace.MissingPrivilege.
     """
     sim = make_simulation()
     with DemoRun(sim, "linux", seed=seed, connections=connections, size=size, out=out, waves=waves, image=image, console=console) as run:
-        with Plant(sim, params, on_frame=run.record, faults=faults, seed=run.seed) as plant:
+        with Plant(sim, params, on_frame=run.record, faults=faults, netem=netem, seed=run.seed) as plant:
             run.begin(plant.kill_active)
             results = _transfer(run, plant, limit)
             lost, rate, fates = plant.lost, plant.rate(), plant.link.fates
+            if netem:
+                fates["netem_lost"] = sum(sum(namespace.netem_drops()) for namespace in plant.namespaces)
         return run.conclude(results, rate=rate, lost=sum(lost), fates=fates)

@@ -43,12 +43,13 @@ class Plant:
     simulation: simulation.Simulation with the register map. params: SppsParams of the pair. mode: "proxy" or "endpoint".
     on_frame: called with (link, unit or None, cycle, bytes) for every frame on a network, and ("sync", unit, cycle, bytes).
     speed: simulated cycles per second of wall time to pace by; measured when not given. faults, seed: of the links between devices and pair.
+    netem: arguments of tc-netem(8) for both networks.
     Use as a context manager; everything it made is gone afterwards.
     """
 
-    def __init__(self, simulation, params, *, mode="proxy", on_frame=None, speed=None, faults=None, seed=0):
+    def __init__(self, simulation, params, *, mode="proxy", on_frame=None, speed=None, faults=None, netem=(), seed=0):
         self.sim, self.params, self.mode, self.on_frame = simulation, params, mode, on_frame
-        self.speed = speed
+        self.speed, self.netem = speed, netem
         self.link, self._late = FaultyLink(faults, seed), Agenda()
         self.namespaces = []
         self.lost = [0, 0]              # frames a namespace's queue refused
@@ -63,6 +64,8 @@ class Plant:
         try:
             for role, address in (("client", Addresses.client_net), ("server", Addresses.server_net)):
                 self.namespaces.append(self._stack.enter_context(Namespace(role, address)))
+                if self.netem:
+                    self.namespaces[-1].netem(*self.netem)
             self._configure()
         except BaseException:
             self._stack.close()

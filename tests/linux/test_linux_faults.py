@@ -1,27 +1,56 @@
 """Linux sockets at both ends of links that lose, reorder, duplicate and corrupt, while the active unit dies.
 
-The faults are the harness's own, by seed, between the TAP devices and the pair, in both directions: `sch_netem` is not in every kernel, and its faults
-could not be repeated. The Python peers meet the same faults in test_harness_rtl.py.
+Once the faults are the harness's own, by seed, between the TAP devices and the pair, in both directions: they can be repeated, and `sch_netem` is not in
+every kernel. Where it is, it makes the faults once more. The Python peers meet the same faults in test_harness_rtl.py.
 """
 import pytest
 from spps_sim.cli import _simulation
 from spps_sim.demo import run_demo
+from spps_sim.live import Addresses
 from spps_sim.network import LinkFaults
+from spps_sim.traffic.namespace import MissingPrivilege, Namespace
 
 #: jitter in cycles is several of the plant's slices, so that a late frame is overtaken
 FAULTS = LinkFaults(loss=0.02, reorder=0.05, duplicate=0.01, corrupt=0.01, jitter=20_000)
 CONNECTIONS, SIZE = 4, 65_536
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("privilege")
-def test_linux_peers_survive_a_kill_on_bad_links(tmp_path):
+#: the same for tc-netem(8); what is reordered overtakes what has the delay
+NETEM = "delay 8ms loss 2% reorder 5% duplicate 1% corrupt 1%".split()
+
+
+@pytest.fixture(scope="session")
+def netem(privilege):
+    """Skips where the kernel has no netem, and says why."""
+    try:
+        with Namespace("netem", Addresses.client_net) as namespace:
+            namespace.netem(*NETEM)
+    except MissingPrivilege as reason:
+        pytest.skip(str(reason))
+
+
+def survived(tmp_path, **faults):
+    """Summary of a demo on such links, of which every connection and the unit that is left are in order."""
     sim, params = _simulation("tiny")
-    summary = run_demo(lambda: sim, params, seed=7, connections=CONNECTIONS, size=SIZE, out=tmp_path, limit=300, faults=FAULTS)
-    print("faults by the harness (not sch_netem):", summary["link_faults"])
+    summary = run_demo(lambda: sim, params, seed=7, connections=CONNECTIONS, size=SIZE, out=tmp_path, limit=300, **faults)
     assert summary["verdict"] == "pass", summary
     assert summary["endpoints"] == "linux" and summary["bytes_up"] == summary["bytes_down"] == CONNECTIONS * SIZE
-    assert summary["violations"] == 0 and all(summary["link_faults"].values())
+    assert summary["violations"] == 0
     survivor = 1 - summary["killed_unit"]
     assert sim.read(survivor, "splitter_tcp_checksum") + sim.read(survivor, "splitter_ip_checksum") > 0, "no corrupted frame reached the pair"
     assert sim.read(survivor, "director_traps") == 0
+    return summary
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("privilege")
+def test_linux_peers_survive_a_kill_on_bad_links(tmp_path):
+    faults = survived(tmp_path, faults=FAULTS)["link_faults"]
+    print("faults by the harness:", faults)
+    assert all(faults.values())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("netem")
+def test_linux_peers_survive_a_kill_behind_netem(tmp_path):
+    assert survived(tmp_path, netem=NETEM)["link_faults"]["netem_lost"] > 0

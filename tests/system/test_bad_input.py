@@ -126,6 +126,12 @@ def test_an_unknown_preset_is_one_clear_line(command):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("privilege")
+def test_netem_that_does_not_exist_or_understand_is_one_clear_line(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "spps_sim.cli", "demo", "--netem", "nonsense 7", "--out", tmp_path], capture_output=True, text=True)
+    assert done.returncode != 0 and "netem nonsense 7" in one_line(done.stderr)
+
+
 @pytest.mark.parametrize("values, says", [
     ({"data_width": 48}, "data_width=48"), ({"clusters": 0}, "clusters=0"), ({"cores": -1}, "cores=-1"), ({"imem_words": 1000}, "imem_words=1000"),
     ({"connections": 1 << 20}, "connections=1048576"),

@@ -6,6 +6,7 @@ small reaper process waits for the end of this one (its pipe closes, also on SIG
 import ctypes
 import fcntl
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -32,7 +33,7 @@ subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
 
 
 class MissingPrivilege(RuntimeError):
-    """TAP devices or namespaces cannot be made here; the text says why, in one line."""
+    """TAP devices or namespaces cannot be made here, or not with what was asked of them; the text says why, in one line."""
 
 
 def require_privilege():
@@ -75,11 +76,11 @@ class Namespace:
         self._pipe = None
         self._reaper = None
 
-    def _ip(self, *arguments, inside=True):
-        command = ["ip"] + (["-n", self.name] if inside else []) + list(arguments)
+    def _ip(self, *arguments, inside=True, tool="ip"):
+        command = [tool] + (["-n", self.name] if inside else []) + list(arguments)
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise MissingPrivilege(f"{' '.join(command)}: {done.stderr.strip()}")
+            raise MissingPrivilege(f"{' '.join(command)}: {' '.join(done.stderr.split())}")
         return done.stdout
 
     def __enter__(self):
@@ -146,6 +147,23 @@ class Namespace:
         if done.returncode:
             raise ValueError(done.stderr.strip())
         return done.stdout.strip()
+
+    def netem(self, *arguments):
+        """Frames of net0 meet what tc-netem(8) makes of the arguments, those that come in by way of a device `in0`. Raises MissingPrivilege when the
+        kernel has no sch_netem, ifb or act_mirred."""
+        self._ip("qdisc", "add", "dev", "net0", "root", "netem", *arguments, tool="tc")
+        self._ip("link", "add", "in0", "type", "ifb")
+        self._ip("link", "set", "in0", "up")
+        self._ip("qdisc", "add", "dev", "in0", "root", "netem", *arguments, tool="tc")
+        self._ip("qdisc", "add", "dev", "net0", "handle", "ffff:", "ingress", tool="tc")
+        self._ip("filter", "add", "dev", "net0", "parent", "ffff:", "matchall", "action", "mirred", "egress", "redirect", "dev", "in0", tool="tc")
+
+    def netem_drops(self):
+        """Frames that netem has lost, (going out, coming in)."""
+        def drops(device):
+            kinds = json.loads(self._ip("-s", "-j", "qdisc", "show", "dev", device, tool="tc"))
+            return next(kind["drops"] for kind in kinds if kind["kind"] == "netem")
+        return drops("net0"), drops("in0")
 
     def read(self):
         """The next frame, or None."""
