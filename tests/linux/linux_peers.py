@@ -18,7 +18,7 @@ from spps_sim.cli import _simulation
 from spps_sim.live import Addresses, Plant, ip_number
 from spps_sim.monitor import check
 from spps_sim.peers.frames import tcp_frame, timestamp_option
-from spps_sim.wire import ACK, FIN, RST, SYN, Frame, Segment, parse_segment
+from spps_sim.wire import ACK, FIN, RST, SYN, Frame, Segment, ones_sum, parse_segment
 
 __all__ = ["Peers", "Passed", "rebuilt", "raw_options", "after", "flags", "pure_ack", "with_data", "CLIENT", "SERVER", "PORT", "ECHO"]
 
@@ -44,6 +44,19 @@ def rebuilt(data, **changes):
 def after(segment):
     """The number behind a segment."""
     return (segment.seq + segment.length) & 0xFFFFFFFF
+
+
+def patched(data, old, new):
+    """The frame with bytes of its TCP options exchanged, the checksum with them (RFC 1624), and nothing else."""
+    header = 14 + (data[14] & 15) * 4
+    at = data.index(old, header + 20)
+    out = bytearray(data)
+    out[at:at + len(old)] = new
+    words = slice(at & ~1, at + len(old) + 1 & ~1)
+    checksum, = struct.unpack_from("!H", data, header + 16)
+    total = struct.pack("!3H", checksum ^ 0xFFFF, ones_sum(data[words]) ^ 0xFFFF, ones_sum(bytes(out[words])))
+    struct.pack_into("!H", out, header + 16, ones_sum(total) ^ 0xFFFF)
+    return bytes(out)
 
 
 class Passed(NamedTuple):
@@ -92,7 +105,7 @@ class _Wire:
         if self.ahead[port] is None:
             self.ahead[port] = self.clocks[port] - numbers[0]
         numbers[from_pair] = (numbers[from_pair] + (-self.ahead[port] if from_pair else self.ahead[port])) & 0xFFFFFFFF
-        return rebuilt(data, options=raw_options(data).replace(stamp, struct.pack("!II", *numbers), 1))
+        return patched(data, stamp, struct.pack("!II", *numbers))
 
 
 class Peers:
