@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """What stands around nextpnr: the wrapper without pins, the reset on a clock net, costs, the slowest path."""
 import json
 

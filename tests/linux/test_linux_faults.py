@@ -12,11 +12,9 @@ from spps_sim.traffic.namespace import MissingPrivilege, Namespace
 
 #: jitter in cycles is several of the plant's slices, so that a late frame is overtaken
 FAULTS = LinkFaults(loss=0.02, reorder=0.05, duplicate=0.01, corrupt=0.01, jitter=20_000)
-CONNECTIONS, SIZE = 4, 65_536
-
-
 #: the same for tc-netem(8); what is reordered overtakes what has the delay
-NETEM = "delay 8ms loss 2% reorder 5% duplicate 1% corrupt 1%".split()
+NETEM = ["delay", "8ms", *(word for kind in ("loss", "reorder", "duplicate", "corrupt") for word in (kind, f"{getattr(FAULTS, kind):.0%}"))]
+CONNECTIONS, SIZE = 4, 65_536
 
 
 @pytest.fixture(scope="session")

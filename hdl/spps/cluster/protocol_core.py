@@ -72,13 +72,13 @@ class ProtocolCore(wiring.Component):
         x_valid, live, stall = Signal(), Signal(), Signal()     # stall: execute keeps its instruction
         missing, late_a, late_b, late_count = Signal(), Signal(), Signal(), Signal()    # it waits for operands that are in write-back
         jump = Signal()
+        late = late_a | late_b | late_count
         m.d.comb += [
             fetch.run.eq(self.take | (running & ~finish)), fetch.hold.eq(stall), fetch.jump.eq(jump),
             self.address.eq(fetch.address), self.fetch.eq(fetch.fetch), fetch.ready.eq(self.fetch_ready),
             fetch.direct.eq(decoder.jump), fetch.call.eq(decoder.call), fetch.ret.eq(decoder.ret),
             fetch.word_target.eq(field_of(self.word, operand_of("jump", "target"))),
-            missing.eq(x_valid & ~fault & (late_a | late_b | late_count)),
-            live.eq(x_valid & ~fault & ~(late_a | late_b | late_count)), self.busy.eq(running),
+            missing.eq(x_valid & ~fault & late), live.eq(x_valid & ~fault & ~late), self.busy.eq(running),
         ]
 
         # --- decode: operands from the register file, the result of execute, or the write-back register
