@@ -3,12 +3,13 @@ PRESET ?= tiny
 SEED   ?=
 PY     := .venv/bin/python
 
-.PHONY: help setup demo test bench campaign verilog synth synth-core docs clean
+.PHONY: help setup demo test bench campaign netem verilog synth synth-core docs clean
 help:
 	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies in the middle"
 	@echo "make test      all tests: unit, cocotb, formal, system"
 	@echo "make campaign  kill the active at 500 cycles of a short transfer"
 	@echo "make bench     clocks per event of the microcode and to its start, into build/bench/summary.json"
+	@echo "make netem     the test behind netem in a virtual machine, where this kernel has no sch_netem"
 	@echo "make verilog   PRESET=tiny|gbe|oc192: plain Verilog into build/verilog/PRESET, linted"
 	@echo "make synth     PRESET=gbe|oc192|tiny: yosys and nextpnr for ECP5, table in build/synth/PRESET"
 	@echo "make synth-core  the same for one protocol core with its memories, alone"
@@ -24,6 +25,8 @@ bench: setup
 	@$(PY) -m spps_sim.bench.dispatch
 campaign: setup
 	@$(PY) -m spps_sim.cli campaign --cycles 500 $(if $(SEED),--seed $(SEED))
+netem:
+	@sh sim/netem.sh
 verilog: setup
 	@$(PY) -m spps.gen --preset $(PRESET)
 synth: setup

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Make the checkout ready: system packages where this user may install them, then a virtual environment in .venv.
-# What cannot be installed is named in one line, with the command that would.
+# What cannot be installed is named in one line, with the command that would. `setup.sh netem`: also what sim/netem.sh needs.
 set -u
 cd "$(dirname "$0")/.."
 mkdir -p build
+set -- "${1:-}"
 
 packages=""
 want() { # command package
@@ -13,6 +14,9 @@ want g++ g++; want make make; want perl perl; want ip iproute2; want tshark tsha
 want iverilog iverilog; want ccache ccache
 command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || packages="$packages nginx-light"
 [ -e /usr/include/lz4.h ] || packages="$packages liblz4-dev"
+if [ "$1" = netem ]; then
+    want qemu-system-x86_64 qemu-system-x86; want busybox busybox-static; want kmod kmod; want udevadm udev
+fi
 python3 -c 'import ensurepip' 2>/dev/null || packages="$packages python3-venv"
 if [ -n "$packages" ]; then
     if [ "$(id -u)" = 0 ]; then sudo=""; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; else sudo=no; fi
@@ -30,9 +34,9 @@ if ! [ -x .venv/bin/python ]; then
     python3 -m venv .venv || { echo "setup: python3 -m venv failed: sudo apt-get install python3-venv"; exit 1; }
 fi
 stamp=$(cat pyproject.toml constraints.txt | cksum)
-if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
+if [ "$(cat ".venv/stamp$1" 2>/dev/null)" != "$stamp" ]; then
     echo "installing Python packages into .venv"
-    .venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]' >build/pip.log 2>&1 \
+    .venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev${1:+,$1}]" >build/pip.log 2>&1 \
         || { tail -5 build/pip.log; echo "setup: pip failed, see build/pip.log"; exit 1; }
-    echo "$stamp" > .venv/stamp
+    echo "$stamp" > ".venv/stamp$1"
 fi

@@ -6,14 +6,24 @@ from spps_sim.pytest_coverage import CoveragePlugin
 from spps_sim.traffic.namespace import MissingPrivilege, require_privilege
 
 
+def pytest_addoption(parser):
+    parser.addoption("--no-skip", action="store_true", help="what this machine lacks fails a test that needs it")
+
+
 def pytest_configure(config):
     config.pluginmanager.register(CoveragePlugin(config, Path(__file__).parent / "ucode"))
 
 
 @pytest.fixture(scope="session")
-def privilege():
+def lacking(pytestconfig):
+    """lacking(reason) skips, or fails with --no-skip."""
+    return pytest.fail if pytestconfig.getoption("no_skip") else pytest.skip
+
+
+@pytest.fixture(scope="session")
+def privilege(lacking):
     """Skips where TAP devices are not permitted, and says why; the Python peers and the model run everywhere."""
     try:
         require_privilege()
     except MissingPrivilege as reason:
-        pytest.skip(f"Linux peers need TAP devices: {reason}")
+        lacking(f"Linux peers need TAP devices: {reason}")

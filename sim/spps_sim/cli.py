@@ -22,14 +22,13 @@ class _Clean(click.Group):
 
 
 def _simulation(preset, trace=""):
-    """A Simulation of the pair of a preset, built if need be."""
+    """(Simulation, SppsParams) of the pair of a preset, built if need be."""
     from spps.gen import preset_params
-    from spps.mmc import register_addresses
 
     from .simulation import Simulation
-    from .verilated import VerilatedPair
+    click.echo("generating Verilog and building the simulation", err=True)
     params = preset_params(preset)
-    return Simulation(VerilatedPair.of(params, trace=trace), register_addresses(params), params), params
+    return Simulation.of(params, trace), params
 
 
 @click.group(cls=_Clean)
@@ -65,7 +64,6 @@ def demo(seed, preset, connections, size, out, endpoints, netem, waves, reprogra
                 raise
             click.echo(f"no TAP devices ({reason}): the Python TCP endpoint takes the place of Linux sockets")
             endpoints = "python"
-    click.echo("generating Verilog and building the simulation")
     sim, params = _simulation(preset or ("duo" if reprogram else "tiny"), "fst" if waves else "")
     arguments = {"seed": seed, "connections": connections, "size": size, "out": out, "waves": waves}
     if reprogram:
@@ -95,7 +93,6 @@ def trace(seed, preset, connections, size, conn, around, events, steps, out):
 
     from .demo_python import run_python_demo
     from .trace_window import TraceOptions
-    click.echo("generating Verilog and building the simulation", err=True)
     sim, params = _simulation(preset)
     summary = run_python_demo(sim, params, seed=seed, connections=connections, size=size, out=out, console=Console(stderr=True),
                               trace=TraceOptions(conn, around, events, steps, early=True))
@@ -114,7 +111,6 @@ def live(mode, preset):
     from .live import Addresses, ControlSocket, Plant
     from .traffic.namespace import require_privilege
     require_privilege()
-    click.echo("generating Verilog and building the simulation")
     sim, params = _simulation(preset)
 
     def stop(*_):

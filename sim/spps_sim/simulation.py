@@ -2,7 +2,7 @@
 
 Live bridges use it like this, with pacing of their own:
 
-    sim = Simulation(VerilatedPair.of(params), registers)
+    sim = Simulation.of(params)
     sim.configure({"mode": 1, "vip_0": 0x0A000001})
     while True:
         for port, data in frames_from_outside():
@@ -40,6 +40,14 @@ class Simulation:
         self.on_mark = None
         self.kills = []             # (cycle, unit)
         self._kill = self._freeze = self._detector = self._appoint = 0
+
+    @classmethod
+    def of(cls, params, trace=""):
+        """The pair in RTL with `params`, built if need be. trace: see VerilatedPair."""
+        from spps.mmc import register_addresses
+
+        from .verilated import VerilatedPair
+        return cls(VerilatedPair.of(params, trace=trace), register_addresses(params), params)
 
     # time ----------------------------------------------------------------------------------
     @property

@@ -12,12 +12,13 @@ import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from spps.params import TINY
 from spps.ucode.programs import default_image
 from spps_sim.capture import NS_PER_CYCLE
-from spps_sim.cli import _simulation
 from spps_sim.live import Addresses, Plant, ip_number
 from spps_sim.monitor import check
 from spps_sim.peers.frames import tcp_frame, timestamp_option
+from spps_sim.simulation import Simulation
 from spps_sim.wire import ACK, FIN, RST, SYN, Frame, Segment, ones_sum, parse_segment
 
 __all__ = ["Peers", "Passed", "rebuilt", "raw_options", "after", "flags", "pure_ack", "with_data", "CLIENT", "SERVER", "PORT", "ECHO"]
@@ -111,14 +112,13 @@ class _Wire:
 class Peers:
     """A plant and its sockets. Use as a context manager: at its end every connection is closed and the monitor must explain every frame.
 
-    mode: of the pair. defines: of the program, where it is not the one the pair is built with. clocks: of _Wire. registers: configured before the
+    mode, params: of the pair. defines: of the program, where it is not the one the pair is built with. clocks: of _Wire. registers: configured before the
     first frame. segments: [Passed] since `mark()`.
     """
 
-    def __init__(self, mode="proxy", defines=(), clocks=(0x7FFFF000, 0x90000000), **registers):
-        sim, params = _simulation("tiny")
+    def __init__(self, mode="proxy", defines=(), clocks=(0x7FFFF000, 0x90000000), params=TINY, **registers):
         self.image = default_image(defines, params.imem_words) if defines else None
-        self.plant = Plant(sim, params, mode=mode, on_frame=self._frame)
+        self.plant = Plant(Simulation.of(params), params, mode=mode, on_frame=self._frame)
         self.registers = registers
         self.frames, self.segments, self.last = [], [], {}
         self.forged = set()

@@ -4,10 +4,11 @@ Once the faults are the harness's own, by seed, between the TAP devices and the 
 every kernel. Where it is, it makes the faults once more. The Python peers meet the same faults in test_harness_rtl.py.
 """
 import pytest
-from spps_sim.cli import _simulation
+from spps.params import TINY
 from spps_sim.demo import run_demo
 from spps_sim.live import Addresses
 from spps_sim.network import LinkFaults
+from spps_sim.simulation import Simulation
 from spps_sim.traffic.namespace import MissingPrivilege, Namespace
 
 #: jitter in cycles is several of the plant's slices, so that a late frame is overtaken
@@ -18,19 +19,19 @@ CONNECTIONS, SIZE = 4, 65_536
 
 
 @pytest.fixture(scope="session")
-def netem(privilege):
+def netem(privilege, lacking):
     """Skips where the kernel has no netem, and says why."""
     try:
         with Namespace("netem", Addresses.client_net) as namespace:
             namespace.netem(*NETEM)
     except MissingPrivilege as reason:
-        pytest.skip(str(reason))
+        lacking(str(reason))
 
 
 def survived(tmp_path, **faults):
     """Summary of a demo on such links, of which every connection and the unit that is left are in order."""
-    sim, params = _simulation("tiny")
-    summary = run_demo(lambda: sim, params, seed=7, connections=CONNECTIONS, size=SIZE, out=tmp_path, limit=300, **faults)
+    sim = Simulation.of(TINY)
+    summary = run_demo(lambda: sim, TINY, seed=7, connections=CONNECTIONS, size=SIZE, out=tmp_path, limit=300, **faults)
     assert summary["verdict"] == "pass", summary
     assert summary["endpoints"] == "linux" and summary["bytes_up"] == summary["bytes_down"] == CONNECTIONS * SIZE
     assert summary["violations"] == 0

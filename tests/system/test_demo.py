@@ -28,7 +28,7 @@ def packets(capture, display_filter):
 
 
 @pytest.mark.slow
-def test_a_small_demo_passes_and_leaves_figures_captures_and_a_report(tmp_path):
+def test_a_small_demo_passes_and_leaves_figures_captures_and_a_report(tmp_path, lacking):
     command = [sys.executable, "-m", "spps_sim.cli", "demo", "--seed", "11", "--connections", str(CONNECTIONS),
                "--bytes", str(SIZE), "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
@@ -51,7 +51,7 @@ def test_a_small_demo_passes_and_leaves_figures_captures_and_a_report(tmp_path):
 
     assert set(summary["captures"]) == {"client", "server", "sync"}
     if shutil.which("tshark") is None:
-        pytest.skip("the captures were not opened: tshark is not installed (apt-get install tshark)")
+        lacking("the captures were not opened: tshark is not installed (apt-get install tshark)")
     for link, name in summary["captures"].items():
         capture = tmp_path / name
         assert packets(capture, "frame") > 10

@@ -3,14 +3,12 @@ must answer with the same segments. Times, ports and ISNs differ; numbers are co
 import pytest
 
 from spps.gen import preset_params
-from spps.mmc import register_addresses
 from spps_sim import wire
 from spps_sim.backend import FrameKind
 from spps_sim.model.functional_pair import CLIENT_IP, SERVER_IP, SERVER_MAC, VIP_0, VIP_1, FunctionalPair
 from spps_sim.model.tcp_scenarios import RawPeer
 from spps_sim.peers.frames import ip_number, mac_bytes, mss_option, tcp_frame, wscale_option
 from spps_sim.simulation import Simulation
-from spps_sim.verilated import VerilatedPair
 from spps_sim.wire import ACK, FIN, RST, SYN
 
 pytestmark = pytest.mark.slow
@@ -33,7 +31,7 @@ class RtlSide:
     SETTLE = 4000
 
     def __init__(self):
-        self.sim = sim = Simulation(VerilatedPair.of(TINY), register_addresses(TINY), TINY)
+        self.sim = sim = Simulation.of(TINY)
         mac = mac_bytes(SERVER_MAC)
         sim.configure({"mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1), "server_ip": ip_number(SERVER_IP),
                        "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"),

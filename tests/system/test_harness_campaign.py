@@ -155,7 +155,7 @@ def test_states_need_their_own_record():
 
 
 # captures ------------------------------------------------------------------------------------
-def test_captures_open_with_nanoseconds_and_comments(tmp_path):
+def test_captures_open_with_nanoseconds_and_comments(tmp_path, lacking):
     trial = Trial(FAKE)
     trial.start()
     trial.run_until(trial.begin + 2000)
@@ -167,7 +167,7 @@ def test_captures_open_with_nanoseconds_and_comments(tmp_path):
     expected = sorted((f.cycle * 10, f.data) for f in trial.frames if f.side == 0)
     assert [(time, data) for data, time, _ in packets] == expected and {resolution for *_, resolution in packets} == {10**9}
     if not shutil.which("tshark"):
-        pytest.skip("tshark is not installed: only scapy has read the captures")
+        lacking("tshark is not installed: only scapy has read the captures")
     said = subprocess.run(["tshark", "-r", paths["client"], "-T", "fields", "-e", "frame.time_epoch", "-e", "frame.comment",
                            "-e", "frame.interface_name", "-e", "tcp.checksum.status", "-o", "tcp.check_checksum:TRUE"],
                           capture_output=True, text=True, check=True).stdout.splitlines()

@@ -6,14 +6,13 @@ import pytest
 from bench_pair_opening import OURS, opening
 
 from spps.gen import preset_params, write_spps
-from spps.mmc import register_addresses
 from spps_sim import wire
 from spps_sim.backend import FrameKind
 from spps_sim.harness import BUILD, exclusive, run_bench
 from spps_sim.peers.frames import parse_arp
 from spps_sim.scenario import Trial
 from spps_sim.simulation import Simulation
-from spps_sim.verilated import VerilatedPair, pair_verilog
+from spps_sim.verilated import pair_verilog
 
 HERE = Path(__file__).parent
 TINY = preset_params("tiny")
@@ -51,7 +50,7 @@ def test_the_first_frames_are_the_same_in_four_states(tmp_path):
     """Icarus: about a hundred cycles a second, so only an ARP answer and the SYN to the server; the drivers fail on every X."""
     recorded = tmp_path / "frames"
     run_bench(verilog(TINY), "bench_pair_opening", name="spps_pair", simulator="icarus", test_dir=HERE, extra_env={"SPPS_P_FRAMES": str(recorded)})
-    sim = Simulation(VerilatedPair.of(TINY), register_addresses(TINY), TINY)
+    sim = Simulation.of(TINY)
     sim.step(1)
     frames = opening(sim)
     assert pickle.loads(recorded.read_bytes()) == frames

@@ -12,10 +12,12 @@ COUNT, SIZE = 16, 7000
 
 
 class Crowd:
-    """`COUNT` uploads over the proxy at once, to servers that do not read before they are told to."""
+    """`COUNT` uploads over the proxy at once, to servers that do not read before they are told to. shift: of our windows."""
 
-    def __init__(self, **kw):
-        self.pair = FunctionalPair(page_bytes=(256, 512, 1024, 2048), pool_pages=(PAGES, 0, 0, 0), server={"window": 1000}, **kw)
+    def __init__(self, shift=0, **kw):
+        scaled = {"wscale": 0 if shift else None}
+        self.pair = FunctionalPair(page_bytes=(256, 512, 1024, 2048), pool_pages=(PAGES, 0, 0, 0), config={"rcv_wscale": shift},
+                                   client=scaled, server=scaled | {"window": 1000}, **kw)
         self.data = [random.Random(n).randbytes(SIZE) for n in range(COUNT)]
         self.servers = []
         self.pair.server.listen(80, self._served)
@@ -59,15 +61,19 @@ class Crowd:
         assert not unit.in_use and not unit.scratch and unit.memory.free == [PAGES, 0, 0, 0]
 
 
+SCALED = pytest.mark.parametrize("shift", [0, 5])
+
+
+@SCALED
 @pytest.mark.parametrize("standby", [True, False])
-def test_windows_close_and_nothing_is_lost_when_memory_is_overcommitted(standby):
-    crowd = Crowd(standby=standby)
+def test_windows_close_and_nothing_is_lost_when_memory_is_overcommitted(standby, shift):
+    crowd = Crowd(shift, standby=standby)
     pair, unit = crowd.pair, crowd.pair.units[0]
     pair.run(until=lambda: pair.time > 5_000)
     # memory is nearly full of bytes nobody reads; the reserve for payload under way is there
     assert unit.refused > 0, "payload without room is refused"
     assert 0 < unit.lowest[0] < 24, unit.lowest
-    shut = [s for f in pair.capture if f.unit == 0 and f.link == "client" and (s := parse_segment(f.data)) and s.flags == ACK and s.window < 8192]
+    shut = [s for f in pair.capture if f.unit == 0 and f.link == "client" and (s := parse_segment(f.data)) and s.flags == ACK and s.window << shift < 8192]
     assert shut, "windows close before"
     crowd.serve()
     crowd.check()
@@ -97,9 +103,10 @@ def test_the_windows_of_the_servers_close_too():
     assert pair.units[0].memory.free == [PAGES, 0, 0, 0] and not pair.units[0].in_use
 
 
-def test_a_standby_takes_over_while_memory_is_short():
+@SCALED
+def test_a_standby_takes_over_while_memory_is_short(shift):
     """It starts with all pages free and never takes a window back."""
-    crowd = Crowd()
+    crowd = Crowd(shift)
     crowd.pair.run(until=lambda: crowd.pair.time > 5_000)
     assert crowd.pair.units[0].refused
     crowd.pair.kill()

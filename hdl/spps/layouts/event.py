@@ -88,7 +88,7 @@ class Event(data.Struct):
     scratch_ref: unsigned(16)   # first page of the payload; meaningful with payload_len > 0
     # word 9
     mss: unsigned(16)
-    wscale: unsigned(8)
+    wscale: unsigned(8)         # at most 14
     options: unsigned(8)        # OptionFlag
     # word 10..15
     ts_val: unsigned(32)

@@ -200,7 +200,7 @@ class FunctionalSpps:
             "kind": EventKind.TCP.value, "src_ip": segment.src[0], "dst_ip": segment.dst[0], "src_port": segment.src[1],
             "dst_port": segment.dst[1], "seq": segment.seq, "ack": segment.ack, "window": segment.window,
             "tcp_flags": segment.flags, "options": options, "mss": int.from_bytes(segment.options.get(2, b"\0"), "big"),
-            "wscale": int.from_bytes(segment.options.get(3, b"\0"), "big"), "payload": segment.payload,
+            "wscale": min(int.from_bytes(segment.options.get(3, b"\0"), "big"), 14), "payload": segment.payload,
             "plain": segment.flags | 8 == ACK | 8 and not set(known) - {8}, "stamped": 8 in known, "filled": bool(segment.payload),
             "key": (segment.src[0], segment.dst[0], segment.src[1], segment.dst[1], 6, port)}
 
