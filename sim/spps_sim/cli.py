@@ -21,12 +21,12 @@ class _Clean(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-def _simulation(preset, trace=""):
-    """(Simulation, SppsParams) of the pair of a preset, built if need be."""
+def _simulation(preset, trace="", err=False):
+    """(Simulation, SppsParams) of the pair of a preset, built if need be, which is said on stdout or, with err, on stderr."""
     from spps.gen import preset_params
 
     from .simulation import Simulation
-    click.echo("generating Verilog and building the simulation", err=True)
+    click.echo("generating Verilog and building the simulation", err=err)
     params = preset_params(preset)
     return Simulation.of(params, trace), params
 
@@ -93,7 +93,7 @@ def trace(seed, preset, connections, size, conn, around, events, steps, out):
 
     from .demo_python import run_python_demo
     from .trace_window import TraceOptions
-    sim, params = _simulation(preset)
+    sim, params = _simulation(preset, err=True)
     summary = run_python_demo(sim, params, seed=seed, connections=connections, size=size, out=out, console=Console(stderr=True),
                               trace=TraceOptions(conn, around, events, steps, early=True))
     click.echo((out / "trace.txt").read_text(), nl=False)
