@@ -255,6 +255,25 @@ def bad_checksum(t):
     t.tcp("server", True, "PA", 1, 1, b"0123456789", corrupt=True)
 
 
+@pytest.mark.parametrize("proxied, window, wrong", [(False, 99, []), (False, 98, ["I2"]), (True, 99, ["I2"]), (True, 100, [])])
+def test_the_edge_of_an_endpoint_may_go_back_by_less_than_a_unit_of_its_scale(proxied, window, wrong):
+    t, scaled = Trace(), [("MSS", 1460), ("WScale", 2)]
+    if proxied:
+        t.handshake(stamp=scaled[1:])
+        t.forward()
+        t.record()
+        end = 11
+    else:
+        t.tcp("client", False, "S", 0, 0, options=scaled)
+        t.tcp("client", True, "SA", 0, 1, options=scaled)
+        t.tcp("client", False, "A", 1, 1)
+        t.tcp("client", False, "PA", 1, 1, b"0123456789")
+        end = 2
+    t.tcp("client", True, "A", 1, 1, window=100 + (end - 1) // 4)
+    t.tcp("client", True, "A", 1, end, window=window)
+    assert [violation.invariant for violation in check(t.frames).violations] == wrong
+
+
 @pytest.mark.parametrize("bend, invariant", [
     (ack_before_destination, "I1"), (ack_before_confirm, "I1"), (ack_without_record, "I1"), (ack_goes_back, "I2"), (window_shrinks, "I2"),
     (other_bytes, "I3"), (other_bytes_after_forged_segments, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"),

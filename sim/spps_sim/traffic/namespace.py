@@ -5,6 +5,7 @@ small reaper process waits for the end of this one (its pipe closes, also on SIG
 """
 import ctypes
 import fcntl
+import ipaddress
 import itertools
 import json
 import os
@@ -147,6 +148,11 @@ class Namespace:
         if done.returncode:
             raise ValueError(done.stderr.strip())
         return done.stdout.strip()
+
+    def route(self, *options):
+        """What ip-route(8) says of the way to the other side: "initcwnd", "100"."""
+        network = ipaddress.ip_interface(self.address).network
+        self._ip("route", "replace", str(network), "dev", "net0", "proto", "kernel", "scope", "link", *options)
 
     def netem(self, *arguments):
         """Frames of net0 meet what tc-netem(8) makes of the arguments, those that come in by way of a device `in0`. Raises MissingPrivilege when the
