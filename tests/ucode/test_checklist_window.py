@@ -53,6 +53,17 @@ def test_probes_that_are_not_answered_are_given_up(name):
     assert leg.gone() and leg.reset()
 
 
+def test_a_fin_behind_a_full_window_does_not_open_it():
+    leg = opened("endpoint", config={"window": 1000})
+    leg.window = 0                              # no echo leaves
+    leg.send(payload=bytes(500))
+    leg.nxt += 500
+    leg.send(ACK | FIN, payload=bytes(500))
+    leg.nxt += 501
+    last = leg.settle(20)[-1]
+    assert (last.ack, last.window) == (leg.nxt, 0)
+
+
 def test_probe_into_our_closed_window_is_answered_every_time():
     leg = opened("endpoint", config={"window": 1000})
     leg.window = 0                              # no echo leaves, so nothing more is taken
