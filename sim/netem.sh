@@ -1,7 +1,7 @@
 #!/bin/sh
 # The tests behind netem, for machines whose own kernel lacks sch_netem: Debian's kernel, unpacked into build/netem, runs in a virtual machine on the files
-# of this one, of which it may change build only. KERNEL: another kernel's image, its modules at ../lib/modules beside it. VNG: more options of `vng`;
-# without hardware virtualization unless VNG=--quiet or others are given.
+# of this one, of which it may change build only. KERNEL: another kernel's image, its modules at ../lib/modules beside it. VNG: options of `vng` in place
+# of --disable-kvm, such as --verbose where hardware virtualization works.
 set -eu
 cd "$(dirname "$0")/.."
 sh sim/setup.sh netem
