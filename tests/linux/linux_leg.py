@@ -2,7 +2,8 @@
 import socket
 import struct
 
-from linux_peers import CLIENT, ECHO, PORT, SERVER, flags
+from linux_frames import flags
+from linux_peers import CLIENT, ECHO, PORT, SERVER
 from spps_sim.live import Addresses
 from spps_sim.wire import ACK, SYN
 

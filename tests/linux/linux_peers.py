@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from linux_frames import patched
 from spps.params import TINY
 from spps.ucode.programs import default_image
 from spps_sim.capture import NS_PER_CYCLE
@@ -19,45 +20,13 @@ from spps_sim.live import Addresses, Plant, ip_number
 from spps_sim.monitor import check
 from spps_sim.peers.frames import tcp_frame, timestamp_option
 from spps_sim.simulation import Simulation
-from spps_sim.wire import ACK, FIN, RST, SYN, Frame, Segment, ones_sum, parse_segment
+from spps_sim.wire import ACK, SYN, Frame, Segment, parse_segment
 
-__all__ = ["Peers", "Passed", "rebuilt", "raw_options", "after", "flags", "pure_ack", "with_data", "CLIENT", "SERVER", "PORT", "ECHO"]
+__all__ = ["Peers", "Passed", "CLIENT", "SERVER", "PORT", "ECHO"]
 
 CLIENT, SERVER = 0, 1
 PORT, ECHO = 5001, 7
 _VIPS = tuple(ip_number(text) for text in Addresses.vip)
-
-
-def raw_options(data):
-    """The bytes of the TCP options of a frame."""
-    header = 14 + (data[14] & 15) * 4
-    return data[header + 20:header + (data[header + 12] >> 4) * 4]
-
-
-def rebuilt(data, **changes):
-    """The frame with fields of its segment replaced and checksums to match; `options` are the raw bytes."""
-    segment = parse_segment(data)
-    fields = {"seq": segment.seq, "ack": segment.ack, "flags": segment.flags, "window": segment.window, "payload": segment.payload,
-              "options": raw_options(data)} | changes
-    return tcp_frame(data[:6], data[6:12], segment.src, segment.dst, **fields)
-
-
-def after(segment):
-    """The number behind a segment."""
-    return (segment.seq + segment.length) & 0xFFFFFFFF
-
-
-def patched(data, old, new):
-    """The frame with bytes of its TCP options exchanged, the checksum with them (RFC 1624), and nothing else."""
-    header = 14 + (data[14] & 15) * 4
-    at = data.index(old, header + 20)
-    out = bytearray(data)
-    out[at:at + len(old)] = new
-    words = slice(at & ~1, at + len(old) + 1 & ~1)
-    checksum, = struct.unpack_from("!H", data, header + 16)
-    total = struct.pack("!3H", checksum ^ 0xFFFF, ones_sum(data[words]) ^ 0xFFFF, ones_sum(bytes(out[words])))
-    struct.pack_into("!H", out, header + 16, ones_sum(total) ^ 0xFFFF)
-    return bytes(out)
 
 
 class Passed(NamedTuple):
@@ -387,17 +356,3 @@ class Peers:
         for made in self.sockets:
             made.close()
         self.sockets.clear()
-
-
-def flags(*names):
-    """A predicate: all of these flags, e.g. SYN, are set."""
-    want = sum(names)
-    return lambda segment: segment.flags & want == want
-
-
-def pure_ack(segment):
-    return segment.flags & (SYN | FIN | RST) == 0 and not segment.payload
-
-
-def with_data(segment):
-    return len(segment.payload) > 0

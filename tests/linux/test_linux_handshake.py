@@ -6,8 +6,9 @@ import socket
 import struct
 
 import pytest
+from linux_frames import after, flags, raw_options, rebuilt, with_data
 from linux_leg import LEGS, LINGER, SMALL, Leg, simultaneous_open
-from linux_peers import CLIENT, SERVER, Peers, after, flags, raw_options, rebuilt, with_data
+from linux_peers import CLIENT, SERVER, Peers
 from spps_sim.live import Addresses
 from spps_sim.wire import ACK, RST, SYN, before, parse_segment
 

@@ -2,8 +2,9 @@
 import errno
 
 import pytest
+from linux_frames import flags, rebuilt, with_data
 from linux_leg import LEGS, Leg
-from linux_peers import CLIENT, PORT, SERVER, Peers, flags, rebuilt, with_data
+from linux_peers import CLIENT, PORT, SERVER, Peers
 from spps_sim.live import Addresses
 from spps_sim.wire import FIN, RST, SYN, parse_segment
 

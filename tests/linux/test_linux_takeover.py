@@ -5,8 +5,9 @@ import socket
 import pytest
 import test_linux_segments
 import test_linux_window
+from linux_frames import after, flags
 from linux_leg import LINGER, Leg
-from linux_peers import CLIENT, Peers, after, flags
+from linux_peers import CLIENT, Peers
 from spps_sim.wire import FIN, SYN, before, parse_segment
 
 

@@ -4,8 +4,9 @@ import socket
 from contextlib import contextmanager
 
 import pytest
+from linux_frames import after, edge, flags, latest, patched, probe, rebuilt, scale, with_data
 from linux_leg import LEGS, Leg
-from linux_peers import Peers, after, flags, patched, rebuilt, with_data
+from linux_peers import Peers
 from spps.params import TINY
 from spps_sim.wire import ACK, SYN, before, parse_segment
 
@@ -38,25 +39,6 @@ def stock(leg, data, act=lambda segment, data: data, **options):
     return peers.pushing(leg.far, data)
 
 
-def scale(segments):
-    """The shift that a SYN of these offers."""
-    return next(s for s in segments if s.flags & SYN).options[3][0]
-
-
-def edge(segment, shift):
-    """The right edge that a segment gives."""
-    return (segment.ack + (segment.window << (0 if segment.flags & SYN else shift))) & 0xFFFFFFFF
-
-
-def latest(numbers):
-    """The last of sequence numbers in circular order."""
-    numbers = iter(numbers)
-    found = next(numbers)
-    for number in numbers:
-        found = number if before(found, number) else found
-    return found
-
-
 @EACH
 def test_linux_fills_a_window_that_needs_its_scale(name, privilege):
     """The far Linux does not take it, so what the near one has sent and the far one not acknowledged is in our window."""
@@ -66,7 +48,7 @@ def test_linux_fills_a_window_that_needs_its_scale(name, privilege):
         begun, begun_far = leg.theirs(flags(SYN))[0].seq, peers.passed(leg.far_side, True, flags(SYN))[0].segment.seq
         data = peers.bytes(250_000)
         push = peers.pushing(leg.near, data)
-        peers.until(lambda: push() or len(peers.passed(leg.far_side, True, lambda s: len(s.payload) == 1)) >= 2, "probes into Linux's closed window")
+        peers.until(lambda: push() or len(peers.passed(leg.far_side, True, probe)) >= 2, "probes into Linux's closed window")
         sent = latest(after(s) for s in leg.theirs())
         taken = latest(p.segment.ack for p in peers.passed(leg.far_side, False, flags(ACK)))
         assert not before(latest(edge(s, shift) for s in leg.ours(flags(ACK))), sent), "beyond our window"
@@ -88,7 +70,7 @@ def fills_windows_scaled_by_more_than_14(leg):
     leg.once(False, flags(SYN), of_syn)
     data = peers.bytes(200_000)
     push = stock(leg, data, act, near=(DEEP,))
-    peers.until(lambda: push() or len(leg.ours(lambda s: len(s.payload) == 1)) >= 2, "probes into a window that is closed")
+    peers.until(lambda: push() or len(leg.ours(probe)) >= 2, "probes into a window that is closed")
     sent = latest(after(s) for s in leg.ours(lambda s: len(s.payload) > 1))
     assert not before(latest(edges), sent), "beyond Linux's window"
     assert (latest(edges) - sent) & 0xFFFFFFFF < (1 << 14) + 1460

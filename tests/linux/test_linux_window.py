@@ -1,6 +1,6 @@
 """Windows (items 37 and 40 to 45, 55 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL; the monitor must explain every frame."""
+from linux_frames import after, edge, flags, probe, rebuilt, scale, with_data
 from linux_leg import SMALL
-from linux_peers import after, flags, rebuilt, with_data
 from spps_sim.wire import ACK, SYN, before
 
 
@@ -14,10 +14,10 @@ def test_a_reader_that_stops_closes_the_window_of_the_sender_and_nothing_is_lost
     def probes():
         """Cycles of what the pair sent into the closed window."""
         closed = next((p.cycle for p in peers.passed(leg.far_side, False, lambda s: s.window == 0)), None)
-        return [p.cycle for p in peers.passed(leg.far_side, True, lambda s: len(s.payload) == 1) if closed and p.cycle > closed]
+        return [p.cycle for p in peers.passed(leg.far_side, True, probe) if closed and p.cycle > closed]
     peers.until(lambda: push() or len(probes()) >= 4, "probes into Linux's closed window")
-    shift = leg.ours(flags(SYN))[0].options.get(3, b"\0")[0]
-    edges = [(s.ack + (s.window << (0 if s.flags & SYN else shift))) & 0xFFFFFFFF for s in leg.ours(flags(ACK))]
+    shift = scale(leg.ours())
+    edges = [edge(s, shift) for s in leg.ours(flags(ACK))]
     assert not any(before(b, a) for a, b in zip(edges, edges[1:])), "the right edge went back"
     first = leg.theirs()[0].seq
     used = max((after(s) - first) & 0xFFFFFFFF for s in leg.theirs())
@@ -55,7 +55,7 @@ def test_a_window_that_shrinks_is_respected_and_a_small_one_not_filled_at_once(l
     rule = peers.rule(shrink)
     leg.out(b"x")                       # tells the pair the small window
     peers.settle()
-    shift = leg.theirs(flags(SYN))[0].options.get(3, b"\0")[0]
+    shift = scale(leg.theirs())
     peers.mark()
     data = peers.bytes(8000)
     sent = peers.push(leg.far, data)
@@ -63,7 +63,7 @@ def test_a_window_that_shrinks_is_respected_and_a_small_one_not_filled_at_once(l
     peers.run(0.3)
     begun = peers.passed(leg.far_side, False, with_data)[0].cycle
     assert leg.times(with_data)[0] - begun > peers.ticks(150), "a small window was filled at once"
-    edge = (limit[-1] + (1 << shift)) & 0xFFFFFFFF
-    assert all(not before(edge, after(s)) for s in leg.ours(with_data))
+    right = (limit[-1] + (1 << shift)) & 0xFFFFFFFF
+    assert all(not before(right, after(s)) for s in leg.ours(with_data))
     peers.lift(rule)
     peers.arrived(leg.near, data[:sent])
