@@ -17,14 +17,14 @@ help:
 setup:
 	@sh sim/setup.sh
 demo: setup
-	@$(PY) -m spps_sim.cli demo $(if $(SEED),--seed $(SEED))
+	@$(PY) -m spps_sim.cli.main demo $(if $(SEED),--seed $(SEED))
 test: setup
 	@$(PY) -m pytest $(TESTARGS)
 bench: setup
-	@$(PY) -m spps_sim.bench.events
-	@$(PY) -m spps_sim.bench.dispatch
+	@$(PY) -m spps_sim.measure.events
+	@$(PY) -m spps_sim.measure.dispatch
 campaign: setup
-	@$(PY) -m spps_sim.cli campaign --cycles 500 $(if $(SEED),--seed $(SEED))
+	@$(PY) -m spps_sim.cli.main campaign --cycles 500 $(if $(SEED),--seed $(SEED))
 netem:
 	@sh sim/netem.sh
 verilog: setup

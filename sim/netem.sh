@@ -20,7 +20,7 @@ if [ -z "$KERNEL" ]; then
         || { echo "netem: the kernel could not be fetched, see $here/apt.log"; exit 1; }
     KERNEL=$(ls "$here"/boot/vmlinuz-*)
 fi
-.venv/bin/python -c "from spps.params import TINY; from spps_sim.simulation import Simulation; Simulation.of(TINY)"   # built here: the machine inside is slow
+.venv/bin/python -c "from spps.params import TINY; from spps_sim.backend.simulation import Simulation; Simulation.of(TINY)"   # built here: the machine inside is slow
 PATH=$PWD/.venv/bin:$PATH
 exec vng --run "$KERNEL" ${VNG:---disable-kvm} --cpus 2 --memory 4G --user root --rwdir "$PWD/build" \
     -- "modprobe tun && .venv/bin/python -m pytest -n0 -p no:cacheprovider --no-skip -k netem tests/linux/test_linux_faults.py"

@@ -3,7 +3,7 @@ import json
 import time
 
 from spps.params import PRESETS
-from spps_sim.harness import to_verilog
+from spps.tools.verilog import to_verilog
 
 from .core_alone import CoreAlone
 from .flow import costs, frequency_line, place, readable, run_yosys, synth

@@ -32,7 +32,7 @@ def synth(top, options="", *, inputs=6):
 
 def run_yosys(script, out, log):
     """Run a script in folder `out`, output in the file `log`."""
-    from spps_sim.harness import run_yosys as run
+    from spps.tools.yosys import run_yosys as run
     write_block_ram(out)
     try:
         run(script, out, "-l", log)

@@ -60,7 +60,7 @@ def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
     """Synthesize a preset; returns the summary (see boards/README.md for its keys) and writes it."""
     from spps.gen import write_spps
     from spps.pair import UnitInstance
-    from spps_sim.harness import to_verilog
+    from spps.tools.verilog import to_verilog
     part, _, _, grade = DEVICES[preset]
     out = ROOT / "build" / "synth" / preset
     out.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ def preset_params(preset, data_width=None):
 
 def write_spps(params, folder, *, image=None, activity=False):
     """Write spps.v into folder; returns its path. activity: see Spps; the file is then spps_activity.v."""
-    from spps_sim.harness import to_verilog
+    from .tools.verilog import to_verilog
 
     from .top import Spps
     return to_verilog(Spps(params, image=image, activity=activity), "spps", Path(folder) / ("spps_activity.v" if activity else "spps.v"))
@@ -35,7 +35,7 @@ def write_spps(params, folder, *, image=None, activity=False):
 
 def write_pair(params, folder):
     """Write spps_pair.v, which holds module spps_pair and module spps with its port `activity`; returns its path."""
-    from spps_sim.harness import to_verilog
+    from .tools.verilog import to_verilog
 
     from .pair import SppsPair
     folder = Path(folder)
@@ -50,7 +50,7 @@ def write_pair(params, folder):
 
 def lint_verilog(path, top):
     """Verilator's lint of module `top`; ClickException with its messages."""
-    from spps_sim.harness import tool_environment
+    from .tools.paths import tool_environment
     command = ["verilator", "--lint-only", "-Wall", str(Path(__file__).with_name("lint.vlt")), str(path), "--top-module", top]
     done = subprocess.run(command, env=tool_environment(), capture_output=True, text=True)
     if done.returncode:

@@ -3,7 +3,7 @@ import json
 
 from spps_boards.flow import readable, run_yosys, synth
 from spps_boards.pinless import Pinless
-from spps_sim.harness import to_verilog
+from spps.tools.verilog import to_verilog
 
 __all__ = ["synthesized", "cells_of"]
 

@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from netlists import cells_of, synthesized
+from tests.boards.netlists import cells_of, synthesized
 from spps_boards.flow import costs, critical_path, frequency_line, place
 from spps_boards.pinless import Pinless
 from spps_boards.reset_net import reset_on_clock_net

@@ -3,7 +3,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
-from netlists import cells_of, synthesized
+from tests.boards.netlists import cells_of, synthesized
 from spps_boards.block_ram import far_block_ram
 from spps_boards.flow import place
 from spps_boards.synth import DEVICES

@@ -8,9 +8,9 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from spps.bus import MessageBus
 from spps.layouts.message import CoreDone, Delivery, LookupCommand, beat_layout
-from spps_sim.bus.counters import CounterMonitor
-from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
-from spps_sim.harness import default_seed
+from spps_sim.testbench.bus.counters import CounterMonitor
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
+from spps_sim.testbench.runner import default_seed
 from spps_sim.model.bus import BusModel, event_message
 
 CLUSTERS = int(os.environ["SPPS_P_CLUSTERS"])

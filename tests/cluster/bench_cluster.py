@@ -11,10 +11,10 @@ from spps.layouts.config import CONFIG, ConfigWord
 from spps.layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_layout
 from spps.params import TINY
 from spps.ucode.asm import assemble
-from spps_sim.bus.stream import StreamSink, StreamSource, pack, reset, start_clock
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset, start_clock
 from spps_sim.model.cluster import ClusterModel, event_message, header
 
-from random_program import random_program
+from tests.cluster.random_program import random_program
 
 SEED = int(os.environ["SPPS_SEED"])
 IDLE = float(os.environ.get("SPPS_P_IDLE", "0"))

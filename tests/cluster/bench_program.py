@@ -10,8 +10,8 @@ from spps.ucode.isa import SCRATCH_WORDS
 from spps.ucode.programs import default_image
 from spps_sim.model.core_clocks import BETWEEN, LEAD, busy_clocks
 
-from bench_cluster import LOAD, PARAMS, TB, first_difference
-from recorded_events import record
+from tests.cluster.bench_cluster import LOAD, PARAMS, TB, first_difference
+from tests.cluster.recorded_events import record
 
 CSRS = ("now", "cycles", "isn_clock", "epoch", "role", "sync_ready", "fast_ready", "socket_room", "protect")
 

@@ -1,21 +1,18 @@
 """The protocol cluster against the instruction-set simulator."""
 import json
-from pathlib import Path
 
 import pytest
 
 from spps.cluster import InstructionMemory, ProtocolCluster
 from spps.params import TINY
 from spps.ucode.programs import default_image
-from spps_sim.harness import run_bench, simulations
-
-HERE = Path(__file__).parent
+from spps_sim.testbench.runner import run_bench, simulations
 
 
 @pytest.mark.parametrize("gaps, simulator", simulations([(0, 0), (0.3, 0), (0, 0.5), (0.3, 0.5)], (0.3, 0.5)))
 def test_cluster_matches_model(gaps, simulator):
     idle, pause = gaps
-    run_bench(ProtocolCluster(TINY), "bench_cluster", name="cluster", simulator=simulator, test_dir=HERE,
+    run_bench(ProtocolCluster(TINY), "tests.cluster.bench_cluster", name="cluster", simulator=simulator,
               parameters={"idle": idle, "pause": pause})
 
 
@@ -27,7 +24,7 @@ def test_cluster_matches_model(gaps, simulator):
 def test_cluster_of_other_sizes_matches_model(width, changes):
     changes = dict(changes, data_width=width)
     params = TINY.replace(**changes)
-    run_bench(ProtocolCluster(params, index=params.clusters - 1), "bench_cluster", simulator="icarus", test_dir=HERE,
+    run_bench(ProtocolCluster(params, index=params.clusters - 1), "tests.cluster.bench_cluster", simulator="icarus",
               name=f"cluster_{params.cores}_{width}", extra_env={"SPPS_PARAMS": json.dumps(changes)},
               parameters={"idle": 0.2, "pause": 0.2, "programs": 3})
 
@@ -52,5 +49,4 @@ ONE_CORE = {"cores": 1}
 @pytest.mark.parametrize("pause", [0, 0.4])
 def test_core_runs_the_program_like_the_simulator(pause):
     params = TINY.replace(**ONE_CORE)
-    run_bench(ProtocolCluster(params, image=default_image().words, activity=True), "bench_program", name="cluster_program", simulator="icarus",
-              test_dir=HERE, parameters={"pause": pause}, extra_env={"SPPS_PARAMS": json.dumps(ONE_CORE)})
+    run_bench(ProtocolCluster(params, image=default_image().words, activity=True), "tests.cluster.bench_program", name="cluster_program", simulator="icarus", parameters={"pause": pause}, extra_env={"SPPS_PARAMS": json.dumps(ONE_CORE)})

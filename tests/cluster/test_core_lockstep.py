@@ -10,7 +10,7 @@ from spps.params import TINY
 from spps.ucode.codec import encode, operand_range, operands_of
 from spps.ucode.isa import BASES, CSRS, OPS
 from spps_boards.core_alone import CoreAlone
-from spps_sim.harness import default_seed
+from spps_sim.testbench.runner import default_seed
 from spps_sim.model.cluster import ClusterModel
 
 PARAMS = TINY.replace(cores=1, clusters=1, imem_words=256)

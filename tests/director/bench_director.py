@@ -2,9 +2,9 @@
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from director_tb import CONNECTIONS, SLOTS, TOTAL, UNWANTED, WORKSPACES, start
+from tests.director.env_director import CONNECTIONS, SLOTS, TOTAL, UNWANTED, WORKSPACES, start
 from spps.layouts.message import Done
-from spps_sim.bus.stream import pack
+from spps_sim.testbench.bus.stream import pack
 
 
 async def random_traffic(dut, idle, pause, events=400, **kwargs):

@@ -1,6 +1,6 @@
 """The path from an event to its first instruction, as `make bench` measures it."""
 import pytest
-from spps_sim.bench import dispatch
+from spps_sim.measure import dispatch
 
 
 def test_a_resident_flow_waits_for_neither_its_flowstate_nor_its_write_back():

@@ -5,10 +5,10 @@ import random
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
-from egress_tb import FLAGS, MAC, MAX_FRAME, WIDTH, controls, random_messages, settle, start
+from tests.egress.env_egress import FLAGS, MAC, MAX_FRAME, WIDTH, controls, random_messages, settle, start
 from spps.egress.frame import ORDERED_OUTPUTS
-from spps_sim.bus.stream import reset
-from spps_sim.harness import default_seed
+from spps_sim.testbench.bus.stream import reset
+from spps_sim.testbench.runner import default_seed
 from spps_sim.model.egress import tcp_segment
 
 #: the design puts no output behind one of its own connection (test_egress.py): only `overtaking_within_a_connection_is_noticed` runs

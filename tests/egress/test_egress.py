@@ -1,5 +1,4 @@
 """Output processor against its model and scapy, at every width."""
-from pathlib import Path
 
 import pytest
 from amaranth.hdl import Module, Signal
@@ -8,13 +7,12 @@ from amaranth.lib.wiring import In
 
 from spps.egress import OutputProcessor, OutputQueues, output_processor
 from spps.params import TINY
-from spps_sim.harness import run_bench, simulations
+from spps_sim.testbench.runner import run_bench, simulations
 
 
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_output_processor_agrees_with_model(width, simulator):
-    run_bench(OutputProcessor(TINY.replace(data_width=width)), "bench_egress", name=f"egress_{width}", simulator=simulator,
-              test_dir=Path(__file__).parent, parameters={"width": width})
+    run_bench(OutputProcessor(TINY.replace(data_width=width)), "tests.egress.bench_egress", name=f"egress_{width}", simulator=simulator, parameters={"width": width})
 
 
 class ForgetfulQueues(wiring.Component):
@@ -43,4 +41,4 @@ class ForgetfulQueues(wiring.Component):
 
 def test_overtaking_within_a_connection_is_noticed(monkeypatch):
     monkeypatch.setattr(output_processor, "OutputQueues", ForgetfulQueues)
-    run_bench(OutputProcessor(TINY), "bench_egress", name="egress_broken", test_dir=Path(__file__).parent, parameters={"broken": 1})
+    run_bench(OutputProcessor(TINY), "tests.egress.bench_egress", name="egress_broken", parameters={"broken": 1})

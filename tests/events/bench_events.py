@@ -6,9 +6,9 @@ import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from spps.events import EventQueue
-from spps_sim.bus.counters import CounterMonitor
-from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
-from spps_sim.harness import default_seed
+from spps_sim.testbench.bus.counters import CounterMonitor
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
+from spps_sim.testbench.runner import default_seed
 from spps_sim.model.events import EventQueueModel
 
 DEPTH = int(os.environ["SPPS_P_DEPTH"])

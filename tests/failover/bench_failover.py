@@ -7,7 +7,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from spps.failover import FailoverUnit
 from spps.layouts.message import FlowstateWrite, LookupCommand, MessageHeader, beat_layout
 from spps.layouts.packet import packet_layout
-from spps_sim.bus.stream import StreamSink, StreamSource, pack, reset, start_clock, unpack
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset, start_clock, unpack
 from spps_sim.model.failover import CONFIRM, ECHO, HEARTBEAT, STATE, Frame, Gate, Standby, decode, encode
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])

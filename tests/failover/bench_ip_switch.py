@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 from spps.failover import IpSwitch
 from spps.layouts.packet import packet_layout
-from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 SEED = int(os.environ["SPPS_SEED"])

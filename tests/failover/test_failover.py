@@ -1,23 +1,20 @@
 """The failover unit against its model, under both simulators."""
-from pathlib import Path
 
 import pytest
 from spps.failover.record_store import RecordStore
 from spps.params import TINY
-from spps_sim.harness import SIMULATORS, run_bench, simulations
-from units import Units
-
-HERE = Path(__file__).parent
+from spps_sim.testbench.runner import SIMULATORS, run_bench, simulations
+from tests.failover.units import Units
 
 
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_failover(simulator, width):
-    run_bench(Units(width), "bench_failover", name="failover_units", simulator=simulator, test_dir=HERE, parameters={"width": width})
+    run_bench(Units(width), "tests.failover.bench_failover", name="failover_units", simulator=simulator, parameters={"width": width})
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_record_store(simulator):
-    run_bench(RecordStore(TINY.replace(replay_records=8)), "bench_record_store", name="record_store", simulator=simulator, test_dir=HERE)
+    run_bench(RecordStore(TINY.replace(replay_records=8)), "tests.failover.bench_record_store", name="record_store", simulator=simulator)
 
 
 def test_refuses_a_ring_smaller_than_two_records_per_core():

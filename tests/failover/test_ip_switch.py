@@ -1,13 +1,11 @@
 """The IP switch under both simulators."""
-from pathlib import Path
 
 import pytest
 from spps.failover import IpSwitch
 from spps.params import TINY
-from spps_sim.harness import run_bench, simulations
+from spps_sim.testbench.runner import run_bench, simulations
 
 
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_ip_switch(simulator, width):
-    run_bench(IpSwitch(TINY.replace(data_width=width)), "bench_ip_switch", name="ip_switch", simulator=simulator,
-              test_dir=Path(__file__).parent, parameters={"width": width})
+    run_bench(IpSwitch(TINY.replace(data_width=width)), "tests.failover.bench_ip_switch", name="ip_switch", simulator=simulator, parameters={"width": width})

@@ -6,7 +6,7 @@ same. The numbers wrap around within the search. Each claim is also checked to f
 
 import pytest
 from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Module, Mux, Signal
-from prover import rtlil_of, verdict
+from tests.formal.prover import rtlil_of, verdict
 
 from spps.failover.gate_fifo import GateFifo
 

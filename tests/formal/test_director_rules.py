@@ -7,7 +7,7 @@ checked to fail on a mutated director. Some schedules begin with connection 0 re
 
 import pytest
 from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Elaboratable, Module, Mux, ResetSignal, Signal
-from prover import rtlil_of, verdict
+from tests.formal.prover import rtlil_of, verdict
 
 from spps.director import FlowDirector, flow_director
 from spps.director.flow_cam import FlowCam

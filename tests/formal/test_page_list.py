@@ -8,7 +8,7 @@ import inspect
 import pytest
 from amaranth.hdl import Array, Assert, Cover, Elaboratable, Module, Signal
 from amaranth.lib import enum
-from prover import rtlil_of, verdict
+from tests.formal.prover import rtlil_of, verdict
 
 from spps.scratchpad import page_list
 

@@ -1,7 +1,7 @@
 """Plants that the tests of a module share, and the legs of the checklist."""
 import pytest
-from linux_leg import LEGS, Leg
-from linux_peers import Peers
+from tests.linux.linux_leg import LEGS, Leg
+from tests.linux.linux_peers import Peers
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 import struct
 
 from spps_sim.peers.frames import tcp_frame
-from spps_sim.wire import FIN, RST, SYN, before, ones_sum, parse_segment
+from spps_sim.checker.wire import FIN, RST, SYN, before, ones_sum, parse_segment
 
 __all__ = ["raw_options", "rebuilt", "after", "patched", "scale", "edge", "latest", "flags", "pure_ack", "with_data", "probe"]
 

@@ -2,10 +2,10 @@
 import socket
 import struct
 
-from linux_frames import flags
-from linux_peers import CLIENT, ECHO, PORT, SERVER
-from spps_sim.live import Addresses
-from spps_sim.wire import ACK, SYN
+from tests.linux.linux_frames import flags
+from tests.linux.linux_peers import CLIENT, ECHO, PORT, SERVER
+from spps_sim.network.testbed import Addresses
+from spps_sim.checker.wire import ACK, SYN
 
 __all__ = ["LEGS", "Leg", "simultaneous_open", "SMALL", "LINGER"]
 

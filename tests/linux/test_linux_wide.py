@@ -4,11 +4,11 @@ import socket
 from contextlib import contextmanager
 
 import pytest
-from linux_frames import after, edge, flags, latest, patched, probe, rebuilt, scale, with_data
-from linux_leg import LEGS, Leg
-from linux_peers import Peers
+from tests.linux.linux_frames import after, edge, flags, latest, patched, probe, rebuilt, scale, with_data
+from tests.linux.linux_leg import LEGS, Leg
+from tests.linux.linux_peers import Peers
 from spps.params import TINY
-from spps_sim.wire import ACK, SYN, before, parse_segment
+from spps_sim.checker.wire import ACK, SYN, before, parse_segment
 
 EACH = pytest.mark.parametrize("name", LEGS)
 WINDOW = 1 << 17

@@ -7,9 +7,9 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from spps.layouts.message import FlowstateBeat, FlowstateWrite
 from spps.lookup import FlowstateMemory
-from spps_sim.bus.counters import CounterMonitor
-from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
-from spps_sim.harness import default_seed
+from spps_sim.testbench.bus.counters import CounterMonitor
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
+from spps_sim.testbench.runner import default_seed
 
 CONNECTIONS = int(os.environ["SPPS_P_CONNECTIONS"])
 BEATS = 64

@@ -1,14 +1,11 @@
 """Lookup controller, flowstate memory and timers against their models."""
-from pathlib import Path
 
 import pytest
 
 from spps.lookup import FlowHash, FlowstateMemory, LookupController, TimerUnit
 from spps.params import TINY
-from spps_sim.harness import SIMULATORS, run_bench, simulations
+from spps_sim.testbench.runner import SIMULATORS, run_bench, simulations
 from spps_sim.model.lookup import LookupModel, half_siphash
-
-HERE = Path(__file__).parent
 #: the authors' published vectors: 64-bit HalfSipHash-2-4 of 0, 1, ... under the key 0..7
 VECTORS = {0: "218d1f59b9b83cc8", 1: "be552412f8387315", 4: "d5e78a175be52ea1", 15: "217d0bcb4e81c902", 16: "7336aad25f7bf3b5"}
 
@@ -47,17 +44,17 @@ def test_half_full_table_rarely_overflows(connections):
 
 @pytest.mark.parametrize("connections, simulator", simulations((2, 16), 16))
 def test_lookup_controller_agrees_with_model(connections, simulator):
-    run_bench(LookupController(TINY.replace(connections=connections)), "bench_lookup_controller",
-              name=f"lookup_controller_{connections}", simulator=simulator, test_dir=HERE, parameters={"connections": connections})
+    run_bench(LookupController(TINY.replace(connections=connections)), "tests.lookup.bench_lookup_controller",
+              name=f"lookup_controller_{connections}", simulator=simulator, parameters={"connections": connections})
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_timer_unit_agrees_with_model(simulator):
-    run_bench(TimerUnit(TINY), "bench_timer_unit", name="timer_unit", simulator=simulator, test_dir=HERE,
+    run_bench(TimerUnit(TINY), "tests.lookup.bench_timer_unit", name="timer_unit", simulator=simulator,
               parameters={"connections": TINY.connections})
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_flowstate_memory_keeps_what_was_written(simulator):
-    run_bench(FlowstateMemory(TINY), "bench_flowstate_memory", name="flowstate_memory", simulator=simulator, test_dir=HERE,
+    run_bench(FlowstateMemory(TINY), "tests.lookup.bench_flowstate_memory", name="flowstate_memory", simulator=simulator,
               parameters={"connections": TINY.connections})

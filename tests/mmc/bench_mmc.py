@@ -5,10 +5,10 @@ import random
 import cocotb
 from amaranth.lib import data
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
-from registers_under_test import BLOCKS, build
+from tests.mmc.registers_under_test import BLOCKS, build
 from spps.layouts.config import CONFIG, CONFIG_DIRECT, CONFIG_INDEX, ConfigWord
 from spps.layouts.message import InstructionWrite, RegisterRequest
-from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock, unpack
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock, unpack
 from spps_sim.model.mmc import UNKNOWN, Registers
 
 SEED = int(os.environ["SPPS_SEED"])

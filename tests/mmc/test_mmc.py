@@ -1,20 +1,17 @@
 """MMC against its model; the register map's own rules."""
-from pathlib import Path
 
 import pytest
-from registers_under_test import BLOCKS, build
+from tests.mmc.registers_under_test import BLOCKS, build
 from spps.mmc import Field, Mmc, Register, RegisterMap
 from spps.mmc.counter_file import _TAPS, _positions
 from spps.mmc.register_table import RegisterTable
 from spps.params import TINY
-from spps_sim.harness import SIMULATORS, run_bench
-
-HERE = Path(__file__).parent
+from spps_sim.testbench.runner import SIMULATORS, run_bench
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_mmc(simulator):
-    run_bench(Mmc(TINY, BLOCKS), "bench_mmc", name="mmc", simulator=simulator, test_dir=HERE)
+    run_bench(Mmc(TINY, BLOCKS), "tests.mmc.bench_mmc", name="mmc", simulator=simulator)
 
 
 @pytest.mark.parametrize("arguments, message", (

@@ -9,8 +9,8 @@ from cocotb.triggers import RisingEdge
 from spps.layouts.message import ScratchPage, ScratchRead
 from spps.layouts.packet import packet_layout
 from spps.scratchpad import Scratchpad
-from spps_sim.bus.counters import CounterMonitor
-from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
+from spps_sim.testbench.bus.counters import CounterMonitor
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
 from spps_sim.model.scratchpad import Scratchpad as Model
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])

@@ -1,13 +1,10 @@
 """Scratchpad: parameters, page list and the cocotb bench."""
-from pathlib import Path
 
 import pytest
 
 from spps.params import TINY
 from spps.scratchpad import PageList, Scratchpad
-from spps_sim.harness import run_bench, simulations
-
-HERE = Path(__file__).parent
+from spps_sim.testbench.runner import run_bench, simulations
 
 
 def test_refuses_a_page_count_that_is_no_power_of_two():
@@ -20,5 +17,5 @@ def test_refuses_a_page_count_that_is_no_power_of_two():
 def test_keeps_payloads_as_the_model(width, simulator):
     pages, page_bytes = 32, 64
     params = TINY.replace(data_width=width, scratch_pages=pages, scratch_page_bytes=page_bytes, max_frame=576)
-    run_bench(Scratchpad(params), "bench_scratchpad", name="scratchpad", simulator=simulator, test_dir=HERE,
+    run_bench(Scratchpad(params), "tests.scratchpad.bench_scratchpad", name="scratchpad", simulator=simulator,
               parameters={"width": width, "pages": pages, "page_bytes": page_bytes})

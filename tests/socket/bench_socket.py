@@ -2,13 +2,13 @@
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from socket_tb import COUNTS, PAGES, PARAMS, SPAN, Ring, header, start
+from tests.socket.env_socket import COUNTS, PAGES, PARAMS, SPAN, Ring, header, start
 from spps.layouts.message import MessageKind, ReleaseArgument
 from spps.socket import SocketMemoryController
-from spps_sim.bus.stream import pack
-from spps_sim.harness import default_seed
+from spps_sim.testbench.bus.stream import pack
+from spps_sim.testbench.runner import default_seed
 from spps_sim.model.socket import PagedMemory
-from sizes import AXI, CONNECTIONS, RING, WIDTH
+from tests.socket.sizes import AXI, CONNECTIONS, RING, WIDTH
 
 
 async def random_traffic(dut, idle, pause, messages=300):

@@ -1,5 +1,4 @@
 """Socket memory controller against its model, under both simulators and at every width, on chip and with external memory."""
-from pathlib import Path
 
 import pytest
 
@@ -7,24 +6,22 @@ from spps import gen
 from spps.pair import SppsPair
 from spps.params import TINY
 from spps.socket import AxiMemory, Geometry, SocketMemoryController
-from spps_sim.harness import run_bench, simulations, to_verilog
+from spps_sim.testbench.runner import run_bench, simulations
+from spps.tools.verilog import to_verilog
 
-import sizes
-
-HERE = Path(__file__).parent
+from tests.socket import sizes
 
 
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_socket_memory_agrees_with_model(width, simulator):
-    run_bench(SocketMemoryController(sizes.params(width)), "bench_socket", name=f"socket_{width}", simulator=simulator, test_dir=HERE,
+    run_bench(SocketMemoryController(sizes.params(width)), "tests.socket.bench_socket", name=f"socket_{width}", simulator=simulator,
               parameters={"width": width})
 
 
 @pytest.mark.parametrize("simulator", ("icarus",))
 @pytest.mark.parametrize("width", (64, 128))
 def test_external_memory_agrees_with_model(width, simulator):
-    run_bench(SocketMemoryController(sizes.params(width, axi=1)), "bench_socket", name=f"socket_axi_{width}", simulator=simulator,
-              test_dir=HERE, parameters={"width": width, "axi": 1})
+    run_bench(SocketMemoryController(sizes.params(width, axi=1)), "tests.socket.bench_socket", name=f"socket_axi_{width}", simulator=simulator, parameters={"width": width, "axi": 1})
 
 
 @pytest.mark.parametrize("change, message", (

@@ -9,9 +9,9 @@ from cocotb.triggers import RisingEdge
 from spps.layouts.packet import packet_layout
 from spps.params import TINY
 from spps.spi4 import Spi4Sink
-from spps_sim.bus.counters import CounterMonitor
-from spps_sim.bus.spi4 import Spi4Driver, Spi4Monitor
-from spps_sim.bus.stream import StreamSink, start_clock
+from spps_sim.testbench.bus.counters import CounterMonitor
+from spps_sim.testbench.bus.spi4 import Spi4Driver, Spi4Monitor
+from spps_sim.testbench.bus.stream import StreamSink, start_clock
 from spps_sim.model.spi4 import Burst, Receiver, bursts_of
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])

@@ -8,8 +8,8 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from spps.layouts.packet import packet_layout
 from spps.params import TINY
-from spps_sim.bus.spi4 import Spi4Monitor
-from spps_sim.bus.stream import StreamSource, reset, start_clock
+from spps_sim.testbench.bus.spi4 import Spi4Monitor
+from spps_sim.testbench.bus.stream import StreamSource, reset, start_clock
 from spps_sim.model.spi4 import Receiver
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])

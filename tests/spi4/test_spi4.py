@@ -1,6 +1,5 @@
 """SPI-4: published parity vectors, and the cocotb benches of sink and source."""
 import random
-from pathlib import Path
 
 import pytest
 from amaranth.hdl import Const, Module, Signal
@@ -8,10 +7,8 @@ from amaranth.sim import Simulator
 
 from spps.params import TINY
 from spps.spi4 import Dip2, Dip4, Rotation, Spi4Sink, Spi4Source
-from spps_sim.harness import run_bench, simulations
+from spps_sim.testbench.runner import run_bench, simulations
 from spps_sim.model.spi4 import dip2, dip4
-
-HERE = Path(__file__).parent
 #: words before, control word with its parity; rotation None: either way
 VECTORS = (
     ([], 0x000F, None), ([], 0x0FFF, None), ([], 0x9006, None), ([0xF000] * 10, 0x0FFF, None),
@@ -61,5 +58,5 @@ def test_dip4_and_dip2_agree_with_the_model_and_the_rtl():
 @pytest.mark.parametrize("block", (Spi4Sink, Spi4Source))
 def test_exchanges_packets_with_the_model(block, width, simulator):
     name = {Spi4Sink: "spi4_sink", Spi4Source: "spi4_source"}[block]
-    run_bench(block(TINY.replace(data_width=width)), f"bench_{name}", name=name, simulator=simulator, test_dir=HERE,
+    run_bench(block(TINY.replace(data_width=width)), f"tests.spi4.bench_{name}", name=name, simulator=simulator,
               parameters={"width": width})

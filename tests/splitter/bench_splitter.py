@@ -5,14 +5,14 @@ from collections import deque
 
 import cocotb
 from cocotb.triggers import RisingEdge
-from frames import MAC, VIPS, tcp_frame, traffic
+from tests.splitter.frames import MAC, VIPS, tcp_frame, traffic
 
 from spps.layouts.event import Event
 from spps.layouts.message import ScratchPage
 from spps.layouts.packet import packet_layout
 from spps.splitter import MessageSplitter
-from spps_sim.bus.counters import CounterMonitor
-from spps_sim.bus.stream import StreamSink, StreamSource, reset, start_clock
+from spps_sim.testbench.bus.counters import CounterMonitor
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
 from spps_sim.model.splitter import Splitter
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])

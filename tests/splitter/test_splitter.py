@@ -1,22 +1,18 @@
 """Message splitter: parameters and the cocotb bench."""
-from pathlib import Path
 
 import pytest
 
 from spps.params import TINY
 from spps.splitter import MessageSplitter
-from spps_sim.harness import run_bench, simulations
+from spps_sim.testbench.runner import run_bench, simulations
 from spps_sim.model.splitter import checksum, parse_options, split
-
-HERE = Path(__file__).parent
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_splits_frames_as_the_model(width, simulator):
     count = 10000 if simulator == "verilator" else 400        # Icarus runs 640 clocks a second
-    run_bench(MessageSplitter(TINY.replace(data_width=width)), "bench_splitter", name="splitter", simulator=simulator,
-              test_dir=HERE, parameters={"width": width, "count": count})
+    run_bench(MessageSplitter(TINY.replace(data_width=width)), "tests.splitter.bench_splitter", name="splitter", simulator=simulator, parameters={"width": width, "count": count})
 
 
 def test_model_computes_published_checksum():

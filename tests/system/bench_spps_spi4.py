@@ -9,8 +9,8 @@ from cocotb.utils import get_sim_time
 from spps.gen import preset_params
 from spps.layouts.message import RegisterRequest
 from spps.mmc import register_addresses
-from spps_sim.bus.spi4 import Spi4Driver, Spi4Monitor
-from spps_sim.bus.stream import pack, reset, start_clock
+from spps_sim.testbench.bus.spi4 import Spi4Driver, Spi4Monitor
+from spps_sim.testbench.bus.stream import pack, reset, start_clock
 from spps_sim.model.spi4 import Receiver, bursts_of
 from spps_sim.peers import Endpoint, TcpConfig
 from spps_sim.peers.frames import ip_number

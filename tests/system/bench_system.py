@@ -8,12 +8,12 @@ from cocotb.task import bridge
 
 from spps.gen import preset_params
 from spps.mmc import register_addresses
-from spps_sim import wire
-from spps_sim.backend import FrameKind
-from spps_sim.bench.pair import CocotbPair
-from spps_sim.model.ack_rule import judge
-from spps_sim.scenario import Scenario, Trial
-from spps_sim.simulation import Simulation
+from spps_sim.checker import wire
+from spps_sim.backend.interface import FrameKind
+from spps_sim.testbench.cocotb_pair import CocotbPair
+from spps_sim.checker.ack_rule import judge
+from spps_sim.campaign.scenario import Scenario, Trial
+from spps_sim.backend.simulation import Simulation
 
 PARAMS = preset_params("tiny")
 SEED = int(os.environ["SPPS_SEED"])

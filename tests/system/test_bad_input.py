@@ -12,10 +12,10 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 from spps.params import SppsParams
 from spps.ucode.asm import AssemblerError, assemble
-from spps_sim.backend import FrameKind
+from spps_sim.backend.interface import FrameKind
 from spps_sim.peers.frames import tcp_frame
-from spps_sim.scenario import CLIENT, VIP, Scenario, Trial
-from spps_sim.wire import RST, parse_segment
+from spps_sim.campaign.scenario import CLIENT, VIP, Scenario, Trial
+from spps_sim.checker.wire import RST, parse_segment
 
 STRANGER, STRANGER_PORT = "10.1.0.77", 7777
 
@@ -117,8 +117,8 @@ def one_line(text):
     return text
 
 
-@pytest.mark.parametrize("command", [["spps_sim.cli", "demo", "--preset", "nope"], ["spps.gen", "--preset", "nope"],
-                                     ["spps_sim.cli", "live", "--preset", "nope"], ["spps_boards.synth", "--preset", "nope"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["spps_sim.cli.main", "demo", "--preset", "nope"], ["spps.gen", "--preset", "nope"],
+                                     ["spps_sim.cli.main", "live", "--preset", "nope"], ["spps_boards.synth", "--preset", "nope"]], ids=" ".join)
 def test_an_unknown_preset_is_one_clear_line(command):
     done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
     assert done.returncode != 0
@@ -128,7 +128,7 @@ def test_an_unknown_preset_is_one_clear_line(command):
 
 @pytest.mark.usefixtures("privilege")
 def test_netem_that_does_not_exist_or_understand_is_one_clear_line(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "spps_sim.cli", "demo", "--netem", "nonsense 7", "--out", tmp_path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "spps_sim.cli.main", "demo", "--netem", "nonsense 7", "--out", tmp_path], capture_output=True, text=True)
     assert done.returncode != 0 and "netem nonsense 7" in one_line(done.stderr)
 
 

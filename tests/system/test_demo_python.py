@@ -4,10 +4,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from spps_sim import demo_run
-from spps_sim.backend import Mark
+from spps_sim.demo import run as demo_run
+from spps_sim.backend.interface import Mark
 from spps_sim.cli import main
-from spps_sim.traffic import namespace
+from spps_sim.network import namespaces as namespace
 
 KEYS = {"verdict", "seed", "endpoints", "connections", "bytes_up", "bytes_down", "ack_rule_checks", "violations", "sim_cycles_per_s",
         "simulated_cycles", "frames_lost_in_tap", "captures", "longest_stall_ms", "kill_cycle", "killed_unit", "takeover_cycles",

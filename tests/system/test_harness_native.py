@@ -6,9 +6,9 @@ import struct
 from pathlib import Path
 
 import pytest
-from spps_sim.backend import FrameKind, Stop
-from spps_sim.simulation import Simulation
-from spps_sim.verilated import VerilatedPair, build_library, data_width
+from spps_sim.backend.interface import FrameKind, Stop
+from spps_sim.backend.simulation import Simulation
+from spps_sim.backend.verilated import VerilatedPair, build_library, data_width
 
 STUB = (Path(__file__).parent / "pair_stub.v").read_text()
 

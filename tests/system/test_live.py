@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from spps_sim.cli import main
-from spps_sim.live import Addresses, ControlSocket
-from spps_sim.scenario import Scenario
-from spps_sim.traffic import namespace
+from spps_sim.network.testbed import Addresses
+from spps_sim.live.control import ControlSocket
+from spps_sim.campaign.scenario import Scenario
+from spps_sim.network import namespaces as namespace
 
-SPPS = [sys.executable, "-m", "spps_sim.cli"]
+SPPS = [sys.executable, "-m", "spps_sim.cli.main"]
 
 
 privileged = pytest.mark.usefixtures("privilege")

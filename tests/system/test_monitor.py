@@ -7,8 +7,8 @@ import struct
 import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
-from spps_sim.monitor import check
-from spps_sim.wire import Frame
+from spps_sim.checker.monitor import check
+from spps_sim.checker.wire import Frame
 
 CLIENT, VIP0, VIP1, SERVER = "10.0.1.2", "10.0.1.1", "10.0.2.1", "10.0.2.2"
 C_ISN, P_ISN_C, P_ISN_V, V_ISN = 1000, 0xFFFFFFF0, 3000, 4000      # our client-side ISN wraps in the trace

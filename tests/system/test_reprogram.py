@@ -2,8 +2,8 @@
 import pytest
 
 from spps.params import DUO, TINY
-from spps_sim.reprogram import Reprogram, read_image
-from spps_sim.simulation import Simulation
+from spps_sim.backend.reprogram import Reprogram, read_image
+from spps_sim.backend.simulation import Simulation
 
 
 class Unit:

@@ -1,20 +1,18 @@
 """cocotb on a whole pair: the ACK rule against its model, a withheld ACK, takeover; the same run in the native library."""
 import pickle
-from pathlib import Path
 
 import pytest
-from bench_pair_opening import OURS, opening
+from tests.system.bench_pair_opening import OURS, opening
 
 from spps.gen import preset_params, write_spps
-from spps_sim import wire
-from spps_sim.backend import FrameKind
-from spps_sim.harness import BUILD, exclusive, run_bench
+from spps_sim.checker import wire
+from spps_sim.backend.interface import FrameKind
+from spps.tools.paths import BUILD, exclusive
+from spps_sim.testbench.runner import run_bench
 from spps_sim.peers.frames import parse_arp
-from spps_sim.scenario import Trial
-from spps_sim.simulation import Simulation
-from spps_sim.verilated import pair_verilog
-
-HERE = Path(__file__).parent
+from spps_sim.campaign.scenario import Trial
+from spps_sim.backend.simulation import Simulation
+from spps_sim.backend.verilated import pair_verilog
 TINY = preset_params("tiny")
 OUTPUTS = (0, 1)        # ports of frames of unit 0 toward client and server
 
@@ -33,7 +31,7 @@ def test_pair_keeps_the_ack_rule_and_the_native_library_agrees(tmp_path):
     Cycles are not compared: ticks count from the write of `tick_cycles`, and the harnesses need not hand it over in the same clock.
     """
     recorded = tmp_path / "frames"
-    run_bench(verilog(TINY), "bench_system", name="spps_pair", simulator="verilator", test_dir=HERE,
+    run_bench(verilog(TINY), "tests.system.bench_system", name="spps_pair", simulator="verilator",
               extra_env={"SPPS_P_FRAMES": str(recorded)})
     scenario, frames, marks = pickle.loads(recorded.read_bytes())
     trial = Trial(scenario)
@@ -49,7 +47,7 @@ def test_pair_keeps_the_ack_rule_and_the_native_library_agrees(tmp_path):
 def test_the_first_frames_are_the_same_in_four_states(tmp_path):
     """Icarus: about a hundred cycles a second, so only an ARP answer and the SYN to the server; the drivers fail on every X."""
     recorded = tmp_path / "frames"
-    run_bench(verilog(TINY), "bench_pair_opening", name="spps_pair", simulator="icarus", test_dir=HERE, extra_env={"SPPS_P_FRAMES": str(recorded)})
+    run_bench(verilog(TINY), "tests.system.bench_pair_opening", name="spps_pair", simulator="icarus", extra_env={"SPPS_P_FRAMES": str(recorded)})
     sim = Simulation.of(TINY)
     sim.step(1)
     frames = opening(sim)
@@ -62,4 +60,4 @@ def test_the_first_frames_are_the_same_in_four_states(tmp_path):
 def test_one_spps_answers_through_its_spi4_pins(width):
     params = preset_params("tiny", width)
     path = write_spps(params, BUILD / "verilog" / f"spps_{params.name}_{width}")
-    run_bench(path, "bench_spps_spi4", name="spps", simulator="verilator", test_dir=HERE, parameters={"width": width})
+    run_bench(path, "tests.system.bench_spps_spi4", name="spps", simulator="verilator", parameters={"width": width})

@@ -12,13 +12,13 @@ from spps.params import TINY
 from spps.ucode.codec import decode
 from spps.ucode.names import STRUCTS
 from spps.ucode.programs import default_image
-from spps_sim.activity import ActivityReader
-from spps_sim.backend import Activity, FrameKind
+from spps_sim.trace.activity import ActivityReader
+from spps_sim.backend.interface import Activity, FrameKind
 from spps_sim.cli import main
 from spps_sim.model.functional import Output
-from spps_sim.scenario import Scenario, Trial
-from spps_sim.trace import Tracer
-from spps_sim.wire import parse_segment
+from spps_sim.campaign.scenario import Scenario, Trial
+from spps_sim.trace.trace import Tracer
+from spps_sim.checker.wire import parse_segment
 
 IMAGE = default_image()
 

@@ -3,7 +3,7 @@ import click
 import pytest
 from spps.gen import lint_verilog
 from spps.params import TINY
-from spps_sim.verilated import pair_verilog
+from spps_sim.backend.verilated import pair_verilog
 
 
 def test_the_pair_lints():

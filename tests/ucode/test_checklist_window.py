@@ -4,7 +4,7 @@ import pytest
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.peers.frames import mss_option
-from spps_sim.wire import ACK, FIN
+from spps_sim.checker.wire import ACK, FIN
 
 LEGS = pytest.mark.parametrize("name", NAMES)
 PROXIED = pytest.mark.parametrize("name", ["client", "server"])

@@ -4,7 +4,7 @@ from hypothesis import given, strategies as st
 from spps.ucode.codec import decode, encode, operand_range, operands_of
 from spps.ucode.isa import FORMATS, OPS, WORD_BITS
 
-from ucode_strategies import instructions
+from tests.ucode.ucode_strategies import instructions
 
 
 @given(instructions())

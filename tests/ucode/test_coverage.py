@@ -7,7 +7,7 @@ from spps.ucode import programs
 from spps.ucode.asm import assemble
 from spps.ucode.coverage import Coverage, read_exemptions
 from spps.ucode.iss import CoreIss
-from spps_sim.pytest_coverage import CoveragePlugin
+from spps_sim.testbench.pytest_coverage import CoveragePlugin
 
 SOURCE = "ld r1, EV.seq\n beqz r1, zero\n li r2, 1\n eoe r0, r0\nzero: eoe r0, r0"
 IMAGE = assemble(SOURCE)

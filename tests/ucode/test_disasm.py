@@ -5,7 +5,7 @@ from spps.ucode.codec import encode
 from spps.ucode.disasm import disassemble, disassemble_image
 from spps.ucode.isa import OPS, WORD_BITS
 
-from ucode_strategies import instructions
+from tests.ucode.ucode_strategies import instructions
 
 
 @given(instructions())

@@ -2,7 +2,7 @@
 import pytest
 
 from spps_sim.model.functional_pair import VIP_0, VIP_1, FunctionalPair
-from spps_sim.wire import parse_segment
+from spps_sim.checker.wire import parse_segment
 
 
 def run(port, size, *, side=0, close=True, **kw):

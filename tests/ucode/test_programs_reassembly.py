@@ -6,7 +6,7 @@ import pytest
 
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
-from spps_sim.wire import ACK, FIN
+from spps_sim.checker.wire import ACK, FIN
 
 DATA = random.Random(9).randbytes(4000)
 

@@ -18,7 +18,7 @@ from spps.ucode.iss import CoreIss
 from spps.ucode.names import STRUCTS
 
 from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, timestamp_option, wscale_option
-from ..wire import ACK, SYN, before, parse_segment
+from ..checker.wire import ACK, SYN, before, parse_segment
 from .socket import SND_UNA, PagedMemory
 
 __all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]

@@ -11,7 +11,7 @@ from spps.ucode.programs import default_image
 from ..peers import TcpConfig
 from ..peers.endpoint import Endpoint
 from ..peers.frames import ip_number
-from ..wire import Frame
+from ..checker.wire import Frame
 from .functional import FunctionalSpps
 
 __all__ = ["FunctionalPair", "PEER", "CLIENT_IP", "SERVER_IP", "VIP_0", "VIP_1"]

@@ -2,9 +2,9 @@
 import random
 from types import SimpleNamespace
 
-from .. import monitor
+from ..checker import monitor
 from ..peers.frames import Arp, arp_frame, ip_number, mac_bytes, parse_arp, tcp_frame
-from ..wire import ACK, SYN, parse_segment
+from ..checker.wire import ACK, SYN, parse_segment
 from .functional_pair import CLIENT_IP, VIP_0, FunctionalPair
 
 __all__ = ["Transfer", "RawPeer", "RawClient"]

@@ -3,7 +3,7 @@
 Source: RFC 9293 §3.10 (states), RFC 5961 (challenge ACKs), RFC 7323 (window scale, time stamps); `sender` has the rest. Numbers are kept
 as unwrapped offsets from the ISN: offset 0 is the SYN, offset 1 the first byte, and the FIN follows the last byte.
 """
-from ..wire import ACK, FIN, RST, SYN
+from ..checker.wire import ACK, FIN, RST, SYN
 from .config import RECEIVING, SYNCHRONIZED, State, unwrap
 from .reassembly import ReassemblyQueue
 from .rto import RetransmissionTimer

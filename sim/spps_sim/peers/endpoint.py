@@ -5,7 +5,7 @@ in for a Linux peer where TAP devices are not permitted.
 """
 import random
 
-from ..wire import ACK, RST, SYN, parse_segment
+from ..checker.wire import ACK, RST, SYN, parse_segment
 from .arp import ArpTable
 from .config import TcpConfig
 from .connection import TcpConnection

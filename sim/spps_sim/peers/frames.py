@@ -5,7 +5,7 @@ Source: RFC 826 (ARP), RFC 791 and 1071 (IPv4), RFC 9293 and 7323 (TCP). Decodin
 import struct
 from typing import NamedTuple
 
-from ..wire import ones_sum
+from ..checker.wire import ones_sum
 
 __all__ = ["mac_bytes", "ip_number", "ip_text", "ethernet", "tcp_frame", "Arp", "arp_frame", "parse_arp", "BROADCAST",
            "mss_option", "wscale_option", "sack_permitted_option", "sack_option", "timestamp_option"]

@@ -1,5 +1,5 @@
 """Time stamps of a Python peer (RFC 7323 §3 to §5)."""
-from ..wire import before
+from ..checker.wire import before
 
 __all__ = ["Timestamps"]
 

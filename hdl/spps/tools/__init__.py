@@ -1,0 +1,1 @@
+"""Paths, Yosys and Verilog: what turns a component into files."""

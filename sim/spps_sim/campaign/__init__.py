@@ -1,0 +1,1 @@
+"""One short transfer, killed at many cycles; hostile frames."""

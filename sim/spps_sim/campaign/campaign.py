@@ -1,0 +1,283 @@
+"""Kill campaigns: the same short transfer, killed at many different cycles.
+
+A run without a kill is learnt first: its length, and which of the eleven data states is present when. Then each
+shard runs the transfer once more and forks at every cycle k of its share; the child kills the active unit and runs
+the tail, so that a case costs only its tail. The verdict of every case is taken from the peers and from the captures.
+"""
+import json
+import multiprocessing
+import os
+import random
+import statistics
+import sys
+import time
+from collections import Counter
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .scenario import FAULTS, Scenario, Trial
+from ..checker.states import STATES, DataStates
+from ..backend.verilated import trace_kind
+
+__all__ = ["Lesson", "learn", "choose_kills", "run_shard", "run_campaign", "campaign"]
+
+SUMMARY = Path("build/campaign/summary.json")
+STATE_NAMES = ("not yet sent", "in the SPPS, before the proxy", "in the proxy, not sent on", "sent on, not received",
+               "received, ACK under way", "ACK in the SPPS", "ACK at TCP, not recorded", "recorded, not on the link",
+               "record under way", "confirmed, no ACK yet", "ACK sent")
+
+
+class Lesson:
+    """What a run without a kill says. first, last: cycles worth a kill. states: DataStates."""
+
+    def __init__(self, trial):
+        self.failures = trial.failures()
+        self.first, self.last = trial.begin, trial.end
+        self.states = DataStates(trial.frames, trial.wire, trial.marks)
+
+    def at(self, cycle):
+        return [self.states.at(cycle, direction) for direction in (0, 1)]
+
+
+def learn(scenario):
+    """Run the scenario without a kill."""
+    trial = Trial(scenario)
+    trial.start()
+    trial.finish()
+    return Lesson(trial)
+
+
+def choose_kills(lesson, cases, seed, states=True):
+    """Sorted kill cycles: each cycle of the run if `cases` is None or enough for all; else a part of it.
+
+    A part has, as far as they exist, an equal share for every state and direction (a third of all), the rest spread evenly.
+    """
+    everything = range(lesson.first, lesson.last)
+    if cases is None or cases >= len(everything):
+        return list(everything)
+    rng = random.Random(f"{seed}/kills")
+    chosen = set()
+    share = max(1, cases // (3 * 2 * len(STATES))) if states else 0
+    for direction in (0, 1):
+        for state in STATES:
+            cycles = [c for c in lesson.states.cycles(state, direction, lesson.first, lesson.last - 1)]
+            chosen.update(rng.sample(cycles, min(share, len(cycles))))
+    chosen = set(sorted(chosen)[:cases]) if len(chosen) <= cases else set(rng.sample(sorted(chosen), cases))
+    rest = cases - len(chosen)
+    for i in range(rest):
+        low = lesson.first + i * len(everything) // rest
+        high = lesson.first + (i + 1) * len(everything) // rest
+        chosen.add(rng.randrange(low, max(high, low + 1)))
+    while len(chosen) < cases:
+        chosen.add(rng.randrange(lesson.first, lesson.last))
+    return sorted(chosen)
+
+
+def _case(trial):
+    """Kill now, run the tail, judge. In the child."""
+    unit = trial.kill()
+    trial.finish()
+    return {"kill": trial.killed[0], "unit": unit, "failures": trial.failures(), "takeover_cycles": trial.takeover_cycles(),
+            "cycles": trial.end - trial.killed[0]}
+
+
+def _in_child(trial, kill):
+    """The result of _case in a forked copy of this process."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        try:
+            result = _case(trial)
+        except BaseException as error:      # the verdict of a case, whatever it is
+            result = {"kill": kill, "unit": None, "failures": [f"{type(error).__name__}: {error}"], "takeover_cycles": None, "cycles": 0}
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(json.dumps(result).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if status or not said:
+        return {"kill": kill, "unit": None, "failures": [f"the simulation ended with wait status {status}"], "takeover_cycles": None, "cycles": 0}
+    return json.loads(said)
+
+
+def run_shard(scenario, kills):
+    """Yield the result of each kill cycle; needs no other process, so any executor can run shards."""
+    trial = Trial(scenario)
+    trial.start()
+    for kill in sorted(kills):
+        trial.run_until(kill)
+        yield _in_child(trial, kill)
+
+
+def _shard_process(scenario, kills, connection):
+    for result in run_shard(scenario, kills):
+        connection.send(result)
+    connection.close()
+
+
+def _shard_list(scenario, kills):
+    return list(run_shard(scenario, kills))
+
+
+def _local_results(scenario, shares):
+    """Results of shards in local processes, as they come."""
+    context = multiprocessing.get_context("spawn")
+    running = {}
+    try:
+        for share in shares:
+            reader, writer = context.Pipe(duplex=False)
+            process = context.Process(target=_shard_process, args=(scenario, share, writer), daemon=True)
+            process.start()
+            writer.close()
+            running[reader] = process
+        while running:
+            for reader in wait(list(running)):
+                try:
+                    yield reader.recv()
+                except EOFError:
+                    running.pop(reader).join()
+    finally:
+        for process in running.values():
+            process.terminate()
+
+
+def _results(scenario, kills, processes, executor):
+    shares = [share for n in range(processes) if (share := kills[n::processes])]
+    if executor is not None:
+        for future in [executor.submit(_shard_list, scenario, share) for share in shares]:
+            yield from future.result()
+    elif processes == 1:
+        yield from run_shard(scenario, kills)
+    else:
+        yield from _local_results(scenario, shares)
+
+
+def run_campaign(cases=500, seed=1, *, scenario=None, processes=None, executor=None, out=SUMMARY, console=None, **changes):
+    """Kill the active unit at `cases` cycles (None: every cycle); returns the summary that is written to `out`.
+
+    scenario: default Scenario(seed=seed, **changes). processes: local shards, default one per processor. executor: anything with
+    concurrent.futures' submit (a Dask client's get_executor() too); processes then is the number of shards.
+    Raises RuntimeError when the run without a kill already fails.
+    """
+    console = console or Console()
+    scenario = (scenario or Scenario(seed=seed, **changes)).built()
+    processes = processes or os.cpu_count() or 1
+    console.print(f"campaign: seed {seed}, {scenario.preset}, faults: {scenario.fault}; learning the run without a kill")
+    lesson = learn(scenario)
+    if lesson.failures:
+        raise RuntimeError("the run without a kill fails: " + "; ".join(lesson.failures[:5]))
+    kills = choose_kills(lesson, cases, seed)
+    started = time.monotonic()
+    results, failed = [], []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("kills", total=len(kills))
+        for result in _results(scenario, kills, processes, executor):
+            results.append(result)
+            if result["failures"]:
+                failed.append(result)
+                progress.console.print(f"[red]kill at {result['kill']}[/red]: {'; '.join(result['failures'][:3])}\n"
+                                       f"  replay: {scenario.replay(result['kill'])}")
+            progress.update(task, advance=1, description=f"kills, {len(failed)} failed")
+    if len(results) != len(kills):
+        failed.append({"kill": None, "failures": [f"{len(kills) - len(results)} cases were lost with their process"]})
+    summary = _summary(scenario, lesson, results, failed, len(kills), time.monotonic() - started)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(summary, indent=1) + "\n")
+    _print(console, summary)
+    return summary
+
+
+def _summary(scenario, lesson, results, failed, cases, seconds):
+    present = [(r, lesson.at(r["kill"])) for r in results]
+    states = Counter(s for _, both in present for s in set(both[0]) | set(both[1]))
+    by_direction = {name: {str(s): sum(s in both[d] for _, both in present) for s in STATES} for d, name in enumerate(("up", "down"))}
+    takeovers = [r["takeover_cycles"] for r in results if r["takeover_cycles"] is not None]
+    summary = {
+        "cases": cases, "passed": cases - len(failed), "failed": len(failed), "states": {str(s): states[s] for s in STATES},
+        "states_by_direction": by_direction, "faults": {scenario.fault: cases}, "seed": scenario.seed, "preset": scenario.preset,
+        "first_cycle": lesson.first, "last_cycle": lesson.last, "cases_per_s": round(cases / max(seconds, 1e-9), 2),
+        "failures": [{"kill": r["kill"], "why": r["failures"][:5],
+                      **({"replay": scenario.replay(r["kill"])} if r["kill"] is not None else {})} for r in failed[:50]],
+    }
+    if takeovers:
+        summary["takeover_cycles"] = {"median": statistics.median(takeovers), "max": max(takeovers)}
+    return summary
+
+
+def _print(console, summary):
+    table = Table(title=f"{summary['passed']} of {summary['cases']} kills passed")
+    for heading in ("state (§X.B)", "kills", "up", "down", ""):
+        table.add_column(heading, justify="left" if heading in ("", "state (§X.B)") else "right", no_wrap=True)
+    most = max(*summary["states"].values(), 1)
+    for state, name in zip(STATES, STATE_NAMES):
+        count, s = summary["states"][str(state)], str(state)
+        bar = "█" * -(-16 * count // most) if count else "[red]never hit[/red]"
+        up, down = (summary["states_by_direction"][d][s] for d in ("up", "down"))
+        table.add_row(f"{state:2} {name}", str(count), str(up), str(down), bar)
+    console.print(table)
+    takeover = summary.get("takeover_cycles")
+    if takeover:
+        console.print(f"takeover: median {takeover['median']} cycles, at most {takeover['max']}; {summary['cases_per_s']} cases/s")
+
+
+def replay(scenario, kill, folder, waves):
+    """Run one case in this process, with captures and, if asked, waves from shortly before the kill. Returns its failures."""
+    trial = Trial(scenario.with_waves() if waves else scenario)
+    trial.start()
+    window = max(trial.begin, kill - 5000)
+    trial.run_until(window)
+    if waves:
+        trial.sim.trace(Path(folder) / f"waves.{trace_kind()}")
+    trial.run_until(kill)
+    trial.kill()
+    trial.finish()
+    if waves:
+        trial.sim.trace_close()
+    trial.write_captures(folder)
+    return trial.failures()
+
+
+@click.command()
+@click.option("--cycles", default="500", show_default=True, help="Number of kill cycles, or 'all'.")
+@click.option("--seed", default=1, show_default=True)
+@click.option("--preset", default="tiny", show_default=True)
+@click.option("--fault", type=click.Choice(list(FAULTS)), default="none", show_default=True, help="Of the links between peers and pair.")
+@click.option("--close", type=click.Choice(["client", "server", "both"]), default="client", show_default=True, help="Who ends first.")
+@click.option("--up", default=3000, show_default=True, help="Bytes from client to server.")
+@click.option("--down", default=3000, show_default=True, help="Bytes from server to client.")
+@click.option("--mss", default=536, show_default=True)
+@click.option("--timestamps", is_flag=True, help="Peers use TCP time stamps.")
+@click.option("--latency", default=100, show_default=True, help="Of each link, cycles.")
+@click.option("--tick", default=100, show_default=True, help="Cycles of a timer tick of the pair.")
+@click.option("--defines", multiple=True, help="Variant of the microcode, e.g. CUBIC; may be repeated.")
+@click.option("--msl", default=20_000, show_default=True, help="Half of TIME-WAIT, of peers and pair, cycles.")
+@click.option("--limit", default=3_000_000, show_default=True, help="Cycles a case may take.")
+@click.option("--processes", type=int, help="Local shards; default one per processor.")
+@click.option("--replay", "replay_kill", type=int, help="Run the case of this kill cycle alone, with captures.")
+@click.option("--waves", is_flag=True, help="With --replay: write a waveform too.")
+@click.option("--out", type=click.Path(path_type=Path), default=SUMMARY, show_default=True)
+def campaign(cycles, seed, processes, replay_kill, waves, out, **values):
+    """Kill the active unit at many cycles of a short transfer; every connection must survive."""
+    scenario = Scenario(seed=seed, **values)
+    if replay_kill is not None:
+        folder = out.parent / f"replay_{replay_kill}"
+        failures = replay(scenario, replay_kill, folder, waves)
+        click.echo("\n".join(failures) or "pass")
+        click.echo(f"captures{' and waves' if waves else ''} are in {folder}")
+        sys.exit(bool(failures))
+    summary = run_campaign(None if cycles == "all" else int(cycles), seed, scenario=scenario, processes=processes, out=out)
+    sys.exit(bool(summary["failed"]))
+
+
+if __name__ == "__main__":
+    campaign()

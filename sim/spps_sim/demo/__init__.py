@@ -1,0 +1,1 @@
+"""Transfers through a pair whose active unit dies in the middle."""

@@ -1,0 +1,154 @@
+"""The demo where TAP devices are not permitted: Python TCP endpoints in simulated time instead of kernel sockets.
+
+The transfer is that of `traffic.transfer`: each connection says its number, then carries bytes both ways at once, then FINs.
+Everything repeats from the seed, the kill to the cycle.
+"""
+import hashlib
+import time
+from pathlib import Path
+
+from ..checker.capture import to_frame
+from .run import DemoRun
+from ..network.simulated import SimulatedNetwork
+from ..peers import Endpoint, State
+from ..campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
+from ..trace.window import TraceOptions
+from ..network.transfer import stream_bytes
+
+__all__ = ["Hosts", "run_python_demo"]
+
+PORT = 5001
+CYCLES_PER_S = 100_000_000      # as captures are stamped
+SLICE = 2000
+QUIET = 20_000                  # cycles after the last close, so that the last ACKs cross
+NUMBER = 4                      # bytes in front of the client's stream: which connection this is
+
+
+class _Transfer:
+    """One end of one connection, with what it has received."""
+
+    def __init__(self, role, seed, size, now):
+        self.role, self.seed, self.size, self._now = role, seed, size, now
+        self.number = self.connection = None
+        self.stall, self._last = 0, now()
+
+    def happened(self, connection, what):
+        """on_event of the connection."""
+        self.connection = connection
+        if what == "established" and self.role == "client":
+            self._send(self.number.to_bytes(NUMBER, "big") + stream_bytes(self.seed, self.number, "up", self.size))
+        elif what == "data" and self.role == "server" and self.number is None and len(connection.received) >= NUMBER:
+            self.number = int.from_bytes(connection.received[:NUMBER], "big")
+            self._send(stream_bytes(self.seed, self.number, "down", self.size))
+        if what in ("established", "data", "fin"):
+            if what != "established":
+                self.stall = max(self.stall, self._now() - self._last)
+            self._last = self._now()
+
+    def _send(self, outgoing):
+        self.sent = outgoing
+        self.connection.write(outgoing)
+        self.connection.close()
+
+    @property
+    def received(self):
+        if self.connection is None:
+            return b""
+        return bytes(self.connection.received[NUMBER if self.role == "server" else 0:])
+
+    @property
+    def progress(self):
+        return len(self.connection.received) if self.connection is not None else 0
+
+    @property
+    def over(self):
+        return self.connection is not None and (self.connection.finished or self.connection.state is State.CLOSED)
+
+    def result(self):
+        """As the processes of traffic.transfer print it."""
+        theirs = "down" if self.role == "client" else "up"
+        received = self.received
+        result = {"role": self.role, "connection": self.number if self.number is not None else -1, "received": len(received),
+                  "received_sha256": hashlib.sha256(received).hexdigest(), "stall": self.stall / CYCLES_PER_S}
+        if self.number is not None:
+            result["expected_sha256"] = hashlib.sha256(stream_bytes(self.seed, self.number, theirs, self.size)).hexdigest()
+        wrong = [w for w in ("reset", "refused", "timeout", "reset_half_open") if self.connection is not None and self.connection.was(w)]
+        result["ok"] = result["received_sha256"] == result.get("expected_sha256") and not wrong and self.over
+        if wrong or not self.over:
+            result["error"] = wrong[0] if wrong else "did not end"
+        return result
+
+
+class Hosts:
+    """A client and a server with all their transfers: net, TcpConfig, seed, number of connections, bytes each way of each."""
+
+    def __init__(self, net, config, seed, connections, size):
+        def now():
+            return net.time
+        self.client = Endpoint("client", "02:00:00:00:00:0c", CLIENT, config, seed)
+        self.server = Endpoint("server", SERVER_MAC, SERVER, config, seed)
+        net.attach(0, self.client)
+        net.attach(1, self.server)
+        self.accepted = {}              # connection of the server -> _Transfer
+
+        def serve(connection, what):
+            if what == "established":
+                self.accepted[id(connection)] = _Transfer("server", seed, size, now)
+            if id(connection) in self.accepted:
+                self.accepted[id(connection)].happened(connection, what)
+
+        self.server.listen(PORT, serve)
+        self.opened = []
+        for number in range(connections):
+            transfer = _Transfer("client", seed, size, now)
+            transfer.number = number
+            transfer.connection = self.client.connect(VIP[0], PORT, on_event=transfer.happened)
+            self.opened.append(transfer)
+
+    @property
+    def transfers(self):
+        return self.opened + list(self.accepted.values())
+
+    @property
+    def over(self):
+        return len(self.accepted) >= len(self.opened) and all(t.over for t in self.transfers)
+
+
+def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=Path("build/demo"), limit=100_000_000, waves=False,
+                    trace=TraceOptions(), image=None, console=None):
+    """Run the demo over Python endpoints; returns the summary (same keys as run_demo) after writing it.
+
+    sim: Simulation, not yet configured. limit: cycles. trace, image: see DemoRun. waves: the simulation can trace; write a waveform around the kill.
+    """
+    with DemoRun(sim, "python", seed=seed, connections=connections, size=size, out=out, waves=waves, trace=trace, image=image,
+                 console=console) as run:
+        scenario = Scenario(mss=1460, registers={"window": min(65535, params.socket_bytes)})
+        sim.configure(scenario.pair_registers())
+        sim.step(5000)              # table sweep, first heartbeats
+        sim.pop_frames()
+        net = SimulatedNetwork(sim, scenario.latency, seed=run.seed)
+
+        def on_frame(raw):
+            frame = None if raw.err else to_frame(raw)
+            if frame is not None:
+                run.record(frame.link, frame.unit, raw.cycle, raw.data)
+
+        def kill():
+            unit = sim.active()
+            if unit is None:
+                raise RuntimeError(f"no unit is active at cycle {sim.cycle}")
+            sim.kill(unit)
+            return unit, sim.cycle
+
+        net.on_frame = on_frame
+        net.on_mark = run.mark
+        run.begin(kill)
+        hosts = Hosts(net, scenario.peer_config(), run.seed, connections, size)
+        started, first, end = time.monotonic(), sim.cycle, sim.cycle + limit
+        while not hosts.over and sim.cycle < end:
+            upcoming = run.next_action()
+            net.run_until(sim.cycle + SLICE if upcoming is None else max(sim.cycle + 1, min(sim.cycle + SLICE, upcoming)))
+            run.advance(sum(t.progress for t in hosts.transfers))
+        net.run_until(sim.cycle + QUIET)
+        rate = (sim.cycle - first) / max(time.monotonic() - started, 1e-9)
+        return run.conclude([t.result() for t in hosts.transfers], rate=rate)

@@ -1,0 +1,206 @@
+"""What every demo shares, whatever its endpoints are: the kill by seed, waves and trace around it, captures, summary, report, table."""
+import json
+import random
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ..checker.capture import NS_PER_CYCLE, CaptureSet
+from ..checker.monitor import check
+from ..trace.report import write_report
+from ..backend.reprogram import Reprogram
+from ..trace.sequence import sequence
+from ..trace.window import TraceOptions, TraceWindow
+from ..backend.verilated import trace_kind
+from ..checker.wire import Frame
+
+__all__ = ["DemoRun", "WAVE_MARGIN"]
+
+WAVE_MARGIN = 5000      # cycles in a waveform and in a trace before the kill and after the takeover
+
+
+class DemoRun:
+    """One run of the demo; use as a context manager.
+
+    sim: Simulation. endpoints: what they are, for the summary. seed: None draws one. size: bytes each way of each connection.
+    image: a program that goes into both units, cluster by cluster, when a twentieth of the bytes has arrived; the kill comes after it.
+    trace: what is shown of what the cores did.
+    Call begin(), then advance() again and again while the transfer runs and record() for every frame, then conclude().
+    """
+
+    def __init__(self, sim, endpoints, *, seed, connections, size, out, waves=False, trace=TraceOptions(),
+                 image=None, console=None):
+        self.sim, self.endpoints, self.connections, self.size, self.out, self.waves = sim, endpoints, connections, size, Path(out), waves
+        self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
+        self.console = console or Console()
+        self.total = 2 * connections * size
+        self.kill_bytes = int(self.total * random.Random(f"{self.seed}/kill").uniform(0.2, 0.7))
+        self.lead = min(WAVE_MARGIN, self.total // 20)      # cycles from those bytes to the kill: a waveform needs to know it before
+        self.kill_cycle = self.killed = self.role_cycle = None
+        self.wave_file = None
+        self._tracing = False
+        self.trace = TraceWindow(sim, trace)
+        self.swaps = {}                 # unit -> Reprogram
+        self._swapping = self._swap(image) if image is not None else None
+        self.frames = []
+        self.console.print(f"seed {self.seed} (repeat with --seed {self.seed}); {connections} connections, {size} bytes each way each")
+
+    def __enter__(self):
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.captures = CaptureSet(self.out)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=self.console)
+        self._progress.start()
+        self._task = self._progress.add_task("transfer", total=self.total)
+        return self
+
+    def __exit__(self, *details):
+        self._progress.stop()
+        self._end_window()
+
+    def mark(self, mark):
+        """A status mark of the pair that somebody else has popped."""
+        if mark.name == "role" and self.killed is not None and self.role_cycle is None:
+            unit, cycle = self.killed
+            if mark.cycle >= cycle and mark.value >> (1 - unit) & 1:
+                self.role_cycle = mark.cycle
+
+    # while it runs ---------------------------------------------------------------------------
+    def begin(self, kill):
+        """kill(): kills the active unit; returns (unit, cycle)."""
+        self._kill = kill
+        if self.trace.options.early:
+            self.trace.open()
+
+    def record(self, link, unit, cycle, data):
+        """A frame on a network or on the sync link."""
+        frame = Frame(cycle * NS_PER_CYCLE, link, unit, data)
+        self.frames.append(frame)
+        self.captures.add(frame)
+
+    def advance(self, done):
+        """`done` bytes have arrived: kill when it is time, open and close waveform and trace."""
+        self._progress.update(self._task, completed=done)
+        if self._swapping is not None and done >= self.total // 20 and next(self._swapping, self) is self:
+            self._swapping = None
+        if self.kill_cycle is None and done >= self.kill_bytes and self._swapping is None:
+            self.kill_cycle = self.sim.cycle + self.lead
+            self.trace.open()
+            if self.waves:
+                self.wave_file = f"demo.{trace_kind()}"
+                self.sim.trace(self.out / self.wave_file)
+                self._tracing = True
+        if self.killed is None and self.kill_cycle is not None and self.sim.cycle >= self.kill_cycle:
+            self.killed = self._kill()
+            self._progress.update(self._task, description=f"unit {self.killed[0]} killed at cycle {self.killed[1]}")
+        self._watch()
+
+    def _swap(self, image):
+        for unit in (0, 1):
+            self.swaps[unit] = swap = Reprogram(self.sim, unit, image)
+            yield from swap
+
+    def _watch(self):
+        """Note the takeover; end waveform and trace some time after it."""
+        for mark in self.sim.pop_marks():
+            self.mark(mark)
+        if self.role_cycle is not None and self.sim.cycle >= self.role_cycle + WAVE_MARGIN:
+            self._end_window()
+
+    def next_action(self):
+        """The cycle before which advance() has nothing to do but to count bytes, or None."""
+        if self.killed is None:
+            return self.kill_cycle
+        return self.role_cycle + WAVE_MARGIN if self.trace.is_open and self.role_cycle is not None else None
+
+    def _end_window(self):
+        self.trace.close()
+        if self._tracing:
+            self.sim.trace_close()
+            self._tracing = False
+
+    # afterwards ------------------------------------------------------------------------------
+    def conclude(self, results, *, rate, lost=0, fates=None):
+        """Judge, write captures, trace.txt, report.html and summary.json, print the table; returns the summary.
+
+        results: of traffic.transfer. lost: frames the devices refused. fates: of frames on faulty links.
+        """
+        self._watch()
+        self._end_window()
+        if all(r.get("ok") for r in results):
+            self._progress.update(self._task, completed=self.total)
+        self._progress.stop()
+        results = sorted(results, key=lambda r: (r["role"], r["connection"]))
+        kill_time = self.killed and self.killed[1] * NS_PER_CYCLE
+        takeover_time = self.role_cycle and self.role_cycle * NS_PER_CYCLE
+        self.captures.close(kill_time, takeover_time)
+        report = check(self.frames)
+        summary = self._summary(results, report, rate, lost)
+        if fates and any(fates.values()):
+            summary["link_faults"] = fates
+        (self.out / "summary.json").write_text(json.dumps(summary, indent=1))
+        rows = _rows(summary)
+        entries, conn = self.trace.entries(self.killed and self.killed[1], self.frames)
+        (self.out / "trace.txt").write_text("\n".join(entry.text(self.trace.options.steps) for entry in entries))
+        arrows = sequence(self.frames, kill_time, takeover_time, conn) if kill_time is not None else []
+        write_report(self.out / "report.html", summary, rows, results, report, arrows, kill_time or 0, entries)
+        _print(self.console, rows, results, report, self.out)
+        return summary
+
+    def _summary(self, results, report, rate, lost):
+        passed = (len(results) == 2 * self.connections and all(r["ok"] for r in results) and report.ok and self.killed is not None
+                  and self.role_cycle is not None and self._swapping is None)
+        summary = {
+            "verdict": "pass" if passed else "fail", "seed": self.seed, "endpoints": self.endpoints, "connections": self.connections,
+            "bytes_up": sum(r.get("received", 0) for r in results if r["role"] == "server"),
+            "bytes_down": sum(r.get("received", 0) for r in results if r["role"] == "client"),
+            "ack_rule_checks": report.checks["I1"], "violations": len(report.violations), "sim_cycles_per_s": round(rate),
+            "simulated_cycles": self.sim.cycle, "frames_lost_in_tap": lost,
+            "captures": {"client": "client.pcapng", "server": "server.pcapng", "sync": "sync.pcapng"},
+        }
+        if stalls := [r["stall"] for r in results if "stall" in r]:
+            summary["longest_stall_ms"] = round(1000 * max(stalls), 1)
+        if self.killed is not None:
+            unit, cycle = self.killed
+            summary |= {"kill_cycle": cycle, "killed_unit": unit}
+            if self.role_cycle is not None:
+                summary["takeover_cycles"] = self.role_cycle - cycle
+            first = next((f.time // NS_PER_CYCLE for f in self.frames if f.unit == 1 - unit and f.link != "sync"
+                          and f.time >= cycle * NS_PER_CYCLE), None)
+            if first is not None:
+                summary["first_frame_cycles"] = first - cycle
+        if self.swaps:
+            summary["program_swaps"] = {unit: [swap._asdict() for swap in swaps.clusters] for unit, swaps in self.swaps.items()}
+        if self.wave_file:
+            summary["waves"] = self.wave_file
+        return summary
+
+
+def _rows(summary):
+    show = (("bytes up / down", f"{summary['bytes_up']} / {summary['bytes_down']}"),
+            *((f"new program, unit {unit} cluster {swap['cluster']}", f"no events from {swap['masked']}, served again at {swap['back']}")
+              for unit, swaps in summary.get("program_swaps", {}).items() for swap in swaps),
+            ("kill cycle", summary.get("kill_cycle", "not killed")),
+            ("takeover, cycles from the kill to the new role", summary.get("takeover_cycles", "none")),
+            ("first frame of the new active, cycles from the kill", summary.get("first_frame_cycles", "none")),
+            ("longest stall seen by an endpoint", f"{summary.get('longest_stall_ms', '?')} ms"
+             + (" of simulated time" if summary["endpoints"] == "python" else "")),
+            ("ACK-rule checks / violations", f"{summary['ack_rule_checks']} / {summary['violations']}"),
+            ("simulation", f"{summary['sim_cycles_per_s']} cycles/s, {summary['simulated_cycles']} cycles"),
+            ("verdict", summary["verdict"]))
+    return [(key, str(value)) for key, value in show]
+
+
+def _print(console, rows, results, report, out):
+    table = Table(show_header=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for result in results:
+        if not result.get("ok"):
+            console.print(f"[red]{result['role']} connection {result['connection']}: {result.get('error', 'wrong bytes')}")
+    for violation in report.violations[:10]:
+        console.print(f"[red]{violation}")
+    console.print(f"captures, report.html, trace.txt and summary.json are in {out}")

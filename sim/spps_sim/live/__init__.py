@@ -1,0 +1,1 @@
+"""A running pair under control of a person."""

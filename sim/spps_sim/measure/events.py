@@ -1,0 +1,49 @@
+"""Clocks a protocol core spends on an event: `python -m spps_sim.measure.events`.
+
+The real program runs in the instruction-set simulator, in the functional pair, on a protected upload in full segments with the
+sync link up. Clocks are not simulated but added up from the executed instructions (`model.core_clocks`).
+
+Writes cycles_per_event to build/bench/summary.json, beside what other benches wrote there:
+data_segment   a full segment, copied and sent on
+pure_ack       its ACK: record to the standby, ACK to the other peer
+proxied_mss_protected   both: all a core does per full segment of a protected connection
+Time stamps (RFC 7323) are on, as between Linux peers; NAME_without_timestamps is the same without them.
+"""
+from spps.layouts.event import EventKind
+
+from ..model.core_clocks import clocks
+from ..model.tcp_scenarios import Transfer
+from .summary import record
+
+__all__ = ["measure", "main"]
+
+
+def measure(segments=200, defines=(), *, timestamps=True):
+    """Mean clocks of the events of one upload: {"data_segment", "pure_ack", "proxied_mss_protected"}."""
+    mss = 1448 if timestamps else 1460
+    peer = {"timestamps": timestamps}
+    transfer = Transfer(up=segments * mss, down=0, defines=defines, client=peer, server=peer)
+    unit, seen = transfer.pair.units[0], {"data_segment": [], "pure_ack": []}
+    for core in unit.cores:
+        def traced(words, workspace, run=core.run_event):
+            result = run(words, workspace, trace=True)
+            length, synchronized = words[8] & 0xFFFF, not words[7] >> 16 & 7
+            if words[0] & 0xFF == EventKind.TCP.value and synchronized:
+                if length == mss:
+                    seen["data_segment"].append(clocks(result.trace))
+                elif not length and words[1] >> 16 & 1:
+                    seen["pure_ack"].append(clocks(result.trace))
+            return result
+        core.run_event = traced
+    transfer.run().check()
+    means = {name: round(sum(values) / len(values), 1) for name, values in seen.items()}
+    return means | {"proxied_mss_protected": round(sum(means.values()), 1)}
+
+
+def main():
+    plain = measure(timestamps=False)
+    record("cycles_per_event", measure() | {f"{name}_without_timestamps": value for name, value in plain.items()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From what cores and wires did to text and pictures."""
