@@ -57,7 +57,7 @@ class SppsPair(wiring.Component):
     detector : external failure detection, to unit 0/1 (F10, 1010).
     appoint : the same entity names unit 0/1 the owner of the addresses; 0 or both: the IP switch decides by itself.
     i_mmc_n, o_mmc_n : register access of unit n.
-    role, epoch_n, issued_n, confirmed_n, delivered_n, done_n, copied_n : status, for campaigns and traces.
+    active, epoch_n, issued_n, confirmed_n, delivered_n, done_n, copied_n : status, for campaigns and traces.
     activity_n : what the cores of unit n do (layouts.activity).
 
     Latency: two SPI-4 crossings more than one SPPS. Throughput: one word per clock. Reset: synchronous; unit 0 becomes active.
@@ -72,7 +72,7 @@ class SppsPair(wiring.Component):
         members = {
             "i": In(packet_signature(width)), "o": Out(packet_signature(width)),
             "tap_sync_0": Out(tap), "tap_sync_1": Out(tap),
-            "kill": In(2), "freeze": In(2), "detector": In(2), "appoint": In(2), "role": Out(2),
+            "kill": In(2), "freeze": In(2), "detector": In(2), "appoint": In(2), "active": Out(2),
         }
         for n in range(2):
             members[f"i_mmc_{n}"] = In(stream.Signature(RegisterRequest))
@@ -120,7 +120,7 @@ class SppsPair(wiring.Component):
             i_mmc.ready.eq(unit.i_mmc.ready & alive), unit.i_mmc.valid.eq(i_mmc.valid & alive), unit.i_mmc.payload.eq(i_mmc.payload),
             o_mmc.valid.eq(unit.o_mmc.valid & alive), unit.o_mmc.ready.eq(o_mmc.ready & alive), o_mmc.payload.eq(unit.o_mmc.payload),
             unit.detector.eq(self.detector[n]), unit.role_init.eq(n == 0),
-            self.role[n].eq(unit.role), ip_switch.role[n].eq(unit.role), ip_switch.epoch[n].eq(unit.epoch),
+            self.active[n].eq(unit.active), ip_switch.active[n].eq(unit.active), ip_switch.epoch[n].eq(unit.epoch),
             getattr(self, f"epoch_{n}").eq(unit.epoch),
         ]
         for port in range(params.ports):
@@ -134,11 +134,11 @@ class SppsPair(wiring.Component):
     @staticmethod
     def connect_link(m, sender, receiver, sender_alive, receiver_alive, tap):
         """One direction of the sync link; a dead receiver swallows, a dead sender is silent."""
-        ready = sender_alive & (receiver.i_link.ready | ~receiver_alive)
+        ready = sender_alive & (receiver.i_sync.ready | ~receiver_alive)
         m.d.comb += [
-            receiver.i_link.payload.eq(sender.o_link.payload),
-            receiver.i_link.valid.eq(sender.o_link.valid & sender_alive & receiver_alive),
-            sender.o_link.ready.eq(ready),
-            tap.payload.eq(sender.o_link.payload),
-            tap.valid.eq(sender.o_link.valid & ready),
+            receiver.i_sync.payload.eq(sender.o_sync.payload),
+            receiver.i_sync.valid.eq(sender.o_sync.valid & sender_alive & receiver_alive),
+            sender.o_sync.ready.eq(ready),
+            tap.payload.eq(sender.o_sync.payload),
+            tap.valid.eq(sender.o_sync.valid & ready),
         ]

@@ -28,7 +28,7 @@ class SppsParams:
     page_bytes, pool_pages: page size and number of pages of the four pools of socket memory; a pool without pages does not exist.
     socket_memory: where they are, "onchip" or "axi4" (external memory).
     max_frame: longest frame without FCS, bytes.
-    replay_records: unconfirmed sync records kept for resending (power of two).
+    replay_records: unconfirmed sync records kept for retransmitting (power of two).
     gate_depth: outputs the ACK gate can hold (power of two).
 
     Raises ValueError naming the value and the limit.

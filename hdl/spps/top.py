@@ -12,7 +12,7 @@ from .failover import FailoverUnit
 from .failover.sync_port import STATUS_OUT
 from .layouts.activity import activity_layout
 from .layouts.message import ClusterDma, FlowstateBeat, FlowstateWrite, InstructionWrite, LookupCommand, RegisterRequest
-from .layouts.packet import link_signature, packet_signature
+from .layouts.packet import spi4_signature, packet_signature
 from .lib import ReadShare, StreamArbiter, StreamDemux, TickCounter
 from .lookup import FlowstateMemory, LookupController, TimerUnit
 from .mmc import Mmc, block_counters
@@ -33,11 +33,11 @@ def spps_signature(params, activity=False):
     """Ports of an SPPS, see Spps."""
     width = params.data_width
     return wiring.Signature({
-        "i_spi4": In(link_signature(width)), "status_o": Out(data.ArrayLayout(2, params.ports)),
-        "o_spi4": Out(link_signature(width)), "status_i": In(data.ArrayLayout(2, params.ports)),
-        "i_link": In(packet_signature(width)), "o_link": Out(packet_signature(width)),
+        "i_spi4": In(spi4_signature(width)), "status_o": Out(data.ArrayLayout(2, params.ports)),
+        "o_spi4": Out(spi4_signature(width)), "status_i": In(data.ArrayLayout(2, params.ports)),
+        "i_sync": In(packet_signature(width)), "o_sync": Out(packet_signature(width)),
         "i_mmc": In(stream.Signature(RegisterRequest)), "o_mmc": Out(stream.Signature(unsigned(32))),
-        "enable": In(1, init=1), "unit": In(1), "detector": In(1), "role_init": In(1), "role": Out(1), "epoch": Out(16),
+        "enable": In(1, init=1), "unit": In(1), "detector": In(1), "role_init": In(1), "active": Out(1), "epoch": Out(16),
         **{name: Out(32) for name in PROBES},
         **({"activity": Out(activity_layout(params))} if activity else {}),
         **({"axi": Out(axi_signature(Geometry(params)))} if params.socket_memory == "axi4" else {}),
@@ -55,10 +55,10 @@ class Spps(wiring.Component):
 
     Members
     -------
-    i_spi4, o_spi4, status_o, status_i : SPI-4 with the FIFO status of each direction. i_link, o_link : sync link.
+    i_spi4, o_spi4, status_o, status_i : SPI-4 with the FIFO status of each direction. i_sync, o_sync : sync link.
     i_mmc, o_mmc : register access. enable : 0 freezes every register and memory (the streams' neighbours must not hand over then).
     axi : external memory, with socket_memory="axi4".
-    unit : number in the pair, names the sender of sync frames. detector, role_init : failover inputs. role, epoch : failover state. PROBES : counters for traces. activity : see layouts.activity; zero while disabled.
+    unit : number in the pair, names the sender of sync frames. detector, role_init : failover inputs. active, epoch : failover state. PROBES : counters for traces. activity : see layouts.activity; zero while disabled.
 
     Latency: about 1000 clocks from a data segment to the segment sent on. Throughput: see the README's figures.
     Backpressure: SPI-4 status. Reset: synchronous, then some thousand clocks of table sweep during which events wait.
@@ -133,9 +133,9 @@ class Spps(wiring.Component):
         wiring.connect(m, bus.o_done, director.i_done)
         m.d.comb += [
             timers.now.eq(self.ticks.now), timers.refused.eq(director.timer_refused), timers.kick.eq(self.failover.kick),
-            director.now.eq(self.ticks.now), director.standby.eq(~self.failover.role),
+            director.now.eq(self.ticks.now), director.standby.eq(~self.failover.active),
             director.waiting.eq(Cat(cluster.waiting for cluster in self.clusters)),
-            lookup.role.eq(self.failover.role), lookup.scan_conn.eq(timers.scan_conn), timers.scan_valid.eq(lookup.scan_valid),
+            lookup.active.eq(self.failover.active), lookup.scan_conn.eq(timers.scan_conn), timers.scan_valid.eq(lookup.scan_valid),
         ]
 
     def wire_clusters(self, m):
@@ -162,9 +162,9 @@ class Spps(wiring.Component):
                 dma_done.i[n].payload.command.eq(cluster.o_dma_done.payload), dma_done.i[n].payload.cluster.eq(n),
                 dma_done.i[n].valid.eq(cluster.o_dma_done.valid), cluster.o_dma_done.ready.eq(dma_done.i[n].ready),
                 cluster.now.eq(self.ticks.now), cluster.cycles.eq(self.ticks.cycles), cluster.isn_clock.eq(self.failover.isn_clock),
-                cluster.epoch.eq(self.failover.epoch), cluster.role.eq(self.failover.role),
-                cluster.sync_ready.eq(self.failover.sync_ready), cluster.socket_room.eq(self.socket.room),
-                cluster.fast_ready.eq(self.failover.sync_ready & self.socket.room_all), cluster.protect.eq(self.failover.protect),
+                cluster.epoch.eq(self.failover.epoch), cluster.active.eq(self.failover.active),
+                cluster.sync_ready.eq(self.failover.sync_ready), cluster.pool_status.eq(self.socket.pool_status),
+                cluster.fast_ready.eq(self.failover.sync_ready & self.socket.pools_ready), cluster.protect.eq(self.failover.protect),
             ]
 
     def wire_egress(self, m):
@@ -180,11 +180,11 @@ class Spps(wiring.Component):
             wiring.connect(m, socket.axi, wiring.flipped(self.axi))
         wiring.connect(m, egress.o, self.source.i)
         wiring.connect(m, self.source.o, wiring.flipped(self.o_spi4))
-        wiring.connect(m, failover.o_link, wiring.flipped(self.o_link))
-        wiring.connect(m, wiring.flipped(self.i_link), failover.i_link)
+        wiring.connect(m, failover.o_sync, wiring.flipped(self.o_sync))
+        wiring.connect(m, wiring.flipped(self.i_sync), failover.i_sync)
         m.d.comb += [
-            socket.role.eq(failover.role), self.source.status.eq(self.status_i), egress.emit_enable.eq(failover.emit_enable),
-            self.role.eq(failover.role), self.epoch.eq(failover.epoch),
+            socket.active.eq(failover.active), self.source.status.eq(self.status_i), egress.emit_enable.eq(failover.emit_enable),
+            self.active.eq(failover.active), self.epoch.eq(failover.epoch),
         ]
 
     def wire_registers(self, m):
@@ -208,12 +208,12 @@ class Spps(wiring.Component):
             self.ticks.load.eq(failover.tick_load), self.ticks.tick.eq(failover.tick),
             *[getattr(failover, name).eq(getattr(mmc, name)) for name in (
                 "role_load", "hb_interval", "lease", "takeover_after", "policy", "grant", "egress_disable", "isn_divider", "isn_margin", "tick_margin",
-                "resend_after")],
+                "retransmit_after")],
             *[getattr(mmc, name).eq(getattr(failover, name)) for name in STATUS_OUT],
             mmc.now.eq(self.ticks.now), mmc.gate_level.eq(failover.level), mmc.gate_high_water.eq(failover.high_water),
             mmc.free_pages.eq(self.scratchpad.free_pages), mmc.in_use.eq(self.lookup.in_use),
             mmc.timers_armed.eq(self.timers.armed),
-            self.socket.low.eq(mmc.socket_low),
+            self.socket.low_watermark.eq(mmc.socket_low_watermark),
             *(getattr(mmc, f"socket_free_{pool}").eq(level) for pool, level in enumerate(self.socket.free)),
             *(getattr(mmc, f"socket_lowest_{pool}").eq(level) for pool, level in enumerate(self.socket.lowest)),
             mmc.event_level.eq(self.events.level), mmc.event_high_water.eq(self.events.high_water),

@@ -34,8 +34,8 @@ class TB:
         dut._log.info(f"seed {SEED} idle {IDLE} pause {PAUSE}")
         start_clock(dut)
         csr = {name: self.rng.getrandbits(32) for name in ("now", "cycles", "isn_clock", "epoch")}
-        csr |= {name: self.rng.getrandbits(1) for name in ("role", "sync_ready", "protect", "fast_ready")}
-        csr["socket_room"] = self.rng.getrandbits(8)
+        csr |= {name: self.rng.getrandbits(1) for name in ("active", "sync_ready", "protect", "fast_ready")}
+        csr["pool_status"] = self.rng.getrandbits(8)
         for name, value in csr.items():
             getattr(dut, name).value = value
         dut.runaway.value = runaway

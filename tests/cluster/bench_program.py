@@ -13,7 +13,7 @@ from spps_sim.model.core_clocks import BETWEEN, LEAD, busy_clocks
 from tests.cluster.bench_cluster import LOAD, PARAMS, TB, first_difference
 from tests.cluster.recorded_events import record
 
-CSRS = ("now", "cycles", "isn_clock", "epoch", "role", "sync_ready", "fast_ready", "socket_room", "protect")
+CSRS = ("now", "cycles", "isn_clock", "epoch", "active", "sync_ready", "fast_ready", "pool_status", "protect")
 
 
 class Lockstep(TB):

@@ -13,7 +13,7 @@ from spps_sim.model.failover import CONFIRM, ECHO, HEARTBEAT, STATE, Frame, Gate
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 SEED = int(os.environ["SPPS_SEED"])
 CONNECTIONS = 16
-REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, resend_after=500, isn_divider=9, isn_margin=1000, tick_margin=2)
+REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, retransmit_after=500, isn_divider=9, isn_margin=1000, tick_margin=2)
 TICK = 40           # clocks
 
 
@@ -85,7 +85,7 @@ class Unit:
             self.tb.carry(self, data)
 
     def deliver(self, data, err=False):
-        """A frame into i_link."""
+        """A frame into i_sync."""
         step = WIDTH // 8
         for at in range(0, len(data), step):
             piece = data[at:at + step]
@@ -216,9 +216,9 @@ async def _exchange(dut, *, idle, pause, loss):
         assert b.counts[name] == value, f"{name}: {b.counts[name]}, model {value}"
     assert a.counts["records"] == records and a.counts["gate_full"] == 0
     assert a.counts["passed_gated"] + a.counts["passed_ungated"] == outputs == len(a.outputs)
-    assert not a.writes and not a.lookups and a.get("role") and not b.get("role") and not b.counts["takeover"]
+    assert not a.writes and not a.lookups and a.get("active") and not b.get("active") and not b.counts["takeover"]
     if loss:
-        assert a.counts["resend"] and b.counts["bad_frame"] and b.counts["bad_version"] and b.counts["duplicate"] and b.counts["out_of_order"]
+        assert a.counts["retransmit"] and b.counts["bad_frame"] and b.counts["bad_version"] and b.counts["duplicate"] and b.counts["out_of_order"]
 
 
 @cocotb.test()
@@ -262,7 +262,7 @@ async def standby_takes_over_after_the_lease(dut):
         await RisingEdge(dut.clk)
         assert not (a.get("emit_enable") and b.get("emit_enable")), "two masters"
         ended = cycle if ended is None and not a.get("emit_enable") else ended
-        taken = cycle if taken is None and b.get("role") else taken
+        taken = cycle if taken is None and b.get("active") else taken
         kicks += b.get("kick")
         assert b.get("isn_clock") >= clock
         clock = b.get("isn_clock")
@@ -272,7 +272,7 @@ async def standby_takes_over_after_the_lease(dut):
     # the old active hears of it and stays silent for ever
     bench.cut = False
     await ClockCycles(dut.clk, 2000)
-    assert a.get("fenced") and not a.get("role") and not a.get("emit_enable") and not a.get("lease_valid")
+    assert a.get("fenced") and not a.get("active") and not a.get("emit_enable") and not a.get("lease_valid")
 
 
 async def _clocks_at_takeover(dut, first, second):
@@ -283,7 +283,7 @@ async def _clocks_at_takeover(dut, first, second):
     bench.cut = False
     await ClockCycles(dut.clk, 3 * REGISTERS["hb_interval"])
     bench.cut = True
-    while not b.get("role"):
+    while not b.get("active"):
         await RisingEdge(dut.clk)
     await ClockCycles(dut.clk, 2)
     return a.now, b.now
@@ -390,14 +390,14 @@ async def detector_forces_takeover(dut):
     bench.cut = True
     bench.b.set(detector=1)
     await ClockCycles(dut.clk, 20)
-    assert bench.b.get("role") and bench.b.get("epoch") == 2
+    assert bench.b.get("active") and bench.b.get("epoch") == 2
 
 
 @cocotb.test()
 async def standby_that_heard_nothing_never_takes_over(dut):
     bench = await Bench.start(dut, cut=True)
     await ClockCycles(dut.clk, 6000)
-    assert not bench.b.get("role") and not bench.a.get("emit_enable")
+    assert not bench.b.get("active") and not bench.a.get("emit_enable")
 
 
 @cocotb.test()

@@ -30,7 +30,7 @@ class Bench:
         dut._log.info("seed %d", SEED)
         for name in ("dead", "force", "epoch"):
             getattr(dut, name).value = 0
-        dut.role.value = 1
+        dut.active.value = 1
         layout = packet_layout(WIDTH)
         self.sources = {n: StreamSource(dut, n, dut.clk, layout=layout, idle=idle, rng=self.rng)
                         for n in ("i", "i_unit__0", "i_unit__1")}
@@ -78,7 +78,7 @@ async def _switching(dut, idle, pause):
                 sent[name] += 1
         await ClockCycles(dut.clk, rng.randrange(1, 60))
         # both claim at times: then the later epoch counts
-        dut.role.value = rng.choice((1, 2, 3))
+        dut.active.value = rng.choice((1, 2, 3))
         dut.epoch.value = rng.choice((5 << 16 | 4, 4 << 16 | 5, 0xFFFF))
     await bench.drain()
     arrived = [s for s, err in bench.ends["o_unit__0"]] + [s for s, err in bench.ends["o_unit__1"]]
@@ -105,7 +105,7 @@ async def unit_killed_in_mid_frame_does_not_block(dut):
     bench.send("i_unit__0", 1, 9, stop=4)       # dies after four words
     await ClockCycles(dut.clk, 20)
     dut.dead.value = 1
-    dut.role.value = 3
+    dut.active.value = 3
     dut.epoch.value = 2 << 16 | 1
     await ClockCycles(dut.clk, 20)
     bench.send("i_unit__1", 2, 5)
@@ -119,7 +119,7 @@ async def unit_killed_in_mid_frame_does_not_block(dut):
 async def frames_to_a_dead_unit_are_counted_without_another_owner(dut):
     bench = await Bench.start(dut)
     dut.dead.value = 1
-    dut.role.value = 0
+    dut.active.value = 0
     await ClockCycles(dut.clk, 3)
     for serial in range(3):
         bench.send("i", serial, 4)
@@ -134,7 +134,7 @@ async def frozen_former_owner_is_given_up(dut):
     bench.send("i_unit__0", 1, 9, stop=4)       # and stops sending
     bench.send("i", 2, 9)
     await ClockCycles(dut.clk, 20)
-    dut.role.value = 2
+    dut.active.value = 2
     await ClockCycles(dut.clk, 200)
     bench.send("i_unit__1", 3, 5)
     bench.send("i", 4, 5)

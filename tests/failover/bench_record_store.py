@@ -13,7 +13,7 @@ from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset,
 SEED = int(os.environ["SPPS_SEED"])
 BODY = (8 // 2, 48 // 2, 48 // 2)       # beats of a delta, a full record, a retirement: see failover/README.md
 MODULUS = 1 << 32
-RESEND = 400
+RETRANSMIT = 400
 
 
 class Standby:
@@ -51,7 +51,7 @@ class TB:
         dut._log.info("seed %d", SEED)
         start_clock(dut)
         dut.rst.value = 1
-        dut.enable.value, dut.free_run.value, dut.load.value, dut.resend_after.value = 1, 0, 0, RESEND
+        dut.enable.value, dut.free_run.value, dut.load.value, dut.retransmit_after.value = 1, 0, 0, RETRANSMIT
         await ClockCycles(dut.clk, 4)
         tb = cls(dut, pause)
         tb.standby = Standby(tb, (before + 1) % MODULUS, loss)
@@ -104,11 +104,11 @@ async def numbers_wrap(dut, last, loss, pause):
     tb = await TB.start(dut, (last - count) % MODULUS, loss=loss, pause=pause)
     sent = [tb.record() for _ in range(count)]
     await tb.until_confirmed(last % MODULUS)
-    await ClockCycles(dut.clk, 3 * RESEND)
+    await ClockCycles(dut.clk, 3 * RETRANSMIT)
     numbers = [(last - count + 1 + k) % MODULUS for k in range(count)]
     assert tb.standby.taken == [(number, *record) for number, record in zip(numbers, sent)]
     assert tb.counts["records"] == count and int(dut.issued.value) == last % MODULUS and int(dut.sync_ready.value)
-    assert (tb.counts["resend"] > 0) == (loss > 0) and not tb.standby.beats
+    assert (tb.counts["retransmit"] > 0) == (loss > 0) and not tb.standby.beats
     assert not (tb.counts["bad_record"] or tb.counts["refused_record"] or tb.counts["bad_confirm"])
 
 

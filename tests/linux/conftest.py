@@ -17,7 +17,7 @@ def endpoint_plant(privilege):
 
 
 def _one_test(peers):
-    """The shared plant for one test; afterwards everything is closed."""
+    """The shared testbed for one test; afterwards everything is closed."""
     peers.begin()
     yield peers
     peers.clear()

@@ -1,6 +1,6 @@
 """Linux sockets at both ends of the pair in RTL, in one process, with a hand on the wires between.
 
-Sockets live in the namespaces of a `live.Plant`; the test moves the plant itself, so it decides what happens when. Every frame may be
+Sockets live in the namespaces of a `live.Testbed`; the test moves the testbed itself, so it decides what happens when. Every frame may be
 dropped, changed or doubled by a rule, segments may be forged in the name of either Linux, and everything is kept for the monitor.
 """
 import os
@@ -16,7 +16,7 @@ from tests.linux.linux_frames import patched
 from spps.params import TINY
 from spps.ucode.programs import default_image
 from spps_sim.checker.capture import NS_PER_CYCLE
-from spps_sim.network.testbed import Addresses, Plant, ip_number
+from spps_sim.network.testbed import Addresses, Testbed, ip_number
 from spps_sim.checker.monitor import check
 from spps_sim.peers.frames import tcp_frame, timestamp_option
 from spps_sim.backend.simulation import Simulation
@@ -66,7 +66,7 @@ class _Wire:
         return [(0, data)]
 
     def clocked(self, port, from_pair, data):
-        """The frame with the number of Linux's clock in its time stamp as the other side counts."""
+        """The frame with the number of Linux's clock in its timestamp as the other side counts."""
         segment = parse_segment(data)
         stamp = segment.options.get(8)
         if stamp is None or from_pair and not segment.flags & ACK:
@@ -79,7 +79,7 @@ class _Wire:
 
 
 class Peers:
-    """A plant and its sockets. Use as a context manager: at its end every connection is closed and the monitor must explain every frame.
+    """A testbed and its sockets. Use as a context manager: at its end every connection is closed and the monitor must explain every frame.
 
     mode, params: of the pair. defines: of the program, where it is not the one the pair is built with. clocks: of _Wire. registers: configured before the
     first frame. segments: [Passed] since `mark()`.
@@ -87,7 +87,7 @@ class Peers:
 
     def __init__(self, mode="proxy", defines=(), clocks=(0x7FFFF000, 0x90000000), params=TINY, **registers):
         self.image = default_image(defines, params.imem_words) if defines else None
-        self.plant = Plant(Simulation.of(params), params, mode=mode, on_frame=self._frame)
+        self.testbed = Testbed(Simulation.of(params), params, mode=mode, on_frame=self._frame)
         self.registers = registers
         self.frames, self.segments, self.last = [], [], {}
         self.forged = set()
@@ -96,12 +96,12 @@ class Peers:
         self.mode, self.wire = mode, _Wire(clocks)
 
     def __enter__(self):
-        self.plant.__enter__()
-        self.plant.link = self.wire
+        self.testbed.__enter__()
+        self.testbed.link = self.wire
         for unit in (0, 1) if self.image else ():
-            self.plant.sim.load_image(unit, self.image)
-        self.plant.sim.configure(self.registers)
-        self.tick_cycles = self.plant.sim.read(0, "tick_cycles")
+            self.testbed.sim.load_image(unit, self.image)
+        self.testbed.sim.configure(self.registers)
+        self.tick_cycles = self.testbed.sim.read(0, "tick_cycles")
         self.random = random.Random(f"peers/{self.mode}")
         return self
 
@@ -115,7 +115,7 @@ class Peers:
                 assert report.checks, "the monitor saw nothing"
         finally:
             self.clear()
-            self.plant.__exit__(kind, *details)
+            self.testbed.__exit__(kind, *details)
 
     # wires ---------------------------------------------------------------------------------
     def _frame(self, link, unit, cycle, data):
@@ -188,18 +188,18 @@ class Peers:
         if not honest:
             self.forged.add(frame)
         self.current.add(frozenset((last.src, last.dst)))
-        self.plant.sim.push_frame(port, frame)
+        self.testbed.sim.push_frame(port, frame)
 
     # time ----------------------------------------------------------------------------------
     def run(self, seconds, each=lambda: None):
-        """Move the plant until so much time has passed for Linux and for the pair, which is slower on a busy machine; each() in every turn."""
-        end, cycle = time.monotonic() + seconds, self.plant.sim.cycle + self.ticks(round(seconds * 1000))
-        while time.monotonic() < end or self.plant.sim.cycle < cycle:
-            self.plant.turn()
+        """Move the testbed until so much time has passed for Linux and for the pair, which is slower on a busy machine; each() in every turn."""
+        end, cycle = time.monotonic() + seconds, self.testbed.sim.cycle + self.ticks(round(seconds * 1000))
+        while time.monotonic() < end or self.testbed.sim.cycle < cycle:
+            self.testbed.turn()
             each()
 
     def settle(self, quiet=0.25, limit=20):
-        """Move the plant until no segment has passed for `quiet` seconds."""
+        """Move the testbed until no segment has passed for `quiet` seconds."""
         for _ in range(limit):
             count = len(self.segments)
             self.run(quiet)
@@ -207,17 +207,17 @@ class Peers:
                 break
 
     def until(self, done, what, limit=40):
-        """Move the plant until done() is true and return that; fails after `limit` seconds."""
+        """Move the testbed until done() is true and return that; fails after `limit` seconds."""
         end = time.monotonic() + limit
         while not (result := done()):
             assert time.monotonic() < end, f"{what}: not within {limit} s"
-            self.plant.turn()
+            self.testbed.turn()
         return result
 
     # sockets -------------------------------------------------------------------------------
     def socket(self, side, *options):
         """A non-blocking TCP socket in a namespace; options: arguments of setsockopt."""
-        made = self.plant.namespaces[side].socket(socket.AF_INET, socket.SOCK_STREAM)
+        made = self.testbed.namespaces[side].socket(socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for option in options:
@@ -268,12 +268,12 @@ class Peers:
     @contextmanager
     def sysctl(self, side, name, value):
         """net.ipv4.<name> of a namespace for a while."""
-        before = self.plant.namespaces[side].sysctl(name)
-        self.plant.namespaces[side].sysctl(name, value)
+        before = self.testbed.namespaces[side].sysctl(name)
+        self.testbed.namespaces[side].sysctl(name, value)
         try:
             yield
         finally:
-            self.plant.namespaces[side].sysctl(name, before)
+            self.testbed.namespaces[side].sysctl(name, before)
 
     # bytes ---------------------------------------------------------------------------------
     def bytes(self, size):

@@ -56,11 +56,11 @@ def test_data_for_a_linux_that_has_closed_is_reset_to_its_sender(leg):
 
 @pytest.mark.parametrize("leg", ["E"], indirect=True)
 def test_data_for_an_endpoint_that_is_gone_is_reset(leg):
-    used = leg.peers.plant.sim.read(0, "in_use")
+    used = leg.peers.testbed.sim.read(0, "in_use")
     peers = leg.at_rest().peers
     leg.near.shutdown(socket.SHUT_WR)
     peers.ended(leg.near)
-    peers.until(lambda: peers.plant.sim.read(0, "in_use") == used, "the end of the connection")
+    peers.until(lambda: peers.testbed.sim.read(0, "in_use") == used, "the end of the connection")
     peers.mark()
     leg.forge(payload=b"anybody there?")
     assert leg.answer(flags(RST)).seq == parse_segment(peers.last[leg.side, False]).ack

@@ -11,7 +11,7 @@ from spps_sim.network.links import LinkFaults
 from spps_sim.backend.simulation import Simulation
 from spps_sim.network.namespaces import MissingPrivilege, Namespace
 
-#: jitter in cycles is several of the plant's slices, so that a late frame is overtaken
+#: jitter in cycles is several of the testbed's slices, so that a late frame is overtaken
 FAULTS = LinkFaults(loss=0.02, reorder=0.05, duplicate=0.01, corrupt=0.01, jitter=20_000)
 #: the same for tc-netem(8); what is reordered overtakes what has the delay
 NETEM = ["delay", "8ms", *(word for kind in ("loss", "reorder", "duplicate", "corrupt") for word in (kind, f"{getattr(FAULTS, kind):.0%}"))]

@@ -147,7 +147,7 @@ def test_windows_of_linux_are_not_scaled_unless_both_sent_the_option(leg):
             assert not before(edge, after(segment)), "beyond the window"
 
 
-def test_time_stamps_are_in_every_segment_and_echo_linuxs(leg):
+def test_timestamps_are_in_every_segment_and_echo_linuxs(leg):
     leg.open().works(20_000)
     given = set()
     for passed in leg.peers.segments:

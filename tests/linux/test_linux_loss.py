@@ -45,7 +45,7 @@ def test_timeouts_double_and_send_one_segment_until_linux_is_heard_again(leg):
 
 
 def test_resent_segments_are_not_measured(leg):
-    """Karn, without time stamps: from the first of two segments to the ACK it is a timeout and more; four such samples would double the next."""
+    """Karn, without timestamps: from the first of two segments to the ACK it is a timeout and more; four such samples would double the next."""
     with leg.peers.sysctl(leg.side, "tcp_timestamps", 0):
         leg.open()
     leg.works(10_000)
@@ -77,9 +77,9 @@ def test_linux_that_never_answers_is_given_up_and_the_other_linux_is_told(name, 
         leg = Leg(peers, name).at_rest()
         leg.cut(True, lambda s: not s.flags & RST)
         peers.push(leg.far, b"x" * 100)
-        peers.until(lambda: len(leg.ours(with_data)) >= 4, "three resends")
+        peers.until(lambda: len(leg.ours(with_data)) >= 4, "three retransmits")
         if name == "E":
-            peers.until(lambda: peers.plant.sim.read(0, "in_use") == 0, "the end of the connection")
+            peers.until(lambda: peers.testbed.sim.read(0, "in_use") == 0, "the end of the connection")
         else:
             assert peers.error_of(leg.far) == errno.ECONNRESET
             assert not peers.passed(leg.far_side, True, flags(FIN))

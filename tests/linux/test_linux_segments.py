@@ -1,6 +1,6 @@
-"""Resets, enemies and receiving (items 17 to 39 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL.
+"""Resets, attackers and receiving (items 17 to 39 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL.
 
-Segments of an enemy are forged in Linux's name while its connection lives. The monitor must explain every frame.
+Segments of an attacker are forged in Linux's name while its connection lives. The monitor must explain every frame.
 """
 import errno
 import socket
@@ -54,12 +54,12 @@ def test_a_reset_by_linux_aborts_the_other_leg_and_is_never_a_fin(leg):
 
 @pytest.mark.parametrize("leg", ["E"], indirect=True)
 def test_a_reset_by_linux_leaves_nothing_in_the_endpoint(leg):
-    used = leg.peers.plant.sim.read(0, "in_use")
+    used = leg.peers.testbed.sim.read(0, "in_use")
     leg.at_rest(near=(LINGER,))
-    assert leg.peers.plant.sim.read(0, "in_use") == used + 1
+    assert leg.peers.testbed.sim.read(0, "in_use") == used + 1
     leg.near.close()
     leg.peers.settle()
-    assert leg.theirs(flags(RST)) and not leg.ours() and leg.peers.plant.sim.read(0, "in_use") == used
+    assert leg.theirs(flags(RST)) and not leg.ours() and leg.peers.testbed.sim.read(0, "in_use") == used
 
 
 CHALLENGED = {
@@ -98,7 +98,7 @@ def test_challenge_acks_are_limited_to_ten_in_rto_initial(leg):
     leg.works()
 
 
-def test_a_segment_with_an_old_time_stamp_is_answered_and_dropped(leg):
+def test_a_segment_with_an_old_timestamp_is_answered_and_dropped(leg):
     leg.at_rest()
     leg.forge(payload=b"from another life", tsval=-1_000_000)
     assert pure_ack(leg.answer())
@@ -113,7 +113,7 @@ def test_icmp_unreachable_does_not_abort_a_connection(leg, code):
     icmp[2:4] = (ones_sum(bytes(icmp)) ^ 0xFFFF).to_bytes(2, "big")
     header = bytearray(struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(icmp), 0, 0, 64, 1, 0) + frame[26:34])
     header[10:12] = (ones_sum(bytes(header)) ^ 0xFFFF).to_bytes(2, "big")
-    leg.peers.plant.sim.push_frame(leg.side, (frame[:14] + bytes(header + icmp)).ljust(60, b"\0"))
+    leg.peers.testbed.sim.push_frame(leg.side, (frame[:14] + bytes(header + icmp)).ljust(60, b"\0"))
     leg.peers.run(0.2)
     assert leg.ours() == []
     leg.works()
@@ -122,10 +122,10 @@ def test_icmp_unreachable_does_not_abort_a_connection(leg, code):
 # --- receiving -----------------------------------------------------------------------------------------------------------------------
 def test_a_corrupted_segment_is_dropped_counted_and_sent_again(leg):
     leg.at_rest()
-    count = leg.peers.plant.sim.read(0, "splitter_tcp_checksum")
+    count = leg.peers.testbed.sim.read(0, "splitter_tcp_checksum")
     met = leg.once(False, with_data, lambda data: [(0, data[:70] + bytes([data[70] ^ 4]) + data[71:])])
     leg.out(leg.peers.bytes(5000))
-    assert met and leg.peers.plant.sim.read(0, "splitter_tcp_checksum") == count + 1
+    assert met and leg.peers.testbed.sim.read(0, "splitter_tcp_checksum") == count + 1
 
 
 def test_a_segment_behind_a_hole_is_kept_answered_at_once_and_reported_by_sack(leg):
@@ -142,7 +142,7 @@ def test_a_segment_behind_a_hole_is_kept_answered_at_once_and_reported_by_sack(l
 
 def test_four_holes_are_reported_and_filled_without_resending_the_rest(leg):
     """Of eight segments every second is lost as often as it comes, until the others are reported; then they arrive in Linux's first order."""
-    leg.at_rest(near=((socket.IPPROTO_TCP, socket.TCP_MAXSEG, 212),))       # 200 bytes and a time stamp
+    leg.at_rest(near=((socket.IPPROTO_TCP, socket.TCP_MAXSEG, 212),))       # 200 bytes and a timestamp
     data, lost = leg.peers.bytes(8 * 200), {}
     start = after(parse_segment(leg.peers.last[leg.side, False]))
 
@@ -159,7 +159,7 @@ def test_four_holes_are_reported_and_filled_without_resending_the_rest(leg):
     leg.peers.until(lambda: reported() == kept, "four reports")
     leg.peers.lift(rule)
     for frame in lost.values():
-        leg.peers.plant.sim.push_frame(leg.side, frame)
+        leg.peers.testbed.sim.push_frame(leg.side, frame)
     leg.peers.arrived(leg.far, data)
     assert len(lost) == 4 and len([s for s in leg.theirs(with_data) if s.seq in kept]) == 4, "what was kept came again"
 

@@ -3,8 +3,7 @@ defect, which the tests of this folder must not let pass."""
 import socket
 
 import pytest
-import test_linux_segments
-import test_linux_window
+from tests.linux import test_linux_segments, test_linux_window
 from tests.linux.linux_frames import after, flags
 from tests.linux.linux_leg import LINGER, Leg
 from tests.linux.linux_peers import CLIENT, Peers
@@ -24,7 +23,7 @@ def test_data_behind_a_hole_an_isn_and_a_fin_in_time_wait_survive_a_takeover(pri
         sent = peers.push(leg.near, data)
         leg.answer(lambda s: 5 in s.options)
         peers.mark()
-        peers.plant.kill_active()
+        peers.testbed.kill_active()
         peers.run(0.2)
         peers.lift(rule)
         peers.arrived(leg.far, data[:sent])

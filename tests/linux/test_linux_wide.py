@@ -13,7 +13,7 @@ from spps_sim.checker.wire import ACK, SYN, before, parse_segment
 EACH = pytest.mark.parametrize("name", LEGS)
 WINDOW = 1 << 17
 WIDE = TINY.replace(socket_bytes=WINDOW, pool_pages=(2048, 64, 32, 16))        # the pages of several windows
-ROUND_TRIP, QUIET = 14_000, 5000        # cycles; a turn of the plant has 2000
+ROUND_TRIP, QUIET = 14_000, 5000        # cycles; a turn of the testbed has 2000
 DEEP = (socket.SOL_SOCKET, socket.SO_RCVBUF, 50_000)       # Linux doubles it
 SLOW = {"rto_min": 1000}
 
@@ -22,7 +22,7 @@ SLOW = {"rto_min": 1000}
 def wide(name, **more):
     """Peers around a pair with much room, in the mode of the leg; both Linux send all of it at once."""
     with Peers(Leg.mode(name), params=WIDE, window=WINDOW, rcv_wscale=2, **more) as peers:
-        for namespace in peers.plant.namespaces:
+        for namespace in peers.testbed.namespaces:
             namespace.route("initcwnd", "100")
         yield peers
 
@@ -90,22 +90,22 @@ def flights(leg, first, end):
     """
     seen = [p for p in leg.peers.segments if p.port == leg.side]
     seen = seen[next(n for n, p in enumerate(seen) if p.from_pair and p.segment.payload):]
-    una = high = seen[0].segment.seq
+    snd_una = high = seen[0].segment.seq
     mss = max(len(p.segment.payload) for p in seen if p.from_pair)
-    ssthresh, cwnd, acked, found = max(((first - una) & 0xFFFFFFFF) // 2, 2 * mss), mss, 0, []
+    ssthresh, cwnd, acked, found = max(((first - snd_una) & 0xFFFFFFFF) // 2, 2 * mss), mss, 0, []
     for passed, following in zip(seen, seen[1:]):
         segment = passed.segment
         if passed.from_pair:
             high = latest((high, after(segment))) if segment.payload else high
-        elif before(una, segment.ack):
-            count, una = (segment.ack - una) & 0xFFFFFFFF, segment.ack
+        elif before(snd_una, segment.ack):
+            count, snd_una = (segment.ack - snd_una) & 0xFFFFFFFF, segment.ack
             acked += count
             if cwnd < ssthresh:
                 acked, cwnd = 0, cwnd + min(count, mss)
             elif acked >= cwnd:
                 acked, cwnd = acked - cwnd, cwnd + mss
         if following.cycle - passed.cycle > QUIET and high != end:
-            found.append((cwnd, ssthresh, (high - una) & 0xFFFFFFFF))
+            found.append((cwnd, ssthresh, (high - snd_una) & 0xFFFFFFFF))
     return found, mss
 
 

@@ -31,9 +31,9 @@ class TB:
         self.dropped = StreamSink(dut, "o_drop", dut.clk, pause=pause, rng=rng())
         self.counters = CounterMonitor(dut, dut.clk, LookupController.COUNTERS)
         secret = self.rng.getrandbits(64)
-        dut.secret.value, dut.role.value, dut.scan_conn.value, dut.half_open_limit.value = secret, 1, 0, 0
+        dut.secret.value, dut.active.value, dut.scan_conn.value, dut.half_open_limit.value = secret, 1, 0, 0
         self.model = LookupModel(CONNECTIONS, secret)
-        self.model.role = 1
+        self.model.active = 1
         self.pending = None             # what the model said of the event inside
         self.drops = []
         self.taken_events = self.taken_commands = 0
@@ -178,15 +178,15 @@ async def half_open_limit_refuses_and_established_gives_room(dut):
 @cocotb.test()
 async def standby_drops_events_and_obeys_commands(dut):
     tb = await start(dut)
-    dut.role.value = 0
-    tb.model.role = 0
+    dut.active.value = 0
+    tb.model.active = 0
     for i in range(20):
         tb.event()
     tb.command(INSERT, 1, 1, tb.flows[0])
     await tb.drain()
     assert tb.counters.total["standby_drop"] == 20 and await tb.scan() == {1}
-    dut.role.value = 1
-    tb.model.role = 1
+    dut.active.value = 1
+    tb.model.active = 1
     tb.event(tb.flows[0], kind=1, tcp_flags=16)     # known at once after takeover
     tb.event(tb.flows[1], kind=1, tcp_flags=2)      # and 1 is not given away
     await tb.drain()

@@ -234,12 +234,12 @@ async def an_empty_pool_is_told_before_it_is_empty(dut):
             one = tb.rng.choice([r for r in rings if r.head - r.released < RING - 2 * PAGES[pool]])
             fill(tb, one, 3 * PAGES[pool] // 2)
             await tb.drain(settle=4)
-            ready, opened = int(dut.room.value) & 15, int(dut.room.value) >> 4
+            ready, opened = int(dut.pool_status.value) & 15, int(dut.pool_status.value) >> 4
             free = tb.levels()[pool]
             assert ready >> pool & 1 == (free >= geometry.reserve[pool]), (pool, free)
             assert opened >> pool & 1 == (free >= max(2 * geometry.reserve[pool], COUNTS[pool] // 4)), (pool, free)
             assert ready | 1 << pool == opened | 1 << pool == 15
-            assert int(dut.room_all.value) == (opened == 15)
+            assert int(dut.pools_ready.value) == (opened == 15)
             seen.append(free)
         assert min(seen) < geometry.reserve[pool]
         for conn in range(CONNECTIONS):
@@ -254,14 +254,14 @@ async def every_page_is_free_after_the_unit_was_active(dut):
     fill(tb, ring, 1000)
     everything_of(tb, ring, 1000)
     await tb.drain()
-    dut.role.value = 0
+    dut.active.value = 0
     tb.model.active, tb.model.memory = False, PagedMemory(PAGES, COUNTS, 2 * RING)
     await ClockCycles(dut.clk, 10)
     fill(tb, ring, 300)
     everything_of(tb, ring, 300)
     await tb.drain()
     assert tb.levels() == list(COUNTS) and tb.counters.total["inactive"] == 1 and tb.counters.total["stale_reads"] == 1
-    dut.role.value, tb.model.active = 1, True
+    dut.active.value, tb.model.active = 1, True
     fill(tb, ring, 300)
     everything_of(tb, ring, 300)
     await tb.drain()

@@ -53,7 +53,7 @@ class TB:
         self.early = 0              # reads that found pages which the model had freed
         self.refused = 0            # reads that came too late for their page
         self.ref = 0
-        dut.role.value, dut.low.value = 1, 4
+        dut.active.value, dut.low_watermark.value = 1, 4
 
     def answer(self, request):
         assert self.requests.pop(request["ref"]) == (request["skip"], request["length"])
@@ -112,10 +112,10 @@ class TB:
                    pack(CopyArgument, {"ref": self.ref, "skip": skip, "length": length}),
                    pack(SocketAddress, {"offset": offset % SPAN, "ring": ring})])
 
-    def record(self, kind, conn, una, *, sort=0, beats=4):
-        """SYNC or CONSUMED of a sort (0 delta, 1 full, 2 retire); una: of both legs."""
+    def record(self, kind, conn, snd_una, *, sort=0, beats=4):
+        """SYNC or CONSUMED of a sort (0 delta, 1 full, 2 retire); snd_una: of both legs."""
         words = [self.rng.getrandbits(32) for _ in range(64)]
-        words[SND_UNA[0]], words[SND_UNA[1]] = una[0] % SPAN, una[1] % SPAN
+        words[SND_UNA[0]], words[SND_UNA[1]] = snd_una[0] % SPAN, snd_una[1] % SPAN
         body = [words[2 * i] | words[2 * i + 1] << 32 for i in range(beats)]
         self.send([header(kind.value, beats, conn | sort << 16)] + body)
 

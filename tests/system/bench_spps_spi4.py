@@ -33,7 +33,7 @@ class Bench:
         self.sent = 0
         start_clock(dut)
         dut.enable.value, dut.unit.value, dut.detector.value, dut.role_init.value = 1, 0, 0, 1
-        for name in ("i_link", "i_mmc"):
+        for name in ("i_sync", "i_mmc"):
             getattr(dut, f"{name}__valid").value = 0
             getattr(dut, f"{name}__payload").value = 0
         dut.o_link__ready.value = dut.o_mmc__ready.value = 1

@@ -69,7 +69,7 @@ def commit_of_first_data(trial):
     syn = next((s for _, s in segments(trial, FrameKind.OUT, 1) if s.flags & wire.SYN), None)
     for frame in trial.frames:
         if frame.kind is FrameKind.SYNC0 and (sync := wire.parse_sync(frame.data)) is not None and sync.type == wire.STATE:
-            offset = (sync.una(1) - syn.seq) & 0xFFFFFFFF
+            offset = (sync.snd_una(1) - syn.seq) & 0xFFFFFFFF
             if offset > 1:
                 return sync.number, offset
     return None
@@ -110,11 +110,11 @@ def withholds_the_ack_until_the_standby_confirms(trial):
     assert all(s.ack == late[0].ack for s in late), "the client gets no new number"
     assert before.violations == [] and before.owed == []
     assert all(a.offset <= 1 for a in before.acknowledgements if a.side == 0)
-    assert trial.connection.una == 1, "the client keeps every byte"
+    assert trial.connection.snd_una == 1, "the client keeps every byte"
 
     trial.sim.freeze(1, False)
     thawed = trial.sim.cycle
-    run_while(trial, lambda: trial.connection.una < acked, limit=8000)
+    run_while(trial, lambda: trial.connection.snd_una < acked, limit=8000)
     first = next(a for a in judge(trial.frames).acknowledgements if a.side == 0 and a.offset > 1)
     assert first.cycle > thawed and first.offset <= first.stored
     trial.finish()

@@ -3,7 +3,7 @@ module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid,
     tap_sync_0__payload, tap_sync_0__valid, tap_sync_1__payload, tap_sync_1__valid, kill, freeze, detector, appoint,
     i_mmc_0__payload, i_mmc_0__valid, i_mmc_0__ready, o_mmc_0__payload, o_mmc_0__valid, o_mmc_0__ready,
     i_mmc_1__payload, i_mmc_1__valid, i_mmc_1__ready, o_mmc_1__payload, o_mmc_1__valid, o_mmc_1__ready,
-    role, epoch_0, epoch_1, issued_0, issued_1, confirmed_0, confirmed_1, delivered_0, delivered_1, done_0, done_1, copied_0, copied_1, activity_0, activity_1);
+    active, epoch_0, epoch_1, issued_0, issued_1, confirmed_0, confirmed_1, delivered_0, delivered_1, done_0, done_1, copied_0, copied_1, activity_0, activity_1);
   localparam W = @W@, E = @E@, P = W + 8 + E + 2;
   input clk;
   input rst;
@@ -33,7 +33,7 @@ module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid,
   output [31:0] o_mmc_1__payload;
   output o_mmc_1__valid;
   input o_mmc_1__ready;
-  output reg [1:0] role;
+  output reg [1:0] active;
   output reg [15:0] epoch_0;
   output [15:0] epoch_1;
   output [69:0] activity_0;
@@ -67,7 +67,7 @@ module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid,
   always @(posedge clk) begin
     count <= count + 1;
     if (i__ready) begin
-      o__valid <= i__valid && !(role & kill);
+      o__valid <= i__valid && !(active & kill);
       o__payload <= i__payload ^ ({{(P-1){1'b0}}, 1'b1} << W);
     end else if (o__ready) o__valid <= 0;
     o_mmc_0__valid <= i_mmc_0__valid && i_mmc_0__ready && !i_mmc_0__payload[48];
@@ -75,7 +75,7 @@ module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid,
       if (i_mmc_0__payload[48]) memory[i_mmc_0__payload[9:2]] <= i_mmc_0__payload[47:16];
       o_mmc_0__payload <= memory[i_mmc_0__payload[9:2]];
     end
-    if (role & kill) begin role <= ~role; epoch_0 <= epoch_0 + 1; end
-    if (rst) begin o__valid <= 0; o_mmc_0__valid <= 0; role <= 1; epoch_0 <= 0; count <= 0; end
+    if (active & kill) begin active <= ~active; epoch_0 <= epoch_0 + 1; end
+    if (rst) begin o__valid <= 0; o_mmc_0__valid <= 0; active <= 1; epoch_0 <= 0; count <= 0; end
   end
 endmodule

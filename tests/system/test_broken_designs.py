@@ -15,7 +15,7 @@ from spps_sim.checker.wire import ACK, SYN, parse_segment
 
 pytestmark = pytest.mark.slow
 
-RESUME_BOUND = 500_000      # ns: 50,000 cycles after the takeover, longer than the first resend of the peers
+RESUME_BOUND = 500_000      # ns: 50,000 cycles after the takeover, longer than the first retransmit of the peers
 
 
 class Overlapping(Trial):
@@ -108,7 +108,7 @@ CASES = {
     "one_leg_synced": Broken("I1", ("BROKEN_ONE_LEG_SYNCED",)),
     "ack_goes_back": Broken("I2", ("BROKEN_ONE_LEG_SYNCED",), act=kill(12_000)),
     "window_shrinks": Broken("I2", ("BROKEN_WINDOW_SHRINKS",)),
-    "shifted_resend": Broken("I3", ("BROKEN_FRESH_ISN",), act=kill(8000)),
+    "shifted_retransmit": Broken("I3", ("BROKEN_FRESH_ISN",), act=kill(8000)),
     "duplicate": Broken("I3", ("BROKEN_DUPLICATE",), act=overlap, trial=Overlapping),
     "two_masters": Broken("I4", registers={"lease": (1 << 30, 900), "hb_interval": (300, 0)}, act=wrong_discovery),
     "stuck_after_takeover": Broken("I5", ("BROKEN_SLOW_RESUME",), act=kill(8000)),

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from spps_sim.demo import run as demo_run
 from spps_sim.backend.interface import Mark
-from spps_sim.cli import main
+from spps_sim.cli.main import main
 from spps_sim.network import namespaces as namespace
 
 KEYS = {"verdict", "seed", "endpoints", "connections", "bytes_up", "bytes_down", "ack_rule_checks", "violations", "sim_cycles_per_s",
@@ -64,7 +64,7 @@ class Clock:
         return 0, self.cycle
 
     def pop_marks(self):
-        return [Mark(self.killed + 700, "role", 2)] if self.killed is not None and self.cycle >= self.killed + 700 else []
+        return [Mark(self.killed + 700, "active", 2)] if self.killed is not None and self.cycle >= self.killed + 700 else []
 
 
 @pytest.mark.parametrize("waves", [False, True])

@@ -25,9 +25,9 @@ FAKE = Scenario(preset="fake", up=2000, down=1500)
 
 @pytest.mark.parametrize("close", ["client", "server", "both"])
 def test_a_run_without_kill_ends_clean(close):
-    lesson = campaigns.learn(Scenario(preset="fake", close=close))
-    assert lesson.failures == [] and lesson.last > lesson.first
-    assert {s for c in range(lesson.first, lesson.last) for both in lesson.at(c) for s in both} >= {1, 4, 5, 11}
+    baseline = campaigns.learn(Scenario(preset="fake", close=close))
+    assert baseline.failures == [] and baseline.last > baseline.first
+    assert {s for c in range(baseline.first, baseline.last) for both in baseline.at(c) for s in both} >= {1, 4, 5, 11}
 
 
 def test_all_connections_survive_a_campaign(tmp_path):
@@ -69,8 +69,8 @@ class Crashes(FakePair):
 def test_a_broken_pair_fails_with_the_command_that_replays_it(tmp_path, monkeypatch, broken, says):
     monkeypatch.setattr(Scenario, "simulation", lambda self: Simulation(broken()))
     scenario = Scenario(preset="fake", up=2000, down=1500, limit=1_500_000, seed=9)
-    lesson = campaigns.learn(scenario)
-    kill = lesson.first + 1300
+    baseline = campaigns.learn(scenario)
+    kill = baseline.first + 1300
     (result,) = campaigns.run_shard(scenario, [kill])
     assert any(says in text for text in result["failures"])
     assert f"--replay {kill}" in scenario.replay(kill) and "--seed 9" in scenario.replay(kill)
@@ -85,17 +85,17 @@ def test_the_command_that_replays_a_case_says_all_of_its_scenario():
 
 
 def test_kills_are_spread_and_repeatable():
-    lesson = campaigns.learn(FAKE)
-    kills = campaigns.choose_kills(lesson, 100, 1)
-    assert kills == campaigns.choose_kills(lesson, 100, 1) != campaigns.choose_kills(lesson, 100, 2)
-    assert len(kills) == len(set(kills)) == 100 and lesson.first <= kills[0] and kills[-1] < lesson.last
-    assert max(b - a for a, b in pairwise(kills)) < (lesson.last - lesson.first) // 25
-    assert len(campaigns.choose_kills(lesson, None, 1)) == lesson.last - lesson.first
+    baseline = campaigns.learn(FAKE)
+    kills = campaigns.choose_kills(baseline, 100, 1)
+    assert kills == campaigns.choose_kills(baseline, 100, 1) != campaigns.choose_kills(baseline, 100, 2)
+    assert len(kills) == len(set(kills)) == 100 and baseline.first <= kills[0] and kills[-1] < baseline.last
+    assert max(b - a for a, b in pairwise(kills)) < (baseline.last - baseline.first) // 25
+    assert len(campaigns.choose_kills(baseline, None, 1)) == baseline.last - baseline.first
 
 
 def test_replay_repeats_a_case_and_leaves_captures(tmp_path):
-    lesson = campaigns.learn(FAKE)
-    assert campaigns.replay(FAKE, lesson.first + 2000, tmp_path, waves=False) == []
+    baseline = campaigns.learn(FAKE)
+    assert campaigns.replay(FAKE, baseline.first + 2000, tmp_path, waves=False) == []
     assert (tmp_path / "client.pcapng").stat().st_size > 1000
 
 

@@ -64,7 +64,7 @@ def test_step_stops_at_what_was_asked_for(sim):
     sim.kill(0)
     assert Stop.ROLE in sim.step(1000, Stop.ROLE) and sim.active() == 1
     marks = {m.name: m.value for m in sim.pop_marks()}
-    assert marks == {"role": 2, "epoch_0": 1}
+    assert marks == {"active": 2, "epoch_0": 1}
     assert sim.step(100, Stop.ROLE | Stop.OUT) == Stop.NONE
 
 

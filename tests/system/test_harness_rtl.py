@@ -11,10 +11,10 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("close", ["client", "server", "both"])
 @pytest.mark.parametrize("fault", ["none", "mixed"])
 def test_a_transfer_through_the_pair_ends_clean(close, fault):
-    lesson = learn(Scenario(close=close, fault=fault, limit=1_500_000))
-    assert lesson.failures == []
+    baseline = learn(Scenario(close=close, fault=fault, limit=1_500_000))
+    assert baseline.failures == []
     if fault == "none":
-        assert all(lesson.states.intervals[direction, state] for direction in (0, 1) for state in STATES)
+        assert all(baseline.states.intervals[direction, state] for direction in (0, 1) for state in STATES)
 
 
 @pytest.mark.parametrize("kills, changes", [

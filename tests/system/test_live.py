@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from spps_sim.cli import main
+from spps_sim.cli.main import main
 from spps_sim.network.testbed import Addresses
 from spps_sim.live.control import ControlSocket
 from spps_sim.campaign.scenario import Scenario
@@ -174,7 +174,7 @@ def test_endpoint_mode_echoes_and_discards_and_control_answers(tmp_path):
         assert running.ctl("thaw") == {"thawed": [0]}
         assert running.python(0, SEND, Addresses.vip[0], 7, 5000) == "same"
         stats = running.ctl("stats")
-        assert stats["unit_0"]["fenced"] == 1 and stats["unit_1"]["role"] == 1
+        assert stats["unit_0"]["fenced"] == 1 and stats["unit_1"]["active"] == 1
         assert "unknown command" in running.ctl("dance", ok=False)["error"]
 
         second = subprocess.run([*SPPS, "live"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
@@ -220,8 +220,8 @@ def test_live_without_privilege_says_what_is_missing_in_one_line(monkeypatch):
     assert "/dev/net/tun is missing" in one_line(result.exit_code, result.output)
 
 
-class Plant:
-    """As much of live.Plant as a control socket needs."""
+class Testbed:
+    """As much of live.Testbed as a control socket needs."""
     killed = frozen = 0
 
     def status(self):
@@ -236,7 +236,7 @@ class Plant:
 ])
 def test_control_socket_answers_every_line_with_json(tmp_path, monkeypatch, line, answer):
     monkeypatch.chdir(tmp_path)
-    with ControlSocket(Plant(), "control.sock") as control:
+    with ControlSocket(Testbed(), "control.sock") as control:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
             peer.connect("control.sock")
             peer.sendall(line)

@@ -35,7 +35,7 @@ class Talk:
         return bytes(self.server.received) == self.sent["client"] and bytes(self.client.received) == self.sent["server"]
 
     def acked(self):
-        return self.idle() and all(c.una == c.nxt for c in (self.client, self.server))
+        return self.idle() and all(c.snd_una == c.nxt for c in (self.client, self.server))
 
 
 @pytest.mark.slow
@@ -79,6 +79,6 @@ def test_bursts_without_a_gap_lose_nothing_but_what_is_counted(sizes):
                and name not in ("splitter_frames", "splitter_events", "sink_packets")}
     assert len(came) == counters["splitter_events"] + sum(dropped.values())
     assert set(dropped) <= {"splitter_scratchpad_full", "sink_overflow"}, dropped
-    resent = sum(c.counters["retransmitted"] for talk in talks for c in (talk.client, talk.server))
+    retransmitted = sum(c.counters["retransmitted"] for talk in talks for c in (talk.client, talk.server))
     assert counters["free_pages"] == sim.params.scratch_pages and counters["gate_level"] == 0
-    print(f"{sizes}: {len(came)} frames in, {together} without a gap, dropped {dropped}, resent {resent}")
+    print(f"{sizes}: {len(came)} frames in, {together} without a gap, dropped {dropped}, retransmitted {retransmitted}")

@@ -19,7 +19,7 @@ class Trace:
 
     def __init__(self):
         self.frames, self.time, self.unit, self.epoch, self.number = [], 0, 0, 1, 0
-        self.una = [P_ISN_C, P_ISN_V]
+        self.snd_una = [P_ISN_C, P_ISN_V]
 
     def tcp(self, link, ours, flags, seq, ack, payload=b"", window=4096, options=(), corrupt=False):
         self.time += 1000
@@ -45,8 +45,8 @@ class Trace:
 
     def record(self, kind=0, confirm=True):
         self.number += 1
-        una = [u % 2**32 for u in self.una]
-        lines = [(0, (3, self.epoch, una[0], 0, una[1], 0, 0, 0))]
+        snd_una = [u % 2**32 for u in self.snd_una]
+        lines = [(0, (3, self.epoch, snd_una[0], 0, snd_una[1], 0, 0, 0))]
         if kind:
             address = struct.unpack("!I", bytes(map(int, CLIENT.split("."))))[0], struct.unpack("!I", bytes(map(int, SERVER.split("."))))[0]
             ours = struct.unpack("!I", bytes(map(int, VIP0.split("."))))[0], struct.unpack("!I", bytes(map(int, VIP1.split("."))))[0]
@@ -63,7 +63,7 @@ class Trace:
         forge()
         self.tcp("server", True, "S", 0, 0, options=options)
         self.tcp("server", False, "SA", 0, 1, options=options)
-        self.una[1] = P_ISN_V + 1
+        self.snd_una[1] = P_ISN_V + 1
         self.record(kind=1)
         self.tcp("client", True, "SA", 0, 1, options=options)
         self.tcp("server", True, "A", 1, 1, options=stamp)
@@ -74,7 +74,7 @@ class Trace:
         self.tcp("client", False, "PA", 1, 1, b"0123456789")
         self.tcp("server", True, "PA", 1, 1, b"0123456789")
         self.tcp("server", False, "A", 1, 11)
-        self.una[1] = P_ISN_V + 11
+        self.snd_una[1] = P_ISN_V + 11
 
 
 def honest(forge=lambda t: None):
@@ -87,12 +87,12 @@ def honest(forge=lambda t: None):
     t.tcp("client", False, "FA", 11, 1)
     t.tcp("server", True, "FA", 11, 1)
     t.tcp("server", False, "FA", 1, 12)
-    t.una[1] = P_ISN_V + 12
+    t.snd_una[1] = P_ISN_V + 12
     t.record()
     t.tcp("client", True, "FA", 1, 12)
     t.tcp("client", False, "A", 12, 2)
     forge(t)
-    t.una[0] = P_ISN_C + 2
+    t.snd_una[0] = P_ISN_C + 2
     t.record()
     t.tcp("server", True, "A", 12, 2)
     return t

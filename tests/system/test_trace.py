@@ -14,7 +14,7 @@ from spps.ucode.names import STRUCTS
 from spps.ucode.programs import default_image
 from spps_sim.trace.activity import ActivityReader
 from spps_sim.backend.interface import Activity, FrameKind
-from spps_sim.cli import main
+from spps_sim.cli.main import main
 from spps_sim.model.functional import Output
 from spps_sim.campaign.scenario import Scenario, Trial
 from spps_sim.trace.trace import Tracer
@@ -75,7 +75,7 @@ def test_state_of_a_connection_can_be_followed_from_handshake_to_time_wait(watch
     assert "leg 0: " in text and "state SYN_HELD -> SYN_RCVD" in text and "state SYN_RCVD -> ESTABLISHED" in text
     assert re.search(r"flags \{[^}]*\} -> \{[^}]*TIME_WAIT\}", text)
     size = trial.scenario.up
-    assert f"-> irs+{size + 1}" in text and f"una iss+{size + 1} -> iss+{size + 2}" in text, "to the last byte, and over the FIN"
+    assert f"-> irs+{size + 1}" in text and f"snd_una iss+{size + 1} -> iss+{size + 2}" in text, "to the last byte, and over the FIN"
     assert f"copy {trial.scenario.mss} bytes" in text and "full record for the standby" in text and "retire record" in text
     assert re.search(r"^ +\d+  fast\.uasm:\d+ +st L\.rcv_nxt, r\d+ +leg 0 rcv_nxt = irs\+1073$", text, re.M)
 

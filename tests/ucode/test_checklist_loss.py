@@ -51,7 +51,7 @@ def test_first_timeout_is_one_second_or_three_if_the_syn_was_lost(name, lost, rt
     leg.settle(10_000)
     times = [t for t, s in sent(leg)]
     assert rto <= gaps(times)[0] <= rto + 5
-    leg.send(ack=leg.rcv + 4)                   # of a segment that was resent: no sample, and what backing off added goes
+    leg.send(ack=leg.rcv + 4)                   # of a segment that was retransmitted: no sample, and what backing off added goes
     leg.settle()
     leg.rcv += 4
     leg.far_write(b"more")
@@ -62,7 +62,7 @@ def test_first_timeout_is_one_second_or_three_if_the_syn_was_lost(name, lost, rt
 
 @LEGS
 def test_resent_segments_are_not_measured(name):
-    """Karn: an ACK that comes long after a resent segment changes no estimate; that of a new one does."""
+    """Karn: an ACK that comes long after a retransmitted segment changes no estimate; that of a new one does."""
     leg = opened(name, config={"rto_min": 10})
     leg.far_write(b"first")
     leg.take(leg.settle())
@@ -113,7 +113,7 @@ def test_smallest_timeout_is_a_register(name, rto_min):
 
 @MODULES
 @LEGS
-def test_third_duplicate_ack_resends_and_partial_acks_resend_the_next_hole(name, defines):
+def test_third_duplicate_ack_resends_and_partial_acks_retransmit_the_next_hole(name, defines):
     leg = opened(name, defines=defines, config={"initial_window": 10})
     leg.far_write(bytes(8000))
     assert sum(len(s.payload) for s in leg.settle()) == 8000
@@ -298,7 +298,7 @@ def test_partial_ack_inside_what_was_resent_resends_nothing(name):
 
 
 @LEGS
-def test_hole_beyond_a_window_that_shrank_is_not_resent(name):
+def test_hole_beyond_a_window_that_shrank_is_not_retransmitted(name):
     leg = opened(name, sack=True, window=20_000)
     leg.far_write(bytes(8000))
     leg.settle()
@@ -318,14 +318,14 @@ def test_hole_beyond_a_window_that_shrank_is_not_resent(name):
 def test_block_too_far_from_the_first_one_is_not_remembered():
     leg = opened("client", sack=True)
     words = leg.unit.flowstates[0]
-    una = words[LEG_BASE + LEG["una"].word]
+    snd_una = words[LEG_BASE + LEG["snd_una"].word]
     for field in ("snd_nxt", "snd_max", "snd_end"):
-        words[LEG_BASE + LEG[field].word] = una + 200_000 & 0xFFFFFFFF
+        words[LEG_BASE + LEG[field].word] = snd_una + 200_000 & 0xFFFFFFFF
     words[11] = 0                               # not READY
     words[LEG_BASE + LEG["dup_acks"].word] = 9  # and no recovery
     for left, expected in ((1000, 0), (100_000, 0), (60_000, 58_000 << 16 | 500)):
-        leg.unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": una, "window": leg.window, "tcp_flags": ACK, "options": 16,
-                      "sack_left": una + left & 0xFFFFFFFF, "sack_right": una + left + (1000 if left == 1000 else 500) & 0xFFFFFFFF})
+        leg.unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una, "window": leg.window, "tcp_flags": ACK, "options": 16,
+                      "sack_left": snd_una + left & 0xFFFFFFFF, "sack_right": snd_una + left + (1000 if left == 1000 else 500) & 0xFFFFFFFF})
         assert leg.unit.flowstates[0][LEG_BASE + LEG["sack_next"].word] == expected
 
 

@@ -70,8 +70,8 @@ def run_core(cwnd, w_max, rtt, seconds, acks=4, c=C):
         words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
     model = Cubic(w_max, c)
     model.lost(cwnd / BETA)
-    una = state(leg, "una")
-    top = una + 40_000_000
+    snd_una = state(leg, "snd_una")
+    top = snd_una + 40_000_000
     put("cwnd", cwnd * MSS)
     put("ssthresh", cwnd * MSS)
     put("cc_0", (w_max * MSS >> 6) << 15)
@@ -91,11 +91,11 @@ def run_core(cwnd, w_max, rtt, seconds, acks=4, c=C):
         segments = max(1, round(model.cwnd / acks))
         for i in range(acks):
             leg.pair.time = now + rtt * i // acks
-            una += segments * MSS
+            snd_una += segments * MSS
             words = unit.flowstates[conn]
             words[flags] &= ~(1 << 5)           # no measurement
             words[LEG_BASE + LEG["retries"].word] = 0
-            unit.run({"kind": 1, "conn": conn, "seq": leg.nxt & 0xFFFFFFFF, "ack": una & 0xFFFFFFFF, "window": 0xFFFF, "tcp_flags": 16})
+            unit.run({"kind": 1, "conn": conn, "seq": leg.nxt & 0xFFFFFFFF, "ack": snd_una & 0xFFFFFFFF, "window": 0xFFFF, "tcp_flags": 16})
             unit.log.clear()
             model.acked(segments, (leg.pair.time - begin) / 1000, rtt / 1000)
         now += rtt
@@ -129,13 +129,13 @@ def lossy(cwnd, w_max, flight):
     """The state after a loss at cwnd, with an earlier W_max; segments."""
     leg = opened()
     words, unit = leg.unit.flowstates[0], leg.unit
-    una = state(leg, "una")
-    for name, value in (("cwnd", cwnd * MSS), ("ssthresh", cwnd * MSS), ("cc_0", (w_max * MSS >> 6) << 15), ("snd_nxt", una + flight * MSS),
-                        ("snd_max", una + flight * MSS), ("snd_end", una + flight * MSS), ("recover", una), ("snd_wnd", 0)):
+    snd_una = state(leg, "snd_una")
+    for name, value in (("cwnd", cwnd * MSS), ("ssthresh", cwnd * MSS), ("cc_0", (w_max * MSS >> 6) << 15), ("snd_nxt", snd_una + flight * MSS),
+                        ("snd_max", snd_una + flight * MSS), ("snd_end", snd_una + flight * MSS), ("recover", snd_una), ("snd_wnd", 0)):
         words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
     words[11] = 0
     for _ in range(3):
-        unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": una, "window": 0, "tcp_flags": 16})    # closed: nothing is resent
+        unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una, "window": 0, "tcp_flags": 16})    # closed: nothing is retransmitted
     return state(leg, "ssthresh") / MSS, (state(leg, "cc_0") >> 15 << 6) / MSS
 
 
@@ -150,20 +150,20 @@ def test_time_to_w_max_is_the_cube_root(gap):
     """K of the first ACK after a loss, exact to a tick: W_max is kept in units of 64 bytes."""
     leg = opened()
     words, unit = leg.unit.flowstates[0], leg.unit
-    una = state(leg, "una")
+    snd_una = state(leg, "snd_una")
     cwnd = 10 * MSS
     units = cwnd + gap * MSS + 63 >> 6
-    for name, value in (("cwnd", cwnd), ("ssthresh", cwnd), ("cc_0", units << 15), ("cc_1", 0), ("snd_nxt", una + 5000), ("snd_max", una + 5000),
-                        ("snd_end", una + 5000)):
+    for name, value in (("cwnd", cwnd), ("ssthresh", cwnd), ("cc_0", units << 15), ("cc_1", 0), ("snd_nxt", snd_una + 5000), ("snd_max", snd_una + 5000),
+                        ("snd_end", snd_una + 5000)):
         words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
     words[11] = 0
-    unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": una + MSS, "window": leg.window, "tcp_flags": 16})
+    unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una + MSS, "window": leg.window, "tcp_flags": 16})
     k = state(leg, "cc_0") & 0x7FFF
     expected = ((units * 64 - cwnd) / MSS / C) ** (1 / 3) * 1000
     assert abs(k - expected) <= 1 + 0.002 * expected
 
 
-def test_straight_lines_and_general_path_agree_with_cubic():
+def test_fast_path_and_general_path_agree_with_cubic():
     from spps_sim.model.tcp_scenarios import Transfer
 
     def frames(*defines):

@@ -1,4 +1,4 @@
-"""Programs with a wanted defect: each must be caught, by the streams or by the monitor of captures."""
+"""Programs with a injected fault: each must be caught, by the streams or by the monitor of captures."""
 import pytest
 
 from spps_sim.model.tcp_scenarios import Transfer

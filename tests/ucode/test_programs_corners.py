@@ -8,7 +8,7 @@ import pytest
 from spps.layouts.event import EventKind, TimerCause
 from spps.layouts.flowstate import LEG, LEG_BASE, SHARED, ConnFlag
 from spps_sim.model.functional_pair import CLIENT_IP, VIP_0, VIP_1, FunctionalPair
-from spps_sim.model.tcp_scripted import Hands
+from spps_sim.model.tcp_scripted import ScriptedPeers
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
 from spps_sim.peers.frames import ip_number, sack_option, sack_permitted_option
 from spps_sim.checker.wire import ACK, FIN, RST, SYN
@@ -27,7 +27,7 @@ def alive(hands):
 # dispatch -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("flow", [False, True])
 def test_events_that_the_program_has_no_use_for_give_their_payload_back_and_change_nothing(flow):
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     unit, before = hands.unit, list(hands.unit.flowstates[0])
     for kind in [k.value for k in EventKind if k not in (EventKind.TCP, EventKind.ARP, EventKind.TIMER)] + [200]:
         unit.scratch[9] = b"payload"
@@ -39,21 +39,21 @@ def test_events_that_the_program_has_no_use_for_give_their_payload_back_and_chan
 
 @pytest.mark.parametrize("state", [0, 9])
 def test_a_leg_without_a_state_answers_nothing(state):
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     hands.unit.flowstates[0][STATE] = state
-    hands.unit.flowstates[0][SHARED["misc"].word] = 0       # not on the straight lines
+    hands.unit.flowstates[0][SHARED["misc"].word] = 0       # not on the fast path
     assert hands.up(10) == [] and hands.client.settle() == []
 
 
 def test_a_timer_event_without_a_flow_is_ignored():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     sent = len(hands.unit.log)
     hands.unit.run({"kind": EventKind.TIMER.value, "noflow": 1})
     assert len(hands.unit.log) == sent
 
 
 def test_arp_replies_and_requests_from_other_ports_are_ignored():
-    hands = Hands()
+    hands = ScriptedPeers()
     for fields in ({"subtype": 2, "iface": 0}, {"subtype": 1, "iface": 2}):
         hands.unit.run({"kind": EventKind.ARP.value, "noflow": 1, "dst_ip": ip_number(VIP_0), **fields})
     assert hands.unit.log == []
@@ -63,7 +63,7 @@ def test_arp_replies_and_requests_from_other_ports_are_ignored():
 @pytest.mark.parametrize("target, config, flags", [
     ((VIP_1, 80), {}, SYN), ((VIP_0, 80), {"listen_first": 100}, SYN), ((VIP_0, 80), {}, SYN | RST), ((VIP_0, 80), {}, SYN | FIN)])
 def test_a_syn_that_is_not_for_us_is_refused_and_leaves_nothing(target, config, flags):
-    hands = Hands(config=config)
+    hands = ScriptedPeers(config=config)
     hands.client.segment(40_000, (ip_number(target[0]), target[1]), seq=5, flags=flags)
     answer = hands.client.settle()
     assert (answer == []) if flags & RST else (answer[0].flags & RST and answer[0].ack in (6, 7))
@@ -84,7 +84,7 @@ def test_an_endpoint_refuses_what_is_not_for_it(iface, dst, flags):
 
 
 def test_the_server_may_listen_elsewhere():
-    hands = Hands(config={"server_port": 8080}).syn()
+    hands = ScriptedPeers(config={"server_port": 8080}).syn()
     assert hands.server.local == 8080
 
 
@@ -95,7 +95,7 @@ def test_an_initial_window_of_none_is_one_segment(segments):
 
 
 def test_while_the_server_is_asked_only_an_exact_reset_of_the_client_counts():
-    hands = Hands().syn()
+    hands = ScriptedPeers().syn()
     hands.client.send(RST, seq=hands.client.nxt + 5, ack=0)
     assert hands.server.settle() == [] and hands.unit.in_use
     hands.client.send(RST, seq=hands.client.nxt, ack=0)
@@ -104,7 +104,7 @@ def test_while_the_server_is_asked_only_an_exact_reset_of_the_client_counts():
 
 
 def test_while_the_server_is_asked_its_other_segments_change_nothing_and_a_wrong_ack_is_reset():
-    hands = Hands().syn()
+    hands = ScriptedPeers().syn()
     server = hands.server
     server.send(RST | ACK, ack=server.rcv + 1)
     server.send(ACK)
@@ -116,7 +116,7 @@ def test_while_the_server_is_asked_its_other_segments_change_nothing_and_a_wrong
 
 
 def test_another_syn_in_syn_received_is_challenged_and_the_handshake_goes_on():
-    hands = Hands().syn().syn_ack()
+    hands = ScriptedPeers().syn().syn_ack()
     hands.client.send(SYN, seq=hands.client.iss + 100, ack=0)
     answer = hands.client.settle()
     assert all(s.ack == hands.client.nxt and not s.flags & RST for s in answer)
@@ -126,7 +126,7 @@ def test_another_syn_in_syn_received_is_challenged_and_the_handshake_goes_on():
 
 
 def test_nothing_leaves_before_the_full_record_can_be_issued():
-    hands = Hands().syn()
+    hands = ScriptedPeers().syn()
     hands.unit.sync_ready = 0
     hands.server.send(SYN | ACK, seq=hands.server.iss)
     assert hands.client.settle(10) == [] and hands.server.settle(10) == []
@@ -137,14 +137,14 @@ def test_nothing_leaves_before_the_full_record_can_be_issued():
 
 # segments of a synchronized connection --------------------------------------------------------
 def test_a_segment_without_ack_is_ignored():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     hands.client.send(PSH, payload=b"never")
     assert hands.server.settle() == [] and hands.client.settle() == []
     assert alive(hands)
 
 
 def test_an_old_ack_is_no_news_but_its_data_counts():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     first = hands.client.rcv
     hands.down(100)
     hands.client.rcv += 100
@@ -155,14 +155,14 @@ def test_an_old_ack_is_no_news_but_its_data_counts():
 
 
 def test_a_fin_from_before_the_window_is_acknowledged():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     hands.client.send(FIN | ACK, seq=hands.client.nxt - 500)
     answer, = hands.client.settle()
     assert answer.flags == ACK and answer.ack == hands.client.nxt and hands.server.settle() == []
 
 
 def test_a_reset_inside_withheld_bytes_is_ignored():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     hands.up(100)
     hands.client.send(RST, seq=hands.client.nxt - 50)
     assert hands.client.settle() == [] and hands.unit.in_use
@@ -170,7 +170,7 @@ def test_a_reset_inside_withheld_bytes_is_ignored():
 
 
 def test_challenges_are_counted_anew_after_a_while():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
 
     def challenges(count):
         for _ in range(count):
@@ -191,7 +191,7 @@ def test_an_endpoint_closes_on_an_exact_reset():
 
 def test_a_reset_in_time_wait_does_not_end_it_for_the_other_side():
     """RFC 1337. The server in LAST-ACK, whose final ACK was lost, must still find the connection."""
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     client, server = hands.client, hands.server
     client.send(FIN | ACK)
     client.nxt += 1
@@ -224,7 +224,7 @@ def test_a_timer_event_in_time_wait_comes_again_when_it_is_over():
 
 # windows --------------------------------------------------------------------------------------
 def test_bytes_beyond_our_window_or_the_segment_size_of_the_other_side_are_cut():
-    hands = Hands(mss=536, config={"window": 2000}).open()
+    hands = ScriptedPeers(mss=536, config={"window": 2000}).open()
     assert [len(s.payload) for s in hands.up(1000)] == [536, 464]
     got = hands.up(1460)
     assert sum(len(s.payload) for s in got) == 1000
@@ -233,7 +233,7 @@ def test_bytes_beyond_our_window_or_the_segment_size_of_the_other_side_are_cut()
 
 
 def test_a_window_that_closes_with_data_and_one_that_opens_with_an_ack():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     assert sum(len(s.payload) for s in hands.up(10, window=0)) == 10
     assert hands.down(100) == []                        # the client's window is closed
     hands.client.send(window=WINDOW)
@@ -247,7 +247,7 @@ def test_a_window_that_closes_with_data_and_one_that_opens_with_an_ack():
 
 
 def test_the_fin_waits_for_room_in_the_window_and_for_one_that_shrank():
-    hands = Hands(client_window=100).open()
+    hands = ScriptedPeers(client_window=100).open()
     server, client = hands.server, hands.client
     server.send(FIN | ACK, payload=bytes(100))
     server.nxt += 101
@@ -264,7 +264,7 @@ def test_the_fin_waits_for_room_in_the_window_and_for_one_that_shrank():
 
 
 def test_one_event_sends_a_limited_number_of_segments():
-    hands = Hands(client_window=0, config={"initial_window": 63}, options=b"\2\4\0\x64").open()     # MSS 100
+    hands = ScriptedPeers(client_window=0, config={"initial_window": 63}, options=b"\2\4\0\x64").open()     # MSS 100
     for _ in range(5):
         hands.down(1000)
     hands.client.send(window=WINDOW)
@@ -276,7 +276,7 @@ def test_one_event_sends_a_limited_number_of_segments():
 
 
 def test_the_timer_resends_in_a_closed_window_until_it_gives_up_an_unanswered_probe():
-    hands = Hands(config={"retries": 2}).open()
+    hands = ScriptedPeers(config={"retries": 2}).open()
     hands.client.send(window=0)
     hands.down(100)
     got = hands.client.settle(60_000)
@@ -285,7 +285,7 @@ def test_the_timer_resends_in_a_closed_window_until_it_gives_up_an_unanswered_pr
 
 
 def test_a_fin_alone_is_the_probe_of_a_closed_window():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     hands.client.send(window=0)
     hands.server.send(FIN | ACK)
     assert hands.client.settle(100) == []
@@ -304,7 +304,7 @@ def test_an_endpoint_gives_up_alone():
 # loss -----------------------------------------------------------------------------------------
 def test_the_only_segment_in_flight_is_resent_at_once_with_and_without_its_fin():
     for flags in (ACK, FIN | ACK):
-        hands = Hands().open()
+        hands = ScriptedPeers().open()
         hands.server.send(flags, payload=bytes(100))
         sent, = hands.client.settle()
         for _ in range(3):
@@ -314,10 +314,10 @@ def test_the_only_segment_in_flight_is_resent_at_once_with_and_without_its_fin()
 
 
 def test_duplicate_acks_of_an_older_loss_start_no_recovery():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     for _ in range(4):
         hands.down(1000)
-    hands.client.settle(1500)                           # a timeout: all is resent, slowly
+    hands.client.settle(1500)                           # a timeout: all is retransmitted, slowly
     for _ in range(3):
         hands.client.send()
     cwnd = hands.unit.flowstates[0][LEG_BASE + LEG["cwnd"].word]
@@ -326,8 +326,8 @@ def test_duplicate_acks_of_an_older_loss_start_no_recovery():
 
 
 def test_a_nearer_sacked_range_takes_the_place_of_a_farther_one():
-    permitted = Hands(options=sack_permitted_option()).open()
-    refused = Hands().open()
+    permitted = ScriptedPeers(options=sack_permitted_option()).open()
+    refused = ScriptedPeers().open()
     for hands in (permitted, refused):
         first = hands.client.rcv
         for _ in range(5):
@@ -345,7 +345,7 @@ def test_a_nearer_sacked_range_takes_the_place_of_a_farther_one():
 @pytest.mark.parametrize("ending", ["nothing", "fin"])
 def test_what_was_to_be_resent_has_been_acknowledged_before_a_record_let_it_go(ending):
     """A full record is due and cannot be issued: nothing leaves. Meanwhile a partial ACK asks for a segment, and the next one takes it back."""
-    hands = Hands(standby=True)
+    hands = ScriptedPeers(standby=True)
     hands.unit.protect = 0
     hands.open()
     first = hands.client.rcv
@@ -369,7 +369,7 @@ def test_what_was_to_be_resent_has_been_acknowledged_before_a_record_let_it_go(e
 
 def test_a_window_that_opened_while_nothing_could_leave_is_no_loss():
     """The window is open again, nothing is in flight, and a record still holds everything back: no timer may take that for a loss."""
-    hands = Hands()
+    hands = ScriptedPeers()
     hands.unit.protect = 0
     hands.open()
     hands.client.send(window=0)
@@ -387,7 +387,7 @@ def test_a_window_that_opened_while_nothing_could_leave_is_no_loss():
 
 # change of role -------------------------------------------------------------------------------
 def test_kick_leaves_alone_what_is_not_set_up_what_has_one_leg_and_what_is_protected():
-    hands = Hands().syn()
+    hands = ScriptedPeers().syn()
     hands.unit.kick()
     hands.syn_ack()
     hands.client.send()
@@ -403,10 +403,10 @@ def test_kick_leaves_alone_what_is_not_set_up_what_has_one_leg_and_what_is_prote
 
 
 def test_a_new_epoch_of_the_same_unit_is_met_by_data_by_a_held_syn_and_by_an_endpoint():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     hands.unit.epoch = 2
     assert sum(len(s.payload) for s in hands.up(10)) == 10 and alive(hands)
-    hands = Hands().syn()
+    hands = ScriptedPeers().syn()
     hands.unit.epoch = 2
     hands.syn_ack()
     client = RawClient(FunctionalPair(standby=False, config={"mode": 0}), port=7)
@@ -417,13 +417,13 @@ def test_a_new_epoch_of_the_same_unit_is_met_by_data_by_a_held_syn_and_by_an_end
 
 
 def taken_over(**fields):
-    hands = Hands(**fields).open()
+    hands = ScriptedPeers(**fields).open()
     hands.pair.kill("record")
     return hands
 
 
-def test_without_wake_acks_nobody_is_prompted():
-    hands = taken_over(config={"wake_acks": 0})
+def test_without_takeover_acks_nobody_is_prompted():
+    hands = taken_over(config={"takeover_acks": 0})
     assert len(hands.client.settle()) <= 1 and len(hands.server.settle()) <= 1
     assert alive(hands)
 
@@ -434,15 +434,15 @@ def test_after_a_takeover_an_ack_is_believed_up_to_the_largest_window_and_the_fi
     hands.client.send(ack=hands.client.rcv + 70_000)
     answer = hands.client.settle()
     assert answer[-1].seq == hands.client.rcv, "challenged, not believed"
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     hands.server.send(FIN | ACK)
     fin, = hands.client.settle()
     hands.pair.kill("record")
     hands.client.settle()
     hands.client.send(ack=fin.seq + 1 + 50)
     hands.client.settle()
-    una = hands.unit.flowstates[0][LEG_BASE + LEG["una"].word]
-    assert una == fin.seq, "nothing was ever sent after the FIN"
+    snd_una = hands.unit.flowstates[0][LEG_BASE + LEG["snd_una"].word]
+    assert snd_una == fin.seq, "nothing was ever sent after the FIN"
 
 
 def test_round_trips_longer_than_the_least_timeout_are_measured():
@@ -452,7 +452,7 @@ def test_round_trips_longer_than_the_least_timeout_are_measured():
 
 
 def test_an_event_that_was_under_way_when_the_connection_ended_finds_nothing_to_do():
-    hands = Hands().open()
+    hands = ScriptedPeers().open()
     unit, log, issued = hands.unit, len(hands.unit.log), hands.unit.issued
     hands.client.send(RST)
     hands.client.settle()

@@ -49,7 +49,7 @@ def test_echo_window_is_bounded_while_the_peer_does_not_read():
     connection = pair.client.connect(VIP_0, 7, on_event=lambda c, what: c.write(bytes(50_000)) if what == "established" else None)
     connection.reading = False
     pair.run(until=lambda: pair.time > 50_000)
-    assert len(connection.received) <= 8192 and connection.una <= 8192 + 4096 + 1
+    assert len(connection.received) <= 8192 and connection.snd_una <= 8192 + 4096 + 1
     connection.reading = True
     connection.read()
     pair.run(until=lambda: len(connection.received) == 50_000)

@@ -1,4 +1,4 @@
-"""The straight lines of the program do what its general path does: the same frames at the same times, and less work."""
+"""The fast path of the program do what its general path does: the same frames at the same times, and less work."""
 import random
 
 import pytest
@@ -22,11 +22,11 @@ CASES = {
     "killed later": {"up": 30_000, "down": 10_000, "kill": (52, "record")},
     "SACK": {"up": 30_000, "down": 30_000, "loss": 0.05, "client": {"sack": True}, "server": {"sack": True}},
     "lossy": {"up": 30_000, "down": 30_000, "loss": 0.05},
-    "time stamps": {"up": 60_000, "down": 5000, **STAMPS},
-    "time stamps both ways": {"up": 30_000, "down": 30_000, "close": "both", **STAMPS},
-    "time stamps, lossy": {"up": 30_000, "down": 30_000, "loss": 0.05, **STAMPS},
-    "time stamps, killed": {"up": 30_000, "down": 10_000, "kill": (31, "lost"), **STAMPS},
-    "time stamps, slow start": {"up": 40_000, "down": 100, "config": {"window": 16384, "initial_window": 1}, **STAMPS},
+    "timestamps": {"up": 60_000, "down": 5000, **STAMPS},
+    "timestamps both ways": {"up": 30_000, "down": 30_000, "close": "both", **STAMPS},
+    "timestamps, lossy": {"up": 30_000, "down": 30_000, "loss": 0.05, **STAMPS},
+    "timestamps, killed": {"up": 30_000, "down": 10_000, "kill": (31, "lost"), **STAMPS},
+    "timestamps, slow start": {"up": 40_000, "down": 100, "config": {"window": 16384, "initial_window": 1}, **STAMPS},
 }
 
 

@@ -56,7 +56,7 @@ def test_any_overlap_is_the_same_stream(seed):
     opened.check(4000)
 
 
-def test_four_holes_are_filled_without_resending():
+def test_four_holes_are_filled_without_retransmitting():
     opened = Opened()
     for n in (1, 3, 5, 7):
         opened.put(100 * n, 100 * n + 100)
@@ -142,7 +142,7 @@ def test_nothing_kept_survives_a_takeover():
     opened.check(700)
 
 
-def test_a_lost_segment_costs_one_resending():
+def test_a_lost_segment_costs_one_retransmitting():
     for n in (30, 40, 50):
         transfer = Transfer(up=60_000, down=0, lose=lambda number, link, to_peer, data, n=n: number == n and link == 0 and not to_peer)
         transfer.run().check()

@@ -1,4 +1,4 @@
-"""Selective acknowledgement (RFC 2018): negotiation, what is told, what is not resent, the prompt after a takeover."""
+"""Selective acknowledgement (RFC 2018): negotiation, what is told, what is not retransmitted, the prompt after a takeover."""
 import random
 import struct
 
@@ -74,7 +74,7 @@ def test_no_block_without_permission():
     assert not blocks(answer)
 
 
-def test_what_is_sacked_is_not_resent():
+def test_what_is_sacked_is_not_retransmitted():
     client = opened(down=bytes(6000))
     assert [len(s.payload) for s in client.settle(40)] == 6 * [1000]
     for _ in range(3):                          # the first 700 bytes and the last segment are missing
@@ -147,7 +147,7 @@ def test_resumes_soon_after_the_takeover():
         transfer = Transfer(up=60_000, down=0, **SACK)
         transfer.pair.kill_at = k, "lost"
         pair = transfer.pair
-        pair.run(until=lambda: pair.units[1].role)
+        pair.run(until=lambda: pair.units[1].active)
         start, before = pair.time, len(transfer.server.received)
         pair.run(until=lambda: len(transfer.server.received) > before)
         if pair.time - start >= 50:

@@ -62,12 +62,12 @@ def initial_number(transfer, leg):
 
 
 def test_resumes_soon_after_the_takeover():
-    """Prompted peers resend at once: much sooner than the 200 ticks of their smallest timeout."""
+    """Prompted peers retransmit at once: much sooner than the 200 ticks of their smallest timeout."""
     for k in range(8, 30):
         transfer = Transfer(up=60_000, down=0)
         transfer.pair.kill_at = k, "lost"
         pair = transfer.pair
-        pair.run(until=lambda: pair.units[1].role)
+        pair.run(until=lambda: pair.units[1].active)
         start, before = pair.time, len(transfer.server.received)
         pair.run(until=lambda: len(transfer.server.received) > before)
         assert pair.time - start < 50, (k, pair.time - start)
@@ -77,7 +77,7 @@ def test_unprotected_after_the_takeover_and_protected_when_a_standby_joins():
     transfer = Transfer(up=60_000, down=1000)
     pair = transfer.pair
     pair.kill_at = 25, "lost"
-    pair.run(until=lambda: pair.units[1].role)
+    pair.run(until=lambda: pair.units[1].active)
     unit = pair.units[1]
     assert not unit.flowstates[0][0] & 2
     records = unit.issued

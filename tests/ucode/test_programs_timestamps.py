@@ -1,4 +1,4 @@
-"""Time stamps (RFC 7323): negotiation, room, echo while ACKs are withheld, PAWS, takeover, wrapped clocks."""
+"""Timestamps (RFC 7323): negotiation, room, echo while ACKs are withheld, PAWS, takeover, wrapped clocks."""
 import random
 
 import pytest
@@ -8,7 +8,7 @@ from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
 from spps_sim.peers.frames import mss_option, timestamp_option
 from spps_sim.checker.wire import ACK, RST, SYN, parse_segment
-from test_programs_endpoint import run as run_endpoint
+from tests.ucode.test_programs_endpoint import run as run_endpoint
 
 STAMPS = {"client": {"timestamps": True}, "server": {"timestamps": True}}
 DAY = 24 * 3600 * 1000      # ticks of a ms
@@ -27,7 +27,7 @@ def sent(transfer, unit=0):
 
 
 class StampedClient(RawClient):
-    """A client played by hand whose segments carry the time stamp `val`, and an echo of the last one it got."""
+    """A client played by hand whose segments carry the timestamp `val`, and an echo of the last one it got."""
 
     def __init__(self, pair, *, val=1000, **kw):
         self.val, self.echo, self.plain = val, 0, False
@@ -94,7 +94,7 @@ def test_smallest_segments_of_a_peer_hold_the_option_and_payload(mss):
 
 
 @pytest.mark.parametrize("val", [5, 0x90000000])
-def test_simultaneous_open_echoes_a_time_stamp_of_any_size(val):
+def test_simultaneous_open_echoes_a_timestamp_of_any_size(val):
     leg = Leg("server", client={"timestamps": True})
     leg.syn()
     leg.first()
@@ -138,7 +138,7 @@ def test_segment_behind_a_hole_is_not_echoed():
 
 
 @pytest.mark.parametrize("base", [1000, (1 << 32) - 10, 1 << 31])
-def test_old_time_stamp_is_answered_and_dropped(base):
+def test_old_timestamp_is_answered_and_dropped(base):
     client = opened(val=base)
     client.put(bytes(100), base)
     assert client.put(bytes(100), base + 20)[-1].ack == client.nxt
@@ -187,7 +187,7 @@ def test_segment_without_the_option_is_dropped_silently():
     assert server.was("reset")
 
 
-def test_after_24_days_without_a_segment_any_time_stamp_is_taken():
+def test_after_24_days_without_a_segment_any_timestamp_is_taken():
     client = opened()
     client.put(bytes(100), 1 << 30)
     client.settle(23 * DAY)
@@ -270,7 +270,7 @@ def test_random_loss(seed, sack):
 
 
 @pytest.mark.parametrize("port", [7, 9])
-def test_endpoints_use_time_stamps(port):
+def test_endpoints_use_timestamps(port):
     pair, connection, _ = run_endpoint(port, 5000, client={"timestamps": True})
     answers = [s for f in pair.capture if f.unit == 0 and (s := parse_segment(f.data))]
     assert connection.stamps.on and all(stamp(s) for s in answers) and not monitor.check(pair.capture).violations

@@ -104,8 +104,8 @@ def test_every_gated_output_stands_behind_its_record():
     peer_isn = {0: transfer.client.iss, 1: transfer.server.iss}
     for output in unit.log:
         if output.tcp_flags & ACK and output.flags & 1:
-            una = told[output.behind][1 - output.iface]
-            committed = (una - first[1 - output.iface].seq) & 0xFFFFFFFF
+            snd_una = told[output.behind][1 - output.iface]
+            committed = (snd_una - first[1 - output.iface].seq) & 0xFFFFFFFF
             assert ((output.ack - peer_isn[output.iface]) & 0xFFFFFFFF) <= max(committed, 1)
 
 

@@ -24,8 +24,8 @@ class CsrFile(wiring.Component):
         self._params, self._index = params, index
         assert CSR_CONFIG == _TABLE
         super().__init__({
-            "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32), "role": In(1), "sync_ready": In(1),
-            "fast_ready": In(1), "socket_room": In(8), "protect": In(1), "cfg": In(ConfigWord),
+            "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32), "active": In(1), "sync_ready": In(1),
+            "fast_ready": In(1), "pool_status": In(8), "protect": In(1), "cfg": In(ConfigWord),
             "number": In(data.ArrayLayout(8, params.cores)), "conn": In(data.ArrayLayout(16, params.cores)),
             "value": Out(data.ArrayLayout(32, params.cores)), "ready": Out(1),
         })
@@ -39,9 +39,9 @@ class CsrFile(wiring.Component):
             write, read = table.write_port(), table.read_port(domain="comb")
             number, direct = self.number[core], Signal(32, name=f"direct{core}")
             sources = {
-                "now": self.now, "cycles": self.cycles, "isn_clock": self.isn_clock, "role": self.role,
+                "now": self.now, "cycles": self.cycles, "isn_clock": self.isn_clock, "active": self.active,
                 "epoch": self.epoch, "core_id": C(self._index * self._params.cores + core, 32),
-                "sync_ready": self.sync_ready, "fast_ready": self.fast_ready, "socket_room": self.socket_room, "protect": self.protect, "event_conn": self.conn[core],
+                "sync_ready": self.sync_ready, "fast_ready": self.fast_ready, "pool_status": self.pool_status, "protect": self.protect, "event_conn": self.conn[core],
             }
             with m.Switch(number[:5]):
                 for name, source in sources.items():

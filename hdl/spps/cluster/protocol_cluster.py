@@ -32,7 +32,7 @@ class ProtocolCluster(wiring.Component):
     Source: patent §V, §VI, F3.
     Parameters: params; image: 36-bit words of the program; index: number of the cluster; activity: with the member of that name.
     Members: i_msg events in, o_msg messages out; i_dma, o_dma_done flowstate moves, o_fs_read, i_fs_data, o_fs_write to
-    flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, fast_ready, socket_room, protect, cfg: CSRs
+    flowstate memory; i_imem live load of the program; now, cycles, isn_clock, epoch, role, sync_ready, fast_ready, pool_status, protect, cfg: CSRs
     (cfg one word at a time; no core starts before the last one was shown); runaway: most instructions of an event, 0 no limit; busy: an event is being
     executed, per core; waiting: a message of this core waits for the bus; halt: this core runs nothing, its events are answered as
     after a trap; stuck: this core gets no instructions (fault injection); trapped: has trapped since reset, per core, with trap_code
@@ -64,7 +64,7 @@ class ProtocolCluster(wiring.Component):
             "o_fs_write": Out(stream.Signature(FlowstateWrite)),
             "i_imem": In(stream.Signature(InstructionWrite)),
             "now": In(32), "cycles": In(32), "isn_clock": In(32), "epoch": In(32),
-            "role": In(1), "sync_ready": In(1), "fast_ready": In(1), "socket_room": In(8), "protect": In(1),
+            "active": In(1), "sync_ready": In(1), "fast_ready": In(1), "pool_status": In(8), "protect": In(1),
             "cfg": In(ConfigWord),
             "runaway": In(RUNAWAY_BITS), "halt": In(cores), "stuck": In(cores), "waiting": Out(cores),
             "busy": Out(cores), "trapped": Out(cores), "trap_code": Out(data.ArrayLayout(8, cores)),
@@ -92,8 +92,8 @@ class ProtocolCluster(wiring.Component):
             wiring.connect(m, inner, wiring.flipped(outer))
         m.d.comb += [
             csrs.now.eq(self.now), csrs.cycles.eq(self.cycles), csrs.isn_clock.eq(self.isn_clock),
-            csrs.epoch.eq(self.epoch), csrs.role.eq(self.role), csrs.sync_ready.eq(self.sync_ready),
-            csrs.fast_ready.eq(self.fast_ready), csrs.socket_room.eq(self.socket_room), csrs.protect.eq(self.protect), csrs.cfg.eq(self.cfg),
+            csrs.epoch.eq(self.epoch), csrs.active.eq(self.active), csrs.sync_ready.eq(self.sync_ready),
+            csrs.fast_ready.eq(self.fast_ready), csrs.pool_status.eq(self.pool_status), csrs.protect.eq(self.protect), csrs.cfg.eq(self.cfg),
             dma.event.eq(bus.event), dma.event_valid.eq(bus.event_valid),
             bus.event_ready.eq(dma.event_ready),
         ]

@@ -19,7 +19,7 @@ class FailoverUnit(wiring.Component):
     Parameters: params.
     Members:
         i_cmd: SYNC and OUTPUT in order. o_cmd: OUTPUT, to egress.
-        o_link, i_link: packets, the sync link. o_fs_write, o_lookup: what the peer's records say.
+        o_sync, i_sync: packets, the sync link. o_fs_write, o_lookup: what the peer's records say.
         kick: one clock at takeover. now: ticks; tick_load, tick: they have to go on from `tick`. level, high_water: outputs held by the gate.
         registers and status: `sync_port.REGISTERS_IN`, `sync_port.STATUS_OUT`.
     Latency, Throughput: see `SyncPort` and `AckGate`.
@@ -35,7 +35,7 @@ class FailoverUnit(wiring.Component):
         depth = params.gate_depth
         super().__init__({
             "i_cmd": In(beat_signature()), "o_cmd": Out(beat_signature()),
-            "o_link": Out(packet_signature(params.data_width)), "i_link": In(packet_signature(params.data_width)),
+            "o_sync": Out(packet_signature(params.data_width)), "i_sync": In(packet_signature(params.data_width)),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
             "kick": Out(1), "now": In(32), "tick_load": Out(1), "tick": Out(32), "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)),
             **{name: In(width) for name, width in REGISTERS_IN.items()},
@@ -69,15 +69,15 @@ class FailoverUnit(wiring.Component):
             with m.If(first & (kind != MessageKind.SYNC) & (kind != MessageKind.OUTPUT)):
                 m.d.sync += bad.eq(1)
 
-        connect(m, sync.o_link, flipped(self.o_link))
-        connect(m, flipped(self.i_link), sync.i_link)
+        connect(m, sync.o_sync, flipped(self.o_sync))
+        connect(m, flipped(self.i_sync), sync.i_sync)
         connect(m, sync.o_fs_write, flipped(self.o_fs_write))
         connect(m, sync.o_lookup, flipped(self.o_lookup))
         connect(m, gate.o_cmd, flipped(self.o_cmd))
         m.d.comb += [getattr(sync, name).eq(getattr(self, name)) for name in REGISTERS_IN]
         m.d.comb += [getattr(self, name).eq(getattr(sync, name)) for name in STATUS_OUT]
         m.d.comb += [
-            gate.issued.eq(sync.issued), gate.confirmed.eq(sync.confirmed), gate.flush.eq(~sync.role),
+            gate.issued.eq(sync.issued), gate.confirmed.eq(sync.confirmed), gate.flush.eq(~sync.active),
             sync.now.eq(self.now), self.tick_load.eq(sync.tick_load), self.tick.eq(sync.tick),
             self.kick.eq(sync.kick), self.level.eq(gate.level), self.high_water.eq(gate.high_water),
             self.count.eq(Cat(sync.count, gate.count, bad)),

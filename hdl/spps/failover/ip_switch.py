@@ -19,7 +19,7 @@ class IpSwitch(wiring.Component):
     Parameters: params.
     Members:
         i, o: packets from and to outside. o_unit, i_unit: the same of unit 0 and 1.
-        role, epoch: what each unit says. dead: this unit answers no more. force: bit n names unit n the owner.
+        active, epoch: what each unit says. dead: this unit answers no more. force: bit n names unit n the owner.
         owner: the present owner.
     Latency: 2 clocks. Throughput: one word per clock. The owner changes between frames; an open frame of a unit that is
         dead, or no longer the owner and silent for `PATIENCE` clocks, is closed with `err`.
@@ -34,7 +34,7 @@ class IpSwitch(wiring.Component):
         packet = packet_signature(params.data_width)
         super().__init__({
             "i": In(packet), "o": Out(packet), "i_unit": In(packet).array(2), "o_unit": Out(packet).array(2),
-            "role": In(2), "epoch": In(data.ArrayLayout(16, 2)), "dead": In(2), "force": In(2),
+            "active": In(2), "epoch": In(data.ArrayLayout(16, 2)), "dead": In(2), "force": In(2),
             "owner": Out(1), "count": Out(len(self.COUNTERS)),
         })
 
@@ -45,7 +45,7 @@ class IpSwitch(wiring.Component):
         claims, forced, choice = Signal(2), Signal(2), Signal(2)
         changed, newer = Signal(), Signal()
         m.d.comb += [
-            claims.eq(self.role & ~self.dead), forced.eq(self.force & ~self.dead),
+            claims.eq(self.active & ~self.dead), forced.eq(self.force & ~self.dead),
             choice.eq(Mux((forced == 1) | (forced == 2), forced, claims)),
             newer.eq(older(self.epoch[0], self.epoch[1])),
         ]

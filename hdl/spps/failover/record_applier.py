@@ -22,7 +22,7 @@ class RecordApplier(wiring.Component):
     Parameters: none.
     Members:
         i: headers of good frames; beat, read, lines: their lines (`FrameReceiver`).
-        role: 1 active. epoch: ours. fenced: listen to nobody. deaf: a takeover is coming, hear no more heartbeats.
+        active: 1 active, 0 standby. epoch: ours. fenced: listen to nobody. deaf: a takeover is coming, hear no more heartbeats.
         o_fs_write: lines for flowstate memory. o_lookup: INSERT, DELETE, FREE.
         applied: number of the last record applied. idle: nothing is being applied and no frame waits.
         confirm: one clock, send a confirmation. o_confirm: a confirmation was received.
@@ -40,7 +40,7 @@ class RecordApplier(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(SyncFrame)),
             "beat": Out(range(SLOT_BEATS)), "read": Out(1), "lines": In(BEAT),
-            "role": In(1), "epoch": In(16), "fenced": In(1), "deaf": In(1),
+            "active": In(1), "epoch": In(16), "fenced": In(1), "deaf": In(1),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
             "applied": Out(32), "idle": Out(1), "confirm": Out(1),
             "o_confirm": Out(stream.Signature(32, always_ready=True)),
@@ -76,7 +76,7 @@ class RecordApplier(wiring.Component):
                     m.d.sync += count("fenced_frame")
                 with m.Elif(behind):
                     m.d.sync += count("stale_epoch")
-                with m.Elif(self.role):
+                with m.Elif(self.active):
                     m.d.comb += self.newer.eq(ahead)
                     with m.Switch(frame.type):
                         with m.Case(SyncType.STATE):

@@ -22,7 +22,7 @@ class RecordStore(wiring.Component):
         free_run: 1 confirms at once (nobody is there to confirm) and offers nothing.
         load, load_number: continue the numbering after this number (at takeover).
         i_confirm: cumulative confirmations; anything outside confirmed..issued is counted and ignored.
-        resend_after: clocks without progress until the oldest unconfirmed record is offered again; 0: never.
+        retransmit_after: clocks without progress until the oldest unconfirmed record is offered again; 0: never.
         issued, confirmed: number of the last record; sync_ready: room for one full record of every core.
     Latency: 3 clocks from the last beat to the offer. Throughput: one beat per clock, 2 clocks between records.
     Backpressure: `i.ready` falls at the head of a message while the ring is full; it depends on registers alone.
@@ -31,7 +31,7 @@ class RecordStore(wiring.Component):
     Raises ValueError when the ring has no room for two records of every core.
     """
 
-    COUNTERS = ("records", "bad_record", "refused_record", "resend", "bad_confirm")
+    COUNTERS = ("records", "bad_record", "refused_record", "retransmit", "bad_confirm")
 
     @staticmethod
     def check(params):
@@ -45,7 +45,7 @@ class RecordStore(wiring.Component):
         super().__init__({
             "i": In(beat_signature()), "o": Out(beat_signature()),
             "enable": In(1), "free_run": In(1), "load": In(1), "load_number": In(32),
-            "i_confirm": In(stream.Signature(32, always_ready=True)), "resend_after": In(32),
+            "i_confirm": In(stream.Signature(32, always_ready=True)), "retransmit_after": In(32),
             "issued": Out(32), "confirmed": Out(32), "sync_ready": Out(1),
             "count": Out(len(self.COUNTERS)),
         })
@@ -61,7 +61,7 @@ class RecordStore(wiring.Component):
         return m
 
     def _number(self, m):
-        """issued, confirmed, and the resend timer. How many records wait and were offered is counted, so that 32-bit numbers meet only in `distance` and `next`."""
+        """issued, confirmed, and the retransmit timer. How many records wait and were offered is counted, so that 32-bit numbers meet only in `distance` and `next`."""
         slots = self.params.replay_records
         self.used, self.sent = used, sent = Signal(range(slots + 1)), Signal(range(slots + 1))     # not confirmed; of these, offered
         self.next = Signal(32)
@@ -86,9 +86,9 @@ class RecordStore(wiring.Component):
         with m.Elif(self.i_confirm.valid & ~distance[-1] & (distance != 0)):
             m.d.sync += self.count[self.COUNTERS.index("bad_confirm")].eq(1)
         with m.Elif(self.rewind & ~self.i_confirm.valid):
-            m.d.sync += [sent.eq(0), timer.eq(0), self.count[self.COUNTERS.index("resend")].eq(1)]
-        waiting = (used != 0) & (sent == used) & (self.resend_after != 0)
-        m.d.comb += self.rewind.eq(waiting & (timer >= self.resend_after))
+            m.d.sync += [sent.eq(0), timer.eq(0), self.count[self.COUNTERS.index("retransmit")].eq(1)]
+        waiting = (used != 0) & (sent == used) & (self.retransmit_after != 0)
+        m.d.comb += self.rewind.eq(waiting & (timer >= self.retransmit_after))
         with m.If(~waiting):
             m.d.sync += timer.eq(0)
         with m.Elif(~self.rewind & ~self.i_confirm.valid):

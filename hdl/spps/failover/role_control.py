@@ -26,7 +26,7 @@ class RoleControl(wiring.Component):
     Members, link: heard, echoed, newer, frame from `RecordApplier`; issued, confirmed: record numbers; idle: nothing is being
         applied; in `heartbeat`, `echo`: frames to send; deaf: to the applier.
     Members, ticks: now: the tick counter; tick_load, tick: it has to go on from `tick`.
-    Members, out: role, epoch, emit_enable, protect, unprotected, lease_valid, fenced, peer_present; load and kick: one clock
+    Members, out: active, epoch, emit_enable, protect, unprotected, lease_valid, fenced, peer_present; load and kick: one clock
         at takeover; cycles; isn_clock; takeovers; takeover_cycle: `cycles` of the last takeover.
     Latency: a lease that runs out clears emit_enable in the same clock; takeover 2 clocks after the deadline when idle.
     Throughput, Backpressure, Drop: none. Reset: see role_init; epoch 1.
@@ -42,7 +42,7 @@ class RoleControl(wiring.Component):
             "heard": In(1), "echoed": In(1), "newer": In(1), "frame": In(SyncFrame), "issued": In(32), "confirmed": In(32),
             "idle": In(1),
             "heartbeat": Out(1), "echo": Out(1), "deaf": Out(1), "load": Out(1), "kick": Out(1),
-            "role": Out(1), "epoch": Out(16, init=1), "emit_enable": Out(1), "protect": Out(1), "unprotected": Out(1),
+            "active": Out(1), "epoch": Out(16, init=1), "emit_enable": Out(1), "protect": Out(1), "unprotected": Out(1),
             "lease_valid": Out(1), "fenced": Out(1), "peer_present": Out(1), "cycles": Out(32), "isn_clock": Out(32),
             "takeovers": Out(16), "takeover_cycle": Out(32), "count": Out(len(self.COUNTERS)),
         })
@@ -53,22 +53,22 @@ class RoleControl(wiring.Component):
         self.started = started = Signal()       # role_init has been taken after reset
         m.d.sync += [self.cycles.eq(self.cycles + 1), self.count.eq(0), started.eq(1)]
         m.d.comb += [
-            self.emit_enable.eq(self.role & ~self.fenced & ~self.egress_disable & (self.unprotected | self.lease_valid)),
-            self.protect.eq(self.role & ~self.unprotected),
-            self.peer_present.eq(self.role & self.lease_valid),
+            self.emit_enable.eq(self.active & ~self.fenced & ~self.egress_disable & (self.unprotected | self.lease_valid)),
+            self.protect.eq(self.active & ~self.unprotected),
+            self.peer_present.eq(self.active & self.lease_valid),
         ]
         self._lease(m)
         self._watch(m)
         self._clock(m)
         self._heartbeat(m)
         with m.If(self.newer):
-            with m.If(self.role):
+            with m.If(self.active):
                 # the other unit has taken over: whatever we hold is history
-                m.d.sync += [self.role.eq(0), self.fenced.eq(1), self.unprotected.eq(0), self._count("fenced")]
+                m.d.sync += [self.active.eq(0), self.fenced.eq(1), self.unprotected.eq(0), self._count("fenced")]
             with m.Elif(~self.taking_over):
                 m.d.sync += self.epoch.eq(self.frame.epoch)
         with m.If(self.role_load | ~started):
-            m.d.sync += [self.role.eq(self.role_init), self.fenced.eq(0), self.unprotected.eq(0)]
+            m.d.sync += [self.active.eq(self.role_init), self.fenced.eq(0), self.unprotected.eq(0)]
         return m
 
     def _count(self, name):
@@ -79,13 +79,13 @@ class RoleControl(wiring.Component):
         left = Signal(32)
         age, fresh, synced = Signal(32), Signal(), Signal()
         m.d.comb += self.lease_valid.eq(left != 0)
-        m.d.sync += [age.eq(self.cycles - self.frame.stamp + 3), fresh.eq(self.echoed & self.role),
+        m.d.sync += [age.eq(self.cycles - self.frame.stamp + 3), fresh.eq(self.echoed & self.active),
                      synced.eq(Mux(self.unprotected, self.frame.number == self.issued, ~older(self.frame.number, self.confirmed)))]
         with m.If(self.lease_valid):
             m.d.sync += left.eq(left - 1)
-            with m.If(self.role & (left == 1)):
+            with m.If(self.active & (left == 1)):
                 m.d.sync += self._count("lease_lost")
-        with m.If(fresh & self.role & ~self.newer):
+        with m.If(fresh & self.active & ~self.newer):
             with m.If(~synced):
                 # a standby that has missed records cannot protect anybody
                 m.d.sync += self._count("unsynced_echo")
@@ -95,9 +95,9 @@ class RoleControl(wiring.Component):
                 with m.If(self.lease - age > left):
                     m.d.sync += left.eq(self.lease - age)
                 m.d.sync += self.unprotected.eq(0)
-        with m.Elif(self.role & ~self.lease_valid & self.policy & self.grant & self.started):
+        with m.Elif(self.active & ~self.lease_valid & self.policy & self.grant & self.started):
             m.d.sync += self.unprotected.eq(1)
-        with m.If(~self.role):
+        with m.If(~self.active):
             m.d.sync += left.eq(0)
 
     def _watch(self, m):
@@ -107,7 +107,7 @@ class RoleControl(wiring.Component):
         standby = Signal()
         due = Signal()
         m.d.comb += [
-            standby.eq(~self.role & ~self.fenced & self.started & ~self.role_load),
+            standby.eq(~self.active & ~self.fenced & self.started & ~self.role_load),
             due.eq(self.detector | known & depends & (self.takeover_after != 0) & (silence >= self.takeover_after)),
             self.deaf.eq(self.taking_over), self.echo.eq(self.heard & standby & ~self.taking_over),
         ]
@@ -121,7 +121,7 @@ class RoleControl(wiring.Component):
             m.d.sync += self.taking_over.eq(due & ~self.echo)
         with m.Elif(self.idle):
             m.d.comb += [self.load.eq(1), self.kick.eq(1)]
-            m.d.sync += [self.taking_over.eq(0), self.role.eq(1), self.epoch.eq(self.epoch + 1), self.unprotected.eq(1),
+            m.d.sync += [self.taking_over.eq(0), self.active.eq(1), self.epoch.eq(self.epoch + 1), self.unprotected.eq(1),
                          self.takeovers.eq(self.takeovers + 1), self.takeover_cycle.eq(self.cycles), self._count("takeover")]
 
     def _clock(self, m):
@@ -140,7 +140,7 @@ class RoleControl(wiring.Component):
 
     def _heartbeat(self, m):
         timer = Signal(32)
-        with m.If(~self.role | self.fenced | (self.hb_interval == 0)):
+        with m.If(~self.active | self.fenced | (self.hb_interval == 0)):
             m.d.sync += timer.eq(0)
         with m.Elif(timer + 1 >= self.hb_interval):
             m.d.comb += self.heartbeat.eq(1)

@@ -18,12 +18,12 @@ __all__ = ["SyncPort", "REGISTERS_IN", "STATUS_OUT"]
 #: configuration inputs, name and width; their meaning is described at the block that uses them
 REGISTERS_IN = {
     "role_init": 1, "role_load": 1, "hb_interval": 32, "lease": 32, "takeover_after": 32, "policy": 1, "grant": 1,
-    "egress_disable": 1, "detector": 1, "isn_divider": 16, "isn_margin": 32, "tick_margin": 32, "resend_after": 32,
+    "egress_disable": 1, "detector": 1, "isn_divider": 16, "isn_margin": 32, "tick_margin": 32, "retransmit_after": 32,
     "unit": 1,
 }
 #: status outputs, name and width
 STATUS_OUT = {
-    "role": 1, "emit_enable": 1, "protect": 1, "unprotected": 1, "lease_valid": 1, "fenced": 1, "peer_present": 1,
+    "active": 1, "emit_enable": 1, "protect": 1, "unprotected": 1, "lease_valid": 1, "fenced": 1, "peer_present": 1,
     "sync_ready": 1, "epoch": 16, "issued": 32, "confirmed": 32, "applied": 32, "takeovers": 16, "takeover_cycle": 32,
     "cycles": 32, "isn_clock": 32,
 }
@@ -35,13 +35,13 @@ class SyncPort(wiring.Component):
     Source: patent §X.B; architecture rules "sync records", "takeover is O(1)", "no two masters".
     Parameters: params.
     Members:
-        i: SYNC messages. o_link, i_link: packets, the link to the other unit.
+        i: SYNC messages. o_sync, i_sync: packets, the link to the other unit.
         o_fs_write, o_lookup: what the peer's records say. kick: one clock at takeover.
         now, tick_load, tick: see `RoleControl`.
         REGISTERS_IN: registers (`RoleControl`, `RecordStore`). STATUS_OUT: status, of the same blocks.
     Latency: about 15 clocks from a delta's last beat to its last word on a 64-bit link.
     Throughput: a delta in 12 clocks sent, 20 applied; a full record in 32 sent, 80 received and applied.
-    Backpressure: `i` waits while the replay ring is full; `i_link` waits while a frame is being applied.
+    Backpressure: `i` waits while the replay ring is full; `i_sync` waits while a frame is being applied.
     Drop: counted by reason (COUNTERS). Reset: number 0, role from role_init.
     """
 
@@ -53,7 +53,7 @@ class SyncPort(wiring.Component):
         RecordStore.check(params)
         super().__init__({
             "i": In(beat_signature()),
-            "o_link": Out(packet_signature(params.data_width)), "i_link": In(packet_signature(params.data_width)),
+            "o_sync": Out(packet_signature(params.data_width)), "i_sync": In(packet_signature(params.data_width)),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
             "kick": Out(1), "now": In(32), "tick_load": Out(1), "tick": Out(32),
             **{name: In(width) for name, width in REGISTERS_IN.items()},
@@ -75,8 +75,8 @@ class SyncPort(wiring.Component):
         connect(m, flipped(self.i), store.i)
         connect(m, store.o, sender.i_record)
         connect(m, sender.o, to_link.i)
-        connect(m, to_link.o, flipped(self.o_link))
-        connect(m, flipped(self.i_link), from_link.i)
+        connect(m, to_link.o, flipped(self.o_sync))
+        connect(m, flipped(self.i_sync), from_link.i)
         connect(m, from_link.o, receiver.i)
         connect(m, receiver.o, applier.i)
         connect(m, applier.o_fs_write, flipped(self.o_fs_write))
@@ -94,16 +94,16 @@ class SyncPort(wiring.Component):
         m.d.comb += [
             # what was received
             receiver.beat.eq(applier.beat), receiver.read.eq(applier.read), applier.lines.eq(receiver.lines),
-            applier.role.eq(control.role), applier.epoch.eq(control.epoch), applier.fenced.eq(control.fenced),
+            applier.active.eq(control.active), applier.epoch.eq(control.epoch), applier.fenced.eq(control.fenced),
             applier.deaf.eq(control.deaf),
             control.heard.eq(applier.heard), control.echoed.eq(applier.echoed), control.newer.eq(applier.newer),
             control.frame.eq(applier.frame), control.confirmed.eq(store.confirmed), control.idle.eq(applier.idle),
             control.issued.eq(store.issued),
             # the numbering goes on where the peer's ended
-            store.enable.eq(control.role), store.free_run.eq(control.unprotected), store.load.eq(control.load),
+            store.enable.eq(control.active), store.free_run.eq(control.unprotected), store.load.eq(control.load),
             store.load_number.eq(applier.applied),
             # what is sent
-            sender.discard.eq(~control.role | control.unprotected), sender.heartbeat.eq(control.heartbeat),
+            sender.discard.eq(~control.active | control.unprotected), sender.heartbeat.eq(control.heartbeat),
             sender.echo.eq(control.echo), sender.echo_stamp.eq(applier.frame.stamp), sender.confirm.eq(applier.confirm),
             sender.protected.eq(~control.unprotected), sender.epoch.eq(control.epoch), sender.issued.eq(store.issued),
             sender.applied.eq(applier.applied), sender.cycles.eq(control.cycles), sender.isn_clock.eq(control.isn_clock),

@@ -69,8 +69,8 @@ class Event(data.Struct):
     new: unsigned(1)        # the lookup controller has just created this flow
     noflow: unsigned(1)     # no flow is known: conn is meaningless, no workspace is loaded
     restart: unsigned(1)    # set by the director: a core was lost with newer state of this flow, begin as after a takeover
-    plain: unsigned(1)      # a TCP segment with ACK, perhaps PSH, no other flag, and no option but perhaps a time stamp
-    stamped: unsigned(1)    # it has a time stamp
+    plain: unsigned(1)      # a TCP segment with ACK, perhaps PSH, no other flag, and no option but perhaps a timestamp
+    stamped: unsigned(1)    # it has a timestamp
     filled: unsigned(1)     # it has payload
     spare_1: unsigned(9)
     # word 2..7

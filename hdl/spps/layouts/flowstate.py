@@ -37,7 +37,7 @@ class ConnFlag:
 
 
 SHARED = {
-    # line 0: the delta record, hard; the pairs of a leg lie as in the leg (una, rcv_nxt), so that a record can be sent from there
+    # line 0: the delta record, hard; the pairs of a leg lie as in the leg (snd_una, rcv_nxt), so that a record can be sent from there
     "flags": Field(0),
     "epoch": Field(1),          # epoch of the unit that wrote this state; another epoch means: taken over
     "snd_una_0": Field(2),      # leg 0: oldest unacknowledged number we sent = commitment of direction 1->0
@@ -64,22 +64,22 @@ LEG = {
     # line 1 of a leg: constants of the connection, hard
     "iss": Field(8),
     "irs": Field(9),
-    "mss": Field(10, 0, 16),        # payload we may put into a segment; room for a time stamp is taken off
+    "mss": Field(10, 0, 16),        # payload we may put into a segment; room for a timestamp is taken off
     "snd_wscale": Field(10, 16, 8),
     "rcv_wscale": Field(10, 24, 8),
     "options": Field(11),           # OptionFlags in use
     "max_window": Field(11, 16, 16),    # their upper half (soft): the largest window the peer has given, as in the segment
     "rcv_window": Field(12),        # receive window, bytes
     # lines 2..5: soft. Words 16, 17 go into records as they are; words 18..27 are the end of an OUTPUT message, as they are: that of
-    # an ACK with SND.NXT, as long as nothing is being resent (retries is its length, 0)
-    "una": Field(16),               # SND.UNA as TCP sees it; snd_una_x of the connection is what has been recorded
+    # an ACK with SND.NXT, as long as nothing is being retransmitted (retries is its length, 0)
+    "snd_una": Field(16),           # SND.UNA as TCP sees it; snd_una_x of the connection is what has been recorded
     "rcv_nxt": Field(17),
     "snd_nxt": Field(18),
-    "rcv_ack": Field(19),           # permitted acknowledgement number: what the other side has committed
+    "permitted_ack": Field(19),     # permitted acknowledgement number: what the other side has committed
     "ack_window": Field(20),        # window field of a segment without SYN, and the flag ACK
     "retries": Field(21),
     "snd_max": Field(22),
-    "sock": Field(23),              # SocketRing of what is sent on this leg
+    "tx_ring": Field(23),           # SocketRing of what is sent on this leg
     "ts_val": Field(24),            # TSval of an ACK sent from here
     "ts_recent": Field(25),         # TS.Recent (RFC 7323 §4.3): what we echo
     "snd_wnd": Field(26),
@@ -103,7 +103,7 @@ LEG = {
     "sacked_left": Field(44),       # with SACKED: what the peer has beyond SND.UNA
     "sacked_right": Field(45),
     "cwnd_acc": Field(46),          # of the congestion module
-    "resent": Field(47),            # in fast recovery: number after what it has resent
+    "high_rxt": Field(47),          # in fast recovery: number after what it has retransmitted
     # soft, but rarely written, in what the hard lines leave free
     "hint": Field(6),               # from takeover to prompt: how far the other unit had received
     "fin_kept": Field(7),           # number of a FIN that waits for RCV.NXT

@@ -10,7 +10,7 @@ from .event import FlowKey
 
 __all__ = ["BEAT", "SOCKET_POOLS", "Unit", "MessageKind", "MessageHeader", "beat_layout", "beat_signature", "OutputFlag",
            "ReleaseArgument", "CopyArgument", "OutputBody", "LookupOp", "LookupCommand", "Done", "DmaOp", "DmaCommand",
-           "FlowstateWrite", "FlowstateBeat", "RoomBit", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
+           "FlowstateWrite", "FlowstateBeat", "PoolBit", "SocketRing", "SocketAddress", "SocketRead", "ScratchRead", "ScratchPage", "Delivery",
            "OUTPUT_BEATS", "OUTPUT_ADDRESS_BEATS", "RegisterRequest", "TimerSet", "Instruction", "InstructionWrite",
            "CoreDone", "ClusterDma"]
 
@@ -86,8 +86,8 @@ class CopyArgument(data.Struct):
     spare: unsigned(16)
 
 
-class RoomBit:
-    """CSR socket_room: bit READY + p of pool p: a payload may be copied; bit OPEN + p: windows may grow."""
+class PoolBit:
+    """CSR pool_status: bit READY + p of pool p: a payload may be copied; bit OPEN + p: windows may grow."""
     READY = 0
     OPEN = SOCKET_POOLS
 

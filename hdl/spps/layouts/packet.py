@@ -6,7 +6,7 @@ waveform reads like a hex dump. `empty` counts the unused (least significant) by
 from amaranth.hdl import unsigned
 from amaranth.lib import data, stream
 
-__all__ = ["packet_layout", "packet_signature", "link_layout", "link_signature"]
+__all__ = ["packet_layout", "packet_signature", "link_layout", "spi4_signature"]
 
 
 def packet_layout(width):
@@ -32,6 +32,6 @@ def link_layout(width):
     })
 
 
-def link_signature(width):
+def spi4_signature(width):
     """SPI-4 words never wait: flow control is the FIFO status channel."""
     return stream.Signature(link_layout(width), always_ready=True)

@@ -26,7 +26,7 @@ class LookupController(wiring.Component):
 
     Parameters: params; flow_hash: FlowHash.
     Members: i_event, o_event: stream(Event); i_cmd: stream(LookupCommand); o_drop: stream(16), scratch references of dropped
-    events with payload; secret: hash key, constant while the table is in use; role: 1 active; half_open_limit: 0 for none;
+    events with payload; secret: hash key, constant while the table is in use; active: 1 active, 0 standby; half_open_limit: 0 for none;
     in_use, half_open: connections in use, and those of them in a handshake;
     scan_conn, scan_valid: is that conn in use, one clock later (timer unit); count: COUNTERS.
     Latency: 4 clocks without a flow or when the quick list knows it, else 24 to 38 (hash 19, probes 5 to 13).
@@ -50,7 +50,7 @@ class LookupController(wiring.Component):
             "i_cmd": In(stream.Signature(LookupCommand)),
             "o_drop": Out(stream.Signature(unsigned(16))),
             "secret": In(64),
-            "role": In(1),
+            "active": In(1),
             "half_open_limit": In(16),
             "in_use": Out(range(params.connections + 1)),
             "half_open": Out(range(params.connections + 1)),
@@ -149,7 +149,7 @@ class LookupController(wiring.Component):
                 m.next = "CLASSIFY"
             with m.State("CLASSIFY"):
                 m.next = "ACCEPT"
-                with m.If(~self.role):
+                with m.If(~self.active):
                     drop("standby_drop")
                 with m.Elif(event.kind != EventKind.TCP):
                     m.d.comb += pulse["noflow"].eq(1)

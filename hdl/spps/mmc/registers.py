@@ -30,7 +30,7 @@ CONTROL = (
     Register("grant", width=1, doc="1: the standby is declared gone"),
     Register("egress_disable", width=1, doc="1: emit nothing"),
     Register("detector", width=1, doc="1: the other unit is declared dead, take over now"),
-    Register("resend_after", reset=2000, doc="clocks without a confirmation before sync records are sent again; 0: never"),
+    Register("retransmit_after", reset=2000, doc="clocks without a confirmation before sync records are sent again; 0: never"),
     Register("isn_divider", width=16, reset=399, doc="clocks per step of the ISN clock, less one"),
     Register("isn_margin", reset=250000, doc="steps the ISN clock jumps at takeover"),
     Register("tick_margin", reset=2, doc="ticks the tick counter jumps at takeover; more than the way of a heartbeat takes"),
@@ -38,7 +38,7 @@ CONTROL = (
     Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word"),
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word"),
     Register("ttl", width=8, reset=64, doc="time to live of emitted IPv4 headers"),
-    Register("socket_low", width=4, reset=4, doc="sixteenths of a pool of socket memory that must be free for windows to grow"),
+    Register("socket_low_watermark", width=4, reset=4, doc="sixteenths of a pool of socket memory that must be free for windows to grow"),
     Register("burst_blocks", width=5, reset=8, doc="16-byte blocks per SPI-4 burst"),
     Register("half_open_limit", width=16, doc="handshakes at a time; SYNs beyond are refused; 0: no limit; reset: 3/4 of `connections`"),
     Register("runaway", width=RUNAWAY_BITS, reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
@@ -48,7 +48,7 @@ CONTROL = (
 )
 #: what blocks report, name and width
 STATUS = (
-    Register("role", "ro", 1, doc="1 active"),
+    Register("active", "ro", 1, doc="1 active"),
     Register("emit_enable", "ro", 1, doc="1: egress may emit"),
     Register("protect", "ro", 1, doc="1: new connections are protected"),
     Register("unprotected", "ro", 1, doc="1: nobody is there to confirm, outputs are not held"),

@@ -8,7 +8,7 @@ from .page_writer import PageWriter
 from .socket_commands import SocketCommands
 from .socket_memory_controller import SocketMemoryController
 from .socket_reader import SocketReader
-from .socket_room import SocketRoom
+from .pool_watermarks import PoolWatermarks
 
-__all__ = ["SocketMemoryController", "SocketCommands", "SocketReader", "SocketRoom", "PageDirectory", "PagePools", "PageWriter",
+__all__ = ["SocketMemoryController", "SocketCommands", "SocketReader", "PoolWatermarks", "PageDirectory", "PagePools", "PageWriter",
            "OnchipMemory", "AxiMemory", "Geometry", "axi_signature"]

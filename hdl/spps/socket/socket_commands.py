@@ -113,13 +113,13 @@ class SocketCommands(wiring.Component):
         beat, sync = self.i_cmd.payload, SyncArgument(header.argument)
         stays = Signal()                            # CONSUMED
         index = Signal(range(UNA_BEATS + 1))        # beats after the header
-        una = Array(Signal(32, name=f"una_{leg}") for leg in (0, 1))
+        snd_una = Array(Signal(32, name=f"una_{leg}") for leg in (0, 1))
         direction, retire = Signal(), Signal()
         m.d.comb += [
             stays.eq(header.kind == MessageKind.CONSUMED), retire.eq(sync.kind == KIND_RETIRE),
             self.o_page.p.op.eq(Mux(retire, PageOp.DROP, PageOp.RELEASE)),
             self.o_page.p.ring.eq(Cat(direction, sync.conn)),
-            self.o_page.p.offset.eq(una[~direction]),   # what leg 0 received is sent on leg 1
+            self.o_page.p.offset.eq(snd_una[~direction]),   # what leg 0 received is sent on leg 1
         ]
         with m.State("FIRST"):
             m.d.comb += [skid.i.valid.eq(~stays), skid.i.payload.eq(first)]
@@ -137,7 +137,7 @@ class SocketCommands(wiring.Component):
             with m.If(self.i_cmd.valid & self.i_cmd.ready):
                 for leg, word in enumerate(UNA):
                     with m.If(index == word // 2):
-                        m.d.sync += una[leg].eq(beat.data.word_select(word % 2, 32))
+                        m.d.sync += snd_una[leg].eq(beat.data.word_select(word % 2, 32))
                 with m.If(index != UNA_BEATS):
                     m.d.sync += index.eq(index + 1)
                 with m.If(beat.last):

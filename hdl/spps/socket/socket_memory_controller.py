@@ -15,7 +15,7 @@ from .page_directory import PageDirectory
 from .page_writer import PageWriter
 from .socket_commands import SocketCommands
 from .socket_reader import SocketReader
-from .socket_room import SocketRoom, room_layout
+from .pool_watermarks import PoolWatermarks, pool_status_layout
 
 __all__ = ["SocketMemoryController"]
 
@@ -30,8 +30,8 @@ class SocketMemoryController(wiring.Component):
         o_scratch, i_scratch: payload asked from the scratchpad, one answer per request.
         o_free: chains given back, each after its copy.
         i_read, o_data: reads of the output processor; one answer per request, `err` when its bytes are not there.
-        role: 1 active. Copies are refused while it is 0, and when it falls all pages become free.
-        low, room, room_all, lowest: SocketRoom. free: pages of each pool.
+        active: 1 active, 0 standby. Copies are refused while it is 0, and when it falls all pages become free.
+        low_watermark, pool_status, pools_ready, lowest: PoolWatermarks. free: pages of each pool.
         axi: external memory, with socket_memory="axi4".
         count: COUNTERS.
     Latency: see SocketCommands and SocketReader. Throughput: one word per clock for a copy and for a read at the same time.
@@ -53,8 +53,8 @@ class SocketMemoryController(wiring.Component):
             "o_free": Out(stream.Signature(16)),
             "i_read": In(stream.Signature(SocketRead)),
             "o_data": Out(packet_signature(params.data_width)),
-            "role": In(1, init=1), "low": In(4, init=4),
-            "room": Out(room_layout(g)), "room_all": Out(1), "free": Out(levels), "lowest": Out(levels),
+            "active": In(1, init=1), "low_watermark": In(4, init=4),
+            "pool_status": Out(pool_status_layout(g)), "pools_ready": Out(1), "free": Out(levels), "lowest": Out(levels),
             **({"axi": Out(axi_signature(g))} if params.socket_memory == "axi4" else {}),
             "count": Out(len(self.COUNTERS)),
         })
@@ -66,7 +66,7 @@ class SocketMemoryController(wiring.Component):
         m.submodules.commands = commands = SocketCommands(params, g)
         m.submodules.writer = writer = PageWriter(g, params.data_width)
         m.submodules.reader = reader = SocketReader(params, g)
-        m.submodules.room = room = SocketRoom(g)
+        m.submodules.watermarks = watermarks = PoolWatermarks(g)
         if params.socket_memory == "axi4":
             m.submodules.memory = memory = AxiMemory(g)
             wiring.connect(m, memory.axi, wiring.flipped(self.axi))
@@ -89,7 +89,7 @@ class SocketMemoryController(wiring.Component):
             directory.i.payload.eq(commands.o_page.payload),
             commands.o_page.ready.eq(directory.i.ready & ~asks), writer.o_page.ready.eq(directory.i.ready),
             writer.answer.eq(directory.answer), writer.verdict.eq(directory.verdict), writer.granule.eq(directory.granule),
-            commands.written.eq(writer.done), commands.result.eq(writer.result), commands.active.eq(self.role),
+            commands.written.eq(writer.done), commands.result.eq(writer.result), commands.active.eq(self.active),
             reader.l_hit.eq(directory.l_hit), reader.l_granule.eq(directory.l_granule),
             *(getattr(directory, name).eq(getattr(reader, name)) for name in ("l_ring", "l_pool", "l_offset")),
             *(getattr(reader, name).eq(getattr(directory, name)) for name in ("freed", "freed_ring", "freed_page")),
@@ -98,11 +98,11 @@ class SocketMemoryController(wiring.Component):
             m.d.comb += directory.i.payload.eq(writer.o_page.payload)
 
         was_active, flush = Signal(), Signal()
-        m.d.sync += was_active.eq(self.role)
+        m.d.sync += was_active.eq(self.active)
         m.d.comb += [
-            flush.eq(was_active & ~self.role), directory.flush.eq(flush), reader.flush.eq(flush),
-            room.free.eq(directory.free), room.low.eq(self.low), room.clear.eq(directory.sweeping),
-            self.room.eq(room.room), self.room_all.eq(room.all), self.free.eq(directory.free), self.lowest.eq(room.lowest),
+            flush.eq(was_active & ~self.active), directory.flush.eq(flush), reader.flush.eq(flush),
+            watermarks.free.eq(directory.free), watermarks.low_watermark.eq(self.low_watermark), watermarks.clear.eq(directory.sweeping),
+            self.pool_status.eq(watermarks.status), self.pools_ready.eq(watermarks.all), self.free.eq(directory.free), self.lowest.eq(watermarks.lowest),
             self.count.eq(Cat(commands.count, reader.count)),
         ]
         return m

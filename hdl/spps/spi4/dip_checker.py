@@ -3,7 +3,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.packet import link_signature
+from ..layouts.packet import spi4_signature
 from .control import SOP_SPACING, ControlWord, checked_layout
 from .dip import Dip4
 
@@ -21,7 +21,7 @@ class DipChecker(wiring.Component):
     def __init__(self, width, *, dip=Dip4()):
         self.width, self.dip = width, dip
         super().__init__({
-            "i": In(link_signature(width)), "o_valid": Out(1), "o": Out(checked_layout(width // 16)), "sop_spacing": Out(1),
+            "i": In(spi4_signature(width)), "o_valid": Out(1), "o": Out(checked_layout(width // 16)), "sop_spacing": Out(1),
         })
 
     def elaborate(self, platform):

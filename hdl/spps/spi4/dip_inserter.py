@@ -3,7 +3,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.packet import link_layout, link_signature
+from ..layouts.packet import link_layout, spi4_signature
 from .dip import Dip4
 
 __all__ = ["DipInserter"]
@@ -19,7 +19,7 @@ class DipInserter(wiring.Component):
 
     def __init__(self, width, *, dip=Dip4()):
         self.width, self.dip = width, dip
-        super().__init__({"i": In(link_layout(width)), "o": Out(link_signature(width))})
+        super().__init__({"i": In(link_layout(width)), "o": Out(spi4_signature(width))})
 
     def elaborate(self, platform):
         m = Module()

@@ -3,7 +3,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.packet import link_signature, packet_layout, packet_signature
+from ..layouts.packet import spi4_signature, packet_layout, packet_signature
 from ..lib.skid_buffer import SkidBuffer
 from .burst_packer import BurstPacker
 from .dip import Dip4
@@ -38,7 +38,7 @@ class Spi4Sink(wiring.Component):
     def __init__(self, params, *, dip=Dip4(), headroom=1024):
         self.params, self.dip, self.headroom = params, dip, headroom
         super().__init__({
-            "i": In(link_signature(params.data_width)), "o": Out(packet_signature(params.data_width)),
+            "i": In(spi4_signature(params.data_width)), "o": Out(packet_signature(params.data_width)),
             "status": Out(data.ArrayLayout(2, params.ports)), "count": Out(len(self.COUNTERS)),
         })
 

@@ -3,7 +3,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.packet import link_layout, link_signature, packet_layout, packet_signature
+from ..layouts.packet import link_layout, spi4_signature, packet_layout, packet_signature
 from .control import BLOCK_BYTES, SOP_SPACING, ControlWord, Eops
 from .dip import Dip4
 from .dip_inserter import DipInserter
@@ -36,7 +36,7 @@ class Spi4Source(wiring.Component):
     def __init__(self, params, *, dip=Dip4()):
         self.params, self.dip = params, dip
         super().__init__({
-            "i": In(packet_signature(params.data_width)), "o": Out(link_signature(params.data_width)),
+            "i": In(packet_signature(params.data_width)), "o": Out(spi4_signature(params.data_width)),
             "status": In(data.ArrayLayout(2, params.ports)), "burst_blocks": In(range(_MAX_BLOCKS + 1)), "count": Out(len(self.COUNTERS)),
         })
 

@@ -8,7 +8,7 @@ from ..layouts.event import OptionFlag
 __all__ = ["OptionParser", "option_layout"]
 
 _END, _NOP, _MSS, _WSCALE, _SACK_PERMITTED, _SACK, _TIMESTAMP = 0, 1, 2, 3, 4, 5, 8
-_PLAIN_TIMESTAMP = 0x0101080A           # two NOPs, then a time stamp: RFC 7323, appendix A
+_PLAIN_TIMESTAMP = 0x0101080A           # two NOPs, then a timestamp: RFC 7323, appendix A
 _WSCALE_LIMIT = 14                      # RFC 7323 §2.3
 
 

@@ -40,14 +40,14 @@ CSRS = {
     "now": 0,           # tick counter
     "cycles": 1,        # free-running clock counter, low 32 bits
     "isn_clock": 2,     # ISN clock: grows about every 4 us, never goes back across takeover
-    "role": 3,          # 1 active, 0 standby
+    "active": 3,          # 1 active, 0 standby
     "epoch": 4,
     "core_id": 5,
     "sync_ready": 6,    # 1: a full record will be accepted without waiting
     "protect": 7,       # 1: a standby is present or the policy is stall; new connections are protected
     "event_conn": 8,    # local flow id of the event
-    "fast_ready": 9,    # 1: sync_ready, and every bit of socket_room of a pool that exists
-    "socket_room": 10,  # RoomBit: which pools of socket memory have room
+    "fast_ready": 9,    # 1: sync_ready, and every bit of pool_status of a pool that exists
+    "pool_status": 10,  # PoolBit: which pools of socket memory have room
     **{f"cfg.{c.name}": CSR_CONFIG + i for i, c in enumerate(CONFIG)},
 }
 

@@ -27,7 +27,7 @@ def _members(cls):
 #: `Name.MEMBER`
 ENUMS = {cls.__name__: _members(cls) for cls in (
     event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, message.Unit,
-    message.MessageKind, message.OutputFlag, message.RoomBit, message.LookupOp, message.DmaOp, record.SyncType, TrapCode)}
+    message.MessageKind, message.OutputFlag, message.PoolBit, message.LookupOp, message.DmaOp, record.SyncType, TrapCode)}
 #: `Struct.member`: words of messages
 STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
     event.Event, event.FlowKey, message.MessageHeader, message.CopyArgument, message.ReleaseArgument, message.SocketRing, message.SocketAddress, message.OutputBody,

@@ -58,7 +58,7 @@ class FakePair:
         if self._silent_since is not None and self.cycle >= self._silent_since + self.takeover_after:
             self._silent_since = None
             self._role ^= 3
-            self._marks.append(Mark(self.cycle, "role", self._role))
+            self._marks.append(Mark(self.cycle, "active", self._role))
             happened |= Stop.ROLE
         return happened
 
@@ -110,7 +110,7 @@ class FakePair:
             self._inside.clear()
 
     def status(self):
-        return {**dict.fromkeys(STATUS_WORDS, 0), "role": self._role}
+        return {**dict.fromkeys(STATUS_WORDS, 0), "active": self._role}
 
     def trace_open(self, path):
         raise RuntimeError("no trace: this pair has no RTL")

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 __all__ = ["Activity", "FrameKind", "RawFrame", "Mark", "Stop", "STATUS_WORDS", "Backend"]
 
 #: status words in the order of the native library
-STATUS_WORDS = ("role", "epoch_0", "epoch_1", "issued_0", "issued_1", "confirmed_0", "confirmed_1",
+STATUS_WORDS = ("active", "epoch_0", "epoch_1", "issued_0", "issued_1", "confirmed_0", "confirmed_1",
                 "delivered_0", "delivered_1", "done_0", "done_1", "copied_0", "copied_1")
 
 

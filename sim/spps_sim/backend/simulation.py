@@ -67,9 +67,9 @@ class Simulation:
 
     def dispatch(self):
         """Hand frames and marks to the callbacks that are set, in order of time."""
-        happenings = [(f.cycle, 1, self.on_frame, f) for f in (self.pop_frames() if self.on_frame else ())]
-        happenings += [(m.cycle, 0, self.on_mark, m) for m in (self.pop_marks() if self.on_mark else ())]
-        for _, _, callback, what in sorted(happenings, key=lambda h: h[:2]):
+        notifications = [(f.cycle, 1, self.on_frame, f) for f in (self.pop_frames() if self.on_frame else ())]
+        notifications += [(m.cycle, 0, self.on_mark, m) for m in (self.pop_marks() if self.on_mark else ())]
+        for _, _, callback, what in sorted(notifications, key=lambda h: h[:2]):
             callback(what)
 
     # frames --------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class Simulation:
 
     def active(self):
         """Number of the unit that is master, None with none; with two the one not killed."""
-        role = self.status()["role"] & ~self._kill
+        role = self.status()["active"] & ~self._kill
         return {1: 0, 2: 1, 3: 0}.get(role & 3)
 
     def trace(self, path):

@@ -24,7 +24,7 @@ from .scenario import FAULTS, Scenario, Trial
 from ..checker.states import STATES, DataStates
 from ..backend.verilated import trace_kind
 
-__all__ = ["Lesson", "learn", "choose_kills", "run_shard", "run_campaign", "campaign"]
+__all__ = ["Baseline", "learn", "choose_kills", "run_shard", "run_campaign", "campaign"]
 
 SUMMARY = Path("build/campaign/summary.json")
 STATE_NAMES = ("not yet sent", "in the SPPS, before the proxy", "in the proxy, not sent on", "sent on, not received",
@@ -32,7 +32,7 @@ STATE_NAMES = ("not yet sent", "in the SPPS, before the proxy", "in the proxy, n
                "record under way", "confirmed, no ACK yet", "ACK sent")
 
 
-class Lesson:
+class Baseline:
     """What a run without a kill says. first, last: cycles worth a kill. states: DataStates."""
 
     def __init__(self, trial):
@@ -49,15 +49,15 @@ def learn(scenario):
     trial = Trial(scenario)
     trial.start()
     trial.finish()
-    return Lesson(trial)
+    return Baseline(trial)
 
 
-def choose_kills(lesson, cases, seed, states=True):
+def choose_kills(baseline, cases, seed, states=True):
     """Sorted kill cycles: each cycle of the run if `cases` is None or enough for all; else a part of it.
 
     A part has, as far as they exist, an equal share for every state and direction (a third of all), the rest spread evenly.
     """
-    everything = range(lesson.first, lesson.last)
+    everything = range(baseline.first, baseline.last)
     if cases is None or cases >= len(everything):
         return list(everything)
     rng = random.Random(f"{seed}/kills")
@@ -65,16 +65,16 @@ def choose_kills(lesson, cases, seed, states=True):
     share = max(1, cases // (3 * 2 * len(STATES))) if states else 0
     for direction in (0, 1):
         for state in STATES:
-            cycles = [c for c in lesson.states.cycles(state, direction, lesson.first, lesson.last - 1)]
+            cycles = [c for c in baseline.states.cycles(state, direction, baseline.first, baseline.last - 1)]
             chosen.update(rng.sample(cycles, min(share, len(cycles))))
     chosen = set(sorted(chosen)[:cases]) if len(chosen) <= cases else set(rng.sample(sorted(chosen), cases))
     rest = cases - len(chosen)
     for i in range(rest):
-        low = lesson.first + i * len(everything) // rest
-        high = lesson.first + (i + 1) * len(everything) // rest
+        low = baseline.first + i * len(everything) // rest
+        high = baseline.first + (i + 1) * len(everything) // rest
         chosen.add(rng.randrange(low, max(high, low + 1)))
     while len(chosen) < cases:
-        chosen.add(rng.randrange(lesson.first, lesson.last))
+        chosen.add(rng.randrange(baseline.first, baseline.last))
     return sorted(chosen)
 
 
@@ -171,10 +171,10 @@ def run_campaign(cases=500, seed=1, *, scenario=None, processes=None, executor=N
     scenario = (scenario or Scenario(seed=seed, **changes)).built()
     processes = processes or os.cpu_count() or 1
     console.print(f"campaign: seed {seed}, {scenario.preset}, faults: {scenario.fault}; learning the run without a kill")
-    lesson = learn(scenario)
-    if lesson.failures:
-        raise RuntimeError("the run without a kill fails: " + "; ".join(lesson.failures[:5]))
-    kills = choose_kills(lesson, cases, seed)
+    baseline = learn(scenario)
+    if baseline.failures:
+        raise RuntimeError("the run without a kill fails: " + "; ".join(baseline.failures[:5]))
+    kills = choose_kills(baseline, cases, seed)
     started = time.monotonic()
     results, failed = [], []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -189,7 +189,7 @@ def run_campaign(cases=500, seed=1, *, scenario=None, processes=None, executor=N
             progress.update(task, advance=1, description=f"kills, {len(failed)} failed")
     if len(results) != len(kills):
         failed.append({"kill": None, "failures": [f"{len(kills) - len(results)} cases were lost with their process"]})
-    summary = _summary(scenario, lesson, results, failed, len(kills), time.monotonic() - started)
+    summary = _summary(scenario, baseline, results, failed, len(kills), time.monotonic() - started)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(summary, indent=1) + "\n")
@@ -197,15 +197,15 @@ def run_campaign(cases=500, seed=1, *, scenario=None, processes=None, executor=N
     return summary
 
 
-def _summary(scenario, lesson, results, failed, cases, seconds):
-    present = [(r, lesson.at(r["kill"])) for r in results]
+def _summary(scenario, baseline, results, failed, cases, seconds):
+    present = [(r, baseline.at(r["kill"])) for r in results]
     states = Counter(s for _, both in present for s in set(both[0]) | set(both[1]))
     by_direction = {name: {str(s): sum(s in both[d] for _, both in present) for s in STATES} for d, name in enumerate(("up", "down"))}
     takeovers = [r["takeover_cycles"] for r in results if r["takeover_cycles"] is not None]
     summary = {
         "cases": cases, "passed": cases - len(failed), "failed": len(failed), "states": {str(s): states[s] for s in STATES},
         "states_by_direction": by_direction, "faults": {scenario.fault: cases}, "seed": scenario.seed, "preset": scenario.preset,
-        "first_cycle": lesson.first, "last_cycle": lesson.last, "cases_per_s": round(cases / max(seconds, 1e-9), 2),
+        "first_cycle": baseline.first, "last_cycle": baseline.last, "cases_per_s": round(cases / max(seconds, 1e-9), 2),
         "failures": [{"kill": r["kill"], "why": r["failures"][:5],
                       **({"replay": scenario.replay(r["kill"])} if r["kill"] is not None else {})} for r in failed[:50]],
     }
@@ -256,7 +256,7 @@ def replay(scenario, kill, folder, waves):
 @click.option("--up", default=3000, show_default=True, help="Bytes from client to server.")
 @click.option("--down", default=3000, show_default=True, help="Bytes from server to client.")
 @click.option("--mss", default=536, show_default=True)
-@click.option("--timestamps", is_flag=True, help="Peers use TCP time stamps.")
+@click.option("--timestamps", is_flag=True, help="Peers use TCP timestamps.")
 @click.option("--latency", default=100, show_default=True, help="Of each link, cycles.")
 @click.option("--tick", default=100, show_default=True, help="Cycles of a timer tick of the pair.")
 @click.option("--defines", multiple=True, help="Variant of the microcode, e.g. CUBIC; may be repeated.")

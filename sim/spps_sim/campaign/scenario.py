@@ -73,7 +73,7 @@ class Scenario:
             "mode": 1, "vip_0": ip_number(VIP[0]), "vip_1": ip_number(VIP[1]), "server_ip": ip_number(SERVER),
             "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"), "mss": self.mss,
             "tick_cycles": self.tick, **{name: cycles // self.tick for name, cycles in (*TIMEOUTS.items(), ("msl", self.msl))},
-            "hb_interval": 300, "lease": 900, "takeover_after": 1200, "resend_after": 600, **self.registers,
+            "hb_interval": 300, "lease": 900, "takeover_after": 1200, "retransmit_after": 600, **self.registers,
         }
 
     def simulation(self):
@@ -201,7 +201,7 @@ class Trial:
         if self.killed is None:
             return None
         cycle, unit = self.killed
-        return next((m.cycle - cycle for m in self.marks if m.name == "role" and m.cycle >= cycle and m.value >> (1 - unit) & 1), None)
+        return next((m.cycle - cycle for m in self.marks if m.name == "active" and m.cycle >= cycle and m.value >> (1 - unit) & 1), None)
 
     def failures(self):
         """Everything that is wrong at the end, as text; empty when all is well."""

@@ -136,7 +136,7 @@ class AckRule:
             for number, leg in enumerate(self.connections.get(record.conn, ())):
                 if record.kind in (DELTA, FULL):
                     leg.known |= record.kind == FULL
-                    leg.stored = max(leg.stored, _offset(record.una(number), leg.iss))
+                    leg.stored = max(leg.stored, _offset(record.snd_una(number), leg.iss))
         if not self._protected and sync.type == ECHO and sync.number == self._issued.get(unit, 0):
             self._protected = True
 

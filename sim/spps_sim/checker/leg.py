@@ -53,7 +53,7 @@ class Leg:
         self.edge = self.ack = None
         self.limit = None               # right edge, that of our SYN included
         self.tsval = None
-        self.stamped = {"peer": False, "ours": False}   # the SYN had a time stamp
+        self.stamped = {"peer": False, "ours": False}   # the SYN had a timestamp
         self.reset = False
         self.confirmed = 0              # confirmed commitment (offset) of what *we* sent on this leg
         self.records = False

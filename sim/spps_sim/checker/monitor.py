@@ -80,7 +80,7 @@ class _Monitor:
                     leg = self.legs.get(leg_key)
                     if leg and leg.ours:
                         leg.records = True
-                        self.records.setdefault(sync.epoch, []).append((sync.number, leg, leg.ours.offset(sync.una(number))))
+                        self.records.setdefault(sync.epoch, []).append((sync.number, leg, leg.ours.offset(sync.snd_una(number))))
         elif sync.type == CONFIRM:
             keep = []
             for number, leg, offset in self.records.get(sync.epoch, ()):
@@ -179,7 +179,7 @@ class _Monitor:
         if segment.payload and offset + len(segment.payload) > 0:
             conflict = leg.peer.put(offset, segment.payload)
             if conflict is not None:
-                self.fail("I3", frame.time, f"{leg.name()}: the peer itself resent other bytes at offset {conflict}")
+                self.fail("I3", frame.time, f"{leg.name()}: the peer itself retransmitted other bytes at offset {conflict}")
         if segment.flags & FIN:
             leg.peer.fin = offset + len(segment.payload)
         leg.peer.sent = max(leg.peer.sent, offset + segment.length)
@@ -262,7 +262,7 @@ class _Monitor:
 
     def timestamps(self, frame, segment, leg):
         if not segment.flags & SYN and (8 in segment.options) != all(leg.stamped.values()):
-            self.fail("I7", frame.time, f"{leg.name()}: a time stamp {'that was not negotiated' if 8 in segment.options else 'is missing'}")
+            self.fail("I7", frame.time, f"{leg.name()}: a timestamp {'that was not negotiated' if 8 in segment.options else 'is missing'}")
         if len(segment.options.get(8, b"")) != 8:
             return
         value = int.from_bytes(segment.options[8][:4], "big")

@@ -126,7 +126,7 @@ class DataStates:
             if sync is None or sync.type != STATE or 0 not in sync.lines or sync.number in started:
                 continue
             started[sync.number] = frame.start
-            numbers.append((sync.number, self._offset(sync.una(destination), destination, False)))
+            numbers.append((sync.number, self._offset(sync.snd_una(destination), destination, False)))
         return numbers, started
 
     def _classify(self, direction, unit):

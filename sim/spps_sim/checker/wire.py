@@ -111,7 +111,7 @@ class SyncFrame:
     tick: int
     lines: dict
 
-    def una(self, leg):
+    def snd_una(self, leg):
         """SND.UNA of a leg, from line 0."""
         return self.lines[0][2 + 2 * leg]
 

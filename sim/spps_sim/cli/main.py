@@ -108,7 +108,7 @@ def live(mode, preset):
     """Keep a pair running between two network namespaces until Ctrl-C."""
     import signal
 
-    from ..network.testbed import Addresses, Plant
+    from ..network.testbed import Addresses, Testbed
     from ..live.control import ControlSocket
     from ..network.namespaces import require_privilege
     require_privilege()
@@ -121,15 +121,15 @@ def live(mode, preset):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
-        with Plant(sim, params, mode=mode) as plant, ControlSocket(plant) as socket:
-            client, server = plant.namespaces
+        with Testbed(sim, params, mode=mode) as testbed, ControlSocket(testbed) as socket:
+            client, server = testbed.namespaces
             click.echo(f"client side: ip netns exec {client.name} ...   (connect to {Addresses.vip[0]})")
             click.echo(f"server side: ip netns exec {server.name} ...   "
                        + (f"(listen on {Addresses.server})" if mode == "proxy" else f"(connect to {Addresses.vip[1]})"))
             click.echo("control:     spps ctl status | stats | kill active | freeze active | thaw | reprogram FILE")
-            click.echo(f"{plant.speed:.0f} simulated cycles per second; ready")
+            click.echo(f"{testbed.speed:.0f} simulated cycles per second; ready")
             while True:
-                plant.turn()
+                testbed.turn()
                 socket.serve()
     except KeyboardInterrupt:
         click.echo("stopped")

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from .run import DemoRun
-from ..network.testbed import Addresses, Plant
+from ..network.testbed import Addresses, Testbed
 
 __all__ = ["run_demo"]
 
@@ -42,32 +42,32 @@ class _Side:
         self.process.stdout.close()
 
 
-def _sides(plant, connections, size, seed, deadline):
-    server = _Side(plant.namespaces[1], ["server", PORT, connections, size, seed])
+def _sides(testbed, connections, size, seed, deadline):
+    server = _Side(testbed.namespaces[1], ["server", PORT, connections, size, seed])
     try:
         while not server.ready:
             if not server.poll() or time.monotonic() > deadline:
                 raise RuntimeError("the transfer server did not start")
-            plant.turn()
-        return server, _Side(plant.namespaces[0], ["client", Addresses.vip[0], PORT, connections, size, seed])
+            testbed.turn()
+        return server, _Side(testbed.namespaces[0], ["client", Addresses.vip[0], PORT, connections, size, seed])
     except BaseException:
         server.stop()
         raise
 
 
-def _transfer(run, plant, limit):
+def _transfer(run, testbed, limit):
     """Run the transfers and the kill; returns the results of all connections."""
     deadline = time.monotonic() + limit
-    server, client = _sides(plant, run.connections, run.size, run.seed, deadline)
+    server, client = _sides(testbed, run.connections, run.size, run.seed, deadline)
     try:
         alive = True
         while alive and time.monotonic() < deadline:
-            plant.turn()
+            testbed.turn()
             alive = client.poll() | server.poll()
             run.advance(client.progress + server.progress)
         settle = time.monotonic() + 0.5
         while time.monotonic() < settle:        # let the last ACKs cross
-            plant.turn()
+            testbed.turn()
     finally:
         client.stop()
         server.stop()
@@ -78,16 +78,16 @@ def run_demo(make_simulation, params, *, seed=None, connections=4, size=1 << 20,
              faults=None, netem=(), image=None, console=None):
     """Run the demo over kernel sockets; returns the summary (keys: see README.md, Figures) after writing it.
 
-    make_simulation: () -> Simulation. limit: seconds of wall time. faults, netem: of the links, see Plant. image: see DemoRun. waves: the simulation can
+    make_simulation: () -> Simulation. limit: seconds of wall time. faults, netem: of the links, see Testbed. image: see DemoRun. waves: the simulation can
     trace; write a waveform around the kill.
     Raises traffic.namespace.MissingPrivilege.
     """
     sim = make_simulation()
     with DemoRun(sim, "linux", seed=seed, connections=connections, size=size, out=out, waves=waves, image=image, console=console) as run:
-        with Plant(sim, params, on_frame=run.record, faults=faults, netem=netem, seed=run.seed) as plant:
-            run.begin(plant.kill_active)
-            results = _transfer(run, plant, limit)
-            lost, rate, fates = plant.lost, plant.rate(), plant.link.fates
+        with Testbed(sim, params, on_frame=run.record, faults=faults, netem=netem, seed=run.seed) as testbed:
+            run.begin(testbed.kill_active)
+            results = _transfer(run, testbed, limit)
+            lost, rate, fates = testbed.lost, testbed.rate(), testbed.link.fates
             if netem:
-                fates["netem_lost"] = sum(sum(namespace.netem_drops()) for namespace in plant.namespaces)
+                fates["netem_lost"] = sum(sum(namespace.netem_drops()) for namespace in testbed.namespaces)
         return run.conclude(results, rate=rate, lost=sum(lost), fates=fates)

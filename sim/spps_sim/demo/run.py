@@ -62,7 +62,7 @@ class DemoRun:
 
     def mark(self, mark):
         """A status mark of the pair that somebody else has popped."""
-        if mark.name == "role" and self.killed is not None and self.role_cycle is None:
+        if mark.name == "active" and self.killed is not None and self.role_cycle is None:
             unit, cycle = self.killed
             if mark.cycle >= cycle and mark.value >> (1 - unit) & 1:
                 self.role_cycle = mark.cycle

@@ -16,8 +16,8 @@ CONTROL_PATH = BUILD / "live" / "control.sock"
 class ControlSocket:
     """A Unix socket that takes one command line per connection and answers with one JSON line."""
 
-    def __init__(self, plant, path=CONTROL_PATH):
-        self.plant, self.path = plant, Path(path)
+    def __init__(self, testbed, path=CONTROL_PATH):
+        self.testbed, self.path = testbed, Path(path)
 
     def __enter__(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,24 +53,24 @@ class ControlSocket:
                 pass                # who asked is gone
 
     def _answer(self, words):
-        plant = self.plant
+        testbed = self.testbed
         match words:
             case ["status"]:
-                return plant.status()
+                return testbed.status()
             case ["stats"]:
-                return {f"unit_{n}": plant.sim.counters(n) for n in (0, 1) if not (plant.killed | plant.frozen) >> n & 1}
+                return {f"unit_{n}": testbed.sim.counters(n) for n in (0, 1) if not (testbed.killed | testbed.frozen) >> n & 1}
             case ["kill", "active"]:
-                unit, cycle = plant.kill_active()
+                unit, cycle = testbed.kill_active()
                 return {"killed": unit, "cycle": cycle}
             case ["freeze", "active"]:
-                unit, cycle = plant.freeze_active()
+                unit, cycle = testbed.freeze_active()
                 return {"frozen": unit, "cycle": cycle}
             case ["thaw"]:
-                return {"thawed": plant.thaw()}
+                return {"thawed": testbed.thaw()}
             case ["reprogram", name]:
-                image = read_image(name, plant.params.imem_words)
+                image = read_image(name, testbed.params.imem_words)
                 return {"words": len(image.words), **{f"unit_{n}": [swap._asdict() for swap in swaps]
-                                                      for n, swaps in plant.reprogram(image).items()}}
+                                                      for n, swaps in testbed.reprogram(image).items()}}
         return {"error": f"unknown command {' '.join(words)!r}: expected status, stats, kill active, freeze active, thaw, "
                          "reprogram FILE or reprogram default"}
 

@@ -7,7 +7,7 @@ Writes cycles_per_event to build/bench/summary.json, beside what other benches w
 data_segment   a full segment, copied and sent on
 pure_ack       its ACK: record to the standby, ACK to the other peer
 proxied_mss_protected   both: all a core does per full segment of a protected connection
-Time stamps (RFC 7323) are on, as between Linux peers; NAME_without_timestamps is the same without them.
+Timestamps (RFC 7323) are on, as between Linux peers; NAME_without_timestamps is the same without them.
 """
 from spps.layouts.event import EventKind
 

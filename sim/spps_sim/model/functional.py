@@ -82,7 +82,7 @@ class FunctionalSpps:
         self.connections, self.socket_bytes, self.pools = connections, socket_bytes, (page_bytes, pool_pages)
         self.random = random.Random(f"{name}/{seed}")
         self.isn_base, self.cycles_per_tick = isn_base, cycles_per_tick
-        self.role, self.epoch, self.protect, self.sync_ready = int(active), 1, 1, 1
+        self.active, self.epoch, self.protect, self.sync_ready = int(active), 1, 1, 1
         self.cores = [CoreIss(image, csr=self._csr, seed=f"{name}/{seed}/{i}") for i in range(cores)]
         for core in self.cores:
             core.mem = [self.random.getrandbits(32) for _ in core.mem]
@@ -103,7 +103,7 @@ class FunctionalSpps:
         self.scratch = {}           # reference -> payload
         self._next_ref = 1
         self.gate = deque()         # Outputs that wait for a record
-        self.tolerant = False       # True: a program with a wanted defect is running
+        self.tolerant = False       # True: a program with a injected fault is running
         self.issued = self.confirmed = 0
         self.events = 0
         self.steps = []             # (kind, payload length, instructions)
@@ -125,15 +125,15 @@ class FunctionalSpps:
         if name.startswith("cfg."):
             return self.config[name[4:]]
         return {"now": self.now(), "cycles": self.time() * self.cycles_per_tick, "isn_clock": self.time() * 250 + self.isn_base,
-                "role": self.role, "epoch": self.epoch,
-                "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect, "socket_room": self._room(),
+                "active": self.active, "epoch": self.epoch,
+                "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect, "pool_status": self._room(),
                 "fast_ready": self.sync_ready & (self._room() == self._room(True))}[name]
 
     def _empty_memory(self):
         return PagedMemory(*self.pools, 2 * self.socket_bytes)
 
     def _room(self, wanted=False):
-        """Bits of RoomBit; wanted: those of every pool that exists."""
+        """Bits of PoolBit; wanted: those of every pool that exists."""
         bits = 0
         for pool, (size, count, free) in enumerate(zip(*self.pools, self.memory.free)):
             reserve = LONGEST // size + 2
@@ -147,7 +147,7 @@ class FunctionalSpps:
     # events in ----------------------------------------------------------------------------
     def frame(self, port, data):
         """A frame from a network."""
-        if not self.alive or not self.role:
+        if not self.alive or not self.active:
             return
         fields = self._parse(port, data)
         if fields is None:
@@ -206,13 +206,13 @@ class FunctionalSpps:
 
     def deadline(self):
         """Ticks until the next timer event, or None."""
-        if not self.alive or not self.role or not self.timers:
+        if not self.alive or not self.active or not self.timers:
             return None
         return min(0 if before(t, self.now()) else (t - self.now()) & 0xFFFFFFFF for t in self.timers.values())
 
     def tick(self):
         """Timer events that are due."""
-        if self.alive and self.role:
+        if self.alive and self.active:
             for conn in [c for c, t in self.timers.items() if not before(self.now(), t)]:
                 del self.timers[conn]
                 self.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.DEADLINE.value, "conn": conn, "seq": self.now()})
@@ -220,7 +220,7 @@ class FunctionalSpps:
     def take_over(self, epoch, protect=0):
         """Become active: one register, then the walker's KICK to every connection."""
         self.base += TICK_MARGIN
-        self.role, self.epoch, self.protect = 1, epoch, protect
+        self.active, self.epoch, self.protect = 1, epoch, protect
         self.memory = self._empty_memory()
         self.kick()
 

@@ -56,7 +56,7 @@ class FunctionalPair:
 
     @property
     def active(self):
-        return next((u for u in self.units if u.alive and u.role), None)
+        return next((u for u in self.units if u.alive and u.active), None)
 
     def at(self, delay, action):
         heapq.heappush(self._heap, (self.time + delay, next(self._order), action))
@@ -93,7 +93,7 @@ class FunctionalPair:
         def arrive():
             if self.killed == "lost" and unit.name == 0:
                 return              # was still in the sync port
-            if not other.role:
+            if not other.active:
                 other.apply(words)
                 self.at(self.sync_delay, lambda: unit.confirm(number))
         self.at(self.sync_delay, arrive)

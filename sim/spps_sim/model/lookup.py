@@ -68,7 +68,7 @@ class LookupModel:
         self.buckets = [[] for _ in range(connections)]     # of [key, conn, leg], at most 4
         self.used, self.half_open = set(), set()
         self.count = Counter()
-        self.role = self.half_open_limit = 0
+        self.active = self.half_open_limit = 0
 
     def hash(self, key):
         return half_siphash(key.to_bytes(16, "little"), self.secret)
@@ -96,7 +96,7 @@ class LookupModel:
     def event(self, e):
         """e: dict of event fields. Returns ("out", changes), ("new", changes without conn), or ("drop", reference or None)."""
         reference = ("drop", e["scratch_ref"] if e["payload_len"] else None)
-        if not self.role:
+        if not self.active:
             self.count["standby_drop"] += 1
             return reference
         noflow = ("out", {"conn": 0, "leg": 0, "new": 0, "noflow": 1})

@@ -4,7 +4,7 @@ from ..checker.wire import ACK, SYN
 from .functional_pair import SERVER_IP, SERVER_MAC, FunctionalPair
 from .tcp_scenarios import RawClient, RawPeer
 
-__all__ = ["Hands"]
+__all__ = ["ScriptedPeers"]
 
 
 class _Server(RawPeer):
@@ -19,7 +19,7 @@ class _Server(RawPeer):
                      window=self.window if window is None else window, payload=payload, options=options)
 
 
-class Hands:
+class ScriptedPeers:
     """client, server: played by hand. Arguments: options of the client's SYN, mss the server announces, others of FunctionalPair."""
 
     def __init__(self, *, options=b"", mss=1460, client_window=8192, server_window=8192, **pair):

@@ -1,4 +1,4 @@
-"""A running pair between two network namespaces: `spps live`, and the plant the demo works with.
+"""A running pair between two network namespaces: `spps live`, and the testbed the demo works with.
 
 The pump moves frames between the TAP devices and the simulated pair, steps the pair in slices, and paces
 simulated time so that one RTL timer tick is about one millisecond of wall time on this machine.
@@ -13,7 +13,7 @@ from .links import Agenda, FaultyLink
 from ..backend.reprogram import Reprogram
 from .namespaces import Namespace
 
-__all__ = ["Addresses", "Plant", "ip_number"]
+__all__ = ["Addresses", "Testbed", "ip_number"]
 
 SLICE = 2000            # cycles per step while there is traffic
 
@@ -24,7 +24,7 @@ def ip_number(text):
 
 
 class Addresses:
-    """Who is who on the two networks of a plant."""
+    """Who is who on the two networks of a testbed."""
 
     client_net = "10.77.1.2/24"
     server_net = "10.77.2.2/24"
@@ -33,7 +33,7 @@ class Addresses:
     links = ("client", "server")
 
 
-class Plant:
+class Testbed:
     """Two namespaces around a pair under simulation.
 
     simulation: simulation.Simulation with the register map. params: SppsParams of the pair. mode: "proxy" or "endpoint".
@@ -85,7 +85,7 @@ class Plant:
             "server_mac_hi": int.from_bytes(server_mac[:2], "big"), "server_mac_lo": int.from_bytes(server_mac[2:], "big"),
             "tick_cycles": max(16, int(self.speed / 1000)),
             "window": min(65535, self.params.socket_bytes),
-            "hb_interval": 400, "lease": 1200, "takeover_after": 1600, "resend_after": 800,
+            "hb_interval": 400, "lease": 1200, "takeover_after": 1600, "retransmit_after": 800,
         }
         self.sim.configure(registers)
 
@@ -163,7 +163,7 @@ class Plant:
     def active(self):
         """Number of the unit that is master, neither killed nor frozen; of two the one with the newer epoch. None without."""
         status = self.sim.status()
-        units = [n for n in (0, 1) if (status["role"] & ~self.killed & ~self.frozen) >> n & 1]
+        units = [n for n in (0, 1) if (status["active"] & ~self.killed & ~self.frozen) >> n & 1]
         if len(units) == 2:
             return int((status["epoch_1"] - status["epoch_0"]) & 0xFFFF < 0x8000)
         return units[0] if units else None

@@ -1,6 +1,6 @@
 """One TCP connection of a Python peer, in simulated time: the application's side, what comes in, and the states.
 
-Source: RFC 9293 §3.10 (states), RFC 5961 (challenge ACKs), RFC 7323 (window scale, time stamps); `sender` has the rest. Numbers are kept
+Source: RFC 9293 §3.10 (states), RFC 5961 (challenge ACKs), RFC 7323 (window scale, timestamps); `sender` has the rest. Numbers are kept
 as unwrapped offsets from the ISN: offset 0 is the SYN, offset 1 the first byte, and the FIN follows the last byte.
 """
 from ..checker.wire import ACK, FIN, RST, SYN
@@ -31,7 +31,7 @@ class TcpConnection(Sender):
         self.iss, self.irs = iss, None
         self.outgoing = bytearray()
         self.queue = ReassemblyQueue()
-        self.una = self.nxt = self.max = 0      # offsets
+        self.snd_una = self.nxt = self.max = 0      # offsets
         self.closing = False
         self.peer_fin = None                    # offset
         self.fin_numbers = set()                # every offset a FIN was seen at: one, if all is well
@@ -47,8 +47,8 @@ class TcpConnection(Sender):
         self.dup_acks, self.recover = 0, None
         self.stamps = Timestamps(config, now)
         self.sack = False                       # both sides sent SACK-permitted
-        self.sacked = []                        # [left, right] offsets beyond una, ascending
-        self.resent = 0                         # holes below this offset were resent in this recovery
+        self.sacked = []                        # [left, right] offsets beyond snd_una, ascending
+        self.retransmitted = 0                         # holes below this offset were retransmitted in this recovery
         self.timer = RetransmissionTimer(config.rto_initial, config.rto_min, config.rto_max)
         self._timed = None                      # (offset, time) of the segment being measured
         self._retries = 0
@@ -137,7 +137,7 @@ class TcpConnection(Sender):
         self.ssthresh = 1 << 30
 
     def _established(self, segment, ack):
-        self.una, self.nxt = max(self.una, 1), max(self.nxt, 1)
+        self.snd_una, self.nxt = max(self.snd_una, 1), max(self.nxt, 1)
         self.wl1, self.wl2 = 0, ack
         self.state = State.ESTABLISHED
         self.timer.stop()
@@ -157,7 +157,7 @@ class TcpConnection(Sender):
             self._receive(segment)
 
     def _receive_syn_sent(self, segment):
-        ack = unwrap(segment.ack, self.iss, self.una) if segment.flags & ACK else None
+        ack = unwrap(segment.ack, self.iss, self.snd_una) if segment.flags & ACK else None
         if ack is not None and ack != 1:
             if not segment.flags & RST:
                 self._emit(segment.ack, 0, RST, 0, b"", b"")
@@ -235,7 +235,7 @@ class TcpConnection(Sender):
 
     def _receive_ack(self, segment, offset, pure):
         """RFC 9293 §3.10.7.4, fifth. False: stop processing."""
-        ack = unwrap(segment.ack, self.iss, self.una)
+        ack = unwrap(segment.ack, self.iss, self.snd_una)
         if self.state is State.SYN_RECEIVED:
             if ack != 1:
                 self._emit(segment.ack, 0, RST, 0, b"", b"")
@@ -247,18 +247,18 @@ class TcpConnection(Sender):
             return False
         window = segment.window << (0 if segment.flags & SYN else self.snd_shift)
         self._watch(ack, window, offset)
-        if ack > self.una:
+        if ack > self.snd_una:
             self._acknowledged(ack)
         elif self.sack and self.recover is None:
             pass                                # only blocks tell of a loss
-        elif ack == self.una and pure and window == self.wnd and self.max > self.una:
+        elif ack == self.snd_una and pure and window == self.wnd and self.max > self.snd_una:
             self._duplicate_ack()
         self._take_sack(segment, ack)
-        if ack >= self.una and (offset, ack) >= (self.wl1, self.wl2):
+        if ack >= self.snd_una and (offset, ack) >= (self.wl1, self.wl2):
             reopened = self.wnd == 0 and window > 0
             self.wnd, self.wl1, self.wl2 = window, offset, ack
             self.max_wnd = max(self.max_wnd, window)
-            if reopened and self.una == self.max:
+            if reopened and self.snd_una == self.max:
                 self.timer.stop()
                 self.timer.progress()
                 self._retries = 0

@@ -52,7 +52,7 @@ class Sender:
             return
         if self.state is State.CLOSED or self.state is State.TIME_WAIT:
             return
-        limit = self.una + min(self.wnd, self.cwnd)
+        limit = self.snd_una + min(self.wnd, self.cwnd)
         while self.nxt < self.last:
             end = min(limit, self.nxt + self.mss, 1 + len(self.outgoing))
             payload = bytes(self.outgoing[self.nxt - 1:max(self.nxt, end) - 1])
@@ -61,7 +61,7 @@ class Sender:
             if not payload and not fin:
                 break
             self._send(self.nxt, payload, fin)
-        if self.timer.deadline is None and (self.una < self.max or (self.nxt < self.last and self.wnd == 0)):
+        if self.timer.deadline is None and (self.snd_una < self.max or (self.nxt < self.last and self.wnd == 0)):
             self.timer.start(self._now())
 
     def _send_syn(self):
@@ -91,10 +91,10 @@ class Sender:
         self.max = max(self.max, end)
         self._segment(offset, flags, payload)
 
-    def _resend_first(self):
-        payload = bytes(self.outgoing[self.una - 1:self.una - 1 + self.mss])
-        fin = self.closing and self.una + len(payload) == 1 + len(self.outgoing) and self.max == self.last
-        self._send(self.una, payload, fin)
+    def _retransmit_first(self):
+        payload = bytes(self.outgoing[self.snd_una - 1:self.snd_una - 1 + self.mss])
+        fin = self.closing and self.snd_una + len(payload) == 1 + len(self.outgoing) and self.max == self.last
+        self._send(self.snd_una, payload, fin)
         self.timer.start(self._now())
 
     def deadline(self):
@@ -109,10 +109,10 @@ class Sender:
             return
         if self.timer.deadline is None or now < self.timer.deadline:
             return
-        if self.wnd == 0 and self.una < self.last and self.state in SYNCHRONIZED:
+        if self.wnd == 0 and self.snd_una < self.last and self.state in SYNCHRONIZED:
             self._probe()
             return
-        if self.una == self.max:
+        if self.snd_una == self.max:
             self.timer.stop()
             return
         self._retries += 1
@@ -126,21 +126,21 @@ class Sender:
         if self.state in (State.SYN_SENT, State.SYN_RECEIVED):
             self._send_syn_again()
             return
-        self.ssthresh = max((self.max - self.una) // 2, 2 * self.mss)
+        self.ssthresh = max((self.max - self.snd_una) // 2, 2 * self.mss)
         self.cwnd = self.mss
         self.recover, self.dup_acks = None, 0
         self.sacked = []                        # RFC 2018 §8: the receiver may have given it up
-        self.nxt = self.una
+        self.nxt = self.snd_una
         self.output()
 
     def _probe(self):
         """One byte, or the FIN, into a closed window; for ever (RFC 9293 §3.8.6.1)."""
         self.counters["probes"] += 1
-        byte = bytes(self.outgoing[self.una - 1:self.una])
+        byte = bytes(self.outgoing[self.snd_una - 1:self.snd_una])
         self._timed = None
-        self.max = max(self.max, self.una + 1)
-        self.nxt = max(self.nxt, self.una + 1)
-        self._segment(self.una, ACK if byte else ACK | FIN, byte)
+        self.max = max(self.max, self.snd_una + 1)
+        self.nxt = max(self.nxt, self.snd_una + 1)
+        self._segment(self.snd_una, ACK if byte else ACK | FIN, byte)
         self.timer.back_off(self._now())
 
     def _send_syn_again(self):
@@ -155,8 +155,8 @@ class Sender:
         if not self.sack or not raw or len(raw) % 8:
             return
         for i in range(0, len(raw), 8):
-            left, right = (unwrap(int.from_bytes(raw[i + j:i + j + 4], "big"), self.iss, self.una) for j in (0, 4))
-            if max(ack, self.una) < left < right <= self.max:
+            left, right = (unwrap(int.from_bytes(raw[i + j:i + j + 4], "big"), self.iss, self.snd_una) for j in (0, 4))
+            if max(ack, self.snd_una) < left < right <= self.max:
                 self.sacked.append([left, right])
         merged = []
         for left, right in sorted(self.sacked):
@@ -167,33 +167,33 @@ class Sender:
         self.sacked = merged
         if merged and self.recover is None:
             self.counters["fast_retransmits"] += 1
-            self.recover, self.resent = self.max, self.una
-            self.ssthresh = self.cwnd = max((self.max - self.una) // 2, 2 * self.mss)
+            self.recover, self.retransmitted = self.max, self.snd_una
+            self.ssthresh = self.cwnd = max((self.max - self.snd_una) // 2, 2 * self.mss)
         if merged:
-            self._resend_holes()
+            self._retransmit_holes()
 
-    def _resend_holes(self):
+    def _retransmit_holes(self):
         """What is missing below the highest SACKed byte, once per recovery and as far as cwnd allows."""
-        at = max(self.una, self.resent)
+        at = max(self.snd_una, self.retransmitted)
         for left, right in self.sacked:
-            while at < left and at < self.una + min(self.cwnd, self.wnd):
+            while at < left and at < self.snd_una + min(self.cwnd, self.wnd):
                 end = min(left, at + self.mss)
                 payload = bytes(self.outgoing[at - 1:end - 1])
                 self._send(at, payload, end > 1 + len(self.outgoing))
-                at = self.resent = end
+                at = self.retransmitted = end
             if at < left:
                 return
             at = max(at, right)
 
     def _acknowledged(self, ack):
-        fresh = ack - self.una
+        fresh = ack - self.snd_una
         if self.stamps.on:
             if self.stamps.round_trip is not None:
                 self.timer.sample(self.stamps.round_trip)
         elif self._timed and ack >= self._timed[0]:
             self.timer.sample(self._now() - self._timed[1])
             self._timed = None
-        self.una = ack
+        self.snd_una = ack
         self.nxt = max(self.nxt, ack)
         self._retries = 0
         self.timer.progress()
@@ -201,10 +201,10 @@ class Sender:
         if self.sacked and self.sacked[0][0] <= ack:                # given up by the receiver
             self.sacked = []
         if self.recover is not None and ack < self.recover:         # NewReno partial ACK
-            if self.sacked or ack < self.resent:
-                self._resend_holes()
+            if self.sacked or ack < self.retransmitted:
+                self._retransmit_holes()
             else:
-                self._resend_first()
+                self._retransmit_first()
         else:
             if self.recover is not None:
                 self.cwnd, self.recover = self.ssthresh, None
@@ -213,11 +213,11 @@ class Sender:
             else:
                 self.cwnd += max(1, self.mss * self.mss // self.cwnd)
         self.dup_acks = 0
-        if self.una == self.max:
+        if self.snd_una == self.max:
             self.timer.stop()
         else:
             self.timer.start(self._now())
-        if self.closing and self.una == self.last:
+        if self.closing and self.snd_una == self.last:
             self._fin_acknowledged()
 
     def _duplicate_ack(self):
@@ -225,8 +225,8 @@ class Sender:
         if self.dup_acks == self.config.dup_acks and self.recover is None:
             self.counters["fast_retransmits"] += 1
             self.recover = self.max
-            self.ssthresh = max((self.max - self.una) // 2, 2 * self.mss)
+            self.ssthresh = max((self.max - self.snd_una) // 2, 2 * self.mss)
             self.cwnd = self.ssthresh + 3 * self.mss
-            self._resend_first()
+            self._retransmit_first()
         elif self.recover is not None:
             self.cwnd += self.mss

@@ -1,4 +1,4 @@
-"""Time stamps of a Python peer (RFC 7323 §3 to §5)."""
+"""Timestamps of a Python peer (RFC 7323 §3 to §5)."""
 from ..checker.wire import before
 
 __all__ = ["Timestamps"]

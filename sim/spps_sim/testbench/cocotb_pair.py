@@ -138,7 +138,7 @@ class CocotbPair:
             if value != self._status[name]:
                 self._status[name] = value
                 self._marks.append(Mark(self.cycle, name, value))
-                if name == "role":
+                if name == "active":
                     self._happened(Stop.ROLE)
 
     async def _step(self, cycles, stop):

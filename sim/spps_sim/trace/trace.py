@@ -19,8 +19,8 @@ __all__ = ["Tracer", "TraceEntry"]
 
 FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
 #: members of a leg that hold numbers of ours, and of the peer
-OURS = {"snd_nxt", "snd_max", "una", "snd_end", "rtt_seq", "recover", "sacked_left", "sacked_right"}
-THEIRS = {"rcv_nxt", "rcv_ack", "right_edge", "snd_wl1", "fin_kept", "hint", "ts_mark"}
+OURS = {"snd_nxt", "snd_max", "snd_una", "snd_end", "rtt_seq", "recover", "sacked_left", "sacked_right"}
+THEIRS = {"rcv_nxt", "permitted_ack", "right_edge", "snd_wl1", "fin_kept", "hint", "ts_mark"}
 RECORDS = ("delta", "full", "retire")
 FULL = RECORDS.index("full")
 MASK = 0xFFFFFFFF

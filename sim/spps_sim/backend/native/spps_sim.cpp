@@ -159,7 +159,7 @@ struct Simulation {
     void clock() { settle(); rise(); }
 
     void read_status(std::array<uint32_t, STATUS>& s) const {
-        s = {uint32_t(top->role), top->epoch_0, top->epoch_1, top->issued_0, top->issued_1, top->confirmed_0,
+        s = {uint32_t(top->active), top->epoch_0, top->epoch_1, top->issued_0, top->issued_1, top->confirmed_0,
              top->confirmed_1, top->delivered_0, top->delivered_1, top->done_0, top->done_1, top->copied_0, top->copied_1};
     }
 

@@ -59,7 +59,7 @@ class Spi4Driver(BusDriver):
 
 
 class Spi4Monitor(BusMonitor):
-    """Hands every word of `<name>` as (word, control flag) to the callback, in wire order; fails on X."""
+    """ScriptedPeers every word of `<name>` as (word, control flag) to the callback, in wire order; fails on X."""
 
     _signals = ["payload", "valid"]
 
