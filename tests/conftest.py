@@ -2,8 +2,8 @@
 from pathlib import Path
 
 import pytest
-from spps_sim.testbench.pytest_coverage import CoveragePlugin
 from spps_sim.network.namespaces import MissingPrivilege, require_privilege
+from spps_sim.testbench.pytest_coverage import CoveragePlugin
 
 
 def pytest_addoption(parser):

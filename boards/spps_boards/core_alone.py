@@ -3,7 +3,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 from spps.cluster import DataMemory, InstructionMemory, ProtocolCore
-from spps.layouts.message import InstructionWrite
+from spps.layouts.register import InstructionWrite
 
 __all__ = ["CoreAlone"]
 

@@ -28,16 +28,14 @@ def preset_params(preset, data_width=None):
 def write_spps(params, folder, *, image=None, activity=False):
     """Write spps.v into folder; returns its path. activity: see Spps; the file is then spps_activity.v."""
     from .tools.verilog import to_verilog
-
     from .top import Spps
     return to_verilog(Spps(params, image=image, activity=activity), "spps", Path(folder) / ("spps_activity.v" if activity else "spps.v"))
 
 
 def write_pair(params, folder):
     """Write spps_pair.v, which holds module spps_pair and module spps with its port `activity`; returns its path."""
-    from .tools.verilog import to_verilog
-
     from .pair import SppsPair
+    from .tools.verilog import to_verilog
     folder = Path(folder)
     unit = write_spps(params, folder, activity=True)
     pair = to_verilog(SppsPair(params), "spps_pair", folder / "pair_only.v")

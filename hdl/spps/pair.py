@@ -1,12 +1,20 @@
 """Two SPPS that protect one another, behind an IP switch, as one top."""
-from amaranth.hdl import ClockSignal, Const, Instance, Module, ResetSignal, Value, unsigned
+from amaranth.hdl import (
+    ClockSignal,
+    Const,
+    Instance,
+    Module,
+    ResetSignal,
+    Value,
+    unsigned,
+)
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .failover import IpSwitch
 from .layouts.activity import activity_layout
-from .layouts.message import RegisterRequest
 from .layouts.packet import packet_layout, packet_signature
+from .layouts.register import RegisterRequest
 from .params import TINY
 from .spi4 import Spi4Sink, Spi4Source
 from .top import PROBES, spps_signature

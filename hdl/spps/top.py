@@ -11,8 +11,10 @@ from .events import EventQueue
 from .failover import FailoverUnit
 from .failover.sync_port import STATUS_OUT
 from .layouts.activity import activity_layout
-from .layouts.message import ClusterDma, FlowstateBeat, FlowstateWrite, InstructionWrite, LookupCommand, RegisterRequest
-from .layouts.packet import spi4_signature, packet_signature
+from .layouts.dma import ClusterDma, FlowstateBeat, FlowstateWrite
+from .layouts.lookup import LookupCommand
+from .layouts.packet import packet_signature, spi4_signature
+from .layouts.register import InstructionWrite, RegisterRequest
 from .lib import ReadShare, StreamArbiter, StreamDemux, TickCounter
 from .lookup import FlowstateMemory, LookupController, TimerUnit
 from .mmc import Mmc, block_counters

@@ -1,9 +1,9 @@
 """Small designs through Yosys, as the boards' flow does it."""
 import json
 
+from spps.tools.verilog import to_verilog
 from spps_boards.flow import readable, run_yosys, synth
 from spps_boards.pinless import Pinless
-from spps.tools.verilog import to_verilog
 
 __all__ = ["synthesized", "cells_of"]
 

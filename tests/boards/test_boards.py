@@ -6,11 +6,12 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from tests.boards.netlists import cells_of, synthesized
 from spps_boards.flow import costs, critical_path, frequency_line, place
 from spps_boards.pinless import Pinless
 from spps_boards.reset_net import reset_on_clock_net
 from spps_boards.synth import DEVICES, block_costs
+
+from tests.boards.netlists import cells_of, synthesized
 
 
 class Counts(wiring.Component):

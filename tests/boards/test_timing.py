@@ -3,11 +3,12 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
-from tests.boards.netlists import cells_of, synthesized
 from spps_boards.block_ram import far_block_ram
 from spps_boards.flow import place
 from spps_boards.synth import DEVICES
 from spps_boards.timing import Timing, blocks_of_cells, read_sdf, slowest_paths
+
+from tests.boards.netlists import cells_of, synthesized
 
 SDF = r"""(DELAYFILE
   (CELL

@@ -5,13 +5,14 @@ from collections import deque
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
-
 from spps.bus import MessageBus
-from spps.layouts.message import CoreDone, Delivery, LookupCommand, beat_layout
+from spps.layouts.director import CoreDone, Delivery
+from spps.layouts.lookup import LookupCommand
+from spps.layouts.message import beat_layout
+from spps_sim.model.bus import BusModel, event_message
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
 from spps_sim.testbench.runner import default_seed
-from spps_sim.model.bus import BusModel, event_message
 
 CLUSTERS = int(os.environ["SPPS_P_CLUSTERS"])
 

@@ -1,7 +1,6 @@
 """Message bus against its model."""
 
 import pytest
-
 from spps.bus import MessageBus
 from spps.params import TINY
 from spps_sim.testbench.runner import run_bench, simulations

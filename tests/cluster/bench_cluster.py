@@ -5,14 +5,21 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
-
 from spps.cluster import ProtocolCluster
 from spps.layouts.config import CONFIG, ConfigWord
-from spps.layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_layout
+from spps.layouts.dma import DmaCommand, FlowstateBeat, FlowstateWrite
+from spps.layouts.message import beat_layout
+from spps.layouts.register import InstructionWrite
 from spps.params import TINY
 from spps.ucode.asm import assemble
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset, start_clock
 from spps_sim.model.cluster import ClusterModel, event_message, header
+from spps_sim.testbench.bus.stream import (
+    StreamSink,
+    StreamSource,
+    pack,
+    reset,
+    start_clock,
+)
 
 from tests.cluster.random_program import random_program
 

@@ -3,7 +3,6 @@
 import cocotb
 from amaranth.lib import data
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
-
 from spps.layouts.activity import activity_layout
 from spps.ucode.asm import assemble
 from spps.ucode.isa import SCRATCH_WORDS

@@ -4,14 +4,15 @@ import random
 import pytest
 from amaranth.hdl import Module
 from amaranth.sim import Simulator
-from hypothesis import HealthCheck, example, given, seed as hypothesis_seed, settings, strategies as st
-
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import seed as hypothesis_seed
+from hypothesis import strategies as st
 from spps.params import TINY
 from spps.ucode.codec import encode, operand_range, operands_of
 from spps.ucode.isa import BASES, CSRS, OPS
 from spps_boards.core_alone import CoreAlone
-from spps_sim.testbench.runner import default_seed
 from spps_sim.model.cluster import ClusterModel
+from spps_sim.testbench.runner import default_seed
 
 PARAMS = TINY.replace(cores=1, clusters=1, imem_words=256)
 RUNAWAY, CONN, WORKSPACE = 300, 5, 1

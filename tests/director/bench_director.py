@@ -1,10 +1,17 @@
 """Events, timers, lost cores and lost events; see test_director.py."""
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
-
-from tests.director.env_director import CONNECTIONS, SLOTS, TOTAL, UNWANTED, WORKSPACES, start
-from spps.layouts.message import Done
+from spps.layouts.director import Done
 from spps_sim.testbench.bus.stream import pack
+
+from tests.director.env_director import (
+    CONNECTIONS,
+    SLOTS,
+    TOTAL,
+    UNWANTED,
+    WORKSPACES,
+    start,
+)
 
 
 async def random_traffic(dut, idle, pause, events=400, **kwargs):

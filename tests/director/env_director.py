@@ -5,14 +5,22 @@ from collections import deque
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
-
 from spps.director import FlowDirector
+from spps.layouts.director import CoreDone, Delivery, Done, TimerSet
+from spps.layouts.dma import ClusterDma, DmaCommand
 from spps.layouts.event import Event
-from spps.layouts.message import ClusterDma, CoreDone, Delivery, DmaCommand, Done, LookupCommand, TimerSet
-from spps_sim.testbench.bus.counters import CounterMonitor
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset, start_clock, unpack
-from spps_sim.testbench.runner import default_seed
+from spps.layouts.lookup import LookupCommand
 from spps_sim.model.director import DirectorModel
+from spps_sim.testbench.bus.counters import CounterMonitor
+from spps_sim.testbench.bus.stream import (
+    StreamSink,
+    StreamSource,
+    pack,
+    reset,
+    start_clock,
+    unpack,
+)
+from spps_sim.testbench.runner import default_seed
 
 CONNECTIONS, CLUSTERS, CORES, WORKSPACES, SLOTS = (
     int(os.environ[f"SPPS_P_{k}"]) for k in ("CONNECTIONS", "CLUSTERS", "CORES", "WORKSPACES", "EVENT_SLOTS"))

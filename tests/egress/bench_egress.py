@@ -4,12 +4,21 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
-
-from tests.egress.env_egress import FLAGS, MAC, MAX_FRAME, WIDTH, controls, random_messages, settle, start
 from spps.egress.frame import ORDERED_OUTPUTS
+from spps_sim.model.egress import tcp_segment
 from spps_sim.testbench.bus.stream import reset
 from spps_sim.testbench.runner import default_seed
-from spps_sim.model.egress import tcp_segment
+
+from tests.egress.env_egress import (
+    FLAGS,
+    MAC,
+    MAX_FRAME,
+    WIDTH,
+    controls,
+    random_messages,
+    settle,
+    start,
+)
 
 #: the design puts no output behind one of its own connection (test_egress.py): only `overtaking_within_a_connection_is_noticed` runs
 BROKEN = bool(int(os.environ.get("SPPS_P_BROKEN", "0")))

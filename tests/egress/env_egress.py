@@ -6,15 +6,22 @@ from collections import deque
 from cocotb.triggers import ClockCycles, RisingEdge
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import ARP, Ether
-
 from spps.egress import OutputProcessor
-from spps.layouts.message import MessageHeader, MessageKind, OutputBody, OutputFlag, SocketRead, beat_layout
+from spps.layouts.message import MessageHeader, MessageKind, beat_layout
+from spps.layouts.output import OutputBody, OutputFlag
 from spps.layouts.packet import packet_layout
+from spps.layouts.socket import SocketRead
+from spps_sim.model.egress import EgressModel, OrderError, Output
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.packet import PacketCollector, packet_words
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset, start_clock
+from spps_sim.testbench.bus.stream import (
+    StreamSink,
+    StreamSource,
+    pack,
+    reset,
+    start_clock,
+)
 from spps_sim.testbench.runner import default_seed
-from spps_sim.model.egress import EgressModel, OrderError, Output
 
 WIDTH = int(os.environ.get("SPPS_P_WIDTH", "64"))
 #: counters that are a part of `frames`

@@ -4,7 +4,6 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
-
 from spps.egress import OutputProcessor, OutputQueues, output_processor
 from spps.params import TINY
 from spps_sim.testbench.runner import run_bench, simulations

@@ -4,12 +4,11 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
-
 from spps.events import EventQueue
+from spps_sim.model.events import EventQueueModel
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
 from spps_sim.testbench.runner import default_seed
-from spps_sim.model.events import EventQueueModel
 
 DEPTH = int(os.environ["SPPS_P_DEPTH"])
 

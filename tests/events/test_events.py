@@ -1,7 +1,6 @@
 """Event queue against its model."""
 
 import pytest
-
 from spps.events import EventQueue
 from spps.params import TINY
 from spps_sim.testbench.runner import run_bench, simulations

@@ -5,10 +5,29 @@ import random
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 from spps.failover import FailoverUnit
-from spps.layouts.message import FlowstateWrite, LookupCommand, MessageHeader, beat_layout
+from spps.layouts.dma import FlowstateWrite
+from spps.layouts.lookup import LookupCommand
+from spps.layouts.message import MessageHeader, beat_layout
 from spps.layouts.packet import packet_layout
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset, start_clock, unpack
-from spps_sim.model.failover import CONFIRM, ECHO, HEARTBEAT, STATE, Frame, Gate, Standby, decode, encode
+from spps_sim.model.failover import (
+    CONFIRM,
+    ECHO,
+    HEARTBEAT,
+    STATE,
+    Frame,
+    Gate,
+    Standby,
+    decode,
+    encode,
+)
+from spps_sim.testbench.bus.stream import (
+    StreamSink,
+    StreamSource,
+    pack,
+    reset,
+    start_clock,
+    unpack,
+)
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 SEED = int(os.environ["SPPS_SEED"])
@@ -25,11 +44,11 @@ class Unit:
         clock, seed = tb.dut.clk, random.Random(f"{SEED}{name}")
         self.packet = packet_layout(WIDTH)
         self.command = StreamSource(tb.dut, f"{name}__i_cmd", clock, layout=beat_layout(), idle=idle, rng=seed)
-        self.link = StreamSource(tb.dut, f"{name}__i_link", clock, layout=self.packet, idle=idle, rng=seed)
+        self.link = StreamSource(tb.dut, f"{name}__i_sync", clock, layout=self.packet, idle=idle, rng=seed)
         self.outputs, self.message = [], []
         self.frame = b""
         StreamSink(tb.dut, f"{name}__o_cmd", clock, layout=beat_layout(), pause=pause, rng=seed, callback=self._beat)
-        StreamSink(tb.dut, f"{name}__o_link", clock, layout=self.packet, pause=pause, rng=seed, callback=self._word)
+        StreamSink(tb.dut, f"{name}__o_sync", clock, layout=self.packet, pause=pause, rng=seed, callback=self._word)
         self.writes = StreamSink(tb.dut, f"{name}__o_fs_write", clock, layout=FlowstateWrite, pause=pause, rng=seed).received
         self.lookups = StreamSink(tb.dut, f"{name}__o_lookup", clock, layout=LookupCommand, pause=pause, rng=seed).received
         self.counts = dict.fromkeys(FailoverUnit.COUNTERS, 0)

@@ -8,7 +8,14 @@ from spps.failover.frame import RecordHead
 from spps.failover.record_store import RecordStore
 from spps.layouts.message import MessageHeader, beat_layout
 from spps.layouts.record import SyncArgument
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset, start_clock, unpack
+from spps_sim.testbench.bus.stream import (
+    StreamSink,
+    StreamSource,
+    pack,
+    reset,
+    start_clock,
+    unpack,
+)
 
 SEED = int(os.environ["SPPS_SEED"])
 BODY = (8 // 2, 48 // 2, 48 // 2)       # beats of a delta, a full record, a retirement: see failover/README.md

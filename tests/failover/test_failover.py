@@ -4,6 +4,7 @@ import pytest
 from spps.failover.record_store import RecordStore
 from spps.params import TINY
 from spps_sim.testbench.runner import SIMULATORS, run_bench, simulations
+
 from tests.failover.units import Units
 
 

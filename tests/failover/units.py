@@ -2,7 +2,6 @@
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
-
 from spps.failover import FailoverUnit
 from spps.params import TINY
 

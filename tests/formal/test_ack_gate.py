@@ -6,9 +6,9 @@ same. The numbers wrap around within the search. Each claim is also checked to f
 
 import pytest
 from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Module, Mux, Signal
-from tests.formal.prover import rtlil_of, verdict
-
 from spps.failover.gate_fifo import GateFifo
+
+from tests.formal.prover import rtlil_of, verdict
 
 DEPTH, SLOT, WIDTH, TAG = 2, 4, 2, 3
 STEPS = 16

@@ -6,15 +6,26 @@ checked to fail on a mutated director. Some schedules begin with connection 0 re
 """
 
 import pytest
-from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Elaboratable, Module, Mux, ResetSignal, Signal
-from tests.formal.prover import rtlil_of, verdict
-
+from amaranth.hdl import (
+    Assert,
+    Assume,
+    Cat,
+    Const,
+    Cover,
+    Elaboratable,
+    Module,
+    Mux,
+    ResetSignal,
+    Signal,
+)
 from spps.director import FlowDirector, flow_director
 from spps.director.flow_cam import FlowCam
 from spps.director.restart_marks import RestartMarks
+from spps.layouts.dma import DmaOp
 from spps.layouts.event import EventKind
-from spps.layouts.message import DmaOp
 from spps.params import TINY
+
+from tests.formal.prover import rtlil_of, verdict
 
 PARAMS = TINY.replace(connections=2, clusters=1, cores=2, workspaces=2, event_slots=2)
 PREPARE = "prep -flatten -top top\nopt -full\nasync2sync\nopt -full"

@@ -8,9 +8,9 @@ import inspect
 import pytest
 from amaranth.hdl import Array, Assert, Assume, Cover, Elaboratable, Module, Signal
 from amaranth.utils import exact_log2
-from tests.formal.prover import rtlil_of, verdict
-
 from spps.socket import geometry, page_directory, page_pools
+
+from tests.formal.prover import rtlil_of, verdict
 
 STEPS = 17
 

@@ -8,9 +8,9 @@ import inspect
 import pytest
 from amaranth.hdl import Array, Assert, Cover, Elaboratable, Module, Signal
 from amaranth.lib import enum
-from tests.formal.prover import rtlil_of, verdict
-
 from spps.scratchpad import page_list
+
+from tests.formal.prover import rtlil_of, verdict
 
 PAGES = 4
 STEPS = 17          # 20 holds too, in minutes

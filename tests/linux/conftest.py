@@ -1,5 +1,6 @@
 """Plants that the tests of a module share, and the legs of the checklist."""
 import pytest
+
 from tests.linux.linux_leg import LEGS, Leg
 from tests.linux.linux_peers import Peers
 

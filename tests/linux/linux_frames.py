@@ -1,8 +1,8 @@
 """Segments of Linux and of the pair as tests look at and change them."""
 import struct
 
-from spps_sim.peers.frames import tcp_frame
 from spps_sim.checker.wire import FIN, RST, SYN, before, ones_sum, parse_segment
+from spps_sim.peers.frames import tcp_frame
 
 __all__ = ["raw_options", "rebuilt", "after", "patched", "scale", "edge", "latest", "flags", "pure_ack", "with_data", "probe"]
 

@@ -2,10 +2,11 @@
 import socket
 import struct
 
+from spps_sim.checker.wire import ACK, SYN
+from spps_sim.network.testbed import Addresses
+
 from tests.linux.linux_frames import flags
 from tests.linux.linux_peers import CLIENT, ECHO, PORT, SERVER
-from spps_sim.network.testbed import Addresses
-from spps_sim.checker.wire import ACK, SYN
 
 __all__ = ["LEGS", "Leg", "simultaneous_open", "SMALL", "LINGER"]
 

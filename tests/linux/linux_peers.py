@@ -12,15 +12,16 @@ import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tests.linux.linux_frames import patched
 from spps.params import TINY
 from spps.ucode.programs import default_image
-from spps_sim.checker.capture import NS_PER_CYCLE
-from spps_sim.network.testbed import Addresses, Testbed, ip_number
-from spps_sim.checker.monitor import check
-from spps_sim.peers.frames import tcp_frame, timestamp_option
 from spps_sim.backend.simulation import Simulation
+from spps_sim.checker.capture import NS_PER_CYCLE
+from spps_sim.checker.monitor import check
 from spps_sim.checker.wire import ACK, SYN, Frame, Segment, parse_segment
+from spps_sim.network.testbed import Addresses, Testbed, ip_number
+from spps_sim.peers.frames import tcp_frame, timestamp_option
+
+from tests.linux.linux_frames import patched
 
 __all__ = ["Peers", "Passed", "CLIENT", "SERVER", "PORT", "ECHO"]
 

@@ -5,11 +5,11 @@ every kernel. Where it is, it makes the faults once more. The Python peers meet 
 """
 import pytest
 from spps.params import TINY
-from spps_sim.demo.linux import run_demo
-from spps_sim.network.testbed import Addresses
-from spps_sim.network.links import LinkFaults
 from spps_sim.backend.simulation import Simulation
+from spps_sim.demo.linux import run_demo
+from spps_sim.network.links import LinkFaults
 from spps_sim.network.namespaces import MissingPrivilege, Namespace
+from spps_sim.network.testbed import Addresses
 
 #: jitter in cycles is several of the testbed's slices, so that a late frame is overtaken
 FAULTS = LinkFaults(loss=0.02, reorder=0.05, duplicate=0.01, corrupt=0.01, jitter=20_000)

@@ -6,11 +6,12 @@ import socket
 import struct
 
 import pytest
+from spps_sim.checker.wire import ACK, RST, SYN, before, parse_segment
+from spps_sim.network.testbed import Addresses
+
 from tests.linux.linux_frames import after, flags, raw_options, rebuilt, with_data
 from tests.linux.linux_leg import LEGS, LINGER, SMALL, Leg, simultaneous_open
 from tests.linux.linux_peers import CLIENT, SERVER, Peers
-from spps_sim.network.testbed import Addresses
-from spps_sim.checker.wire import ACK, RST, SYN, before, parse_segment
 
 NOT_V = pytest.mark.parametrize("leg", ["C", "E"], indirect=True)
 

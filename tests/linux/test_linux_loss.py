@@ -2,11 +2,12 @@
 import errno
 
 import pytest
+from spps_sim.checker.wire import FIN, RST, SYN, parse_segment
+from spps_sim.network.testbed import Addresses
+
 from tests.linux.linux_frames import flags, rebuilt, with_data
 from tests.linux.linux_leg import LEGS, Leg
 from tests.linux.linux_peers import CLIENT, PORT, SERVER, Peers
-from spps_sim.network.testbed import Addresses
-from spps_sim.checker.wire import FIN, RST, SYN, parse_segment
 
 EACH = pytest.mark.parametrize("name", LEGS)
 

@@ -7,10 +7,20 @@ import socket
 import struct
 
 import pytest
+from spps_sim.checker.wire import (
+    ACK,
+    FIN,
+    RST,
+    SYN,
+    URG,
+    before,
+    ones_sum,
+    parse_segment,
+)
+
 from tests.linux.linux_frames import after, flags, pure_ack, rebuilt, with_data
 from tests.linux.linux_leg import LEGS, LINGER, Leg
 from tests.linux.linux_peers import CLIENT, Peers
-from spps_sim.checker.wire import ACK, FIN, RST, SYN, URG, before, ones_sum, parse_segment
 
 PROXIED = pytest.mark.parametrize("leg", ["C", "V"], indirect=True)
 

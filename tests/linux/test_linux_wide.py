@@ -4,11 +4,22 @@ import socket
 from contextlib import contextmanager
 
 import pytest
-from tests.linux.linux_frames import after, edge, flags, latest, patched, probe, rebuilt, scale, with_data
-from tests.linux.linux_leg import LEGS, Leg
-from tests.linux.linux_peers import Peers
 from spps.params import TINY
 from spps_sim.checker.wire import ACK, SYN, before, parse_segment
+
+from tests.linux.linux_frames import (
+    after,
+    edge,
+    flags,
+    latest,
+    patched,
+    probe,
+    rebuilt,
+    scale,
+    with_data,
+)
+from tests.linux.linux_leg import LEGS, Leg
+from tests.linux.linux_peers import Peers
 
 EACH = pytest.mark.parametrize("name", LEGS)
 WINDOW = 1 << 17

@@ -1,7 +1,16 @@
 """Windows (items 37 and 40 to 45, 55 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL; the monitor must explain every frame."""
-from tests.linux.linux_frames import after, edge, flags, probe, rebuilt, scale, with_data
-from tests.linux.linux_leg import SMALL
 from spps_sim.checker.wire import ACK, SYN, before
+
+from tests.linux.linux_frames import (
+    after,
+    edge,
+    flags,
+    probe,
+    rebuilt,
+    scale,
+    with_data,
+)
+from tests.linux.linux_leg import SMALL
 
 
 def test_a_reader_that_stops_closes_the_window_of_the_sender_and_nothing_is_lost(leg):

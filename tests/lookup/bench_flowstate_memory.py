@@ -4,8 +4,7 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
-
-from spps.layouts.message import FlowstateBeat, FlowstateWrite
+from spps.layouts.dma import FlowstateBeat, FlowstateWrite
 from spps.lookup import FlowstateMemory
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock

@@ -4,14 +4,19 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
-
 from spps.layouts.event import Event
-from spps.layouts.message import LookupCommand
+from spps.layouts.lookup import LookupCommand
 from spps.lookup import LookupController
-from spps_sim.testbench.bus.counters import CounterMonitor
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock, unpack
-from spps_sim.testbench.runner import default_seed
 from spps_sim.model.lookup import LookupModel, flow_key
+from spps_sim.testbench.bus.counters import CounterMonitor
+from spps_sim.testbench.bus.stream import (
+    StreamSink,
+    StreamSource,
+    reset,
+    start_clock,
+    unpack,
+)
+from spps_sim.testbench.runner import default_seed
 
 CONNECTIONS = int(os.environ["SPPS_P_CONNECTIONS"])
 INSERT, DELETE, FREE, ESTABLISHED, PURGE = range(5)

@@ -4,14 +4,13 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
-
+from spps.layouts.director import TimerSet
 from spps.layouts.event import Event
-from spps.layouts.message import TimerSet
 from spps.lookup import TimerUnit
+from spps_sim.model.lookup import TimerModel
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.stream import StreamSource, reset, start_clock, unpack
 from spps_sim.testbench.runner import default_seed
-from spps_sim.model.lookup import TimerModel
 
 CONNECTIONS = int(os.environ["SPPS_P_CONNECTIONS"])
 TIMER, DEADLINE, KICK = 7, 0, 1

@@ -1,11 +1,11 @@
 """Lookup controller, flowstate memory and timers against their models."""
 
 import pytest
-
 from spps.lookup import FlowHash, FlowstateMemory, LookupController, TimerUnit
 from spps.params import TINY
-from spps_sim.testbench.runner import SIMULATORS, run_bench, simulations
 from spps_sim.model.lookup import LookupModel, half_siphash
+from spps_sim.testbench.runner import SIMULATORS, run_bench, simulations
+
 #: the authors' published vectors: 64-bit HalfSipHash-2-4 of 0, 1, ... under the key 0..7
 VECTORS = {0: "218d1f59b9b83cc8", 1: "be552412f8387315", 4: "d5e78a175be52ea1", 15: "217d0bcb4e81c902", 16: "7336aad25f7bf3b5"}
 

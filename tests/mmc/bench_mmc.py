@@ -5,11 +5,18 @@ import random
 import cocotb
 from amaranth.lib import data
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
-from tests.mmc.registers_under_test import BLOCKS, build
 from spps.layouts.config import CONFIG, CONFIG_DIRECT, CONFIG_INDEX, ConfigWord
-from spps.layouts.message import InstructionWrite, RegisterRequest
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock, unpack
+from spps.layouts.register import InstructionWrite, RegisterRequest
 from spps_sim.model.mmc import UNKNOWN, Registers
+from spps_sim.testbench.bus.stream import (
+    StreamSink,
+    StreamSource,
+    reset,
+    start_clock,
+    unpack,
+)
+
+from tests.mmc.registers_under_test import BLOCKS, build
 
 SEED = int(os.environ["SPPS_SEED"])
 

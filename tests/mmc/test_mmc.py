@@ -1,12 +1,13 @@
 """MMC against its model; the register map's own rules."""
 
 import pytest
-from tests.mmc.registers_under_test import BLOCKS, build
 from spps.mmc import Field, Mmc, Register, RegisterMap
 from spps.mmc.counter_file import _TAPS, _positions
 from spps.mmc.register_table import RegisterTable
 from spps.params import TINY
 from spps_sim.testbench.runner import SIMULATORS, run_bench
+
+from tests.mmc.registers_under_test import BLOCKS, build
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)

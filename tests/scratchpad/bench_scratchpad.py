@@ -5,13 +5,12 @@ from collections import Counter, deque
 
 import cocotb
 from cocotb.triggers import RisingEdge
-
-from spps.layouts.message import ScratchPage, ScratchRead
 from spps.layouts.packet import packet_layout
+from spps.layouts.scratchpad import ScratchPage, ScratchRead
 from spps.scratchpad import Scratchpad
+from spps_sim.model.scratchpad import Scratchpad as Model
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
-from spps_sim.model.scratchpad import Scratchpad as Model
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 PAGES, PAGE_BYTES = int(os.environ["SPPS_P_PAGES"]), int(os.environ["SPPS_P_PAGE_BYTES"])

@@ -1,13 +1,14 @@
 """Random commands and reads against the model; see test_socket.py."""
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
-
-from tests.socket.env_socket import COUNTS, PAGES, PARAMS, SPAN, Ring, header, start
-from spps.layouts.message import MessageKind, ReleaseArgument
+from spps.layouts.message import MessageKind
+from spps.layouts.socket import ReleaseArgument
 from spps.socket import SocketMemoryController
+from spps_sim.model.socket import PagedMemory
 from spps_sim.testbench.bus.stream import pack
 from spps_sim.testbench.runner import default_seed
-from spps_sim.model.socket import PagedMemory
+
+from tests.socket.env_socket import COUNTS, PAGES, PARAMS, SPAN, Ring, header, start
 from tests.socket.sizes import AXI, CONNECTIONS, RING, WIDTH
 
 

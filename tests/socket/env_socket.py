@@ -3,16 +3,23 @@ import random
 from collections import defaultdict, deque
 
 from cocotb.triggers import ClockCycles, RisingEdge
-
-from spps.layouts.message import (CopyArgument, MessageHeader, MessageKind, ScratchRead, SocketAddress, SocketRead, Unit,
-                                  beat_layout)
+from spps.layouts.message import MessageHeader, MessageKind, Unit, beat_layout
 from spps.layouts.packet import packet_layout
+from spps.layouts.scratchpad import ScratchRead
+from spps.layouts.socket import CopyArgument, SocketAddress, SocketRead
 from spps.socket import SocketMemoryController
+from spps_sim.model.socket import SND_UNA, PagedMemory, SocketModel
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.packet import PacketCollector, packet_words
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset, start_clock
+from spps_sim.testbench.bus.stream import (
+    StreamSink,
+    StreamSource,
+    pack,
+    reset,
+    start_clock,
+)
 from spps_sim.testbench.runner import default_seed
-from spps_sim.model.socket import SND_UNA, PagedMemory, SocketModel
+
 from tests.socket.sizes import AXI, CONNECTIONS, RING, WIDTH, params
 
 PARAMS = params()

@@ -1,13 +1,12 @@
 """Socket memory controller against its model, under both simulators and at every width, on chip and with external memory."""
 
 import pytest
-
 from spps import gen
 from spps.pair import SppsPair
 from spps.params import TINY
 from spps.socket import AxiMemory, Geometry, SocketMemoryController
-from spps_sim.testbench.runner import run_bench, simulations
 from spps.tools.verilog import to_verilog
+from spps_sim.testbench.runner import run_bench, simulations
 
 from tests.socket import sizes
 

@@ -5,14 +5,13 @@ from collections import defaultdict
 
 import cocotb
 from cocotb.triggers import RisingEdge
-
 from spps.layouts.packet import packet_layout
 from spps.params import TINY
 from spps.spi4 import Spi4Sink
+from spps_sim.model.spi4 import Burst, Receiver, bursts_of
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.spi4 import Spi4Driver, Spi4Monitor
 from spps_sim.testbench.bus.stream import StreamSink, start_clock
-from spps_sim.model.spi4 import Burst, Receiver, bursts_of
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 SEED = int(os.environ["SPPS_SEED"])

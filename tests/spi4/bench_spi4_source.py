@@ -5,12 +5,11 @@ from collections import defaultdict, deque
 
 import cocotb
 from cocotb.triggers import ReadOnly, RisingEdge
-
 from spps.layouts.packet import packet_layout
 from spps.params import TINY
+from spps_sim.model.spi4 import Receiver
 from spps_sim.testbench.bus.spi4 import Spi4Monitor
 from spps_sim.testbench.bus.stream import StreamSource, reset, start_clock
-from spps_sim.model.spi4 import Receiver
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 SEED = int(os.environ["SPPS_SEED"])

@@ -4,11 +4,11 @@ import random
 import pytest
 from amaranth.hdl import Const, Module, Signal
 from amaranth.sim import Simulator
-
 from spps.params import TINY
 from spps.spi4 import Dip2, Dip4, Rotation, Spi4Sink, Spi4Source
-from spps_sim.testbench.runner import run_bench, simulations
 from spps_sim.model.spi4 import dip2, dip4
+from spps_sim.testbench.runner import run_bench, simulations
+
 #: words before, control word with its parity; rotation None: either way
 VECTORS = (
     ([], 0x000F, None), ([], 0x0FFF, None), ([], 0x9006, None), ([0xF000] * 10, 0x0FFF, None),

@@ -5,15 +5,15 @@ from collections import deque
 
 import cocotb
 from cocotb.triggers import RisingEdge
-from tests.splitter.frames import MAC, VIPS, tcp_frame, traffic
-
 from spps.layouts.event import Event
-from spps.layouts.message import ScratchPage
 from spps.layouts.packet import packet_layout
+from spps.layouts.scratchpad import ScratchPage
 from spps.splitter import MessageSplitter
+from spps_sim.model.splitter import Splitter
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
-from spps_sim.model.splitter import Splitter
+
+from tests.splitter.frames import MAC, VIPS, tcp_frame, traffic
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 COUNT = int(os.environ["SPPS_P_COUNT"])

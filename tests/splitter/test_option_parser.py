@@ -2,7 +2,6 @@
 import random
 
 from amaranth.sim import Simulator
-
 from spps.splitter import OptionParser
 from spps_sim.model.splitter import parse_options
 

@@ -1,11 +1,10 @@
 """Message splitter: parameters and the cocotb bench."""
 
 import pytest
-
 from spps.params import TINY
 from spps.splitter import MessageSplitter
-from spps_sim.testbench.runner import run_bench, simulations
 from spps_sim.model.splitter import checksum, parse_options, split
+from spps_sim.testbench.runner import run_bench, simulations
 
 
 @pytest.mark.slow

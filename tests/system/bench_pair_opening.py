@@ -5,14 +5,20 @@ from pathlib import Path
 
 import cocotb
 from cocotb.task import bridge
-
 from spps.gen import preset_params
 from spps.mmc import register_addresses
-from spps_sim.testbench.cocotb_pair import CocotbPair
-from spps_sim.peers.frames import BROADCAST, Arp, arp_frame, ip_number, mac_bytes, tcp_frame
-from spps_sim.campaign.scenario import CLIENT, VIP, Scenario
 from spps_sim.backend.simulation import Simulation
+from spps_sim.campaign.scenario import CLIENT, VIP, Scenario
 from spps_sim.checker.wire import SYN
+from spps_sim.peers.frames import (
+    BROADCAST,
+    Arp,
+    arp_frame,
+    ip_number,
+    mac_bytes,
+    tcp_frame,
+)
+from spps_sim.testbench.cocotb_pair import CocotbPair
 
 PARAMS = preset_params("tiny")
 OURS, THEIRS = bytes.fromhex("02005e5d5001"), mac_bytes("02:00:00:00:00:0c")

@@ -5,15 +5,14 @@ import random
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotb.utils import get_sim_time
-
 from spps.gen import preset_params
-from spps.layouts.message import RegisterRequest
+from spps.layouts.register import RegisterRequest
 from spps.mmc import register_addresses
-from spps_sim.testbench.bus.spi4 import Spi4Driver, Spi4Monitor
-from spps_sim.testbench.bus.stream import pack, reset, start_clock
 from spps_sim.model.spi4 import Receiver, bursts_of
 from spps_sim.peers import Endpoint, TcpConfig
 from spps_sim.peers.frames import ip_number
+from spps_sim.testbench.bus.spi4 import Spi4Driver, Spi4Monitor
+from spps_sim.testbench.bus.stream import pack, reset, start_clock
 
 PARAMS = preset_params("tiny", int(os.environ["SPPS_P_WIDTH"]))
 SEED = int(os.environ["SPPS_SEED"])
@@ -36,7 +35,7 @@ class Bench:
         for name in ("i_sync", "i_mmc"):
             getattr(dut, f"{name}__valid").value = 0
             getattr(dut, f"{name}__payload").value = 0
-        dut.o_link__ready.value = dut.o_mmc__ready.value = 1
+        dut.o_sync__ready.value = dut.o_mmc__ready.value = 1
         dut.status_i.value = 0
         self.driver = Spi4Driver(dut, "i_spi4", dut.clk, width=PARAMS.data_width, satisfied=self._satisfied, gaps=gaps,
                                  rng=random.Random(SEED))

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import cocotb
 from cocotb.task import bridge
-
 from spps.gen import preset_params
 from spps.mmc import register_addresses
-from spps_sim.checker import wire
 from spps_sim.backend.interface import FrameKind
-from spps_sim.testbench.cocotb_pair import CocotbPair
-from spps_sim.checker.ack_rule import judge
-from spps_sim.campaign.scenario import Scenario, Trial
 from spps_sim.backend.simulation import Simulation
+from spps_sim.campaign.scenario import Scenario, Trial
+from spps_sim.checker import wire
+from spps_sim.checker.ack_rule import judge
+from spps_sim.testbench.cocotb_pair import CocotbPair
 
 PARAMS = preset_params("tiny")
 SEED = int(os.environ["SPPS_SEED"])

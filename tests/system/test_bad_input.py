@@ -13,9 +13,9 @@ from scapy.packet import Raw
 from spps.params import SppsParams
 from spps.ucode.asm import AssemblerError, assemble
 from spps_sim.backend.interface import FrameKind
-from spps_sim.peers.frames import tcp_frame
 from spps_sim.campaign.scenario import CLIENT, VIP, Scenario, Trial
 from spps_sim.checker.wire import RST, parse_segment
+from spps_sim.peers.frames import tcp_frame
 
 STRANGER, STRANGER_PORT = "10.1.0.77", 7777
 

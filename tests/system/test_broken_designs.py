@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import pytest
+from spps_sim.campaign.scenario import Scenario, Trial
 from spps_sim.checker.capture import to_frame
 from spps_sim.checker.monitor import check
-from spps_sim.peers.frames import tcp_frame
-from spps_sim.campaign.scenario import Scenario, Trial
 from spps_sim.checker.wire import ACK, SYN, parse_segment
+from spps_sim.peers.frames import tcp_frame
 
 pytestmark = pytest.mark.slow
 

@@ -6,19 +6,18 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-
 from spps.gen import preset_params
 from spps.mmc import register_addresses
 from spps.ucode.asm import assemble
 from spps.ucode.programs import MAIN
-from spps_sim.checker.capture import to_frame
-from spps_sim.demo.python import Hosts
-from spps_sim.checker.monitor import check
-from spps_sim.network.simulated import SimulatedNetwork
 from spps_sim.backend.reprogram import Reprogram
-from spps_sim.campaign.scenario import Scenario
 from spps_sim.backend.simulation import Simulation
 from spps_sim.backend.verilated import VerilatedPair, build_library, pair_verilog
+from spps_sim.campaign.scenario import Scenario
+from spps_sim.checker.capture import to_frame
+from spps_sim.checker.monitor import check
+from spps_sim.demo.python import Hosts
+from spps_sim.network.simulated import SimulatedNetwork
 
 pytestmark = pytest.mark.slow
 

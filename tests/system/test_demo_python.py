@@ -3,10 +3,9 @@ import json
 
 import pytest
 from click.testing import CliRunner
-
-from spps_sim.demo import run as demo_run
 from spps_sim.backend.interface import Mark
 from spps_sim.cli.main import main
+from spps_sim.demo import run as demo_run
 from spps_sim.network import namespaces as namespace
 
 KEYS = {"verdict", "seed", "endpoints", "connections", "bytes_up", "bytes_down", "ack_rule_checks", "violations", "sim_cycles_per_s",

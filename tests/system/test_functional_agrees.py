@@ -1,15 +1,27 @@
 """Hand-played peers say the same to the RTL pair and to the functional pair (the microcode in the instruction-set simulator): both
 must answer with the same segments. Times, ports and ISNs differ; numbers are compared relative to the ISNs."""
 import pytest
-
 from spps.gen import preset_params
-from spps_sim.checker import wire
 from spps_sim.backend.interface import FrameKind
-from spps_sim.model.functional_pair import CLIENT_IP, SERVER_IP, SERVER_MAC, VIP_0, VIP_1, FunctionalPair
-from spps_sim.model.tcp_scenarios import RawPeer
-from spps_sim.peers.frames import ip_number, mac_bytes, mss_option, tcp_frame, wscale_option
 from spps_sim.backend.simulation import Simulation
+from spps_sim.checker import wire
 from spps_sim.checker.wire import ACK, FIN, RST, SYN
+from spps_sim.model.functional_pair import (
+    CLIENT_IP,
+    SERVER_IP,
+    SERVER_MAC,
+    VIP_0,
+    VIP_1,
+    FunctionalPair,
+)
+from spps_sim.model.tcp_scenarios import RawPeer
+from spps_sim.peers.frames import (
+    ip_number,
+    mac_bytes,
+    mss_option,
+    tcp_frame,
+    wscale_option,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -8,16 +8,16 @@ from itertools import pairwise
 import pytest
 from rich.console import Console
 from scapy.utils import RawPcapNgReader
-from spps_sim.campaign import campaign as campaigns
-from spps_sim.checker import wire
-from spps_sim.backend.interface import FrameKind, Mark, RawFrame
-from spps_sim.checker.capture import CaptureSet
 from spps_sim.backend.fake import FakePair
-from spps_sim.peers.frames import tcp_frame
-from spps_sim.campaign.scenario import Scenario, Trial
+from spps_sim.backend.interface import FrameKind, Mark, RawFrame
 from spps_sim.backend.simulation import Simulation, load_registers
+from spps_sim.campaign import campaign as campaigns
+from spps_sim.campaign.scenario import Scenario, Trial
+from spps_sim.checker import wire
+from spps_sim.checker.capture import CaptureSet
 from spps_sim.checker.states import STATES, DataStates
 from spps_sim.checker.wire import ACK, SYN
+from spps_sim.peers.frames import tcp_frame
 
 QUIET = Console(quiet=True)
 FAKE = Scenario(preset="fake", up=2000, down=1500)

@@ -1,13 +1,13 @@
 """A hundred thousand frames with mutated headers, as fast as the pair takes them, around a transfer that must not notice."""
 import pytest
 from spps_sim.backend.interface import FrameKind
-from spps_sim.checker.capture import to_frame
 from spps_sim.campaign.hostile import hostile_frames
-from spps_sim.model.splitter import Splitter
-from spps_sim.checker.monitor import check
-from spps_sim.peers.frames import ip_number
 from spps_sim.campaign.scenario import VIP, Scenario, Trial
+from spps_sim.checker.capture import to_frame
+from spps_sim.checker.monitor import check
 from spps_sim.checker.wire import parse_segment
+from spps_sim.model.splitter import Splitter
+from spps_sim.peers.frames import ip_number
 
 FRAMES = 100_000
 AHEAD = 24              # hostile frames that wait at the input

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from spps_sim.cli.main import main
-from spps_sim.network.testbed import Addresses
-from spps_sim.live.control import ControlSocket
 from spps_sim.campaign.scenario import Scenario
+from spps_sim.cli.main import main
+from spps_sim.live.control import ControlSocket
 from spps_sim.network import namespaces as namespace
+from spps_sim.network.testbed import Addresses
 
 SPPS = [sys.executable, "-m", "spps_sim.cli.main"]
 

@@ -3,11 +3,11 @@ import random
 
 import pytest
 from spps_sim.backend.interface import FrameKind
+from spps_sim.campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 from spps_sim.checker.capture import to_frame
 from spps_sim.checker.monitor import check
 from spps_sim.network.simulated import SimulatedNetwork
 from spps_sim.peers import Endpoint, TcpConfig
-from spps_sim.campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 
 CONNECTIONS, PIECES, BURSTS = 4, 60, 2
 MINIMUM = 60            # bytes of the smallest frame, without FCS

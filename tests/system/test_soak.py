@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 from spps_sim.backend.interface import FrameKind
+from spps_sim.campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 from spps_sim.checker.capture import to_frame
 from spps_sim.checker.monitor import check
 from spps_sim.network.simulated import SimulatedNetwork
 from spps_sim.peers import Endpoint, State
-from spps_sim.campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 
 CYCLES, AT_ONCE = 1000, 4
 #: how a connection ends -> how many of ten

@@ -2,17 +2,18 @@
 import pickle
 
 import pytest
-from tests.system.bench_pair_opening import OURS, opening
-
 from spps.gen import preset_params, write_spps
-from spps_sim.checker import wire
-from spps_sim.backend.interface import FrameKind
 from spps.tools.paths import BUILD, exclusive
-from spps_sim.testbench.runner import run_bench
-from spps_sim.peers.frames import parse_arp
-from spps_sim.campaign.scenario import Trial
+from spps_sim.backend.interface import FrameKind
 from spps_sim.backend.simulation import Simulation
 from spps_sim.backend.verilated import pair_verilog
+from spps_sim.campaign.scenario import Trial
+from spps_sim.checker import wire
+from spps_sim.peers.frames import parse_arp
+from spps_sim.testbench.runner import run_bench
+
+from tests.system.bench_pair_opening import OURS, opening
+
 TINY = preset_params("tiny")
 OUTPUTS = (0, 1)        # ports of frames of unit 0 toward client and server
 

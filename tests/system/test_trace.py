@@ -4,21 +4,21 @@ from collections import Counter
 
 import pytest
 from click.testing import CliRunner
-
 from spps.layouts.activity import activity_layout
 from spps.layouts.event import EVENT_WORDS, EventKind
-from spps.layouts.message import MessageKind, OutputFlag
+from spps.layouts.message import MessageKind
+from spps.layouts.output import OutputFlag
 from spps.params import TINY
 from spps.ucode.codec import decode
 from spps.ucode.names import STRUCTS
 from spps.ucode.programs import default_image
-from spps_sim.trace.activity import ActivityReader
 from spps_sim.backend.interface import Activity, FrameKind
+from spps_sim.campaign.scenario import Scenario, Trial
+from spps_sim.checker.wire import parse_segment
 from spps_sim.cli.main import main
 from spps_sim.model.functional import Output
-from spps_sim.campaign.scenario import Scenario, Trial
+from spps_sim.trace.activity import ActivityReader
 from spps_sim.trace.trace import Tracer
-from spps_sim.checker.wire import parse_segment
 
 IMAGE = default_image()
 

@@ -1,13 +1,12 @@
 """Checklist, closing: items 56 to 63 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern; keepalive; cycles of opening and closing."""
 import pytest
-
 from spps.layouts.event import EventKind
 from spps.layouts.flowstate import ConnFlag
+from spps_sim.checker.wire import ACK, FIN, RST, SYN
 from spps_sim.model.functional_pair import VIP_0, FunctionalPair
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import Transfer
-from spps_sim.checker.wire import ACK, FIN, RST, SYN
 
 LEGS = pytest.mark.parametrize("name", NAMES)
 PROXIED = pytest.mark.parametrize("name", ["client", "server"])

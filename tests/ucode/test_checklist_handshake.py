@@ -1,11 +1,10 @@
 """Checklist, handshake and options: items 1 to 16 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern."""
 import pytest
-
+from spps_sim.checker.wire import ACK, FIN, RST, SYN, parse_segment
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.lookup import half_siphash
 from spps_sim.model.tcp_legs import LEGS, PASSIVE, Leg
 from spps_sim.peers.frames import mss_option, sack_permitted_option, wscale_option
-from spps_sim.checker.wire import ACK, FIN, RST, SYN, parse_segment
 
 LEGS = pytest.mark.parametrize("name", LEGS)
 PASSIVE = pytest.mark.parametrize("name", PASSIVE)

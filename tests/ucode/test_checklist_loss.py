@@ -2,15 +2,14 @@
 import random
 
 import pytest
-
 from spps.layouts.flowstate import LEG, LEG_BASE
 from spps.ucode.iss import CoreIss
 from spps.ucode.programs import default_image
+from spps_sim.checker.wire import ACK, FIN, RST, parse_segment
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import Transfer
 from spps_sim.peers.frames import mss_option, sack_option, sack_permitted_option
-from spps_sim.checker.wire import ACK, FIN, RST, parse_segment
 
 LEGS = pytest.mark.parametrize("name", NAMES)
 MODULES = pytest.mark.parametrize("defines", [(), ("CUBIC",)], ids=["newreno", "cubic"])

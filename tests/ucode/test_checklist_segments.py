@@ -2,14 +2,13 @@
 import random
 
 import pytest
-
 from spps.layouts.event import CheckFlag, EventKind
+from spps_sim.checker.wire import ACK, FIN, RST, SYN
 from spps_sim.model.functional_pair import VIP_0, FunctionalPair
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import RawPeer
 from spps_sim.peers.frames import ip_number
-from spps_sim.checker.wire import ACK, FIN, RST, SYN
 
 LEGS = pytest.mark.parametrize("name", NAMES)
 PROXIED = pytest.mark.parametrize("name", ["client", "server"])

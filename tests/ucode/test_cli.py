@@ -1,9 +1,8 @@
 import json
 from pathlib import Path
 
-from click.testing import CliRunner
-
 import spps.ucode
+from click.testing import CliRunner
 from spps.ucode.asm import assemble
 from spps.ucode.cli import main
 from spps.ucode.doc import isa_markdown

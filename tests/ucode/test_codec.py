@@ -1,6 +1,6 @@
 import pytest
-from hypothesis import given, strategies as st
-
+from hypothesis import given
+from hypothesis import strategies as st
 from spps.ucode.codec import decode, encode, operand_range, operands_of
 from spps.ucode.isa import FORMATS, OPS, WORD_BITS
 

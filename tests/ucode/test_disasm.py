@@ -1,5 +1,5 @@
-from hypothesis import given, strategies as st
-
+from hypothesis import given
+from hypothesis import strategies as st
 from spps.ucode.asm import assemble
 from spps.ucode.codec import encode
 from spps.ucode.disasm import disassemble, disassemble_image

@@ -2,11 +2,10 @@
 import random
 
 import pytest
-
+from spps_sim.checker.wire import ACK, FIN, RST, SYN, parse_segment
 from spps_sim.model.functional_pair import CLIENT_IP, VIP_0, VIP_1, FunctionalPair
 from spps_sim.model.tcp_scenarios import RawClient, RawPeer, Transfer
 from spps_sim.peers.frames import ip_number
-from spps_sim.checker.wire import ACK, FIN, RST, SYN, parse_segment
 
 PSH = 8
 

@@ -6,7 +6,6 @@ flowstate memory, in which the last record lies. What the peers see must be a tr
 import random
 
 import pytest
-
 from spps_sim.model.functional import FunctionalSpps, ProgramError
 from spps_sim.model.tcp_scenarios import Transfer
 

@@ -4,14 +4,13 @@ Both peers are played by hand. What the transfers of the other files reach is no
 what nothing can reach.
 """
 import pytest
-
 from spps.layouts.event import EventKind, TimerCause
 from spps.layouts.flowstate import LEG, LEG_BASE, SHARED, ConnFlag
-from spps_sim.model.functional_pair import CLIENT_IP, VIP_0, VIP_1, FunctionalPair
-from spps_sim.model.tcp_scripted import ScriptedPeers
-from spps_sim.model.tcp_scenarios import RawClient, Transfer
-from spps_sim.peers.frames import ip_number, sack_option, sack_permitted_option
 from spps_sim.checker.wire import ACK, FIN, RST, SYN
+from spps_sim.model.functional_pair import CLIENT_IP, VIP_0, VIP_1, FunctionalPair
+from spps_sim.model.tcp_scenarios import RawClient, Transfer
+from spps_sim.model.tcp_scripted import ScriptedPeers
+from spps_sim.peers.frames import ip_number, sack_option, sack_permitted_option
 
 PSH, WINDOW, MSS = 8, 8192, 1460
 STATE = LEG_BASE + LEG["state"].word

@@ -1,8 +1,7 @@
 """Endpoint mode: echo and discard."""
 import pytest
-
-from spps_sim.model.functional_pair import VIP_0, VIP_1, FunctionalPair
 from spps_sim.checker.wire import parse_segment
+from spps_sim.model.functional_pair import VIP_0, VIP_1, FunctionalPair
 
 
 def run(port, size, *, side=0, close=True, **kw):

@@ -2,14 +2,13 @@
 import random
 
 import pytest
-
 from spps.ucode.asm import assemble
 from spps.ucode.iss import CoreIss
+from spps_sim.checker.wire import ACK, SYN
 from spps_sim.measure import events
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
 from spps_sim.peers.frames import mss_option
-from spps_sim.checker.wire import ACK, SYN
 
 STAMPS = {"client": {"timestamps": True}, "server": {"timestamps": True}}
 CASES = {

@@ -2,10 +2,9 @@
 import random
 
 import pytest
-
 from spps_sim.checker import monitor
-from spps_sim.model.functional_pair import VIP_0, FunctionalPair
 from spps_sim.checker.wire import ACK, parse_segment
+from spps_sim.model.functional_pair import VIP_0, FunctionalPair
 
 PAGES = 96          # of 256 bytes: 24 KiB, where 16 windows of 8 KiB could hold 7 KB each
 COUNT, SIZE = 16, 7000

@@ -3,10 +3,9 @@ import itertools
 import random
 
 import pytest
-
+from spps_sim.checker.wire import ACK, FIN
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
-from spps_sim.checker.wire import ACK, FIN
 
 DATA = random.Random(9).randbytes(4000)
 

@@ -3,11 +3,10 @@ import random
 import struct
 
 import pytest
-
+from spps_sim.checker.wire import ACK, SYN, parse_segment
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
 from spps_sim.peers.frames import mss_option, sack_option, sack_permitted_option
-from spps_sim.checker.wire import ACK, SYN, parse_segment
 
 SACK = {"client": {"sack": True}, "server": {"sack": True}}
 OFFER = mss_option(1000) + sack_permitted_option()

@@ -1,6 +1,5 @@
 """The program across a takeover: kill after every event of a short connection, from SYN to the end of TIME-WAIT."""
 import pytest
-
 from spps_sim.model.tcp_scenarios import Transfer
 
 

@@ -3,11 +3,12 @@ import random
 
 import pytest
 from spps_sim.checker import monitor
+from spps_sim.checker.wire import ACK, RST, SYN, parse_segment
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
 from spps_sim.peers.frames import mss_option, timestamp_option
-from spps_sim.checker.wire import ACK, RST, SYN, parse_segment
+
 from tests.ucode.test_programs_endpoint import run as run_endpoint
 
 STAMPS = {"client": {"timestamps": True}, "server": {"timestamps": True}}

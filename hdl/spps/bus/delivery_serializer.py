@@ -3,17 +3,16 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import BEAT, Delivery, MessageHeader, MessageKind, Unit, beat_signature
+from ..layouts.director import EVENT_BEATS, Delivery, EventArgument
+from ..layouts.message import BEAT, MessageHeader, MessageKind, Unit, beat_signature
 
-__all__ = ["DeliverySerializer", "EVENT_BEATS"]
-
-EVENT_BEATS = 8
+__all__ = ["DeliverySerializer"]
 
 
 class DeliverySerializer(wiring.Component):
     """One Delivery becomes one EVENT message: header, then the event, low beat first.
 
-    The header's source is the core; argument[3:0] the workspace and argument[4] the bit `load`.
+    The header's source is the core, its argument an EventArgument.
     Source: patent §VI, F3.
 
     Parameters: params; cluster: number of the cluster it serves.
@@ -28,7 +27,7 @@ class DeliverySerializer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        header = Signal(MessageHeader)
+        header, argument = Signal(MessageHeader), Signal(EventArgument)
         delivery = self.i.payload
         m.d.comb += [
             header.kind.eq(MessageKind.EVENT),
@@ -36,7 +35,7 @@ class DeliverySerializer(wiring.Component):
             header.source.eq(delivery.core),
             header.cluster.eq(self.cluster),
             header.length.eq(EVENT_BEATS),
-            header.argument.eq(Cat(delivery.workspace, delivery.load)),
+            argument.workspace.eq(delivery.workspace), argument.load.eq(delivery.load), header.argument.eq(argument),
         ]
         shift = Signal(data.ArrayLayout(BEAT, EVENT_BEATS + 1))
         left = Signal(range(EVENT_BEATS + 2))   # beats still to be sent

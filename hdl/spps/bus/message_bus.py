@@ -3,7 +3,9 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import CoreDone, Delivery, LookupCommand, beat_layout, beat_signature
+from ..layouts.director import CoreDone, Delivery
+from ..layouts.lookup import LookupCommand
+from ..layouts.message import beat_layout, beat_signature
 from ..lib.stream_arbiter import StreamArbiter
 from .delivery_serializer import DeliverySerializer
 from .message_router import MessageRouter

@@ -3,8 +3,15 @@ from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import (CoreDone, Done, LookupCommand, LookupOp, MessageHeader, MessageKind, Unit, beat_layout,
-                               beat_signature)
+from ..layouts.director import CoreDone, Done
+from ..layouts.lookup import LookupCommand, LookupOp
+from ..layouts.message import (
+    MessageHeader,
+    MessageKind,
+    Unit,
+    beat_layout,
+    beat_signature,
+)
 from ..lib.skid_buffer import SkidBuffer
 
 __all__ = ["MessageRouter"]

@@ -4,8 +4,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.dma import DmaCommand, DmaOp, FlowstateBeat, FlowstateWrite
 from ..layouts.flowstate import FLOWSTATE_WORDS, LINE_WORDS, LINES
-from ..layouts.message import BEAT, DmaCommand, DmaOp, FlowstateBeat, FlowstateWrite
+from ..layouts.message import BEAT
 from .data_memory import map_of
 
 __all__ = ["ClusterDma", "event_write"]

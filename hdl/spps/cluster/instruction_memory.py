@@ -3,7 +3,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import InstructionWrite
+from ..layouts.register import InstructionWrite
 from ..ucode.isa import WORD_BITS
 
 __all__ = ["InstructionMemory", "checked_image"]

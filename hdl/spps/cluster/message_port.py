@@ -3,7 +3,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import Done, MessageHeader, MessageKind, Unit, beat_layout
+from ..layouts.director import Done
+from ..layouts.message import MessageHeader, MessageKind, Unit, beat_layout
 from .data_memory import map_of
 from .event_slots import slot_meta
 

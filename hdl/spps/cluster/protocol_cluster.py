@@ -5,7 +5,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.activity import activity_layout
 from ..layouts.config import ConfigWord
-from ..layouts.message import DmaCommand, FlowstateBeat, FlowstateWrite, InstructionWrite, beat_signature
+from ..layouts.dma import DmaCommand, FlowstateBeat, FlowstateWrite
+from ..layouts.message import beat_signature
+from ..layouts.register import InstructionWrite
 from ..lib.stream_merge import StreamMerge
 from ..ucode.isa import PC_BITS
 from .activity_probe import probe_beats, probe_core
@@ -16,8 +18,8 @@ from .data_memory import DataMemory
 from .dirty_lines import DirtyLines
 from .event_slots import EventSlots
 from .instruction_memory import InstructionMemory, checked_image
-from .pulse_sum import PulseSum
 from .protocol_core import RUNAWAY_BITS, ProtocolCore
+from .pulse_sum import PulseSum
 from .record_tap import RecordTap
 
 __all__ = ["ProtocolCluster"]

@@ -4,7 +4,7 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.message import beat_layout
-from ..ucode.isa import BASE_BITS, PC_BITS, REGISTERS, TrapCode, WORD_BITS
+from ..ucode.isa import BASE_BITS, PC_BITS, REGISTERS, WORD_BITS, TrapCode
 from .alu import Alu
 from .base_file import BaseFile
 from .data_memory import map_of

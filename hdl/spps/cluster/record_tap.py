@@ -3,14 +3,12 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.flowstate import DELTA_LINES, FULL_LINES, LINE_WORDS
-from ..layouts.message import BEAT, FlowstateWrite, MessageHeader, MessageKind, Unit, beat_layout
-from ..layouts.record import SyncArgument
+from ..layouts.dma import FlowstateWrite
+from ..layouts.flowstate import DELTA_BEATS, FULL_BEATS, FULL_LINES, LINE_BEATS
+from ..layouts.message import BEAT, MessageHeader, MessageKind, Unit, beat_layout
+from ..layouts.record import RecordKind, SyncArgument
 
 __all__ = ["RecordTap"]
-
-_LINE_BEATS = LINE_WORDS * 32 // BEAT
-_DELTA, _FULL = 0, 1                    # kinds of SyncArgument; the third ends the connection
 
 
 class RecordTap(wiring.Component):
@@ -38,7 +36,7 @@ class RecordTap(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        depth = len(FULL_LINES) * _LINE_BEATS
+        depth = FULL_BEATS
         m.submodules.lines = lines = memory.Memory(shape=BEAT, depth=depth, init=[])
         keep, fetch = lines.write_port(), lines.read_port(domain="comb")
         header, argument = Signal(MessageHeader), Signal(SyncArgument)
@@ -54,14 +52,14 @@ class RecordTap(wiring.Component):
             self.o.valid.eq(self.i.valid & ~hold), self.i.ready.eq(self.o.ready & ~hold), self.o.p.eq(self.i.p),
             passed.eq(self.o.valid & self.o.ready),
             fits.eq((header.kind == MessageKind.SYNC) & (header.unit == Unit.SOCKET) & (argument.conn == self.conn[core])
-                    & ((argument.kind == _DELTA) | (argument.kind == _FULL))),
+                    & ((argument.kind == RecordKind.DELTA) | (argument.kind == RecordKind.FULL))),
             keep.addr.eq(filled), keep.data.eq(self.i.p.data), keep.en.eq(passed & ~first & record & (filled < depth)),
             fetch.addr.eq(at), self.o_write.valid.eq(writing), self.o_write.p.data.eq(fetch.data), self.o_write.p.conn.eq(conn),
         ]
-        with m.Switch(at // _LINE_BEATS):
+        with m.Switch(at // LINE_BEATS):
             for place, line in enumerate(FULL_LINES):
                 with m.Case(place):
-                    m.d.comb += self.o_write.p.beat.eq(line * _LINE_BEATS + at % _LINE_BEATS)
+                    m.d.comb += self.o_write.p.beat.eq(line * LINE_BEATS + at % LINE_BEATS)
         with m.If(writing & self.o_write.ready):
             m.d.sync += at.eq(at + 1)
             with m.If(at == length - 1):
@@ -72,7 +70,7 @@ class RecordTap(wiring.Component):
                 m.d.sync += [filled.eq(0), record.eq(fits)]
                 with m.If(fits):
                     m.d.sync += [conn.eq(argument.conn),
-                                 length.eq(Mux(argument.kind == _DELTA, len(DELTA_LINES) * _LINE_BEATS, depth))]
+                                 length.eq(Mux(argument.kind == RecordKind.DELTA, DELTA_BEATS, depth))]
             with m.Elif(self.i.p.last & record & (filled == length - 1)):
                 m.d.comb += self.recorded.eq(1)
                 m.d.sync += [writing.eq(1), at.eq(0)]

@@ -3,7 +3,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import ClusterDma, CoreDone, DmaOp, LookupCommand, LookupOp, TimerSet
+from ..layouts.director import CoreDone, TimerSet
+from ..layouts.dma import ClusterDma, DmaOp
+from ..layouts.lookup import LookupCommand, LookupOp
 
 __all__ = ["Completion"]
 

@@ -3,8 +3,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.director import Delivery
+from ..layouts.dma import ClusterDma, DmaOp
 from ..layouts.event import Event
-from ..layouts.message import ClusterDma, Delivery, DmaOp, LookupCommand, LookupOp
+from ..layouts.lookup import LookupCommand, LookupOp
 from .least_loaded import LeastLoaded
 
 __all__ = ["Dispatch"]

@@ -3,8 +3,10 @@ from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.director import CoreDone, Delivery, TimerSet
+from ..layouts.dma import ClusterDma, DmaOp
 from ..layouts.event import Event
-from ..layouts.message import ClusterDma, CoreDone, Delivery, DmaOp, LookupCommand, TimerSet
+from ..layouts.lookup import LookupCommand
 from ..lib.stream_arbiter import StreamArbiter
 from .completion import Completion
 from .dispatch import Dispatch

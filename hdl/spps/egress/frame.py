@@ -5,7 +5,8 @@ Source: IEEE 802.3, RFC 791, RFC 826, RFC 9293, RFC 7323, RFC 2018.
 from amaranth.hdl import Cat, Const, unsigned
 from amaranth.lib import data, enum
 
-from ..layouts.message import BEAT, OutputBody, OutputFlag
+from ..layouts.message import BEAT
+from ..layouts.output import OutputBody, OutputFlag
 
 __all__ = ["ETHERNET", "IPV4", "TCP", "ARP", "MIN_FRAME", "FIXED_BYTES", "OPTION_PLACES", "OPTIONS", "option_index", "options_bytes",
            "OutputSummary", "OutputIdentity", "OutputRequest", "FrameRequest", "OutputQueue", "STORE_ROWS", "SUMMARY_ROW", "STORE_BITS",

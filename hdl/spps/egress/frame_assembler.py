@@ -10,9 +10,19 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
-from ..layouts.message import OutputFlag
+from ..layouts.output import OutputFlag
 from ..layouts.packet import packet_layout
-from .frame import ETHERNET, FIXED_BYTES, MIN_FRAME, OPTION_PLACES, OPTIONS, TCP, FrameRequest, options_bytes, wire
+from .frame import (
+    ETHERNET,
+    FIXED_BYTES,
+    MIN_FRAME,
+    OPTION_PLACES,
+    OPTIONS,
+    TCP,
+    FrameRequest,
+    options_bytes,
+    wire,
+)
 from .payload_fetcher import payload_words
 
 __all__ = ["FrameAssembler", "assembled_layout"]

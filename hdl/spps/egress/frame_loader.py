@@ -6,8 +6,17 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import BEAT, OUTPUT_BEATS, OutputBody
-from .frame import ETHERNET, STORE_BITS, STORE_ROWS, SUMMARY_ROW, FrameRequest, OutputQueue, OutputSummary
+from ..layouts.message import BEAT
+from ..layouts.output import OUTPUT_BEATS, OutputBody
+from .frame import (
+    ETHERNET,
+    STORE_BITS,
+    STORE_ROWS,
+    SUMMARY_ROW,
+    FrameRequest,
+    OutputQueue,
+    OutputSummary,
+)
 from .payload_fetcher import PAYLOAD_SUM_BITS
 
 __all__ = ["FrameLoader"]

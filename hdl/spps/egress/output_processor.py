@@ -7,8 +7,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import SocketRead, beat_signature
+from ..layouts.message import beat_signature
 from ..layouts.packet import packet_signature
+from ..layouts.socket import SocketRead
 from ..lib.skid_buffer import SkidBuffer
 from .emit_gate import EmitGate
 from .frame import STORE_BITS, STORE_ROWS, STORE_SLOTS, OutputQueue

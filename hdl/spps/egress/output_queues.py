@@ -8,7 +8,14 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from .frame import CONTROL_BUFFERS, ORDERED_OUTPUTS, STORE_SLOTS, OutputIdentity, OutputQueue, OutputRequest
+from .frame import (
+    CONTROL_BUFFERS,
+    ORDERED_OUTPUTS,
+    STORE_SLOTS,
+    OutputIdentity,
+    OutputQueue,
+    OutputRequest,
+)
 
 __all__ = ["OutputQueues"]
 

@@ -6,9 +6,22 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import OUTPUT_BEATS, MessageHeader, MessageKind, OutputFlag, beat_signature
-from .frame import (ARP, ETHERNET, IPV4, OPTIONS, STORE_BITS, STORE_ROWS, SUMMARY_ROW, TCP, OutputRequest, OutputSummary, option_index,
-                    options_bytes)
+from ..layouts.message import MessageHeader, MessageKind, beat_signature
+from ..layouts.output import OUTPUT_BEATS, OutputFlag
+from .frame import (
+    ARP,
+    ETHERNET,
+    IPV4,
+    OPTIONS,
+    STORE_BITS,
+    STORE_ROWS,
+    SUMMARY_ROW,
+    TCP,
+    OutputRequest,
+    OutputSummary,
+    option_index,
+    options_bytes,
+)
 
 __all__ = ["OutputReceiver"]
 

@@ -7,8 +7,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..layouts.message import OutputBody, SocketAddress, SocketRead
+from ..layouts.output import OutputBody
 from ..layouts.packet import packet_signature
+from ..layouts.socket import SocketAddress, SocketRead
 from .frame import ETHERNET, IPV4, STORE_BITS, STORE_ROWS, TCP
 
 __all__ = ["PayloadFetcher", "payload_words", "PAYLOAD_SUM_BITS"]

@@ -3,7 +3,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import BEAT, MessageHeader, OutputFlag, beat_layout, beat_signature
+from ..layouts.message import BEAT, MessageHeader, beat_layout, beat_signature
+from ..layouts.output import OutputFlag
 from .gate_fifo import GateFifo
 
 __all__ = ["AckGate"]

@@ -3,7 +3,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..layouts.message import FlowstateWrite, LookupCommand, MessageHeader, MessageKind, beat_signature
+from ..layouts.dma import FlowstateWrite
+from ..layouts.lookup import LookupCommand
+from ..layouts.message import MessageHeader, MessageKind, beat_signature
 from ..layouts.packet import packet_signature
 from .ack_gate import AckGate
 from .record_store import RecordStore

@@ -6,13 +6,19 @@ Frames are handled as 64-bit words in wire order. All positions follow from `lay
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
-from ..layouts.flowstate import DELTA_LINES, FULL_LINES, LEG_BASE, LEG_STRIDE, LINE_WORDS
+from ..layouts.flowstate import (
+    FULL_BEATS,
+    FULL_LINES,
+    LEG_BASE,
+    LEG_STRIDE,
+    LINE_BEATS,
+    LINE_WORDS,
+)
 from ..layouts.message import BEAT
 from ..layouts.packet import packet_signature
-from ..layouts.record import KIND_DELTA, KIND_FULL, KIND_RETIRE, SYNC_HEADER_FIELDS, SyncType
+from ..layouts.record import SYNC_HEADER_FIELDS, SyncType
 
-__all__ = ["WORD", "HEADER_FIELDS", "HEADER_WORDS", "CONTROL_WORDS", "DELTA_BEATS", "FULL_BEATS", "SLOT_BEATS", "DELTA_MASK",
-           "FULL_MASK", "KIND_DELTA", "KIND_FULL", "KIND_RETIRE", "LEG_BEATS", "STATION", "SyncFrame", "RecordHead", "header_layout", "header_word",
+__all__ = ["WORD", "HEADER_FIELDS", "HEADER_WORDS", "CONTROL_WORDS", "SLOT_BEATS", "LEG_BEATS", "STATION", "SyncFrame", "RecordHead", "header_layout", "header_word",
            "word_signature", "swap_words", "beat_in_flowstate", "older"]
 
 WORD = 64
@@ -20,12 +26,7 @@ WORD = 64
 HEADER_FIELDS = (("destination", 6), ("source", 6), ("ethertype", 2)) + SYNC_HEADER_FIELDS
 HEADER_WORDS = sum(size for _, size in HEADER_FIELDS) * 8 // WORD
 CONTROL_WORDS = 8       # frames without lines are padded to 64 bytes, over Ethernet's minimum of 60
-LINE_BEATS = LINE_WORDS * 32 // BEAT
-DELTA_BEATS = len(DELTA_LINES) * LINE_BEATS
-FULL_BEATS = len(FULL_LINES) * LINE_BEATS
 SLOT_BEATS = 32         # a record and its head, rounded up to a power of two
-DELTA_MASK = sum(1 << line for line in DELTA_LINES)
-FULL_MASK = sum(1 << line for line in FULL_LINES)
 #: first beat of each leg's address line inside a full record
 LEG_BEATS = tuple(FULL_LINES.index((LEG_BASE + leg * LEG_STRIDE) // LINE_WORDS) * LINE_BEATS for leg in (0, 1))
 #: link addresses of unit 0 and unit 1 (locally administered)

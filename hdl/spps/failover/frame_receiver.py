@@ -3,10 +3,22 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.flowstate import DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK
+from ..layouts.headers import EtherType
 from ..layouts.message import BEAT
-from ..layouts.record import SYNC_ETHERTYPE, SYNC_VERSION, SyncType
-from .frame import (CONTROL_WORDS, DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK, HEADER_FIELDS, HEADER_WORDS, KIND_DELTA, KIND_RETIRE,
-                    SLOT_BEATS, WORD, SyncFrame, header_layout, header_word, swap_words, word_signature)
+from ..layouts.record import SYNC_VERSION, RecordKind, SyncType
+from .frame import (
+    CONTROL_WORDS,
+    HEADER_FIELDS,
+    HEADER_WORDS,
+    SLOT_BEATS,
+    WORD,
+    SyncFrame,
+    header_layout,
+    header_word,
+    swap_words,
+    word_signature,
+)
 
 __all__ = ["FrameReceiver"]
 
@@ -56,7 +68,7 @@ class FrameReceiver(wiring.Component):
             frame.tick.eq(header.tick),
         ]
         self._check(m, header, index, good)
-        m.d.comb += foreign.eq((header.ethertype == SYNC_ETHERTYPE) & (header.version != SYNC_VERSION) & (index > VERSION_WORD))
+        m.d.comb += foreign.eq((header.ethertype == EtherType.SYNC) & (header.version != SYNC_VERSION) & (index > VERSION_WORD))
         m.d.sync += self.count.eq(0)
         with m.FSM():
             with m.State("TAKE"):
@@ -92,12 +104,12 @@ class FrameReceiver(wiring.Component):
         size = WORD // 8
         delta, full, state, control = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            delta.eq((header.kind == KIND_DELTA) & (header.line_mask == DELTA_MASK) & (header.length == DELTA_BEATS * size)
+            delta.eq((header.kind == RecordKind.DELTA) & (header.line_mask == DELTA_MASK) & (header.length == DELTA_BEATS * size)
                      & (words == HEADER_WORDS + DELTA_BEATS)),
-            full.eq((header.kind != KIND_DELTA) & (header.kind <= KIND_RETIRE) & (header.line_mask == FULL_MASK)
+            full.eq((header.kind != RecordKind.DELTA) & (header.kind <= RecordKind.RETIRE) & (header.line_mask == FULL_MASK)
                     & (header.length == FULL_BEATS * size) & (words == HEADER_WORDS + FULL_BEATS)),
             state.eq((header["type"] == SyncType.STATE.value) & (delta | full) & (header.conn < self.params.connections)),
             control.eq((header["type"] >= SyncType.CONFIRM.value) & (header["type"] <= SyncType.ECHO.value)
                        & (header.length == 0) & (words >= HEADER_WORDS) & (words <= CONTROL_WORDS)),
-            good.eq((header.ethertype == SYNC_ETHERTYPE) & (header.version == SYNC_VERSION) & (state | control)),
+            good.eq((header.ethertype == EtherType.SYNC) & (header.version == SYNC_VERSION) & (state | control)),
         ]

@@ -3,10 +3,22 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.flowstate import DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK
+from ..layouts.headers import EtherType
 from ..layouts.message import beat_signature
-from ..layouts.record import SYNC_ETHERTYPE, SYNC_VERSION, SyncType
-from .frame import (CONTROL_WORDS, DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK, HEADER_WORDS, KIND_DELTA, STATION, WORD,
-                    RecordHead, SyncFrame, header_layout, header_word, swap_words, word_signature)
+from ..layouts.record import SYNC_VERSION, RecordKind, SyncType
+from .frame import (
+    CONTROL_WORDS,
+    HEADER_WORDS,
+    STATION,
+    WORD,
+    RecordHead,
+    SyncFrame,
+    header_layout,
+    header_word,
+    swap_words,
+    word_signature,
+)
 
 __all__ = ["FrameSender"]
 
@@ -43,10 +55,10 @@ class FrameSender(wiring.Component):
         header = Signal(header_layout())
         full = Signal()
         m.d.comb += [
-            full.eq((frame.type == SyncType.STATE) & (frame.kind != KIND_DELTA)),
+            full.eq((frame.type == SyncType.STATE) & (frame.kind != RecordKind.DELTA)),
             header.destination.eq(Mux(self.unit, STATION[0], STATION[1])),
             header.source.eq(Mux(self.unit, STATION[1], STATION[0])),
-            header.ethertype.eq(SYNC_ETHERTYPE), header.version.eq(SYNC_VERSION), header["type"].eq(frame.type),
+            header.ethertype.eq(EtherType.SYNC), header.version.eq(SYNC_VERSION), header["type"].eq(frame.type),
             header.epoch.eq(frame.epoch), header.number.eq(frame.number), header.conn.eq(frame.conn), header.kind.eq(frame.kind),
             header.stamp.eq(frame.stamp), header.clock.eq(frame.clock), header.tick.eq(frame.tick),
         ]

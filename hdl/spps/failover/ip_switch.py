@@ -4,8 +4,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.packet import packet_signature
-from .switch_port import FrameMerge, FrameSteer
 from .frame import older
+from .switch_port import FrameMerge, FrameSteer
 
 __all__ = ["IpSwitch"]
 

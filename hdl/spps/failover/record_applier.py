@@ -3,10 +3,12 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import BEAT, FlowstateWrite, LookupCommand, LookupOp
-from ..layouts.record import SyncType
-from .frame import (DELTA_BEATS, FULL_BEATS, KIND_DELTA, KIND_FULL, KIND_RETIRE, LEG_BEATS, SLOT_BEATS, SyncFrame, beat_in_flowstate,
-                    older)
+from ..layouts.dma import FlowstateWrite
+from ..layouts.flowstate import DELTA_BEATS, FULL_BEATS
+from ..layouts.lookup import LookupCommand, LookupOp
+from ..layouts.message import BEAT
+from ..layouts.record import RecordKind, SyncType
+from .frame import LEG_BEATS, SLOT_BEATS, SyncFrame, beat_in_flowstate, older
 
 __all__ = ["RecordApplier"]
 
@@ -101,7 +103,7 @@ class RecordApplier(wiring.Component):
                                 m.d.sync += count("out_of_order")
                             with m.Else():
                                 m.d.comb += self.i.ready.eq(0)
-                                with m.If(frame.kind == KIND_RETIRE):
+                                with m.If(frame.kind == RecordKind.RETIRE):
                                     m.next = "FETCH_KEY"
                                 with m.Else():
                                     m.next = "WRITE"
@@ -123,7 +125,7 @@ class RecordApplier(wiring.Component):
         place = Signal(6)
         at = Signal(range(SLOT_BEATS))
         m.d.comb += [step.eq(~out.valid | out.ready), at.eq(index - 1),
-                     final.eq(index == Mux(frame.kind == KIND_DELTA, DELTA_BEATS, FULL_BEATS))]
+                     final.eq(index == Mux(frame.kind == RecordKind.DELTA, DELTA_BEATS, FULL_BEATS))]
         with m.Switch(at[2:]):
             for first, target in beat_in_flowstate():
                 with m.Case(first >> 2):
@@ -143,7 +145,7 @@ class RecordApplier(wiring.Component):
                     m.next = "FLUSH"
         with m.State("FLUSH"):
             with m.If(step):
-                with m.If(frame.kind == KIND_FULL):
+                with m.If(frame.kind == RecordKind.FULL):
                     m.next = "FETCH_KEY"
                 with m.Else():
                     m.next = "DONE"
@@ -152,7 +154,7 @@ class RecordApplier(wiring.Component):
         """Address lines -> flow keys as the remote ends send them -> lookup commands."""
         frame, out = self.i.payload, self.o_lookup
         key = out.payload.key
-        retire, absent = frame.kind == KIND_RETIRE, key.src_ip == 0
+        retire, absent = frame.kind == RecordKind.RETIRE, key.src_ip == 0
         beat = Signal(2)
         with m.State("FETCH_KEY"):
             m.d.comb += [self.beat.eq(Mux(leg, *reversed(LEG_BEATS)) + beat), self.read.eq(1)]

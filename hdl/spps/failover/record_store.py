@@ -3,9 +3,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.flowstate import DELTA_BEATS, FULL_BEATS
 from ..layouts.message import BEAT, MessageHeader, beat_signature
-from ..layouts.record import SyncArgument
-from .frame import DELTA_BEATS, FULL_BEATS, KIND_DELTA, KIND_RETIRE, SLOT_BEATS, RecordHead
+from ..layouts.record import RecordKind, SyncArgument
+from .frame import SLOT_BEATS, RecordHead
 
 __all__ = ["RecordStore"]
 
@@ -113,7 +114,7 @@ class RecordStore(wiring.Component):
         with m.FSM(name="store"):
             with m.State("HEAD"):
                 m.d.comb += [self.i.ready.eq(~self.enable | ~self.full), port.data.eq(head), port.en.eq(take & self.enable)]
-                m.d.sync += [index.eq(0), expected.eq(Mux(argument.kind == KIND_DELTA, DELTA_BEATS, FULL_BEATS))]
+                m.d.sync += [index.eq(0), expected.eq(Mux(argument.kind == RecordKind.DELTA, DELTA_BEATS, FULL_BEATS))]
                 with m.If(take):
                     m.d.sync += index.eq(1)
                     with m.If(~self.enable):
@@ -121,7 +122,7 @@ class RecordStore(wiring.Component):
                         m.d.sync += index.eq(0)
                         with m.If(~self.i.payload.last):
                             m.next = "SKIP"
-                    with m.Elif(self.i.payload.last | (argument.kind > KIND_RETIRE)):
+                    with m.Elif(self.i.payload.last | (argument.kind > RecordKind.RETIRE)):
                         m.d.sync += count("bad_record")
                         m.d.sync += index.eq(0)
                         with m.If(~self.i.payload.last):
@@ -177,7 +178,7 @@ class RecordStore(wiring.Component):
             with m.State("HEAD"):
                 with m.If(step):
                     m.d.sync += [self.o.valid.eq(1), self.o.payload.data.eq(head), self.o.payload.last.eq(0), index.eq(2),
-                                 last.eq(Mux(head.kind == KIND_DELTA, DELTA_BEATS, FULL_BEATS) + 1)]
+                                 last.eq(Mux(head.kind == RecordKind.DELTA, DELTA_BEATS, FULL_BEATS) + 1)]
                     m.next = "BODY"
             with m.State("BODY"):
                 with m.If(step):

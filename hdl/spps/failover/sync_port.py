@@ -3,7 +3,9 @@ from amaranth.hdl import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..layouts.message import FlowstateWrite, LookupCommand, beat_signature
+from ..layouts.dma import FlowstateWrite
+from ..layouts.lookup import LookupCommand
+from ..layouts.message import beat_signature
 from ..layouts.packet import packet_signature
 from ..lib.packet_resize import PacketResize
 from .frame import WORD

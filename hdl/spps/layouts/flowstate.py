@@ -9,14 +9,17 @@ the leg block (bases L and P). The microcode assembler takes its names from here
 """
 from typing import NamedTuple
 
-__all__ = ["Field", "LINE_WORDS", "FLOWSTATE_WORDS", "LEG_BASE", "LEG_STRIDE", "SHARED", "LEG",
-           "LINES", "DELTA_LINES", "FULL_LINES", "ConnFlag"]
+__all__ = ["Field", "LINE_WORDS", "LINE_BEATS", "FLOWSTATE_WORDS", "LEG_BASE", "LEG_STRIDE", "LEG_HARD_LINES", "LEG_HARD_BEATS", "SHARED", "LEG", "LINES",
+           "DELTA_LINES", "DELTA_BEATS", "DELTA_MASK", "FULL_LINES", "FULL_BEATS", "FULL_MASK", "ConnFlag"]
 
 LINE_WORDS = 8
 FLOWSTATE_WORDS = 128
 LINES = FLOWSTATE_WORDS // LINE_WORDS
 LEG_BASE = 16       # first word of leg 0
 LEG_STRIDE = 48     # words from leg 0 to leg 1
+LINE_BEATS = LINE_WORDS // 2        # 64-bit beats
+LEG_HARD_LINES = 2  # first lines of a leg, which a full record holds
+LEG_HARD_BEATS = LEG_HARD_LINES * LINE_BEATS
 
 
 class Field(NamedTuple):
@@ -112,5 +115,9 @@ LEG = {
     "sack_next": Field(15),         # second range the peer has: bytes from sacked_right to it << 16 | its length; 0: none
 }
 
+#: lines of a record, lowest first: the delta; and with it the other shared line and the address and constant lines of both legs
 DELTA_LINES = (0,)
-FULL_LINES = (0, 1, 2, 3, 8, 9)     # delta, shared, and address + constant lines of both legs
+FULL_LINES = tuple(range(LEG_BASE // LINE_WORDS + LEG_HARD_LINES)) + tuple((LEG_BASE + LEG_STRIDE) // LINE_WORDS + n for n in range(LEG_HARD_LINES))
+DELTA_BEATS, FULL_BEATS = len(DELTA_LINES) * LINE_BEATS, len(FULL_LINES) * LINE_BEATS
+#: bit n: line n
+DELTA_MASK, FULL_MASK = sum(1 << line for line in DELTA_LINES), sum(1 << line for line in FULL_LINES)

@@ -8,9 +8,8 @@ Source: patent §X.B.
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
-__all__ = ["SYNC_ETHERTYPE", "SYNC_VERSION", "SyncType", "SyncArgument", "KIND_DELTA", "KIND_FULL", "KIND_RETIRE", "SYNC_HEADER_FIELDS"]
+__all__ = ["SYNC_VERSION", "SyncType", "RecordKind", "SyncArgument", "SYNC_HEADER_FIELDS"]
 
-SYNC_ETHERTYPE = 0x88B5
 SYNC_VERSION = 2        # another one is refused and counted
 
 
@@ -22,14 +21,17 @@ class SyncType(enum.Enum, shape=8):
     ECHO = 4        # answer to a heartbeat; stamp is copied from it, number as in CONFIRM
 
 
-#: line 0; FULL_LINES, the standby inserts both keys; FULL_LINES, the standby deletes both keys and frees the id
-KIND_DELTA, KIND_FULL, KIND_RETIRE = 0, 1, 2
+class RecordKind(enum.IntEnum, shape=2):
+    """What a STATE frame holds, and what the standby does with it."""
+    DELTA = 0       # DELTA_LINES
+    FULL = 1        # FULL_LINES; the standby inserts both keys
+    RETIRE = 2      # FULL_LINES; the standby deletes both keys and frees the id
 
 
 class SyncArgument(data.Struct):
     """Argument of a SYNC message."""
     conn: unsigned(16)
-    kind: unsigned(2)       # KIND_...
+    kind: unsigned(2)       # RecordKind
     spare: unsigned(14)
 
 

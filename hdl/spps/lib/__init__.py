@@ -1,4 +1,5 @@
 """Small components that several blocks use."""
+from .counters import Counters
 from .read_share import ReadShare
 from .skid_buffer import SkidBuffer
 from .stream_arbiter import StreamArbiter
@@ -6,4 +7,4 @@ from .stream_demux import StreamDemux
 from .stream_merge import StreamMerge
 from .tick import TickCounter
 
-__all__ = ["ReadShare", "SkidBuffer", "StreamArbiter", "StreamDemux", "StreamMerge", "TickCounter"]
+__all__ = ["Counters", "ReadShare", "SkidBuffer", "StreamArbiter", "StreamDemux", "StreamMerge", "TickCounter"]

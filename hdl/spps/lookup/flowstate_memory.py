@@ -3,8 +3,9 @@ from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.dma import FlowstateBeat, FlowstateWrite
 from ..layouts.flowstate import FLOWSTATE_WORDS
-from ..layouts.message import BEAT, FlowstateBeat, FlowstateWrite
+from ..layouts.message import BEAT
 
 __all__ = ["FlowstateMemory", "FLOWSTATE_BEATS"]
 

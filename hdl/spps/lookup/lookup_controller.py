@@ -4,7 +4,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import Event, EventKind, FlowKey
-from ..layouts.message import LookupCommand, LookupOp
+from ..layouts.lookup import LookupCommand, LookupOp
 from .conn_allocator import ConnAllocator, MarkOp
 from .flow_hash import FlowHash, FlowHasher
 from .flow_table import FlowTable, TableOp

@@ -3,8 +3,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.director import TimerSet
 from ..layouts.event import Event, EventKind, TimerCause
-from ..layouts.message import TimerSet
 
 __all__ = ["TimerUnit", "PACE"]
 

@@ -4,10 +4,17 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.config import CONFIG, CONFIG_DIRECT, CONFIG_INDEX, ConfigWord
-from ..layouts.message import InstructionWrite, RegisterRequest
+from ..layouts.register import InstructionWrite, RegisterRequest
 from .counter_file import CounterFile
 from .register_table import RegisterTable
-from .registers import CONTROL, COUNTER_BASE, STATUS, WINDOW_BASE, core_status, register_map
+from .registers import (
+    CONTROL,
+    COUNTER_BASE,
+    STATUS,
+    WINDOW_BASE,
+    core_status,
+    register_map,
+)
 
 __all__ = ["Mmc", "UNKNOWN"]
 

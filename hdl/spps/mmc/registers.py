@@ -4,7 +4,7 @@ from dataclasses import replace
 from ..cluster.protocol_core import RUNAWAY_BITS
 from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
-from ..layouts.message import SOCKET_POOLS
+from ..layouts.socket import SOCKET_POOLS
 from .register_map import Field, Register, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE", "COUNTER_BASE",

@@ -4,8 +4,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ..layouts.message import ScratchRead
 from ..layouts.packet import packet_signature
+from ..layouts.scratchpad import ScratchRead
 from ..lib.packet_slice import PacketSlice
 
 __all__ = ["ScratchReader", "info_layout"]

@@ -4,8 +4,8 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ..layouts.message import ScratchPage, ScratchRead
 from ..layouts.packet import packet_signature
+from ..layouts.scratchpad import ScratchPage, ScratchRead
 from .page_list import PageList
 from .scratch_reader import ScratchReader, info_layout
 

@@ -5,10 +5,10 @@ from .onchip_memory import OnchipMemory
 from .page_directory import PageDirectory
 from .page_pools import PagePools
 from .page_writer import PageWriter
+from .pool_watermarks import PoolWatermarks
 from .socket_commands import SocketCommands
 from .socket_memory_controller import SocketMemoryController
 from .socket_reader import SocketReader
-from .pool_watermarks import PoolWatermarks
 
 __all__ = ["SocketMemoryController", "SocketCommands", "SocketReader", "PoolWatermarks", "PageDirectory", "PagePools", "PageWriter",
            "OnchipMemory", "AxiMemory", "Geometry", "axi_signature"]

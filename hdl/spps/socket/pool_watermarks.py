@@ -3,7 +3,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import PoolBit
+from ..layouts.socket import PoolBit
 
 __all__ = ["PoolWatermarks", "pool_status_layout"]
 

@@ -7,9 +7,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.flowstate import SHARED
-from ..layouts.message import (CopyArgument, MessageHeader, MessageKind, ReleaseArgument, ScratchRead, SocketAddress, beat_layout,
-                               beat_signature)
-from ..layouts.record import KIND_RETIRE, SyncArgument
+from ..layouts.message import MessageHeader, MessageKind, beat_layout, beat_signature
+from ..layouts.record import RecordKind, SyncArgument
+from ..layouts.scratchpad import ScratchRead
+from ..layouts.socket import CopyArgument, ReleaseArgument, SocketAddress
 from ..lib.skid_buffer import SkidBuffer
 from .page_directory import PageOp, page_request
 from .page_writer import WriteResult, write_request
@@ -116,7 +117,7 @@ class SocketCommands(wiring.Component):
         snd_una = Array(Signal(32, name=f"una_{leg}") for leg in (0, 1))
         direction, retire = Signal(), Signal()
         m.d.comb += [
-            stays.eq(header.kind == MessageKind.CONSUMED), retire.eq(sync.kind == KIND_RETIRE),
+            stays.eq(header.kind == MessageKind.CONSUMED), retire.eq(sync.kind == RecordKind.RETIRE),
             self.o_page.p.op.eq(Mux(retire, PageOp.DROP, PageOp.RELEASE)),
             self.o_page.p.ring.eq(Cat(direction, sync.conn)),
             self.o_page.p.offset.eq(snd_una[~direction]),   # what leg 0 received is sent on leg 1

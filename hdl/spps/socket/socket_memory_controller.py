@@ -6,16 +6,18 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import ScratchRead, SocketRead, beat_signature
+from ..layouts.message import beat_signature
 from ..layouts.packet import packet_signature
+from ..layouts.scratchpad import ScratchRead
+from ..layouts.socket import SocketRead
 from .axi_memory import AxiMemory, axi_signature
 from .geometry import Geometry
 from .onchip_memory import OnchipMemory
 from .page_directory import PageDirectory
 from .page_writer import PageWriter
+from .pool_watermarks import PoolWatermarks, pool_status_layout
 from .socket_commands import SocketCommands
 from .socket_reader import SocketReader
-from .pool_watermarks import PoolWatermarks, pool_status_layout
 
 __all__ = ["SocketMemoryController"]
 

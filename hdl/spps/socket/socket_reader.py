@@ -6,8 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import SocketRead
 from ..layouts.packet import packet_layout, packet_signature
+from ..layouts.socket import SocketRead
 from ..lib.packet_slice import PacketSlice
 from ..lib.skid_buffer import SkidBuffer
 from .storage import read_signature

@@ -3,7 +3,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.packet import spi4_signature, packet_layout, packet_signature
+from ..layouts.packet import packet_layout, packet_signature, spi4_signature
 from ..lib.skid_buffer import SkidBuffer
 from .burst_packer import BurstPacker
 from .dip import Dip4

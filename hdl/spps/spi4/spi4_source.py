@@ -3,7 +3,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.packet import link_layout, spi4_signature, packet_layout, packet_signature
+from ..layouts.packet import (
+    link_layout,
+    packet_layout,
+    packet_signature,
+    spi4_signature,
+)
 from .control import BLOCK_BYTES, SOP_SPACING, ControlWord, Eops
 from .dip import Dip4
 from .dip_inserter import DipInserter

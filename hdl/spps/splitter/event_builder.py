@@ -4,8 +4,15 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import CheckFlag, Event, EventKind, OptionFlag
-from ..layouts.message import ScratchPage
-from .frame_header import ETHERTYPE_ARP, ETHERTYPE_IPV4, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, FrameHeader
+from ..layouts.scratchpad import ScratchPage
+from .frame_header import (
+    ETHERTYPE_ARP,
+    ETHERTYPE_IPV4,
+    PROTOCOL_ICMP,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    FrameHeader,
+)
 from .option_parser import OptionParser
 
 __all__ = ["EventBuilder", "Verdict"]

@@ -4,8 +4,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import Event
-from ..layouts.message import ScratchPage
 from ..layouts.packet import packet_signature
+from ..layouts.scratchpad import ScratchPage
 from .event_builder import EventBuilder, Verdict
 from .header_parser import HeaderParser
 from .packet_pad import PacketPad

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.hdl import Const, Value
-from amaranth.hdl._ir import PortDirection      # not public, but the only way to leave a port out
+from amaranth.hdl._ir import (
+    PortDirection,  # not public, but the only way to leave a port out
+)
 from amaranth.lib.wiring import In
 
 from .paths import BUILD

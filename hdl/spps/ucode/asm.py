@@ -22,9 +22,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .codec import encode, operand_range, operands_of
-from .expression import ExpressionError, Memory, Unresolved, evaluate, number, parse_operands, text_of
+from .expression import (
+    ExpressionError,
+    Memory,
+    Unresolved,
+    evaluate,
+    number,
+    parse_operands,
+    text_of,
+)
 from .image import Image
-from .isa import BASES, CSRS, FORMATS, OPS_BY_NAME, PC_BITS, REGISTERS, SCRATCH_WORDS, WORD_BITS
+from .isa import (
+    BASES,
+    CSRS,
+    FORMATS,
+    OPS_BY_NAME,
+    PC_BITS,
+    REGISTERS,
+    SCRATCH_WORDS,
+    WORD_BITS,
+)
 from .preprocess import Preprocessor, SourceLine
 from .pseudo import PSEUDO
 

@@ -1,7 +1,18 @@
 """Names that microcode may use, taken from the layouts so that no offset or code is typed twice."""
 import enum
 
-from ..layouts import event, flowstate, message, record
+from ..layouts import (
+    director,
+    dma,
+    event,
+    flowstate,
+    headers,
+    lookup,
+    message,
+    output,
+    record,
+    socket,
+)
 from ..layouts.flowstate import Field
 from .isa import TrapCode
 
@@ -27,18 +38,18 @@ def _members(cls):
 #: `Name.MEMBER`
 ENUMS = {cls.__name__: _members(cls) for cls in (
     event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, message.Unit,
-    message.MessageKind, message.OutputFlag, message.PoolBit, message.LookupOp, message.DmaOp, record.SyncType, TrapCode)}
+    message.MessageKind, output.OutputFlag, socket.PoolBit, lookup.LookupOp, dma.DmaOp, record.SyncType, record.RecordKind,
+    headers.TcpFlag, headers.ArpOperation, headers.IpProtocol, TrapCode)}
 #: `Struct.member`: words of messages
 STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
-    event.Event, event.FlowKey, message.MessageHeader, message.CopyArgument, message.ReleaseArgument, message.SocketRing, message.SocketAddress, message.OutputBody,
-    message.Done, record.SyncArgument)}
+    event.Event, event.FlowKey, message.MessageHeader, director.EventArgument, lookup.KeyArgument, socket.CopyArgument, socket.ReleaseArgument,
+    socket.SocketRing, socket.SocketAddress, output.OutputBody, director.Done, record.SyncArgument)}
 #: `BASE.member`
 BASE_FIELDS = {"WS": flowstate.SHARED, "L": flowstate.LEG, "P": flowstate.LEG, "EV": STRUCTS["Event"], "SC": {}, "X": {}}
 CONSTANTS = {name: getattr(module, name) for module, name in (
     (flowstate, "LINE_WORDS"), (flowstate, "FLOWSTATE_WORDS"), (flowstate, "LEG_BASE"), (flowstate, "LEG_STRIDE"),
-    (event, "EVENT_WORDS"), (message, "OUTPUT_BEATS"), (message, "OUTPUT_ADDRESS_BEATS"), (record, "KIND_RETIRE"))}
-CONSTANTS["DELTA_MASK"] = sum(1 << line for line in flowstate.DELTA_LINES)
-CONSTANTS["FULL_MASK"] = sum(1 << line for line in flowstate.FULL_LINES)
+    (flowstate, "LINE_BEATS"), (flowstate, "LEG_HARD_BEATS"), (flowstate, "DELTA_BEATS"), (flowstate, "DELTA_MASK"),
+    (flowstate, "FULL_BEATS"), (flowstate, "FULL_MASK"), (event, "EVENT_WORDS"), (output, "OUTPUT_BEATS"), (output, "OUTPUT_ADDRESS_BEATS"))}
 
 
 def header_word(kind, unit, beats):

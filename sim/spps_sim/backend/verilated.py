@@ -12,8 +12,9 @@ import struct
 import subprocess
 from pathlib import Path
 
-from .interface import STATUS_WORDS, Activity, FrameKind, Mark, RawFrame, Stop
 from spps.tools.paths import BUILD, exclusive, tool_environment
+
+from .interface import STATUS_WORDS, Activity, FrameKind, Mark, RawFrame, Stop
 
 __all__ = ["build_library", "pair_verilog", "trace_kind", "VerilatedPair", "REQUIRED_PORTS"]
 

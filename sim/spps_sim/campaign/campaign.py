@@ -17,12 +17,18 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
-from .scenario import FAULTS, Scenario, Trial
-from ..checker.states import STATES, DataStates
 from ..backend.verilated import trace_kind
+from ..checker.states import STATES, DataStates
+from .scenario import FAULTS, Scenario, Trial
 
 __all__ = ["Baseline", "learn", "choose_kills", "run_shard", "run_campaign", "campaign"]
 

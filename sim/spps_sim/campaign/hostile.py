@@ -5,8 +5,8 @@ Strangers send all but a few; those few belong to a living connection and lie fa
 import random
 import struct
 
-from ..peers.frames import ip_number, tcp_frame
 from ..checker.wire import ACK, FIN, RST, SYN
+from ..peers.frames import ip_number, tcp_frame
 
 __all__ = ["hostile_frames", "correct_checksums"]
 

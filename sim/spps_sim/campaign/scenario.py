@@ -3,13 +3,13 @@ import random
 from dataclasses import dataclass, field, replace
 
 from ..backend.interface import FrameKind
-from ..checker.capture import CaptureSet, NS_PER_CYCLE, to_frame
+from ..backend.simulation import Simulation
+from ..checker.capture import NS_PER_CYCLE, CaptureSet, to_frame
 from ..checker.monitor import check
 from ..network.links import LinkFaults
 from ..network.simulated import SimulatedNetwork
 from ..peers import Endpoint, State, TcpConfig
 from ..peers.frames import ip_number, mac_bytes
-from ..backend.simulation import Simulation
 
 __all__ = ["Scenario", "Trial", "FAULTS"]
 

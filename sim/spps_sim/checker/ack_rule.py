@@ -16,7 +16,18 @@ The SYN alone may be acknowledged as soon as the standby holds the full record o
 from dataclasses import dataclass, field
 
 from ..backend.interface import FrameKind
-from .wire import ACK, CONFIRM, ECHO, FIN, HEARTBEAT, RST, STATE, SYN, parse_segment, parse_sync
+from .wire import (
+    ACK,
+    CONFIRM,
+    ECHO,
+    FIN,
+    HEARTBEAT,
+    RST,
+    STATE,
+    SYN,
+    parse_segment,
+    parse_sync,
+)
 
 __all__ = ["AckRule", "Acknowledgement", "AckReport", "judge"]
 

@@ -108,9 +108,9 @@ def live(mode, preset):
     """Keep a pair running between two network namespaces until Ctrl-C."""
     import signal
 
-    from ..network.testbed import Addresses, Testbed
     from ..live.control import ControlSocket
     from ..network.namespaces import require_privilege
+    from ..network.testbed import Addresses, Testbed
     require_privilege()
     sim, params = _simulation(preset)
 

@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from .run import DemoRun
 from ..network.testbed import Addresses, Testbed
+from .run import DemoRun
 
 __all__ = ["run_demo"]
 

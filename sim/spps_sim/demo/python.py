@@ -7,13 +7,13 @@ import hashlib
 import time
 from pathlib import Path
 
-from ..checker.capture import to_frame
-from .run import DemoRun
-from ..network.simulated import SimulatedNetwork
-from ..peers import Endpoint, State
 from ..campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
-from ..trace.window import TraceOptions
+from ..checker.capture import to_frame
+from ..network.simulated import SimulatedNetwork
 from ..network.transfer import stream_bytes
+from ..peers import Endpoint, State
+from ..trace.window import TraceOptions
+from .run import DemoRun
 
 __all__ = ["Hosts", "run_python_demo"]
 

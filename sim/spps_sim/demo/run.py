@@ -7,14 +7,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..backend.reprogram import Reprogram
+from ..backend.verilated import trace_kind
 from ..checker.capture import NS_PER_CYCLE, CaptureSet
 from ..checker.monitor import check
+from ..checker.wire import Frame
 from ..trace.report import write_report
-from ..backend.reprogram import Reprogram
 from ..trace.sequence import sequence
 from ..trace.window import TraceOptions, TraceWindow
-from ..backend.verilated import trace_kind
-from ..checker.wire import Frame
 
 __all__ = ["DemoRun", "WAVE_MARGIN"]
 

@@ -10,7 +10,6 @@ written_back   clocks from the Done to the end of the write-back of two lines, i
 from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
-
 from spps.bus import MessageBus
 from spps.cluster import ProtocolCluster
 from spps.director import FlowDirector

@@ -11,14 +11,31 @@ from collections import deque
 
 from spps.layouts.config import CONFIG
 from spps.layouts.event import EVENT_WORDS, EventKind, OptionFlag, TimerCause
-from spps.layouts.flowstate import DELTA_LINES, FLOWSTATE_WORDS, FULL_LINES, LINE_WORDS, ConnFlag
-from spps.layouts.message import MessageKind, OutputFlag
-from spps.layouts.record import KIND_RETIRE
+from spps.layouts.flowstate import (
+    DELTA_LINES,
+    FLOWSTATE_WORDS,
+    FULL_LINES,
+    LINE_WORDS,
+    ConnFlag,
+)
+from spps.layouts.message import MessageKind
+from spps.layouts.output import OutputFlag
+from spps.layouts.record import RecordKind
 from spps.ucode.iss import CoreIss
 from spps.ucode.names import STRUCTS
 
-from ..peers.frames import Arp, arp_frame, mss_option, parse_arp, sack_option, sack_permitted_option, tcp_frame, timestamp_option, wscale_option
 from ..checker.wire import ACK, SYN, before, parse_segment
+from ..peers.frames import (
+    Arp,
+    arp_frame,
+    mss_option,
+    parse_arp,
+    sack_option,
+    sack_permitted_option,
+    tcp_frame,
+    timestamp_option,
+    wscale_option,
+)
 from .socket import SND_UNA, PagedMemory
 
 __all__ = ["FunctionalSpps", "ProgramError", "event_words", "Output"]
@@ -327,13 +344,13 @@ class FunctionalSpps:
                 self.emit(self, output.iface, output.frame)
         elif kind in (MessageKind.SYNC, MessageKind.CONSUMED):
             for direction in (0, 1):
-                if words[1] >> 16 & 3 == KIND_RETIRE:
+                if words[1] >> 16 & 3 == RecordKind.RETIRE:
                     self.memory.drop((conn, direction))
                 else:
                     self.memory.release((conn, direction), words[2 + SND_UNA[1 - direction]])
             if kind is MessageKind.SYNC:
                 self.issued += 1
-                if words[1] >> 16 & 3 != KIND_RETIRE:   # flowstate memory gets what the standby gets
+                if words[1] >> 16 & 3 != RecordKind.RETIRE:   # flowstate memory gets what the standby gets
                     self._keep_record(conn, words)
                 self.record(self, self.issued, words)
         elif kind in (MessageKind.INSERT, MessageKind.DELETE):

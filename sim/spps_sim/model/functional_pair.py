@@ -8,10 +8,10 @@ from itertools import count
 
 from spps.ucode.programs import default_image
 
+from ..checker.wire import Frame
 from ..peers import TcpConfig
 from ..peers.endpoint import Endpoint
 from ..peers.frames import ip_number
-from ..checker.wire import Frame
 from .functional import FunctionalSpps
 
 __all__ = ["FunctionalPair", "PEER", "CLIENT_IP", "SERVER_IP", "VIP_0", "VIP_1"]

@@ -2,9 +2,16 @@
 
 What holds of TCP holds on every leg, so a test takes its leg as a parameter.
 """
-from ..peers.frames import ip_number
 from ..checker.wire import ACK, FIN, SYN
-from .functional_pair import CLIENT_IP, SERVER_IP, SERVER_MAC, VIP_0, VIP_1, FunctionalPair
+from ..peers.frames import ip_number
+from .functional_pair import (
+    CLIENT_IP,
+    SERVER_IP,
+    SERVER_MAC,
+    VIP_0,
+    VIP_1,
+    FunctionalPair,
+)
 from .tcp_scenarios import RawPeer
 
 __all__ = ["LEGS", "PASSIVE", "Leg"]

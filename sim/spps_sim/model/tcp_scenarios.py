@@ -3,8 +3,8 @@ import random
 from types import SimpleNamespace
 
 from ..checker import monitor
-from ..peers.frames import Arp, arp_frame, ip_number, mac_bytes, parse_arp, tcp_frame
 from ..checker.wire import ACK, SYN, parse_segment
+from ..peers.frames import Arp, arp_frame, ip_number, mac_bytes, parse_arp, tcp_frame
 from .functional_pair import CLIENT_IP, VIP_0, FunctionalPair
 
 __all__ = ["Transfer", "RawPeer", "RawClient"]

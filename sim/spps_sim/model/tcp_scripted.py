@@ -1,6 +1,6 @@
 """A proxied connection whose both ends are played by hand, segment by segment."""
-from ..peers.frames import mss_option
 from ..checker.wire import ACK, SYN
+from ..peers.frames import mss_option
 from .functional_pair import SERVER_IP, SERVER_MAC, FunctionalPair
 from .tcp_scenarios import RawClient, RawPeer
 

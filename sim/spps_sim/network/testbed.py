@@ -9,8 +9,8 @@ import time
 from contextlib import ExitStack
 
 from ..backend.interface import FrameKind
-from .links import Agenda, FaultyLink
 from ..backend.reprogram import Reprogram
+from .links import Agenda, FaultyLink
 from .namespaces import Namespace
 
 __all__ = ["Addresses", "Testbed", "ip_number"]

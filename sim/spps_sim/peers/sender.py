@@ -4,7 +4,13 @@ Source: RFC 9293 §3.8, RFC 6298 (RTO), RFC 5681 and 6582 (congestion, fast retr
 """
 from ..checker.wire import ACK, FIN, RST, SYN
 from .config import MASK, SYNCHRONIZED, State, unwrap
-from .frames import mss_option, sack_option, sack_permitted_option, timestamp_option, wscale_option
+from .frames import (
+    mss_option,
+    sack_option,
+    sack_permitted_option,
+    timestamp_option,
+    wscale_option,
+)
 
 __all__ = ["Sender"]
 

@@ -11,9 +11,8 @@ from cocotb.clock import Clock
 from cocotb.task import resume
 from cocotb.triggers import Event, First, ReadOnly, RisingEdge, Timer, ValueChange
 from cocotb.utils import get_sim_time
-
-from spps.layouts.message import RegisterRequest
 from spps.layouts.packet import packet_layout
+from spps.layouts.register import RegisterRequest
 
 from ..backend.interface import STATUS_WORDS, FrameKind, Mark, RawFrame, Stop
 from .bus.packet import packet_words

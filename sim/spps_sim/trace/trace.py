@@ -6,14 +6,23 @@ import re
 from functools import cached_property
 
 from spps.layouts.event import EventKind, TimerCause
-from spps.layouts.flowstate import FLOWSTATE_WORDS, LEG, LEG_BASE, LEG_STRIDE, LINE_WORDS, SHARED, ConnFlag
-from spps.layouts.message import MessageKind, OutputFlag
+from spps.layouts.flowstate import (
+    FLOWSTATE_WORDS,
+    LEG,
+    LEG_BASE,
+    LEG_STRIDE,
+    LINE_WORDS,
+    SHARED,
+    ConnFlag,
+)
+from spps.layouts.message import MessageKind
+from spps.layouts.output import OutputFlag
 from spps.ucode.isa import memory_map
 from spps.ucode.names import STRUCTS
 from spps.ucode.programs import MAIN
 
-from ..model.functional import Output
 from ..checker.wire import STATE, parse_sync
+from ..model.functional import Output
 
 __all__ = ["Tracer", "TraceEntry"]
 

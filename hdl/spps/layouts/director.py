@@ -1,0 +1,49 @@
+"""Messages of the director: an event for a core, its end, and the deadline that goes with it. Source: patent §III.D to H, §VI."""
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+from .event import Event
+from .message import BEAT
+
+__all__ = ["EVENT_BEATS", "CoreDone", "Delivery", "Done", "EventArgument", "TimerSet"]
+
+EVENT_BEATS = Event.as_shape().size // BEAT
+
+
+class EventArgument(data.Struct):
+    """Argument of EVENT."""
+    workspace: unsigned(4)
+    load: unsigned(1)       # a DMA LOAD of this workspace was issued: the core waits for it
+    spare: unsigned(27)
+
+
+class Done(data.Struct):
+    """End of event (one beat)."""
+    conn: unsigned(16)
+    workspace: unsigned(4)
+    close: unsigned(1)      # the connection is over: free conn when its event counter is zero
+    noflow: unsigned(1)     # the event had no flow: nothing to count or write back
+    trap: unsigned(1)       # the event was not processed to its end: the workspace is void
+    spare: unsigned(9)
+    deadline: unsigned(32)  # absolute tick of the next TIMER event, 0: none
+
+
+class Delivery(data.Struct):
+    """Director -> bus: an event for a core."""
+    event: Event
+    cluster: unsigned(4)
+    core: unsigned(4)
+    workspace: unsigned(4)
+    load: unsigned(1)       # a DMA LOAD of this workspace was issued: the core waits for it
+
+
+class CoreDone(data.Struct):
+    """Bus -> director: Done with the sender that the header named."""
+    done: Done
+    cluster: unsigned(4)
+    core: unsigned(4)
+
+
+class TimerSet(data.Struct):
+    conn: unsigned(16)
+    deadline: unsigned(32)
