@@ -57,7 +57,7 @@ class FlowKey(data.Struct):
 
 
 class Event(data.Struct):
-    """One event. `conn`, `leg`, `new`, `noflow` and `flow_hash` are filled by the lookup controller."""
+    """One event. `conn`, `leg`, `new` and `noflow` are filled by the lookup controller, `restart` by the director; the rest by the splitter."""
     # word 0
     kind: EventKind
     subtype: unsigned(8)
@@ -82,7 +82,7 @@ class Event(data.Struct):
     ack: unsigned(32)
     window: unsigned(16)
     tcp_flags: unsigned(8)  # CWR ECE URG ACK PSH RST SYN FIN, FIN is bit 0
-    spare_7: unsigned(8)
+    protocol: unsigned(8)   # IpProtocol; 0 of events that came in no IP datagram
     # word 8
     payload_len: unsigned(16)   # bytes of payload, checked against the scratchpad's own count
     scratch_ref: unsigned(16)   # first page of the payload; meaningful with payload_len > 0
