@@ -1,19 +1,19 @@
-"""Plants that the tests of a module share, and the legs of the checklist."""
+"""Testbeds that the tests of a module share, and the legs of the checklist."""
 import pytest
 
-from tests.linux.linux_leg import LEGS, Leg
-from tests.linux.linux_peers import Peers
+from tests.linux.linux_leg import LEGS, LinuxLeg
+from tests.linux.env_linux import Env
 
 
 @pytest.fixture(scope="module")
-def proxy_plant(privilege):
-    with Peers("proxy") as peers:
+def proxy_testbed(privilege):
+    with Env("proxy") as peers:
         yield peers
 
 
 @pytest.fixture(scope="module")
-def endpoint_plant(privilege):
-    with Peers("endpoint") as peers:
+def endpoint_testbed(privilege):
+    with Env("endpoint") as peers:
         yield peers
 
 
@@ -26,16 +26,16 @@ def _one_test(peers):
 
 
 @pytest.fixture
-def proxy(proxy_plant):
-    yield from _one_test(proxy_plant)
+def proxy(proxy_testbed):
+    yield from _one_test(proxy_testbed)
 
 
 @pytest.fixture
-def endpoint(endpoint_plant):
-    yield from _one_test(endpoint_plant)
+def endpoint(endpoint_testbed):
+    yield from _one_test(endpoint_testbed)
 
 
 @pytest.fixture(params=LEGS)
 def leg(request):
     """Each leg in its turn, or those that a test names by parametrize("leg", ..., indirect=True)."""
-    return Leg(request.getfixturevalue(Leg.mode(request.param)), request.param)
+    return LinuxLeg(request.getfixturevalue(LinuxLeg.mode(request.param)), request.param)

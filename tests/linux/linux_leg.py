@@ -6,16 +6,16 @@ from spps_sim.checker.wire import ACK, SYN
 from spps_sim.network.testbed import Addresses
 
 from tests.linux.linux_frames import flags
-from tests.linux.linux_peers import CLIENT, ECHO, PORT, SERVER
+from tests.linux.env_linux import CLIENT, ECHO, PORT, SERVER
 
-__all__ = ["LEGS", "Leg", "simultaneous_open", "SMALL", "LINGER"]
+__all__ = ["LEGS", "LinuxLeg", "simultaneous_open", "SMALL", "LINGER"]
 
 LEGS = ("C", "V", "E")
 SMALL = (socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 LINGER = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))     # close() resets
 
 
-class Leg:
+class LinuxLeg:
     """A connection seen from one of its ends.
 
     name, as in CHECKLIST.md: C towards the client, V towards the server, E the pair's own echo. near: the socket of Linux on this leg;

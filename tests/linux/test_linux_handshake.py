@@ -10,8 +10,8 @@ from spps_sim.checker.wire import ACK, RST, SYN, before, parse_segment
 from spps_sim.network.testbed import Addresses
 
 from tests.linux.linux_frames import after, flags, raw_options, rebuilt, with_data
-from tests.linux.linux_leg import LEGS, LINGER, SMALL, Leg, simultaneous_open
-from tests.linux.linux_peers import CLIENT, SERVER, Peers
+from tests.linux.linux_leg import LEGS, LINGER, SMALL, LinuxLeg, simultaneous_open
+from tests.linux.env_linux import CLIENT, SERVER, Env
 
 NOT_V = pytest.mark.parametrize("leg", ["C", "E"], indirect=True)
 
@@ -164,8 +164,8 @@ def test_timestamps_are_in_every_segment_and_echo_linuxs(leg):
 def test_the_clock_of_linux_goes_through_its_end(name, privilege):
     def stamps():
         return [struct.unpack_from("!I", s.options[8])[0] for s in leg.theirs()]
-    with Peers(Leg.mode(name), clocks=2 * ((1 << 32) - 400,)) as peers:
-        leg = Leg(peers, name).open()
+    with Env(LinuxLeg.mode(name), clocks=2 * ((1 << 32) - 400,)) as peers:
+        leg = LinuxLeg(peers, name).open()
         while before(stamps()[-1], 400):
             leg.works()
         assert {stamp >> 31 for stamp in stamps()} == {0, 1} and all(not before(b, a) for a, b in zip(stamps(), stamps()[1:]))
@@ -193,7 +193,7 @@ def test_isns_differ_by_tuple_and_a_tuple_that_comes_again_gets_a_later_one(leg)
 
 
 def test_isns_towards_the_server_differ_by_connection(proxy):
-    leg = Leg(proxy, "V")
+    leg = LinuxLeg(proxy, "V")
     isns = []
     for _ in range(3):
         proxy.mark()

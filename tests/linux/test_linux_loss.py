@@ -6,8 +6,8 @@ from spps_sim.checker.wire import FIN, RST, SYN, parse_segment
 from spps_sim.network.testbed import Addresses
 
 from tests.linux.linux_frames import flags, rebuilt, with_data
-from tests.linux.linux_leg import LEGS, Leg
-from tests.linux.linux_peers import CLIENT, PORT, SERVER, Peers
+from tests.linux.linux_leg import LEGS, LinuxLeg
+from tests.linux.env_linux import CLIENT, PORT, SERVER, Env
 
 EACH = pytest.mark.parametrize("name", LEGS)
 
@@ -63,7 +63,7 @@ def test_resent_segments_are_not_measured(leg):
 
 
 def test_a_server_that_never_answers_is_given_up_and_the_client_is_told(privilege):
-    with Peers(rto_initial=100, syn_retries=2) as peers:
+    with Env(rto_initial=100, syn_retries=2) as peers:
         peers.cut(SERVER, True)
         peers.listen()
         client = peers.socket(CLIENT)
@@ -74,8 +74,8 @@ def test_a_server_that_never_answers_is_given_up_and_the_client_is_told(privileg
 
 @EACH
 def test_linux_that_never_answers_is_given_up_and_the_other_linux_is_told(name, privilege):
-    with Peers(Leg.mode(name), rto_min=50, rto_max=100, retries=3) as peers:
-        leg = Leg(peers, name).at_rest()
+    with Env(LinuxLeg.mode(name), rto_min=50, rto_max=100, retries=3) as peers:
+        leg = LinuxLeg(peers, name).at_rest()
         leg.cut(True, lambda s: not s.flags & RST)
         peers.push(leg.far, b"x" * 100)
         peers.until(lambda: len(leg.ours(with_data)) >= 4, "three retransmits")
@@ -90,8 +90,8 @@ def test_linux_that_never_answers_is_given_up_and_the_other_linux_is_told(name, 
 
 @EACH
 def test_the_first_flight_and_that_after_an_idle_time_have_the_size_of_a_register(name, privilege):
-    with Peers(Leg.mode(name), initial_window=2) as peers:
-        leg = Leg(peers, name).open()
+    with Env(LinuxLeg.mode(name), initial_window=2) as peers:
+        leg = LinuxLeg(peers, name).open()
         for _ in range(2):              # as a new connection, and with a window that has grown and an idle time after it
             peers.run(2)
             peers.mark()

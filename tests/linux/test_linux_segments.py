@@ -19,8 +19,8 @@ from spps_sim.checker.wire import (
 )
 
 from tests.linux.linux_frames import after, flags, pure_ack, rebuilt, with_data
-from tests.linux.linux_leg import LEGS, LINGER, Leg
-from tests.linux.linux_peers import CLIENT, Peers
+from tests.linux.linux_leg import LEGS, LINGER, LinuxLeg
+from tests.linux.env_linux import CLIENT, Env
 
 PROXIED = pytest.mark.parametrize("leg", ["C", "V"], indirect=True)
 
@@ -200,8 +200,8 @@ def test_a_partly_old_segment_is_trimmed(leg):
 
 @pytest.mark.parametrize("name", LEGS)
 def test_what_lies_beyond_the_window_is_trimmed_and_acknowledged_up_to_there(name, privilege):
-    with Peers(Leg.mode(name), window=1000) as peers:
-        leg = Leg(peers, name).open(near=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),))
+    with Env(LinuxLeg.mode(name), window=1000) as peers:
+        leg = LinuxLeg(peers, name).open(near=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),))
         peers.settle()
         last = parse_segment(peers.last[leg.side, True])
         data, base, done = peers.bytes(5000), last.ack, []

@@ -7,14 +7,14 @@ from spps_sim.checker.wire import FIN, SYN, before, parse_segment
 
 from tests.linux import test_linux_segments, test_linux_window
 from tests.linux.linux_frames import after, flags
-from tests.linux.linux_leg import LINGER, Leg
-from tests.linux.linux_peers import CLIENT, Peers
+from tests.linux.linux_leg import LINGER, LinuxLeg
+from tests.linux.env_linux import CLIENT, Env
 
 
 def test_data_behind_a_hole_an_isn_and_a_fin_in_time_wait_survive_a_takeover(privilege):
     """The standby knows nothing of data behind a hole that the dead unit reported by SACK: Linux sends it again."""
-    with Peers() as peers:
-        leg = Leg(peers, "C").open()
+    with Env() as peers:
+        leg = LinuxLeg(peers, "C").open()
         isn, source = leg.ours(flags(SYN))[0].seq, leg.near.getsockname()[1]
         leg.works()
         peers.settle()
@@ -31,7 +31,7 @@ def test_data_behind_a_hole_an_isn_and_a_fin_in_time_wait_survive_a_takeover(pri
         assert not any(before(s.ack, told) for s in leg.ours()), "the ACK went back at the takeover"
         leg.works()
         # the pair ends in TIME-WAIT towards the server, whose FIN comes again
-        server = Leg(peers, "V")
+        server = LinuxLeg(peers, "V")
         leg.near.shutdown(socket.SHUT_WR)
         peers.ended(leg.far)
         peers.mark()
@@ -59,5 +59,5 @@ def test_data_behind_a_hole_an_isn_and_a_fin_in_time_wait_survive_a_takeover(pri
 ])
 def test_a_program_with_the_defect_does_not_pass(define, check, what, privilege):
     with pytest.raises(AssertionError, match=what):
-        with Peers(defines=(define,)) as peers:
-            check(Leg(peers, "C"))
+        with Env(defines=(define,)) as peers:
+            check(LinuxLeg(peers, "C"))

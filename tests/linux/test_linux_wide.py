@@ -18,8 +18,8 @@ from tests.linux.linux_frames import (
     scale,
     with_data,
 )
-from tests.linux.linux_leg import LEGS, Leg
-from tests.linux.linux_peers import Peers
+from tests.linux.linux_leg import LEGS, LinuxLeg
+from tests.linux.env_linux import Env
 
 EACH = pytest.mark.parametrize("name", LEGS)
 WINDOW = 1 << 17
@@ -31,8 +31,8 @@ SLOW = {"rto_min": 1000}
 
 @contextmanager
 def wide(name, **more):
-    """Peers around a pair with much room, in the mode of the leg; both Linux send all of it at once."""
-    with Peers(Leg.mode(name), params=WIDE, window=WINDOW, rcv_wscale=2, **more) as peers:
+    """Linux around a pair with much room, in the mode of the leg; both Linux send all of it at once."""
+    with Env(LinuxLeg.mode(name), params=WIDE, window=WINDOW, rcv_wscale=2, **more) as peers:
         for namespace in peers.testbed.namespaces:
             namespace.route("initcwnd", "100")
         yield peers
@@ -54,7 +54,7 @@ def stock(leg, data, act=lambda segment, data: data, **options):
 def test_linux_fills_a_window_that_needs_its_scale(name, privilege):
     """The far Linux does not take it, so what the near one has sent and the far one not acknowledged is in our window."""
     with wide(name) as peers:
-        leg = Leg(peers, name).open(**{"near" if name == "E" else "far": (DEEP,)})
+        leg = LinuxLeg(peers, name).open(**{"near" if name == "E" else "far": (DEEP,)})
         shift = scale(leg.ours())
         begun, begun_far = leg.theirs(flags(SYN))[0].seq, peers.passed(leg.far_side, True, flags(SYN))[0].segment.seq
         data = peers.bytes(250_000)
@@ -91,7 +91,7 @@ def fills_windows_scaled_by_more_than_14(leg):
 @EACH
 def test_a_window_scale_beyond_14_counts_as_14(name, privilege):
     with wide(name, initial_window=60, **SLOW) as peers:
-        fills_windows_scaled_by_more_than_14(Leg(peers, name))
+        fills_windows_scaled_by_more_than_14(LinuxLeg(peers, name))
 
 
 def flights(leg, first, end):
@@ -146,7 +146,7 @@ def grows_up_to_half_the_flight_and_slowly_on(leg):
 @EACH
 def test_after_a_timeout_the_flight_doubles_up_to_half_and_then_grows_by_a_segment_each_round_trip(name, privilege):
     with wide(name, initial_window=6, **SLOW) as peers:
-        grows_up_to_half_the_flight_and_slowly_on(Leg(peers, name))
+        grows_up_to_half_the_flight_and_slowly_on(LinuxLeg(peers, name))
 
 
 @pytest.mark.parametrize("define, segments, check, what", [
@@ -156,4 +156,4 @@ def test_after_a_timeout_the_flight_doubles_up_to_half_and_then_grows_by_a_segme
 def test_a_program_with_the_defect_does_not_pass(define, segments, check, what, privilege):
     with pytest.raises(AssertionError, match=what):
         with wide("C", defines=(define,), initial_window=segments, **SLOW) as peers:
-            check(Leg(peers, "C"))
+            check(LinuxLeg(peers, "C"))

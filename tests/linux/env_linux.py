@@ -23,7 +23,7 @@ from spps_sim.peers.frames import tcp_frame, timestamp_option
 
 from tests.linux.linux_frames import patched
 
-__all__ = ["Peers", "Passed", "CLIENT", "SERVER", "PORT", "ECHO"]
+__all__ = ["Env", "Passed", "CLIENT", "SERVER", "PORT", "ECHO"]
 
 CLIENT, SERVER = 0, 1
 PORT, ECHO = 5001, 7
@@ -38,7 +38,7 @@ class Passed(NamedTuple):
     segment: Segment
 
 
-class _Wire:
+class _LinkRules:
     """Between devices and pair, in place of `network.FaultyLink`: rules see every TCP segment and say what arrives of its frame.
 
     clocks: TSval with which Linux begins on either link, as the pair and the rules see it. Linux's own depends on when and as what the machine was started.
@@ -79,10 +79,10 @@ class _Wire:
         return patched(data, stamp, struct.pack("!II", *numbers))
 
 
-class Peers:
+class Env:
     """A testbed and its sockets. Use as a context manager: at its end every connection is closed and the monitor must explain every frame.
 
-    mode, params: of the pair. defines: of the program, where it is not the one the pair is built with. clocks: of _Wire. registers: configured before the
+    mode, params: of the pair. defines: of the program, where it is not the one the pair is built with. clocks: of _LinkRules. registers: configured before the
     first frame. segments: [Passed] since `mark()`.
     """
 
@@ -94,7 +94,7 @@ class Peers:
         self.forged = set()
         self.isns, self.current = {}, set()     # {ends: ISN of the last SYN}, ends of this test's connections
         self.sockets = []
-        self.mode, self.wire = mode, _Wire(clocks)
+        self.mode, self.wire = mode, _LinkRules(clocks)
 
     def __enter__(self):
         self.testbed.__enter__()

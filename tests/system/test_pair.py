@@ -32,7 +32,7 @@ def test_pair_keeps_the_ack_rule_and_the_native_library_agrees(tmp_path):
     Cycles are not compared: ticks count from the write of `tick_cycles`, and the harnesses need not hand it over in the same clock.
     """
     recorded = tmp_path / "frames"
-    run_bench(verilog(TINY), "tests.system.bench_system", name="spps_pair", simulator="verilator",
+    run_bench(verilog(TINY), "tests.system.bench_pair", name="spps_pair", simulator="verilator",
               extra_env={"SPPS_P_FRAMES": str(recorded)})
     scenario, frames, marks = pickle.loads(recorded.read_bytes())
     trial = Trial(scenario)
