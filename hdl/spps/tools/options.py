@@ -1,0 +1,121 @@
+"""Types and options that the commands of `spps` share: they refuse bad input before anything is built."""
+import re
+from pathlib import Path
+
+import click
+
+from ..params import PRESETS
+from .paths import BUILD
+
+__all__ = ["COUNT", "CYCLES", "DATA_WIDTH", "PRESET", "SEED", "BuildFolder", "ByteCount", "CountOrAll", "Define", "OutputFile", "SeedList", "existing_file",
+           "out_option", "preset_option"]
+
+COUNT = click.IntRange(min=1)
+CYCLES = click.IntRange(min=1)
+SEED = click.IntRange(0, (1 << 31) - 1)
+PRESET = click.Choice(list(PRESETS))
+DATA_WIDTH = click.Choice(["32", "64", "128"])
+existing_file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+_UNITS = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class ByteCount(click.ParamType):
+    """A number of bytes of at least `low`; k, M and G behind it mean 2**10, 2**20 and 2**30."""
+
+    name = "bytes"
+
+    def __init__(self, low=1):
+        self.low = low
+
+    def get_metavar(self, param, ctx=None):
+        return "BYTES"
+
+    def convert(self, value, param, ctx):
+        """Return the number, or fail."""
+        found = re.fullmatch(r"(\d+)([kMG]?)", str(value))
+        if not found or int(found[1]) * _UNITS[found[2]] < self.low:
+            self.fail(f"{value!r}: expected a number of bytes of at least {self.low}, such as 4096, 64k or 1M", param, ctx)
+        return int(found[1]) * _UNITS[found[2]]
+
+
+class CountOrAll(click.ParamType):
+    """A positive number, or "all", which becomes None."""
+
+    name = "count"
+
+    def get_metavar(self, param, ctx=None):
+        return "NUMBER|all"
+
+    def convert(self, value, param, ctx):
+        """Return the number or None, or fail."""
+        if value in (None, "all"):
+            return None
+        if not re.fullmatch(r"\d+", str(value)) or not int(value):
+            self.fail(f"{value!r}: expected a positive number or 'all'", param, ctx)
+        return int(value)
+
+
+class SeedList(click.ParamType):
+    """Seeds separated by commas, as a tuple."""
+
+    name = "seeds"
+
+    def get_metavar(self, param, ctx=None):
+        return "SEED[,SEED]..."
+
+    def convert(self, value, param, ctx):
+        """Return the tuple, or fail."""
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"\d+(,\d+)*", str(value)):
+            self.fail(f"{value!r}: expected seeds separated by commas, such as 1,2,3", param, ctx)
+        return tuple(SEED.convert(seed, param, ctx) for seed in value.split(","))
+
+
+class Define(click.ParamType):
+    """NAME or NAME=VALUE of the assembler."""
+
+    name = "define"
+
+    def get_metavar(self, param, ctx=None):
+        return "NAME[=VALUE]"
+
+    def convert(self, value, param, ctx):
+        """Return the text, or fail."""
+        if not re.fullmatch(r"[A-Za-z_]\w*(=.+)?", value):
+            self.fail(f"{value!r}: expected NAME or NAME=VALUE", param, ctx)
+        return value
+
+
+class OutputFile(click.Path):
+    """A file to write, in a folder that exists."""
+
+    def __init__(self):
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value, param, ctx):
+        """Return the Path, or fail."""
+        path = Path(super().convert(value, param, ctx))
+        if not path.parent.is_dir():
+            self.fail(f"{str(value)!r}: expected a file in a folder that exists", param, ctx)
+        return path
+
+
+class BuildFolder(click.Path):
+    """A folder to write into, which is made when it is not there."""
+
+    def __init__(self):
+        super().__init__(file_okay=False, writable=True, path_type=Path)
+
+
+def preset_option(default="tiny", text="Sizes of the unit."):
+    """--preset: one of PRESETS. default: None where the command chooses. text: its help."""
+    return click.option("--preset", type=PRESET, default=default, show_default=default is not None, help=text)
+
+
+def out_option(where, text, *, file=False):
+    """--out: a folder, or with `file` a file; the default is `where` below the build folder. text: what is written there."""
+    return click.option(
+        "-o", "--out", type=OutputFile() if file else BuildFolder(), default=BUILD / where, show_default=False,
+        help=f"{text}  [default: {where} in the build folder, which is $SPPS_BUILD, else build of the checkout, else build of the current folder]")
