@@ -9,15 +9,32 @@ __all__ = ["PacketResize"]
 
 
 class PacketResize(wiring.Component):
-    """Repacks the bytes of a packet into words of another width; frames, `port` and `err` are kept.
+    """Repacks the bytes of packets into words of another width.
 
-    Parameters: i_width, o_width: bits, 32, 64 or 128.
-    Members: i, o: packets.
-    Latency: 0 clocks narrowing or with equal widths, 1 widening. Throughput: the narrower side is never idle.
-    Backpressure: narrowing, `i.ready` is combinational in `o.ready`; widening, it is combinational in `o.ready` when
-    a word waits. Drop: none. Reset: empties it.
+    Parameters
+    ----------
+    i_width, o_width : int
+        Datapaths in bits: 32, 64 or 128; ValueError otherwise.
 
-    Raises ValueError for another width.
+    Members
+    -------
+    i : In(packet of i_width)
+        Packets.
+    o : Out(packet of o_width)
+        The same packets with the same bytes, `port` and `err`.
+
+    Timing
+    ------
+    Latency 0 clocks when narrowing or with equal widths, 1 when widening. The narrower side carries a word in every clock.
+    `i.ready` is combinational in `o.ready`.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Empty.
     """
 
     def __init__(self, i_width, o_width):

@@ -10,19 +10,39 @@ __all__ = ["PacketSlice"]
 
 
 class PacketSlice(wiring.Component):
-    """Pass bytes [start, end) of each packet on, left-aligned; unused bytes of the last word are zero.
+    """Passes bytes [start, end) of each packet on, left-aligned; unused bytes of the last word are zero.
 
-    Parameters: width, datapath in bits; granule, `start` is a multiple of it (bytes, power of two): a coarse granule needs a
-    narrower shifter.
-    Members: i, o; start, end in bytes from the first of the packet. `start` must be right and constant from the word that
-    holds byte
-    `start` on, `end` is read with that word or the next; busy, a packet is on its way.
-    Latency: one clock, one more when the range does not start on a word. Throughput: one word per clock, except for one
-    clock more
-    for a packet whose last bytes do not fit the word before.
-    Backpressure: i.ready follows o.ready combinationally. Reset: empty.
-    Drop: an empty range, or a packet that ends before `start`, gives no output packet. A packet that ends before `end` gives
-    a shorter one with err.
+    Parameters
+    ----------
+    width : int
+        Datapath in bits: 32, 64 or 128; ValueError otherwise.
+    granule : int
+        `start` is a multiple of it: 1, 2 or 4 bytes; ValueError otherwise. A larger granule needs a narrower shifter.
+
+    Members
+    -------
+    i : In(packet)
+        Packets.
+    start, end : In(16), bytes
+        The range, counted from the first byte of the packet. `start` is constant from the word that holds byte `start`
+        on; `end` is read with that word or the next.
+    o : Out(packet)
+        The range. A packet that ends before `end` gives a shorter one with `err`.
+    busy : Out(1)
+        A packet is inside.
+
+    Timing
+    ------
+    Latency 1 clock, 2 when the range does not start on a word. Throughput 1 word per clock, and one clock more for a packet
+    whose last bytes do not fit into the word before. `i.ready` is combinational in `o.ready`.
+
+    Drop
+    ----
+    An empty range, or a packet that ends before `start`, gives no packet at `o`.
+
+    Reset
+    -----
+    Empty.
     """
 
     def __init__(self, width, *, granule=1):

@@ -9,15 +9,45 @@ __all__ = ["ReadShare"]
 
 
 class ReadShare(wiring.Component):
-    """n clients share a request stream and its answer stream; an answer (a packet with `last`) goes to who asked.
+    """Shares one request stream and its answer stream between n clients; each answer goes to the client that asked.
 
-    Parameters: request and answer shape; n clients; depth: requests under way.
-    Members: i_request, o_answer: arrays of n streams (clients); o_request, i_answer: to the memory.
-    Latency: 2 clocks for a request, none for an answer. Throughput: one transfer per clock.
-    Backpressure: a client that does not take its answer holds the answers behind it. Drop: none. Reset: nothing under way.
+    Parameters
+    ----------
+    request, answer : ShapeLike
+        Payloads. An answer is a packet: its payload has a field `last`.
+    n : int
+        Clients, at least 1; ValueError otherwise.
+    depth : int
+        Requests under way, at least 1. The default covers the two requests that the arbiter holds and two in the memory.
+
+    Members
+    -------
+    i_request : In(stream of request), n times
+        Requests of the clients.
+    o_answer : Out(stream of answer), n times
+        Answers to the clients.
+    o_request : Out(stream of request)
+        To the memory, which answers in order.
+    i_answer : In(stream of answer)
+        From the memory.
+
+    Timing
+    ------
+    Latency 2 clocks for a request, 0 for an answer. Throughput 1 transfer per clock. Requests wait while `depth` are under
+    way. A client that does not take its answer holds the answers behind it; `i_answer.ready` is combinational in its `ready`.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Nothing under way.
     """
 
     def __init__(self, request, answer, n, *, depth=4):
+        if depth < 1:
+            raise ValueError(f"depth={depth!r}: must be at least 1")
         self.request, self.n, self.depth = request, n, depth
         super().__init__({
             "i_request": In(stream.Signature(request)).array(n),

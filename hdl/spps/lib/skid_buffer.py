@@ -9,10 +9,30 @@ __all__ = ["SkidBuffer"]
 class SkidBuffer(wiring.Component):
     """Registers payload, valid and ready of a stream without losing throughput.
 
-    Parameters: shape, payload of the stream.
-    Members: i, o.
-    Latency: 1 clock. Throughput: one transfer per clock. Backpressure: `i.ready` is a register; it falls one
-    clock after `o.ready`, and the word of that clock is kept aside. Drop: none. Reset: empty.
+    Parameters
+    ----------
+    shape : ShapeLike
+        Payload of the stream.
+
+    Members
+    -------
+    i : In(stream of shape)
+        Input.
+    o : Out(stream of shape)
+        The same transfers in the same order.
+
+    Timing
+    ------
+    Latency 1 clock. Throughput 1 transfer per clock. `i.ready` is a register; it falls one clock after `o.ready`, and the
+    word of that clock is kept aside.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Empty.
     """
 
     def __init__(self, shape):

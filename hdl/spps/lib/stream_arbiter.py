@@ -11,12 +11,36 @@ __all__ = ["StreamArbiter"]
 class StreamArbiter(wiring.Component):
     """Round robin of n streams into one; with `packets` a granted stream keeps the grant up to its `last`.
 
-    Parameters: shape of the payload; n inputs; packets: the payload has a field `last`.
-    Members: i: array of n streams; o: stream; grant: number of the stream whose transfer is now taken.
-    Latency: 2 clocks. Throughput: 1 transfer per clock inside a packet; between packets of different inputs no gap, of
-    the same input one clock.
-    Backpressure: o is registered both ways (SkidBuffer); a waiting input is never ready.
-    Drop: none. Reset: nothing granted.
+    Parameters
+    ----------
+    shape : ShapeLike
+        Payload of the streams.
+    n : int
+        Inputs, at least 1; ValueError otherwise.
+    packets : bool
+        The payload has a field `last`, and a packet is not interleaved with another.
+
+    Members
+    -------
+    i : In(stream of shape), n times
+        Inputs.
+    o : Out(stream of shape)
+        Transfers of all inputs.
+    grant : Out(range(n))
+        Number of the input that is taken now.
+
+    Timing
+    ------
+    Latency 2 clocks. Throughput 1 transfer per clock inside a packet; one clock is lost between two packets of the same
+    input, none between packets of different inputs. `o` is registered both ways; an input without the grant is not ready.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Nothing granted.
     """
 
     def __init__(self, shape, n, *, packets=True):
@@ -49,7 +73,7 @@ class StreamArbiter(wiring.Component):
         done = Signal()         # the packet ends with this transfer
         m.d.comb += done.eq(skid.i.valid & skid.i.ready & (skid.i.payload.last if self.packets else 1))
         with m.If(~locked | done):
-            # whoever has just finished is not asked again in this clock: its valid still belongs to the old transfer
+            # the input that has just finished gets no grant in this clock: its `valid` still belongs to the old transfer
             m.d.sync += locked.eq(0)
             with m.Switch(grant):
                 for k in range(self.n):

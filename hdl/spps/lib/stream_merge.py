@@ -1,4 +1,4 @@
-"""Joins two streams without holding anything back."""
+"""Joins two streams without storage."""
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -7,12 +7,32 @@ __all__ = ["StreamMerge"]
 
 
 class StreamMerge(wiring.Component):
-    """Two streams into one. Unlike StreamArbiter it has no place of its own: what an input has handed over has left on `o`.
+    """Joins two streams into one without storage: a transfer at an input is at the same time a transfer at `o`.
 
-    Parameters: shape of the payload. Members: i: array of two streams, the first goes before; o.
-    Latency: none. Throughput: one transfer per clock, from either input.
-    Backpressure: `o.ready` reaches the inputs combinationally; an offer that waits is not overtaken, as `o` may not withdraw it.
-    Drop: none. Reset: nothing waits.
+    Parameters
+    ----------
+    shape : ShapeLike
+        Payload of the streams.
+
+    Members
+    -------
+    i : In(stream of shape), 2 times
+        Inputs; the first has priority.
+    o : Out(stream of shape)
+        Transfers of both.
+
+    Timing
+    ------
+    Latency 0. Throughput 1 transfer per clock. `i.ready` is combinational in `o.ready`. An offer that waits at `o` keeps its
+    place, because a stream does not withdraw an offer.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Nothing waits.
     """
 
     def __init__(self, shape):

@@ -9,8 +9,26 @@ __all__ = ["TickCounter"]
 class TickCounter(wiring.Component):
     """Counts ticks of `tick_cycles` clocks, and clocks.
 
-    Members: tick_cycles: clocks per tick, at least 2; load: go on from `tick`; now: ticks; cycles: clocks.
-    Latency: a new tick_cycles counts at once; a tick that has lasted longer ends. Reset: both zero.
+    Members
+    -------
+    tick_cycles : In(32), clocks
+        Clocks per tick, at least 2.
+    load : In(1)
+        The next tick count is `tick`.
+    tick : In(32), ticks
+        Value to load.
+    now : Out(32), ticks
+        Ticks since reset, or since the load on top of `tick`.
+    cycles : Out(32), clocks
+        Clocks since reset.
+
+    Timing
+    ------
+    A new `tick_cycles` applies to the tick that runs: a tick that is already longer ends at once.
+
+    Reset
+    -----
+    Both zero.
     """
 
     tick_cycles: In(32)
