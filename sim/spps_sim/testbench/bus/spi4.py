@@ -59,7 +59,7 @@ class Spi4Driver(BusDriver):
 
 
 class Spi4Monitor(BusMonitor):
-    """ScriptedPeers every word of `<name>` as (word, control flag) to the callback, in wire order; fails on X."""
+    """Passes every word of `<name>` as (word, control flag) to the callback, in wire order; fails on X."""
 
     _signals = ["payload", "valid"]
 
