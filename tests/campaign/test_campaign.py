@@ -1,7 +1,9 @@
 """Campaigns without RTL, on the fake pair: verdicts, shards, replay, choice of kill cycles."""
 import json
 import struct
+import subprocess
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,6 +13,7 @@ from spps_sim.campaign import campaign as campaigns
 from spps_sim.campaign.scenario import Scenario
 from spps_sim.checker.states import STATES
 
+ROOT = Path(__file__).parents[2]
 QUIET = Console(quiet=True)
 FAKE = Scenario(preset="fake", up=2000, down=1500)
 
@@ -74,6 +77,14 @@ def test_the_command_that_replays_a_case_says_all_of_its_scenario():
     values = campaigns.campaign.make_context("campaign", words[words.index("--replay"):]).params
     assert Scenario(**{name: value for name, value in values.items() if name in vars(scenario) and name != "waves"}) == scenario
     assert values["replay_kill"] == 5
+
+
+def test_the_command_that_replays_a_case_runs(tmp_path):
+    kill = campaigns.learn(FAKE).first + 2000
+    command = f"{FAKE.replay(kill)} --out {tmp_path / 'summary.json'}"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("pass\n"), done.stdout + done.stderr
+    assert (tmp_path / f"replay_{kill}" / "server.pcapng").stat().st_size > 1000
 
 
 def test_kills_are_spread_and_repeatable():

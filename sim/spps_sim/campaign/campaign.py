@@ -52,7 +52,7 @@ class Baseline:
 
 def learn(scenario):
     """Run the scenario without a kill."""
-    trial = Trial(scenario)
+    trial = Trial(scenario, waves=False)
     trial.start()
     trial.finish()
     return Baseline(trial)
@@ -116,7 +116,7 @@ def _in_child(trial, kill):
 
 def run_shard(scenario, kills):
     """Yield the result of each kill cycle; needs no other process, so any executor can run shards."""
-    trial = Trial(scenario)
+    trial = Trial(scenario, waves=False)        # forks would write into one waveform
     trial.start()
     for kill in sorted(kills):
         trial.run_until(kill)
@@ -238,7 +238,7 @@ def _print(console, summary):
 
 def replay(scenario, kill, folder, waves):
     """Run one case in this process, with captures and, if asked, waves from shortly before the kill. Returns its failures."""
-    trial = Trial(scenario.with_waves() if waves else scenario)
+    trial = Trial(scenario.with_waves() if waves else scenario, waves=False)
     trial.start()
     window = max(trial.begin, kill - 5000)
     trial.run_until(window)

@@ -10,6 +10,7 @@ from ..network.links import LinkFaults
 from ..network.simulated import SimulatedNetwork
 from ..peers import Endpoint, State, TcpConfig
 from ..peers.frames import ip_number, mac_bytes
+from ..testbench.replay import python_command, trace_run, waves_wanted
 
 __all__ = ["Scenario", "Trial", "FAULTS"]
 
@@ -98,8 +99,8 @@ class Scenario:
         return replace(self, library=str(build_library(pair_verilog(preset_params(self.preset)), trace=self.waves)))
 
     def replay(self, kill):
-        """The command that runs one case again, with waves."""
-        words = ["python -m spps_sim.campaign.campaign.campaign", f"--replay {kill}"]
+        """The command that runs one case again, with waves where there is RTL."""
+        words = [python_command(), "-m spps_sim.cli.main campaign", f"--replay {kill}"]
         for name, value in vars(self).items():
             if name not in ("registers", "waves", "library") and value != getattr(type(self), name):
                 values = value if isinstance(value, tuple) else (value,)
@@ -111,11 +112,24 @@ class Scenario:
 
 
 class Trial:
-    """One run of a Scenario. start() configures and connects; then run_until(), kill(), finish(); failures() judges."""
+    """One run of a Scenario: start() configures and connects; then run_until(), kill(), finish(); failures() judges.
 
-    def __init__(self, scenario, sim=None):
+    Parameters
+    ----------
+    scenario : Scenario
+        What happens.
+    sim : Simulation, optional
+        The pair; default: that of the scenario.
+    waves : bool, optional
+        Record a waveform of the whole run (see testbench.replay.trace_run); default: as SPPS_WAVES says. Never of a `sim` that is given.
+    """
+
+    def __init__(self, scenario, sim=None, *, waves=None):
+        traced = sim is None and not scenario.fake and (waves_wanted() if waves is None else waves)
         self.scenario = scenario
-        self.sim = sim or scenario.simulation()
+        self.sim = sim or (scenario.with_waves() if traced and not scenario.waves else scenario).simulation()
+        if traced:
+            trace_run(self.sim)
         rng = random.Random(f"{scenario.seed}/payload")
         self.up, self.down = rng.randbytes(scenario.up), rng.randbytes(scenario.down)
         self.frames, self.wire, self.marks = [], [], []

@@ -7,6 +7,9 @@ from pathlib import Path
 from spps.tools.paths import BUILD, tool_environment
 from spps.tools.verilog import to_verilog
 
+from ..backend.verilated import trace_kind
+from .replay import default_seed, replay_command, waves_wanted
+
 __all__ = ["SIMULATORS", "default_seed", "run_bench", "simulations"]
 
 #: simulators the block benches run under; SPPS_SIM names others, or only one
@@ -14,18 +17,16 @@ SIMULATORS = tuple(os.environ.get("SPPS_SIM", "icarus,verilator").split(","))
 
 
 def simulations(sizes, usual):
-    """(size, simulator) of a block bench: Verilator runs every size, slower Icarus only the `usual` one. With SPPS_SIM each named one runs all."""
+    """Pairs (size, simulator) to parametrize a block bench with.
+
+    Verilator runs every size, the slower Icarus only `usual`. With SPPS_SIM each simulator named there runs all sizes.
+    """
     return [(size, simulator) for size in sizes for simulator in SIMULATORS
             if simulator != "icarus" or size == usual or "SPPS_SIM" in os.environ]
 
 
-def default_seed():
-    """The seed of this run: SPPS_SEED, or 1."""
-    return int(os.environ.get("SPPS_SEED", "1"))
-
-
 def _shallow(runner):
-    """Let a Verilator runner show a bench the ports of the top and nothing below: which then builds and runs at full speed."""
+    """Let a Verilator runner make public only the ports of the top: the bench then builds and runs at full speed."""
     full = runner._build_command
 
     def build_command():
@@ -35,56 +36,96 @@ def _shallow(runner):
     runner._build_command = build_command
 
 
-def _replay(seed, simulator):
-    """The command that runs the test of this process again, with waves."""
-    node = os.environ.get("PYTEST_CURRENT_TEST", "tests").rsplit(" (", 1)[0]
-    return f"SPPS_SEED={seed} SPPS_SIM={simulator} SPPS_WAVES=1 pytest -n 0 '{node}'"
+def _verilator_arguments(waves):
+    """Arguments of a build; Verilator takes the last kind of trace it is given, and cocotb gives the first."""
+    return ["-Wno-fatal", "-Wno-WIDTH", "-O3", "--x-initial", "unique"] + ([f"--trace-{trace_kind()}", "--trace-structs"] if waves else [])
 
 
 def run_bench(component, module, *, name, simulator="icarus", parameters=None, testcase=None,
-              waves=False, timescale=("1ns", "1ps"), extra_env=None, inside=False):
-    """Build `component` as top `name` and run the cocotb tests of Python module `module`; returns the build folder.
+              waves=None, timescale=("1ns", "1ps"), extra_env=None, inside=False):
+    """Build `component` as top `name` and run the cocotb tests of Python module `module` on it.
 
-    component: an Amaranth component, or the path of a Verilog file. module: full name of a module that this process could import.
-    simulator: "icarus" or "verilator". parameters: dict handed to the bench as environment variables SPPS_P_<KEY>.
-    inside: the bench looks inside the top; with Verilator a bench of the ports alone builds and runs far faster.
-    Raises AssertionError when a test fails; prints the command that replays it.
+    Parameters
+    ----------
+    component : Component or Path
+        An Amaranth component, or a Verilog file.
+    module : str
+        Full name of a module that this process could import.
+    name : str
+        Name of the top, and first part of the name of the build directory.
+    simulator : str
+        "icarus" or "verilator".
+    parameters : dict, optional
+        Handed to the bench as environment variables SPPS_P_<KEY>.
+    testcase : str, optional
+        Run only this cocotb test.
+    waves : bool, optional
+        Record a waveform <name>.fst (.vcd where lz4.h is missing) in the build directory; default: as SPPS_WAVES says.
+    timescale : tuple of str
+        Unit and precision, for Icarus.
+    extra_env : dict, optional
+        Further environment variables of the bench.
+    inside : bool
+        The bench reads signals below the ports of the top. With Verilator a bench of the ports alone builds and runs faster.
+
+    Returns
+    -------
+    Path
+        The build directory, build/cocotb/<simulator>/<name>_<parameters>; with waves it ends in `_waves`.
+
+    Raises
+    ------
+    AssertionError
+        When a test fails, none runs, or the build fails; the command that replays it is printed before.
     """
     import pytest
-    from cocotb_tools.runner import get_runner
+    from cocotb_tools.runner import get_results, get_runner
 
     if simulator == "icarus" and not shutil.which("iverilog"):
         pytest.skip("iverilog is not installed (apt-get install iverilog)")
+    waves = waves_wanted() if waves is None else waves
     seed = default_seed()
-    tag = "_".join([name] + [f"{k}{v}" for k, v in sorted((parameters or {}).items())])
+    # a build with waves is another program: it has a directory of its own, so that neither is taken for the other
+    tag = "_".join([name, *(f"{k}{v}" for k, v in sorted((parameters or {}).items())), *(["waves"] if waves else [])])
     build = BUILD / "cocotb" / simulator / tag
     build.mkdir(parents=True, exist_ok=True)
     source = component if isinstance(component, Path) else to_verilog(component, name, build / f"{name}.v")
+    wave_file = build / f"{name}.{'fst' if simulator == 'icarus' else trace_kind()}"
     env = tool_environment()
     saved = dict(os.environ)
-    os.environ.update({"PATH": env["PATH"], "MAKEFLAGS": env["MAKEFLAGS"], **({"OBJCACHE": env["OBJCACHE"]} if "OBJCACHE" in env else {})})
+    os.environ.update({key: env[key] for key in ("PATH", "MAKEFLAGS", "OBJCACHE") if key in env})
+    passed = False
     try:
         runner = get_runner(simulator)
-        args = []
+        build_arguments, test_arguments = [], []
         if simulator == "verilator":
             if not inside:
                 _shallow(runner)
-            args = ["-Wno-fatal", "-Wno-WIDTH", "-O3", "--x-initial", "unique"] + (["--trace-fst", "--trace-structs"] if waves else [])
-        runner.build(sources=[source], hdl_toplevel=name, build_dir=build, build_args=args, always=False,
-                     timescale=timescale if simulator == "icarus" else None, waves=waves and simulator == "icarus")
+            build_arguments = _verilator_arguments(waves)
+            test_arguments = ["--trace-file", str(wave_file)] if waves else []
+        runner.build(sources=[source], hdl_toplevel=name, build_dir=build, build_args=build_arguments, always=False,
+                     timescale=timescale if simulator == "icarus" else None, waves=waves)
         bench_env = {"SPPS_SEED": str(seed), "COCOTB_RANDOM_SEED": str(seed), "PYTHONPATH": os.pathsep.join(sys.path),
                      **{f"SPPS_P_{k.upper()}": str(v) for k, v in (parameters or {}).items()}, **(extra_env or {})}
-        results = runner.test(hdl_toplevel=name, test_module=module, build_dir=build, test_dir=build, seed=seed,
-                              extra_env=bench_env, waves=waves and simulator == "icarus", testcase=testcase, results_xml=str(build / "results.xml"))
-        from cocotb_tools.runner import get_results
-        total, failed = get_results(Path(results))
-        if failed or not total:
-            print(f"replay: {_replay(seed, simulator)}")
+        results = build / "results.xml"
+        results.unlink(missing_ok=True)
+        try:
+            runner.test(hdl_toplevel=name, test_module=module, build_dir=build, test_dir=build, seed=seed, extra_env=bench_env,
+                        waves=waves, test_args=test_arguments, testcase=testcase, results_xml=str(results))
+        except SystemExit:          # under pytest cocotb ends so when a test has failed
+            if not results.exists():
+                raise
+        total, failed = get_results(results)
         assert total, f"{module}: no cocotb test ran"
         assert not failed, f"{module}: {failed} of {total} cocotb tests failed (seed {seed}, {simulator}, log in {build})"
+        passed = True
         return build
     except SystemExit as error:
-        raise AssertionError(f"{module}: simulator exited {error.code} (seed {seed}, {simulator}, {build})") from error
+        raise AssertionError(f"{module}: build or simulator exited with {error.code} (seed {seed}, {simulator}, {build})") from error
     finally:
         os.environ.clear()
         os.environ.update(saved)
+        if not passed:
+            print(f"replay: {replay_command(seed, simulator)}")
+        if waves:
+            print(f"waves: {wave_file}")
