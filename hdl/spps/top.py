@@ -231,6 +231,8 @@ class Spps(wiring.Component):
                 m.d.comb += getattr(mmc, f"count_{name}").eq(block.count)
         m.submodules.imem_demux = imem = StreamDemux(InstructionWrite, len(self.clusters), lambda payload: payload.cluster)
         wiring.connect(m, mmc.o_imem, imem.i)
+        wiring.connect(m, mmc.o_flowstate, self.flowstate.i_window)
+        wiring.connect(m, self.flowstate.o_window, mmc.i_flowstate)
         for n, cluster in enumerate(self.clusters):
             wiring.connect(m, imem.o[n], cluster.i_imem)
             mine = slice(n * self.params.cores, (n + 1) * self.params.cores)

@@ -4,7 +4,7 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
-from spps.layouts.dma import FlowstateBeat, FlowstateWrite
+from spps.layouts.dma import FlowstateBeat, FlowstateWord, FlowstateWrite
 from spps.lookup import FlowstateMemory
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
@@ -22,13 +22,23 @@ async def run(dut, idle, pause):
     write = StreamSource(dut, "i_write", dut.clk, layout=FlowstateWrite, idle=idle, rng=random.Random(seed + 2))
     sink = StreamSink(dut, "o_data", dut.clk, layout=FlowstateBeat, pause=pause, rng=random.Random(seed + 3))
     counters = CounterMonitor(dut, dut.clk, FlowstateMemory.COUNTERS)
+    window = StreamSource(dut, "i_window", dut.clk, layout=FlowstateWord, idle=idle, rng=random.Random(seed + 4))
+    words, asked = [], []
+
+    async def collect():
+        while True:
+            await RisingEdge(dut.clk)
+            if int(dut.rst.value) == 0 and int(dut.o_window__valid.value):
+                words.append(int(dut.o_window__payload.value))
+
     await reset(dut)
+    cocotb.start_soon(collect())
     memory, bad_writes, bad_reads, expected = {}, 0, 0, []
 
     async def wait():
         for _ in range(100000):
             await RisingEdge(dut.clk)
-            if write.empty() and read.empty() and len(sink.received) == len(expected):
+            if write.empty() and read.empty() and len(sink.received) == len(expected) and len(words) == len(asked):
                 return
         raise AssertionError("the memory hangs")
 
@@ -39,8 +49,13 @@ async def run(dut, idle, pause):
         for conn in readers:
             expected += [memory.get((conn, beat)) for beat in range(BEATS)]
             read.send(conn)
+            for word in rng.sample(range(2 * BEATS), 8):        # the host looks at the same connections meanwhile
+                asked.append(memory[conn, word // 2] >> 32 * (word % 2) & 0xFFFFFFFF)
+                window.send({"conn": conn, "word": word})
         if round_ == 5:
             read.send(CONNECTIONS + 3)
+            window.send({"conn": CONNECTIONS + 3, "word": 5})
+            asked.append(0)
             expected += [0] * BEATS
             bad_reads += 1
         for conn in writers:
@@ -52,6 +67,7 @@ async def run(dut, idle, pause):
             bad_writes += 1
         await wait()
     await ClockCycles(dut.clk, 5)
+    assert words == asked and len(asked) > 8 * CONNECTIONS // 2
     got = list(sink.received)
     known = [i for i, value in enumerate(expected) if value is not None]
     assert [got[i]["data"] for i in known] == [expected[i] for i in known]
@@ -72,6 +88,7 @@ async def read_takes_65_clocks(dut):
     read = StreamSource(dut, "i_read", dut.clk)
     sink = StreamSink(dut, "o_data", dut.clk)
     write = StreamSource(dut, "i_write", dut.clk, layout=FlowstateWrite)
+    StreamSource(dut, "i_window", dut.clk, layout=FlowstateWord)
     await reset(dut)
     for beat in range(BEATS):
         write.send({"conn": 0, "beat": beat, "data": beat})

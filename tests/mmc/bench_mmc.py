@@ -6,6 +6,7 @@ import cocotb
 from amaranth.lib import data
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from spps.layouts.config import CONFIG, CONFIG_DIRECT, CONFIG_INDEX, ConfigWord
+from spps.layouts.dma import FlowstateWord
 from spps.layouts.register import InstructionWrite, RegisterRequest
 from spps_sim.model.mmc import UNKNOWN, Registers
 from spps_sim.testbench.bus.stream import (
@@ -32,11 +33,26 @@ class Bench:
         self.source = StreamSource(dut, "i", dut.clk, layout=RegisterRequest, idle=idle, rng=self.rng)
         self.answers = StreamSink(dut, "o", dut.clk, pause=pause, rng=self.rng).received
         self.words = StreamSink(dut, "o_imem", dut.clk, layout=InstructionWrite, pause=pause, rng=self.rng).received
+        self.places = StreamSink(dut, "o_flowstate", dut.clk, layout=FlowstateWord, pause=pause, rng=self.rng).received
         self.expected = []
+        dut.i_flowstate__valid.value = 0
+        cocotb.start_soon(self._flowstate_memory())
         for block, _ in BLOCKS:
             getattr(dut, f"count_{block}").value = 0
         for _, register in self.map.of("ro"):
             getattr(dut, register.name).value = 0
+
+    async def _flowstate_memory(self):
+        """Answers with the place it was asked for, some clocks later."""
+        while True:
+            await RisingEdge(self.dut.clk)
+            while self.places:
+                place = self.places.popleft()
+                await ClockCycles(self.dut.clk, 1 + self.rng.randrange(3))
+                self.dut.i_flowstate__payload.value = 0xF10E5000 + (place["conn"] << 7 | place["word"])
+                self.dut.i_flowstate__valid.value = 1
+                await RisingEdge(self.dut.clk)
+                self.dut.i_flowstate__valid.value = 0
 
     @classmethod
     async def start(cls, dut, idle=0.0, pause=0.0):
@@ -68,7 +84,7 @@ class Bench:
 async def _random(dut, idle, pause):
     bench = await Bench.start(dut, idle, pause)
     rng, model = bench.rng, bench.model
-    special = {bench.names[n] for n in ("imem_low", "imem_address", "imem_high", "role_load")}
+    special = {bench.names[n] for n in ("imem_low", "imem_address", "imem_high", "role_load", "flowstate_address", "flowstate_data")}
     addresses = [a for a in model.table if a not in special] + [0x0FC, 0x3FC, 0x5001, 0xFFFC, 0x402]
     for _, register in bench.map.of("ro"):
         model.status[bench.names[register.name]] = value = rng.getrandbits(register.width)
@@ -119,6 +135,21 @@ async def instruction_window_counts_its_address_up(dut):
         await bench.write(bench.names["imem_low"], 0x1000 + k)
     assert [(w["cluster"], w["address"], w["data"]) for w in bench.words] == [
         (2, 0xFFE, 0x1000), (2, 0xFFF, 1 << 32 | 0x1001), (2, 0, 2 << 32 | 0x1002)]
+
+
+@cocotb.test()
+async def flowstate_window_reads_word_after_word(dut):
+    bench = await Bench.start(dut, 0.2, 0.6)
+    await bench.write(bench.names["flowstate_address"], 5 << 7 | 126)
+    for offset in range(4):
+        bench.source.send({"address": bench.names["flowstate_data"], "data": 0, "write": 0})
+        bench.expected.append(0xF10E5000 + (5 << 7 | 126) + offset)
+        await bench.drain()
+    assert list(bench.answers) == bench.expected
+    bench.model.values[bench.names["flowstate_address"]] = 6 << 7 | 2       # it has counted up, over the end of a flowstate
+    await bench.read(bench.names["flowstate_address"])
+    await bench.write(bench.names["flowstate_data"], 1)
+    assert await bench.read(bench.names["mmc_bad_address"]) == 1
 
 
 @cocotb.test()

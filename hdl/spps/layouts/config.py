@@ -14,6 +14,7 @@ class Config(NamedTuple):
     name: str
     reset: int
     doc: str
+    secret: bool = False    # a key, which tools do not show
 
 
 CONFIG = (
@@ -38,9 +39,9 @@ CONFIG = (
     Config("syn_retries", 5, "SYN or SYN-ACK retransmits before giving up"),
     Config("retries", 12, "data retransmits before giving up (R2)"),
     Config("msl", 1000, "ticks; TIME-WAIT lasts twice as long"),
-    Config("secret", 0x5EC2E7A5, "key of ISNs, low word"),
+    Config("secret", 0x5EC2E7A5, "key of ISNs, low word", secret=True),
     Config("takeover_acks", 4, "duplicate ACKs sent to each peer at takeover"),
-    Config("secret_high", 0xA409382B, "high word"),
+    Config("secret_high", 0xA409382B, "high word", secret=True),
     Config("keepalive", 0, "ticks without any segment after which both peers are probed (RFC 9293 §3.8.4), every rto_max, `retries` times; 0: never"),
     Config("pools", 0, "pool of socket memory: bits 1:0 of proxied connections, 3:2 of endpoints; must not change while connections live"),
 )

@@ -4,7 +4,7 @@ from amaranth.lib import data, enum
 
 from .message import BEAT
 
-__all__ = ["ClusterDma", "DmaCommand", "DmaOp", "FlowstateBeat", "FlowstateWrite"]
+__all__ = ["ClusterDma", "DmaCommand", "DmaOp", "FlowstateBeat", "FlowstateWord", "FlowstateWrite"]
 
 
 class DmaOp(enum.Enum, shape=2):
@@ -30,6 +30,13 @@ class FlowstateBeat(data.Struct):
     """Answer to a flowstate read: 64 beats in order, last on the 64th."""
     data: unsigned(BEAT)
     last: unsigned(1)
+
+
+class FlowstateWord(data.Struct):
+    """Place of one word in flowstate memory, as the host asks for it."""
+
+    word: unsigned(7)       # 32-bit word inside the flowstate
+    conn: unsigned(16)
 
 
 class FlowstateWrite(data.Struct):

@@ -1,9 +1,9 @@
 """Where flowstates are while no core works on them."""
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.dma import FlowstateBeat, FlowstateWrite
+from ..layouts.dma import FlowstateBeat, FlowstateWord, FlowstateWrite
 from ..layouts.flowstate import FLOWSTATE_WORDS
 from ..layouts.message import BEAT
 
@@ -19,9 +19,11 @@ class FlowstateMemory(wiring.Component):
 
     Parameters: params.
     Members: i_read: stream(conn); o_data: stream(FlowstateBeat), 64 beats per read, last on the 64th;
-    i_write: stream(FlowstateWrite); count: COUNTERS.
+    i_write: stream(FlowstateWrite); i_window: stream(FlowstateWord), a word the host asks for; o_window: stream(32), that word, valid
+    for one clock; count: COUNTERS.
     Latency: 2 clocks to the first beat. Throughput: a read takes 65 clocks; one write per clock at the same time.
-    Backpressure: i_read waits for the read before; i_write never waits.
+    The word of i_window is there one clock after it was asked for.
+    Backpressure: i_read waits for the read before; i_write never waits; i_window waits for a clock without a read and without a write.
     Drop: COUNTERS bad_read: a conn that does not exist reads as zeros; bad_write: a write to one is lost.
     Reset: contents are kept and undefined at power-up: microcode writes every line of a new connection. Reading a beat in
     the clock in which it is written is not defined; the director's rule 3 excludes it.
@@ -35,6 +37,8 @@ class FlowstateMemory(wiring.Component):
             "i_read": In(stream.Signature(unsigned(16))),
             "o_data": Out(stream.Signature(FlowstateBeat)),
             "i_write": In(stream.Signature(FlowstateWrite)),
+            "i_window": In(stream.Signature(FlowstateWord)),
+            "o_window": Out(stream.Signature(unsigned(32), always_ready=True)),
             "count": Out(unsigned(2)),
         })
 
@@ -62,13 +66,23 @@ class FlowstateMemory(wiring.Component):
         running = Signal()
         out_good, out_last = Signal(), Signal()
         step = Signal()         # the read port's register may be loaded
+        asked = self.i_window.payload
+        high, exists = Signal(), Signal()       # of the word asked for
         m.d.comb += [
             step.eq(~self.o_data.valid | self.o_data.ready),
             self.i_read.ready.eq(~running),
-            read.addr.eq(Cat(beat, conn)),
+            read.addr.eq(Mux(running, Cat(beat, conn), Cat(asked.word[1:], asked.conn[:conn_bits]))),
             read.en.eq(step),
             self.o_data.payload.data.eq(read.data & out_good.replicate(BEAT)),
             self.o_data.payload.last.eq(out_last),
+        ]
+        # the host's word takes the read port in a clock in which no beat does; what a port reads while the other writes it is not defined
+        m.d.comb += [
+            self.i_window.ready.eq(~running & step & ~self.i_write.valid),
+            self.o_window.payload.eq(read.data.word_select(high, 32) & exists.replicate(32)),
+        ]
+        m.d.sync += [
+            self.o_window.valid.eq(self.i_window.valid & self.i_window.ready), high.eq(asked.word[0]), exists.eq(asked.conn < n),
         ]
         start = Signal()
         m.d.comb += start.eq(self.i_read.valid & ~running)

@@ -1,9 +1,10 @@
 """Management and control: the host's view of everything."""
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.config import CONFIG, CONFIG_DIRECT, CONFIG_INDEX, ConfigWord
+from ..layouts.dma import FlowstateWord
 from ..layouts.register import InstructionWrite, RegisterRequest
 from .counter_file import CounterFile
 from .register_table import RegisterTable
@@ -30,9 +31,10 @@ class Mmc(wiring.Component):
         i: requests. o: one word per read, in order; writes are not answered.
         count_<block>: In, the pulses of that block's COUNTERS. One member per register of CONTROL (Out) and STATUS (In).
         cfg: Out, one word of CONFIG after the other; cfg_<name>: Out, those of CONFIG_DIRECT, at all times.
-        masks: Out, event types per core. o_imem: instruction words.
+        masks: Out, event types per core. o_imem: instruction words. o_flowstate: a word of flowstate memory is wanted; i_flowstate: that word,
+        taken in the clock in which it comes.
     Latency: 5 clocks; a counter up to one sweep of all counters more; a word of CONFIG 32 more to `cfg`. Throughput: one request at a time.
-    Backpressure: `i` waits for the answer to be taken and for `o_imem`.
+    Backpressure: `i` waits for the answer to be taken, for `o_imem`, and for the word of flowstate memory.
     Drop: accesses to no register, or the wrong way (counted, bad_address). Reset: the map's reset values.
     """
 
@@ -46,6 +48,7 @@ class Mmc(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(RegisterRequest)), "o": Out(stream.Signature(32)),
             "o_imem": Out(stream.Signature(InstructionWrite)),
+            "o_flowstate": Out(stream.Signature(FlowstateWord)), "i_flowstate": In(stream.Signature(32, always_ready=True)),
             "cfg": Out(ConfigWord), **{f"cfg_{name}": Out(32, init=CONFIG[CONFIG_INDEX[name]].reset) for name in CONFIG_DIRECT},
             "masks": Out(data.ArrayLayout(unsigned(16), params.total_cores)),
             **{r.name: Out(r.width) for r in CONTROL},
@@ -71,8 +74,9 @@ class Mmc(wiring.Component):
         known, value = self._read(m)
         pulse = self._write(m)
         self._show_config(m)
-        is_counter, is_window = Signal(), Signal()
+        is_counter, is_window, is_fetch = Signal(), Signal(), Signal()
         imem = self.o_imem.payload
+        place = self.o_flowstate.payload
         window = {r.name: a for a, r in self.map.of("window")}
         m.d.sync += [
             self.bad.eq(0),
@@ -80,6 +84,7 @@ class Mmc(wiring.Component):
                           & (request.address[:2] == 0)),
             is_window.eq((request.address >= WINDOW_BASE) & (request.address < WINDOW_BASE + 4 * len(window))
                          & (request.address[:2] == 0)),
+            is_fetch.eq(request.address == self.map.by_name["flowstate_data"]),
         ]
         with m.FSM():
             with m.State("TAKE"):
@@ -112,6 +117,10 @@ class Mmc(wiring.Component):
                         with m.Case(window["imem_low"] >> 2 & 3):
                             m.d.sync += imem.data[:32].eq(request.data)
                             m.next = "STORE"
+                        with m.Case(window["flowstate_address"] >> 2 & 3):
+                            m.d.sync += place.eq(request.data)
+                with m.Elif(is_fetch & ~request.write):
+                    m.next = "ASK"
                 with m.Elif(request.write):
                     m.d.comb += [self.write_now.eq(1), table.write.eq(stored & ~pulse)]
                     m.d.sync += self.bad.eq(~stored)
@@ -124,6 +133,14 @@ class Mmc(wiring.Component):
                 with m.If(self.o_imem.ready):
                     m.d.sync += imem.address.eq(imem.address + 1)
                     m.next = "TAKE"
+            with m.State("ASK"):
+                m.d.comb += self.o_flowstate.valid.eq(1)
+                with m.If(self.o_flowstate.ready):
+                    m.next = "FETCH"
+            with m.State("FETCH"):
+                with m.If(self.i_flowstate.valid):
+                    m.d.sync += [self.o.payload.eq(self.i_flowstate.payload), Value.cast(place).eq(Value.cast(place) + 1)]
+                    m.next = "ANSWER"
             with m.State("ANSWER"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
@@ -148,7 +165,7 @@ class Mmc(wiring.Component):
                         shown = register.reset
                     elif register.access == "window":
                         shown = {"imem_address": Cat(imem.address, imem.cluster), "imem_high": imem.data[32:],
-                                 "imem_low": imem.data[:32]}[register.name]
+                                 "imem_low": imem.data[:32], "flowstate_address": self.o_flowstate.payload}[register.name]
                     else:
                         shown = self._port(register)
                     m.d.sync += [known.eq(1), value.eq(shown)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 __all__ = ["Field", "Register", "RegisterMap", "ACCESS"]
 
 #: rw: the host writes, a block reads; ro: a block writes; const: identification; pulse: each 1 written lasts one clock;
-#: window: a write does something; counter: counts, any write clears it
-ACCESS = ("rw", "ro", "const", "pulse", "window", "counter")
+#: window: a write does something; fetch: a read asks a block for the value; counter: counts, any write clears it
+ACCESS = ("rw", "ro", "const", "pulse", "window", "fetch", "counter")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Register:
 
     name; access, one of ACCESS; width: bits that exist, the others read 0; reset: also the value of a constant;
     member: (name, index) of the port it drives or shows when that is not `name`; fields.
+    secret: the value is a key, which tools do not show.
     Raises ValueError naming the value and the limit.
     """
     name: str
@@ -39,6 +40,7 @@ class Register:
     doc: str = ""
     member: tuple = None
     fields: tuple = field(default=())
+    secret: bool = False
 
     def __post_init__(self):
         if self.access not in ACCESS:

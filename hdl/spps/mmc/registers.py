@@ -35,8 +35,8 @@ CONTROL = (
     Register("isn_margin", reset=250000, doc="steps the ISN clock jumps at takeover"),
     Register("tick_margin", reset=2, doc="ticks the tick counter jumps at takeover; more than the way of a heartbeat takes"),
     Register("tick_cycles", reset=100000, doc="clocks per tick"),
-    Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word"),
-    Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word"),
+    Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word", secret=True),
+    Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word", secret=True),
     Register("ttl", width=8, reset=64, doc="time to live of emitted IPv4 headers"),
     Register("socket_low_watermark", width=4, reset=4, doc="sixteenths of a pool of socket memory that must be free for windows to grow"),
     Register("burst_blocks", width=5, reset=8, doc="16-byte blocks per SPI-4 burst"),
@@ -67,12 +67,15 @@ STATUS = (
     *(Register(f"socket_lowest_{pool}", "ro", 16, doc="fewest since this unit became active") for pool in range(SOCKET_POOLS)),
     Register("event_level", "ro", 16, doc="events queued"), Register("event_high_water", "ro", 16),
 )
-#: writing words into instruction memory
+#: writing words into instruction memory, reading words of flowstate memory
 WINDOW = (
     Register("imem_address", "window", 16, doc="where the next word goes; its address part grows with each word",
              fields=(Field("address", 0, 12), Field("cluster", 12, 4))),
     Register("imem_high", "window", 4, doc="bits 35:32 of the word"),
     Register("imem_low", "window", 32, doc="bits 31:0; the write stores the word"),
+    Register("flowstate_address", "window", 23, doc="which word `flowstate_data` reads next; grows with each read",
+             fields=(Field("word", 0, 7), Field("conn", 7, 16))),
+    Register("flowstate_data", "fetch", doc="a word of flowstate memory (layouts.flowstate); 0 for a conn that does not exist"),
 )
 
 
@@ -99,7 +102,7 @@ def register_map(params, counters=(), status=()):
         regs.add(replace(register, reset=params.connections * 3 // 4) if register.name == "half_open_limit" else register)
     regs.region(CONFIG_BASE)
     for index, word in enumerate(CONFIG):
-        regs.add(Register(f"cfg_{word.name}", reset=word.reset, doc=word.doc, member=("cfg", index)))
+        regs.add(Register(f"cfg_{word.name}", reset=word.reset, doc=word.doc, member=("cfg", index), secret=word.secret))
     regs.region(STATUS_BASE)
     for register in (*STATUS, *core_status(params), *status):
         regs.add(register)
