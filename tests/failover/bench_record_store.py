@@ -4,7 +4,7 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
-from spps.failover.frame import RecordHead
+from spps.failover.sync_frame import RecordHead
 from spps.failover.record_store import RecordStore
 from spps.layouts.message import MessageHeader, beat_layout
 from spps.layouts.record import SyncArgument

@@ -1,10 +1,11 @@
-"""The last stop of an output before egress."""
-from amaranth.hdl import Module, Mux, Signal
+"""Holds outputs back until the standby has the records that they depend on."""
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.message import BEAT, MessageHeader, beat_layout, beat_signature
 from ..layouts.output import OutputFlag
+from ..lib import Counters
 from .gate_fifo import GateFifo
 
 __all__ = ["AckGate"]
@@ -14,20 +15,51 @@ SLOT_BEATS = 16     # an OUTPUT has 9
 
 
 class AckGate(wiring.Component):
-    """Holds every GATED output until the standby has confirmed all records issued before it; others pass by.
+    """Holds every GATED output until the standby has confirmed all records issued before it; other outputs pass.
 
-    Source: patent §X.B; architecture rules "ACK rule", "output gate".
-    Parameters: params: `gate_depth`.
-    Members:
-        i_cmd: OUTPUT messages. issued: number of the last record issued, the tag. confirmed: last one confirmed.
-        flush: drop what is held (this unit is not active). o_cmd: OUTPUT messages, whole, ungated ones first.
-        level, high_water: messages held.
-    Latency: 2 clocks ungated, 5 gated and confirmed. Throughput: one beat per clock.
-    Backpressure: ungated messages wait for `o_cmd`; gated ones never make `i_cmd` wait.
-    Drop: gated messages only, counted (`GateFifo`); TCP repeats them. Reset: empty.
+    The kind of a message is not looked at: `i_cmd` must carry OUTPUT messages only (see `FailoverUnit`).
+
+    Parameters
+    ----------
+    params : SppsParams
+        `gate_depth`: gated outputs held.
+
+    Members
+    -------
+    i_cmd : In(stream of beats)
+        OUTPUT messages.
+    issued, confirmed : In(32), record numbers
+        The last record issued, which becomes the tag of an output, and the last one confirmed.
+    flush : In(1)
+        1: drop the outputs held (this unit is not active).
+    o_cmd : Out(stream of beats)
+        OUTPUT messages, whole, ungated ones first.
+    level, high_water : Out(range(gate_depth + 1)), outputs
+        Gated outputs held, and the most since reset.
+    count : Out(COUNTERS)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 2 clocks for an ungated output, 5 for a gated one that is confirmed. Throughput 1 beat per clock.
+    An ungated output waits for `o_cmd`; a gated one never makes `i_cmd` wait.
+
+    Drop
+    ----
+    Gated outputs only, see `GateFifo`; TCP repeats them.
+
+    Reset
+    -----
+    Empty.
+
+    Source
+    ------
+    Patent §X.B; architecture rules "ACK rule", "output gate".
     """
 
-    COUNTERS = (*GateFifo.COUNTERS, "passed_gated", "passed_ungated")
+    COUNTERS = GateFifo.COUNTERS | Counters({
+        "passed_gated": "gated outputs passed on to egress", "passed_ungated": "ungated outputs passed on to egress",
+    })
 
     def __init__(self, params):
         self.params = params
@@ -35,7 +67,7 @@ class AckGate(wiring.Component):
         super().__init__({
             "i_cmd": In(beat_signature()), "o_cmd": Out(beat_signature()),
             "issued": In(32), "confirmed": In(32), "flush": In(1),
-            "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)), "count": Out(len(self.COUNTERS)),
+            "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)), "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -68,13 +100,13 @@ class AckGate(wiring.Component):
             passed_on.valid.eq(Mux(take_gated, gate.o.valid, bypass.r_rdy)),
             passed_on.payload.eq(Mux(take_gated, gate.o.payload.as_value(), bypass.r_data)),
         ]
-        passed = Signal(2)
-        m.d.sync += passed.eq(0)
+        passed_gated, passed_ungated = Signal(), Signal()
+        m.d.sync += [passed_gated.eq(0), passed_ungated.eq(0)]
         with m.If(step):
             m.d.sync += [self.o_cmd.valid.eq(passed_on.valid), self.o_cmd.payload.eq(passed_on.payload)]
             with m.If(passed_on.valid):
                 m.d.sync += [locked.eq(~passed_on.payload.last), held_way.eq(take_gated)]
                 with m.If(passed_on.payload.last):
-                    m.d.sync += passed.eq(Mux(take_gated, 1, 2))
-        m.d.comb += self.count.eq(gate.count | passed << len(GateFifo.COUNTERS))
+                    m.d.sync += [passed_gated.eq(take_gated), passed_ungated.eq(~take_gated)]
+        m.d.comb += self.count.eq(Cat(gate.count, passed_gated, passed_ungated))
         return m

@@ -7,6 +7,7 @@ from ..layouts.dma import FlowstateWrite
 from ..layouts.lookup import LookupCommand
 from ..layouts.message import MessageHeader, MessageKind, beat_signature
 from ..layouts.packet import packet_signature
+from ..lib import Counters
 from .ack_gate import AckGate
 from .record_store import RecordStore
 from .sync_port import REGISTERS_IN, STATUS_OUT, SyncPort
@@ -29,7 +30,7 @@ class FailoverUnit(wiring.Component):
     Drop: messages of other kinds, counted; the rest see the parts. Reset: role from role_init.
     """
 
-    COUNTERS = (*SyncPort.COUNTERS, *AckGate.COUNTERS, "bad_command")
+    COUNTERS = SyncPort.COUNTERS | AckGate.COUNTERS | Counters({"bad_command": "messages that are neither SYNC nor OUTPUT"})
 
     def __init__(self, params):
         RecordStore.check(params)
@@ -42,7 +43,7 @@ class FailoverUnit(wiring.Component):
             "kick": Out(1), "now": In(32), "tick_load": Out(1), "tick": Out(32), "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)),
             **{name: In(width) for name, width in REGISTERS_IN.items()},
             **{name: Out(width) for name, width in STATUS_OUT.items()},
-            "count": Out(len(self.COUNTERS)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):

@@ -1,4 +1,4 @@
-"""Takes a sync frame whole and checks its form before anybody acts on it."""
+"""Receives a whole sync frame and checks its format before it has any effect."""
 from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -7,13 +7,14 @@ from ..layouts.flowstate import DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK
 from ..layouts.headers import EtherType
 from ..layouts.message import BEAT
 from ..layouts.record import SYNC_VERSION, RecordKind, SyncType
-from .frame import (
+from ..lib import Counters
+from .sync_frame import (
     CONTROL_WORDS,
     HEADER_FIELDS,
     HEADER_WORDS,
     SLOT_BEATS,
     WORD,
-    SyncFrame,
+    SyncHeader,
     header_layout,
     header_word,
     swap_words,
@@ -26,26 +27,54 @@ VERSION_WORD = sum(size for _, size in HEADER_FIELDS[:[name for name, _ in HEADE
 
 
 class FrameReceiver(wiring.Component):
-    """Holds one frame: header in registers, lines in a buffer; offers it only when complete and well formed.
+    """Holds one frame, header in registers and lines in a buffer, and offers it when it is complete and well formed.
 
-    Source: `layouts.record`; patent §X.B.
-    Parameters: params: `connections` bounds the flow id.
-    Members:
-        i: frames, 64 bits wide.
-        o: headers of good frames; while one is offered its lines stay readable.
-        beat, read, lines: address, enable and data (one clock later) of the lines, as flowstate beats.
-    Latency: 1 clock from the last word to the offer. Throughput: one word per clock until the frame is complete.
-    Backpressure: `i.ready` is low while a frame is offered. Drop: bad frames and those of another version, counted. Reset: empty.
+    Parameters
+    ----------
+    params : SppsParams
+        `connections` limits the flow id.
+
+    Members
+    -------
+    i : In(stream of packet, 64 bits)
+        Frames.
+    o : Out(stream(SyncHeader))
+        Headers of good frames. The lines stay readable while a header is offered.
+    beat, read, lines : In(range(32)), In(1), Out(64)
+        Address, enable and data of the lines, as flowstate beats; data comes one clock later.
+    count : Out(COUNTERS)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 2 clocks from the last word to the offer. Throughput 1 word per clock up to the end of a frame.
+    `i` waits while a frame is checked or offered.
+
+    Drop
+    ----
+    Bad frames and those of another version, whole, counted.
+
+    Reset
+    -----
+    Empty.
+
+    Source
+    ------
+    `layouts.record`; patent §X.B.
     """
 
-    COUNTERS = ("frame_in", "bad_frame", "bad_version")
+    COUNTERS = Counters({
+        "frame_in": "frames received on the sync link, whatever they hold",
+        "bad_frame": "frames on the sync link with a link error, a wrong length or an undefined field value",
+        "bad_version": "sync frames of another format version",
+    })
 
     def __init__(self, params):
         self.params = params
         super().__init__({
-            "i": In(word_signature()), "o": Out(stream.Signature(SyncFrame)),
+            "i": In(word_signature()), "o": Out(stream.Signature(SyncHeader)),
             "beat": In(range(SLOT_BEATS)), "read": In(1), "lines": Out(BEAT),
-            "count": Out(len(self.COUNTERS)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -81,7 +110,7 @@ class FrameReceiver(wiring.Component):
                     with m.If(index != limit):
                         m.d.sync += index.eq(index + 1)
                     with m.If(word.last):
-                        m.d.sync += [err.eq(word.err | (word.empty != 0)), self.count[0].eq(1)]
+                        m.d.sync += [err.eq(word.err | (word.empty != 0)), self.count.frame_in.eq(1)]
                         m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.sync += index.eq(0)
@@ -89,9 +118,9 @@ class FrameReceiver(wiring.Component):
                     m.next = "OFFER"
                 with m.Else():
                     with m.If(foreign & ~err):
-                        m.d.sync += self.count[2].eq(1)
+                        m.d.sync += self.count.bad_version.eq(1)
                     with m.Else():
-                        m.d.sync += self.count[1].eq(1)
+                        m.d.sync += self.count.bad_frame.eq(1)
                     m.next = "TAKE"
             with m.State("OFFER"):
                 m.d.comb += self.o.valid.eq(1)
@@ -100,7 +129,7 @@ class FrameReceiver(wiring.Component):
         return m
 
     def _check(self, m, header, words, good):
-        """Every field has a value that this version defines, and the frame is exactly as long as it says."""
+        """Check that every field has a value of this version and that the frame is exactly as long as it says."""
         size = WORD // 8
         delta, full, state, control = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [

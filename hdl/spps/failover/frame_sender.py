@@ -7,13 +7,14 @@ from ..layouts.flowstate import DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK
 from ..layouts.headers import EtherType
 from ..layouts.message import beat_signature
 from ..layouts.record import SYNC_VERSION, RecordKind, SyncType
-from .frame import (
+from ..lib import Counters
+from .sync_frame import (
     CONTROL_WORDS,
     HEADER_WORDS,
     STATION,
     WORD,
     RecordHead,
-    SyncFrame,
+    SyncHeader,
     header_layout,
     header_word,
     swap_words,
@@ -24,21 +25,49 @@ __all__ = ["FrameSender"]
 
 
 class FrameSender(wiring.Component):
-    """Sends one frame at a time: an echo before a confirmation before a heartbeat before a record.
+    """Builds sync frames and sends one at a time: an ECHO before a CONFIRM before a HEARTBEAT before a STATE.
 
-    Source: `layouts.record`; patent §X.B ("heartbeat").
-    Parameters: none.
-    Members:
-        i_record: records as `RecordStore.o` offers them; discard: swallow them instead (nobody listens).
-        heartbeat, echo, confirm: requests, one clock; repeated requests before the frame leaves become one.
-        echo_stamp: taken with `echo`, the newest wins.
-        unit: 0 or 1, our station address. protected, epoch, issued, applied, cycles, isn_clock, now: put into the headers.
-        o: frames, 64 bits wide.
-    Latency: 2 clocks from a request to the first word. Throughput: one word per clock, 2 clocks between frames.
-    Backpressure: `o` stalls everything; requests are remembered. Drop: `discard` only. Reset: idle.
+    Members
+    -------
+    i_record : In(stream of beats)
+        Records as `RecordStore.o` offers them.
+    discard : In(1)
+        1: records are dropped instead of sent (this unit is not active, or there is no standby).
+    heartbeat, echo, confirm : In(1)
+        Requests, one clock each. Requests of one type before its frame leaves become one frame.
+    echo_stamp : In(32), clocks
+        Stamp of the heartbeat that `echo` answers; the newest one is sent.
+    unit : In(1)
+        Number of this unit, selects the station addresses.
+    protected, epoch, issued, applied, cycles, isn_clock, now : In
+        Header fields; see the frame format in failover/README.md.
+    o : Out(stream of packet, 64 bits)
+        Frames.
+    count : Out(COUNTERS)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 2 clocks from a request to the first word. Throughput 1 word per clock and 2 clocks between frames.
+    While `o` waits, records wait and requests are remembered.
+
+    Drop
+    ----
+    Records while `discard` is 1, not counted.
+
+    Reset
+    -----
+    Idle, no request.
+
+    Source
+    ------
+    `layouts.record`; patent §X.B ("heartbeat").
     """
 
-    COUNTERS = ("state_out", "heartbeat_out", "echo_out", "confirm_out")
+    COUNTERS = Counters({
+        "state_out": "STATE frames sent", "heartbeat_out": "HEARTBEAT frames sent", "echo_out": "ECHO frames sent",
+        "confirm_out": "CONFIRM frames sent",
+    })
 
     def __init__(self):
         super().__init__({
@@ -46,12 +75,12 @@ class FrameSender(wiring.Component):
             "heartbeat": In(1), "echo": In(1), "confirm": In(1), "echo_stamp": In(32),
             "unit": In(1), "protected": In(1), "epoch": In(16), "issued": In(32), "applied": In(32), "cycles": In(32),
             "isn_clock": In(32), "now": In(32),
-            "o": Out(word_signature()), "count": Out(len(self.COUNTERS)),
+            "o": Out(word_signature()), "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
         m = Module()
-        frame = Signal(SyncFrame)
+        frame = Signal(SyncHeader)
         header = Signal(header_layout())
         full = Signal()
         m.d.comb += [
@@ -90,18 +119,18 @@ class FrameSender(wiring.Component):
                 m.d.sync += [index.eq(0), frame.epoch.eq(self.epoch), frame.clock.eq(self.isn_clock), frame.stamp.eq(self.cycles),
                              frame.number.eq(self.applied), frame.conn.eq(0), frame.kind.eq(0), frame.tick.eq(self.now)]
                 with m.If(pending["echo"]):
-                    # an echo says all that a confirmation says
+                    # an echo carries the same number as a confirmation
                     m.d.comb += [start["echo"].eq(1), start["confirm"].eq(1)]
-                    m.d.sync += [frame.type.eq(SyncType.ECHO), frame.stamp.eq(stamp), self.count[2].eq(1)]
+                    m.d.sync += [frame.type.eq(SyncType.ECHO), frame.stamp.eq(stamp), self.count.echo_out.eq(1)]
                     m.next = "HEADER"
                 with m.Elif(pending["confirm"]):
                     m.d.comb += start["confirm"].eq(1)
-                    m.d.sync += [frame.type.eq(SyncType.CONFIRM), self.count[3].eq(1)]
+                    m.d.sync += [frame.type.eq(SyncType.CONFIRM), self.count.confirm_out.eq(1)]
                     m.next = "HEADER"
                 with m.Elif(pending["heartbeat"]):
                     m.d.comb += start["heartbeat"].eq(1)
                     m.d.sync += [frame.type.eq(SyncType.HEARTBEAT), frame.number.eq(self.issued), frame.kind.eq(self.protected),
-                                 self.count[1].eq(1)]
+                                 self.count.heartbeat_out.eq(1)]
                     m.next = "HEADER"
                 with m.Elif(self.discard):
                     m.d.comb += self.i_record.ready.eq(1)
@@ -111,7 +140,7 @@ class FrameSender(wiring.Component):
                     m.d.comb += self.i_record.ready.eq(1)
                     with m.If(self.i_record.valid):
                         m.d.sync += [frame.type.eq(SyncType.STATE), frame.number.eq(head.number), frame.conn.eq(head.conn),
-                                     frame.kind.eq(head.kind), self.count[0].eq(1)]
+                                     frame.kind.eq(head.kind), self.count.state_out.eq(1)]
                         m.next = "HEADER"
             with m.State("DISCARD"):
                 m.d.comb += self.i_record.ready.eq(1)

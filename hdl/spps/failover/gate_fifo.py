@@ -3,27 +3,67 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..lib import Counters
+
 __all__ = ["GateFifo"]
 
 
 class GateFifo(wiring.Component):
-    """FIFO of whole messages, each with a tag; the head leaves when `confirmed` has reached its tag (modulo 2^n).
+    """FIFO of whole messages, each with a tag; the oldest leaves when `confirmed` has reached its tag (modulo 2^tag_width).
 
     It holds no state of any flow, so its proof holds for every flow (tests/formal/test_ack_gate.py).
-    Source: patent §X.B (an ACK follows the confirmed transfer of state); architecture rule "output gate".
-    Parameters: depth: messages, a power of two; slot: longest message in beats, a power of two; width: bits of a beat;
-        tag_width: bits of record numbers. At no time may tags be more than half the number space ahead of `confirmed`.
-    Members:
-        i: beats of messages, always taken. tag: sampled with the first beat of a message.
-        confirmed: highest confirmed number; it never goes back.
-        flush: drop messages at the head instead of sending them.
-        o: beats. level, high_water: messages held.
-    Latency: 4 clocks when nothing is held back. Throughput: one beat per clock, 2 clocks between messages.
-    Backpressure: none on `i`. Drop: a message that begins while `depth` messages are held, one longer than `slot`, and
-    flushed ones; whole, counted. Reset: empty.
+
+    Parameters
+    ----------
+    depth : int
+        Messages, a power of two from 2.
+    slot : int
+        Longest message in beats, a power of two from 2.
+    width : int
+        Bits of a beat.
+    tag_width : int
+        Bits of a record number. A tag must never be more than half the number space ahead of `confirmed`.
+
+    Members
+    -------
+    i : In(stream of beats, always ready)
+        Messages.
+    tag : In(tag_width), record number
+        Sampled with the first beat of a message.
+    confirmed : In(tag_width), record number
+        The last record confirmed; it must not go back.
+    flush : In(1)
+        1: messages are dropped instead of sent.
+    o : Out(stream of beats)
+        Messages.
+    level, high_water : Out(range(depth + 1)), messages
+        Messages held, and the most since reset.
+    count : Out(COUNTERS)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 4 clocks for a message that is confirmed. Throughput 1 beat per clock and 2 clocks between messages.
+    `i` never waits.
+
+    Drop
+    ----
+    Messages that begin while `depth` messages are held, messages longer than `slot`, flushed messages; whole, counted.
+
+    Reset
+    -----
+    Empty.
+
+    Source
+    ------
+    Patent §X.B (an ACK follows the confirmed transfer of state); architecture rule "output gate".
     """
 
-    COUNTERS = ("gate_full", "too_long", "gate_flushed")
+    COUNTERS = Counters({
+        "gate_full": "gated outputs dropped because the gate is full",
+        "too_long": "gated outputs dropped because they are longer than a slot of the gate",
+        "gate_flushed": "gated outputs dropped because this unit is not active",
+    })
 
     def __init__(self, *, depth, slot, width, tag_width):
         for name, value in (("depth", depth), ("slot", slot)):
@@ -35,7 +75,7 @@ class GateFifo(wiring.Component):
             "i": In(stream.Signature(self.beat, always_ready=True)), "tag": In(tag_width),
             "confirmed": In(tag_width), "flush": In(1),
             "o": Out(stream.Signature(self.beat)),
-            "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)), "count": Out(len(self.COUNTERS)),
+            "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)), "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -56,6 +96,7 @@ class GateFifo(wiring.Component):
         return m
 
     def _write(self, m, beats, tags):
+        """Write each message and its tag into a slot."""
         index = Signal(range(self.slot))
         first, skip = Signal(init=1), Signal()
         refuse, last = Signal(), self.i.payload.last
@@ -73,13 +114,14 @@ class GateFifo(wiring.Component):
             with m.Elif(index == self.slot - 1):
                 m.d.sync += skip.eq(1)
             with m.If(refuse):
-                m.d.sync += [skip.eq(~last), self.count[0].eq(1)]
+                m.d.sync += [skip.eq(~last), self.count.gate_full.eq(1)]
             with m.Elif((index == self.slot - 1) & ~last & ~skip):
-                m.d.sync += self.count[1].eq(1)
+                m.d.sync += self.count.too_long.eq(1)
         with m.If(self.stored):
             m.d.sync += self.write_slot.eq(self.write_slot + 1)
 
     def _read(self, m, beats, tags):
+        """Send the oldest message once `confirmed` has reached its tag."""
         index = Signal(range(self.slot))
         read_slot = Signal(range(self.depth))
         step, behind = Signal(), Signal(self.tag_width)
@@ -102,7 +144,7 @@ class GateFifo(wiring.Component):
                 m.d.comb += beats.en.eq(1)
                 with m.If(self.flush):
                     m.d.comb += self.removed.eq(1)
-                    m.d.sync += self.count[2].eq(1)
+                    m.d.sync += self.count.gate_flushed.eq(1)
                     m.next = "IDLE"
                 with m.Elif(~behind[-1]):
                     m.d.sync += index.eq(1)

@@ -1,47 +1,85 @@
-"""Redirects frames to the unit that owns the addresses."""
-from amaranth.hdl import Module, Mux, Signal
+"""Sends frames to the unit that owns the addresses."""
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.packet import packet_signature
-from .frame import older
+from ..lib import Counters
 from .switch_port import FrameMerge, FrameSteer
+from .sync_frame import older
 
-__all__ = ["IpSwitch"]
+__all__ = ["IpSwitch", "PATIENCE"]
+
+#: Default of `patience`, clocks. A shorter one ends frames of a former owner that runs and only pauses; a longer one delays the first
+#: frame of the new owner when the former one is frozen within a frame.
+PATIENCE = 64
 
 
 class IpSwitch(wiring.Component):
-    """Frames from outside go to the owner only; frames from the owner only go outside; the rest is counted.
+    """Connects the outside to the unit that owns the addresses, in both directions, and drops frames of the other unit.
 
-    Owner: the unit that claims the role; of two, the one with the higher epoch; `force` (external discovery) is obeyed
-    before either; dead units do not count; without a claim the last owner stays.
-    Source: patent §X.B, F10 (IP switch 1024, external failure detection entity 1010).
-    Parameters: params.
-    Members:
-        i, o: packets from and to outside. o_unit, i_unit: the same of unit 0 and 1.
-        active, epoch: what each unit says. dead: this unit answers no more. force: bit n names unit n the owner.
-        owner: the present owner.
-    Latency: 2 clocks. Throughput: one word per clock. The owner changes between frames; an open frame of a unit that is
-        dead, or no longer the owner and silent for `PATIENCE` clocks, is closed with `err`.
-    Backpressure: that of the owner; toward a dead unit none.
-    Drop: counted (COUNTERS). Reset: owner 0.
+    The owner is, in this order: the unit that `force` names; the only unit that is active; of two active units the one with the
+    later epoch; else the owner so far. A dead unit is neither active nor named.
+
+    Parameters
+    ----------
+    params : SppsParams
+        `data_width`.
+    patience : int, clocks
+        The open frame of a former owner is given up when no word of it moves for this long. Raises ValueError below 1.
+
+    Members
+    -------
+    i, o : In(stream of packet), Out(stream of packet)
+        Frames from outside and to outside.
+    i_unit, o_unit : In(stream of packet).array(2), Out(stream of packet).array(2)
+        Frames from and to unit 0 and unit 1.
+    active, epoch : In(2), In(ArrayLayout(16, 2))
+        Role and epoch that each unit reports.
+    dead : In(2)
+        Bit n: unit n does not answer.
+    force : In(2)
+        Bit n: an external failure detector names unit n the owner; both bits or none: no effect.
+    owner : Out(1), unit number
+        The present owner.
+    count : Out(COUNTERS)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 1 clock. Throughput 1 word per clock. The owner of the next frame can change in any clock; a
+    frame that has begun stays with its unit. `i` waits for the unit that gets the frame, unless it is dead.
+
+    Drop
+    ----
+    Frames for a dead unit, frames of the unit that is not the owner, the rest of frames that are given up; counted.
+
+    Reset
+    -----
+    Owner 0, between frames.
+
+    Source
+    ------
+    Patent §X.B, F10 (IP switch 1024, external failure detection entity 1010).
     """
 
-    COUNTERS = (*FrameSteer.COUNTERS, *FrameMerge.COUNTERS, "owner_change")
+    COUNTERS = FrameSteer.COUNTERS | FrameMerge.COUNTERS | Counters({"owner_change": "changes of the owner"})
 
-    def __init__(self, params):
-        self.params = params
+    def __init__(self, params, *, patience=PATIENCE):
+        if patience < 1:
+            raise ValueError(f"patience={patience!r}: must be at least 1")
+        self.params, self.patience = params, patience
         packet = packet_signature(params.data_width)
         super().__init__({
             "i": In(packet), "o": Out(packet), "i_unit": In(packet).array(2), "o_unit": Out(packet).array(2),
             "active": In(2), "epoch": In(data.ArrayLayout(16, 2)), "dead": In(2), "force": In(2),
-            "owner": Out(1), "count": Out(len(self.COUNTERS)),
+            "owner": Out(1), "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.steer = steer = FrameSteer(self.params.data_width)
-        m.submodules.merge = merge = FrameMerge(self.params.data_width)
+        m.submodules.steer = steer = FrameSteer(self.params.data_width, self.patience)
+        m.submodules.merge = merge = FrameMerge(self.params.data_width, self.patience)
         claims, forced, choice = Signal(2), Signal(2), Signal(2)
         changed, newer = Signal(), Signal()
         m.d.comb += [
@@ -69,6 +107,5 @@ class IpSwitch(wiring.Component):
         for unit in (0, 1):
             wiring.connect(m, steer.o[unit], wiring.flipped(self.o_unit[unit]))
             wiring.connect(m, wiring.flipped(self.i_unit[unit]), merge.i[unit])
-        m.d.comb += self.count.eq(steer.count | merge.count << len(steer.COUNTERS)
-                                  | changed << len(steer.COUNTERS) + len(merge.COUNTERS))
+        m.d.comb += self.count.eq(Cat(steer.count, merge.count, changed))
         return m

@@ -1,53 +1,94 @@
-"""Acts on checked sync frames: applies records in order and passes on what the other types say."""
+"""Applies records in order and reports what the other sync frames say."""
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.dma import FlowstateWrite
 from ..layouts.flowstate import DELTA_BEATS, FULL_BEATS
+from ..layouts.headers import IpProtocol
 from ..layouts.lookup import LookupCommand, LookupOp
 from ..layouts.message import BEAT
 from ..layouts.record import RecordKind, SyncType
-from .frame import LEG_BEATS, SLOT_BEATS, SyncFrame, beat_in_flowstate, older
+from ..lib import Counters
+from .sync_frame import LEG_BEATS, SLOT_BEATS, SyncHeader, beat_in_flowstate, older
 
 __all__ = ["RecordApplier"]
 
-TCP = 6
-
 
 class RecordApplier(wiring.Component):
-    """Standby: applies the next record whole, never another one. Active: learns confirmations.
+    """Standby: applies the next record, whole, and no other. Active: reports confirmations and echoes.
 
-    A full record also inserts the flow keys of both legs, a retiring one deletes them and frees the flow id. A leg whose
+    A full record also inserts the flow keys of both legs. A retiring record deletes them and frees the flow id. A leg whose
     `remote_ip` is 0 has no key.
-    Source: patent §X.B; `layouts.record`, `layouts.flowstate`.
-    Parameters: none.
-    Members:
-        i: headers of good frames; beat, read, lines: their lines (`FrameReceiver`).
-        active: 1 active, 0 standby. epoch: ours. fenced: listen to nobody. deaf: a takeover is coming, hear no more heartbeats.
-        o_fs_write: lines for flowstate memory. o_lookup: INSERT, DELETE, FREE.
-        applied: number of the last record applied. idle: nothing is being applied and no frame waits.
-        confirm: one clock, send a confirmation. o_confirm: a confirmation was received.
-        heard, echoed, newer: one clock, `frame` holds a heartbeat, an echo, anything of a later epoch.
-        frame: header of the frame in hand.
-    Latency: 2 clocks to decide. Throughput: one beat per clock; a full record takes about 40 clocks.
-    Backpressure: a frame waits while `o_fs_write` or `o_lookup` wait.
-    Drop: counted by reason. Reset: number 0.
+
+    Members
+    -------
+    i : In(stream(SyncHeader))
+        Headers of good frames.
+    beat, read, lines : Out(range(32)), Out(1), In(64)
+        Lines of the frame in hand, see `FrameReceiver`.
+    active, epoch, fenced : In(1), In(16), In(1)
+        Role and epoch of this unit. While it is fenced, every frame is dropped.
+    deaf : In(1)
+        A takeover has begun: heartbeats have no effect.
+    o_fs_write : Out(stream(FlowstateWrite))
+        Lines for flowstate memory.
+    o_lookup : Out(stream(LookupCommand))
+        INSERT, DELETE and FREE.
+    applied : Out(32), record number
+        The last record applied.
+    idle : Out(1)
+        No record is being applied and no frame waits.
+    confirm : Out(1)
+        One clock: a CONFIRM is to be sent.
+    o_confirm : Out(stream(32), always ready)
+        Record numbers that the standby confirms.
+    heard, echoed, newer : Out(1)
+        One clock each: `frame` is a heartbeat, an echo, a frame of a later epoch.
+    frame : Out(SyncHeader)
+        Header of the frame in hand.
+    count : Out(COUNTERS)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 2 clocks to decide. Throughput 1 beat per clock; a full record takes about 40 clocks.
+    A frame waits while `o_fs_write` or `o_lookup` waits.
+
+    Drop
+    ----
+    Frames that this role, epoch or number does not allow, counted by reason.
+
+    Reset
+    -----
+    Number 0.
+
+    Source
+    ------
+    Patent §X.B; `layouts.record`, `layouts.flowstate`.
     """
 
-    COUNTERS = ("applied", "stale_epoch", "out_of_order", "duplicate", "ignored_state", "dual_active", "ignored_answer",
-                "fenced_frame")
+    COUNTERS = Counters({
+        "applied": "sync records applied",
+        "stale_epoch": "sync frames of an earlier epoch",
+        "out_of_order": "STATE frames dropped because an earlier record is missing",
+        "duplicate": "STATE frames of a record that was applied before",
+        "ignored_state": "STATE frames received while this unit is active",
+        "dual_active": "HEARTBEAT frames of the same epoch received while this unit is active",
+        "ignored_answer": "ECHO and CONFIRM frames received while this unit is standby",
+        "fenced_frame": "sync frames received while this unit is fenced",
+    })
 
     def __init__(self):
         super().__init__({
-            "i": In(stream.Signature(SyncFrame)),
+            "i": In(stream.Signature(SyncHeader)),
             "beat": Out(range(SLOT_BEATS)), "read": Out(1), "lines": In(BEAT),
             "active": In(1), "epoch": In(16), "fenced": In(1), "deaf": In(1),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
             "applied": Out(32), "idle": Out(1), "confirm": Out(1),
             "o_confirm": Out(stream.Signature(32, always_ready=True)),
-            "heard": Out(1), "echoed": Out(1), "newer": Out(1), "frame": Out(SyncFrame),
-            "count": Out(len(self.COUNTERS)),
+            "heard": Out(1), "echoed": Out(1), "newer": Out(1), "frame": Out(SyncHeader),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -57,9 +98,6 @@ class RecordApplier(wiring.Component):
         behind, ahead, duplicate, early = Signal(), Signal(), Signal(), Signal()
         self.index = index = Signal(range(SLOT_BEATS))
         leg = Signal()
-
-        def count(name):
-            return self.count[self.COUNTERS.index(name)].eq(1)
 
         m.d.comb += [self.frame.eq(frame), distance.eq(frame.number - self.applied - 1), self.o_confirm.payload.eq(frame.number)]
         m.d.sync += self.count.eq(0)
@@ -75,17 +113,17 @@ class RecordApplier(wiring.Component):
                 m.d.comb += self.i.ready.eq(1)
                 m.next = "WAIT"
                 with m.If(self.fenced):
-                    m.d.sync += count("fenced_frame")
+                    m.d.sync += self.count.fenced_frame.eq(1)
                 with m.Elif(behind):
-                    m.d.sync += count("stale_epoch")
+                    m.d.sync += self.count.stale_epoch.eq(1)
                 with m.Elif(self.active):
                     m.d.comb += self.newer.eq(ahead)
                     with m.Switch(frame.type):
                         with m.Case(SyncType.STATE):
-                            m.d.sync += count("ignored_state")
+                            m.d.sync += self.count.ignored_state.eq(1)
                         with m.Case(SyncType.HEARTBEAT):
                             with m.If(~ahead):
-                                m.d.sync += count("dual_active")
+                                m.d.sync += self.count.dual_active.eq(1)
                         with m.Case(SyncType.ECHO):
                             m.d.comb += [self.echoed.eq(~ahead), self.o_confirm.valid.eq(~ahead)]
                         with m.Case(SyncType.CONFIRM):
@@ -98,9 +136,9 @@ class RecordApplier(wiring.Component):
                         with m.Case(SyncType.STATE):
                             m.d.comb += self.confirm.eq(duplicate | early)
                             with m.If(duplicate):
-                                m.d.sync += count("duplicate")
+                                m.d.sync += self.count.duplicate.eq(1)
                             with m.Elif(early):
-                                m.d.sync += count("out_of_order")
+                                m.d.sync += self.count.out_of_order.eq(1)
                             with m.Else():
                                 m.d.comb += self.i.ready.eq(0)
                                 with m.If(frame.kind == RecordKind.RETIRE):
@@ -108,17 +146,17 @@ class RecordApplier(wiring.Component):
                                 with m.Else():
                                     m.next = "WRITE"
                         with m.Default():
-                            m.d.sync += count("ignored_answer")
+                            m.d.sync += self.count.ignored_answer.eq(1)
             self._write(m)
             self._keys(m, leg)
             with m.State("DONE"):
                 m.d.comb += [self.i.ready.eq(1), self.confirm.eq(1)]
-                m.d.sync += [self.applied.eq(self.applied + 1), count("applied")]
+                m.d.sync += [self.applied.eq(self.applied + 1), self.count.applied.eq(1)]
                 m.next = "WAIT"
         return m
 
     def _write_path(self, m):
-        """Lines -> flowstate memory. `index` is the beat being read; the one before it is at `lines`."""
+        """Path from the lines to flowstate memory: `index` is the beat being read, `lines` holds the beat before it."""
         frame, out, index = self.i.payload, self.o_fs_write, self.index
         self.step, self.final = step, final = Signal(), Signal()
         self.write = write = Signal(FlowstateWrite)
@@ -135,6 +173,7 @@ class RecordApplier(wiring.Component):
             m.d.sync += out.valid.eq(0)
 
     def _write(self, m):
+        """States that write the lines of a record."""
         frame, out, index = self.i.payload, self.o_fs_write, self.index
         step, final, write = self.step, self.final, self.write
         with m.State("WRITE"):
@@ -151,14 +190,15 @@ class RecordApplier(wiring.Component):
                     m.next = "DONE"
 
     def _keys(self, m, leg):
-        """Address lines -> flow keys as the remote ends send them -> lookup commands."""
+        """States that make lookup commands of the address lines; a key is what the remote end of a leg sends."""
         frame, out = self.i.payload, self.o_lookup
         key = out.payload.key
         retire, absent = frame.kind == RecordKind.RETIRE, key.src_ip == 0
         beat = Signal(2)
+        # the protocol is not part of a record: only TCP connections have a flowstate
         with m.State("FETCH_KEY"):
             m.d.comb += [self.beat.eq(Mux(leg, *reversed(LEG_BEATS)) + beat), self.read.eq(1)]
-            m.d.sync += [beat.eq(beat + 1), out.payload.conn.eq(frame.conn), out.payload.leg.eq(leg), key.protocol.eq(TCP),
+            m.d.sync += [beat.eq(beat + 1), out.payload.conn.eq(frame.conn), out.payload.leg.eq(leg), key.protocol.eq(IpProtocol.TCP),
                          out.payload.op.eq(Mux(retire, LookupOp.DELETE, LookupOp.INSERT))]
             with m.Switch(beat):
                 with m.Case(1):

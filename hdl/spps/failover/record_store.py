@@ -6,36 +6,73 @@ from amaranth.lib.wiring import In, Out
 from ..layouts.flowstate import DELTA_BEATS, FULL_BEATS
 from ..layouts.message import BEAT, MessageHeader, beat_signature
 from ..layouts.record import RecordKind, SyncArgument
-from .frame import SLOT_BEATS, RecordHead
+from ..lib import Counters
+from .sync_frame import SLOT_BEATS, RecordHead
 
 __all__ = ["RecordStore"]
 
 
 class RecordStore(wiring.Component):
-    """Replay ring: gives each SYNC message the next number, offers records for sending, go-back-N until confirmed.
+    """Replay ring: numbers each SYNC message and offers it as a record, go-back-N, until it is confirmed.
 
-    Source: patent §X.B (state transfer is confirmed); architecture rules "output gate" and "sync records".
-    Parameters: params: `replay_records` slots of 32 beats in block RAM; `total_cores` records of room make `sync_ready`.
-    Members:
-        i: SYNC messages.
-        o: records to send: `RecordHead`, then the lines; may repeat.
-        enable: 0 refuses records (no active unit), counted.
-        free_run: 1 confirms at once (nobody is there to confirm) and offers nothing.
-        load, load_number: continue the numbering after this number (at takeover).
-        i_confirm: cumulative confirmations; anything outside confirmed..issued is counted and ignored.
-        retransmit_after: clocks without progress until the oldest unconfirmed record is offered again; 0: never.
-        issued, confirmed: number of the last record; sync_ready: room for one full record of every core.
-    Latency: 3 clocks from the last beat to the offer. Throughput: one beat per clock, 2 clocks between records.
-    Backpressure: `i.ready` falls at the head of a message while the ring is full; it depends on registers alone.
-    Drop: malformed and refused records, counted. Reset: number 0, empty.
+    Parameters
+    ----------
+    params : SppsParams
+        `replay_records`: slots of 32 beats in block RAM. `total_cores`: free slots that `sync_ready` stands for.
+        Raises ValueError when there are fewer than two slots per core.
 
-    Raises ValueError when the ring has no room for two records of every core.
+    Members
+    -------
+    i : In(stream of beats)
+        SYNC messages.
+    o : Out(stream of beats)
+        Records to send: `RecordHead`, then the lines. A record may come again.
+    enable : In(1)
+        0: records are refused and counted (this unit is not active).
+    free_run : In(1)
+        1: every record counts as confirmed at once, and none is offered (there is no standby).
+    load, load_number : In(1), In(32)
+        The numbering continues after this record number (at a takeover).
+    i_confirm : In(stream(32), always ready)
+        Cumulative confirmations, record numbers. One outside confirmed..issued is counted and has no effect.
+    retransmit_after : In(32), clocks
+        Without progress for this long, records are offered again from the oldest unconfirmed one on. 0: never.
+    issued, confirmed : Out(32), record numbers
+        The last record stored and the last one confirmed.
+    sync_ready : Out(1)
+        There is a free slot for a record of every core.
+    count : Out(COUNTERS)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 3 clocks from the last beat to the offer. Throughput 1 beat per clock and 2 clocks between records.
+    `i` waits at the head of a message while the ring is full; `i.ready` depends on registers only.
+
+    Drop
+    ----
+    Malformed and refused records, whole, counted.
+
+    Reset
+    -----
+    Number 0, ring empty. Slots are not cleared: one is read only after it was written.
+
+    Source
+    ------
+    Patent §X.B (state transfer is confirmed); architecture rules "output gate" and "sync records".
     """
 
-    COUNTERS = ("records", "bad_record", "refused_record", "retransmit", "bad_confirm")
+    COUNTERS = Counters({
+        "records": "sync records numbered and stored",
+        "bad_record": "SYNC messages of an unknown kind or with a wrong number of beats",
+        "refused_record": "SYNC messages dropped because this unit is not active",
+        "retransmit": "times that sending went back to the oldest unconfirmed record",
+        "bad_confirm": "confirmations of a record that was not issued",
+    })
 
     @staticmethod
     def check(params):
+        """Raise ValueError when the ring has no slots for two records of every core."""
         if params.replay_records < 2 * params.total_cores:
             raise ValueError(f"replay_records={params.replay_records!r}: must be at least two per core, "
                              f"{2 * params.total_cores}")
@@ -48,7 +85,7 @@ class RecordStore(wiring.Component):
             "enable": In(1), "free_run": In(1), "load": In(1), "load_number": In(32),
             "i_confirm": In(stream.Signature(32, always_ready=True)), "retransmit_after": In(32),
             "issued": Out(32), "confirmed": Out(32), "sync_ready": Out(1),
-            "count": Out(len(self.COUNTERS)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -62,7 +99,10 @@ class RecordStore(wiring.Component):
         return m
 
     def _number(self, m):
-        """issued, confirmed, and the retransmit timer. How many records wait and were offered is counted, so that 32-bit numbers meet only in `distance` and `next`."""
+        """Issued, confirmed, and the retransmit timer.
+
+        Records that wait and records that were offered are counted, so 32-bit numbers are subtracted only in `distance` and `next`.
+        """
         slots = self.params.replay_records
         self.used, self.sent = used, sent = Signal(range(slots + 1)), Signal(range(slots + 1))     # not confirmed; of these, offered
         self.next = Signal(32)
@@ -85,9 +125,9 @@ class RecordStore(wiring.Component):
         with m.Elif(counts):
             m.d.sync += [self.confirmed.eq(number), timer.eq(0)]
         with m.Elif(self.i_confirm.valid & ~distance[-1] & (distance != 0)):
-            m.d.sync += self.count[self.COUNTERS.index("bad_confirm")].eq(1)
+            m.d.sync += self.count.bad_confirm.eq(1)
         with m.Elif(self.rewind & ~self.i_confirm.valid):
-            m.d.sync += [sent.eq(0), timer.eq(0), self.count[self.COUNTERS.index("retransmit")].eq(1)]
+            m.d.sync += [sent.eq(0), timer.eq(0), self.count.retransmit.eq(1)]
         waiting = (used != 0) & (sent == used) & (self.retransmit_after != 0)
         m.d.comb += self.rewind.eq(waiting & (timer >= self.retransmit_after))
         with m.If(~waiting):
@@ -98,10 +138,7 @@ class RecordStore(wiring.Component):
             m.d.sync += [self.issued.eq(self.load_number), self.confirmed.eq(self.load_number), used.eq(0), sent.eq(0)]
 
     def _store(self, m, port):
-        """SYNC message -> slot."""
-        def count(name):
-            return self.count[self.COUNTERS.index(name)].eq(1)
-
+        """Write each SYNC message into a slot."""
         header = MessageHeader(self.i.payload.data)
         argument = SyncArgument(header.argument)
         head = Signal(RecordHead)
@@ -118,12 +155,12 @@ class RecordStore(wiring.Component):
                 with m.If(take):
                     m.d.sync += index.eq(1)
                     with m.If(~self.enable):
-                        m.d.sync += count("refused_record")
+                        m.d.sync += self.count.refused_record.eq(1)
                         m.d.sync += index.eq(0)
                         with m.If(~self.i.payload.last):
                             m.next = "SKIP"
                     with m.Elif(self.i.payload.last | (argument.kind > RecordKind.RETIRE)):
-                        m.d.sync += count("bad_record")
+                        m.d.sync += self.count.bad_record.eq(1)
                         m.d.sync += index.eq(0)
                         with m.If(~self.i.payload.last):
                             m.next = "SKIP"
@@ -136,13 +173,13 @@ class RecordStore(wiring.Component):
                     with m.If(self.i.payload.last):
                         with m.If(index == expected):
                             m.d.comb += self.record_done.eq(1)
-                            m.d.sync += count("records")
+                            m.d.sync += self.count.records.eq(1)
                         with m.Else():
-                            m.d.sync += count("bad_record")
+                            m.d.sync += self.count.bad_record.eq(1)
                         m.d.sync += index.eq(0)
                         m.next = "HEAD"
                     with m.Elif(index == expected):
-                        m.d.sync += count("bad_record")
+                        m.d.sync += self.count.bad_record.eq(1)
                         m.d.sync += index.eq(0)
                         m.next = "SKIP"
             with m.State("SKIP"):
@@ -151,10 +188,10 @@ class RecordStore(wiring.Component):
                     m.next = "HEAD"
 
     def _offer(self, m, port):
-        """Slot -> o.
+        """Read slots and offer them.
 
-        A slot may be overwritten while it is read, after its record was confirmed. The number is therefore the one that
-        was asked for, never one from memory: the receiver then takes the mixture for a duplicate.
+        A slot can be overwritten while it is read, once its record is confirmed. The number that is sent is therefore the one
+        that was fetched, not one from memory: the receiver then drops the mixed record as a duplicate.
         """
         index = Signal(range(SLOT_BEATS))
         number = Signal(32)

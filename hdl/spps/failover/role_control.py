@@ -3,7 +3,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .frame import SyncFrame, older
+from ..lib import Counters
+from .sync_frame import SyncHeader, older
 
 __all__ = ["RoleControl"]
 
@@ -32,19 +33,25 @@ class RoleControl(wiring.Component):
     Throughput, Backpressure, Drop: none. Reset: see role_init; epoch 1.
     """
 
-    COUNTERS = ("takeover", "lease_lost", "fenced", "unsynced_echo", "late_echo")
+    COUNTERS = Counters({
+        "takeover": "takeovers by this unit",
+        "lease_lost": "leases that ran out",
+        "fenced": "times that the other unit took the active role from this unit",
+        "unsynced_echo": "echoes that grant no lease because the standby has missed records",
+        "late_echo": "echoes that grant no lease because their heartbeat is older than the lease",
+    })
 
     def __init__(self):
         super().__init__({
             "role_init": In(1), "role_load": In(1), "hb_interval": In(32), "lease": In(32), "takeover_after": In(32),
             "detector": In(1), "policy": In(1), "grant": In(1), "egress_disable": In(1), "isn_divider": In(16), "isn_margin": In(32),
             "tick_margin": In(32), "now": In(32), "tick_load": Out(1), "tick": Out(32),
-            "heard": In(1), "echoed": In(1), "newer": In(1), "frame": In(SyncFrame), "issued": In(32), "confirmed": In(32),
+            "heard": In(1), "echoed": In(1), "newer": In(1), "frame": In(SyncHeader), "issued": In(32), "confirmed": In(32),
             "idle": In(1),
             "heartbeat": Out(1), "echo": Out(1), "deaf": Out(1), "load": Out(1), "kick": Out(1),
             "active": Out(1), "epoch": Out(16, init=1), "emit_enable": Out(1), "protect": Out(1), "unprotected": Out(1),
             "lease_valid": Out(1), "fenced": Out(1), "peer_present": Out(1), "cycles": Out(32), "isn_clock": Out(32),
-            "takeovers": Out(16), "takeover_cycle": Out(32), "count": Out(len(self.COUNTERS)),
+            "takeovers": Out(16), "takeover_cycle": Out(32), "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -64,15 +71,12 @@ class RoleControl(wiring.Component):
         with m.If(self.newer):
             with m.If(self.active):
                 # the other unit has taken over: whatever we hold is history
-                m.d.sync += [self.active.eq(0), self.fenced.eq(1), self.unprotected.eq(0), self._count("fenced")]
+                m.d.sync += [self.active.eq(0), self.fenced.eq(1), self.unprotected.eq(0), self.count.fenced.eq(1)]
             with m.Elif(~self.taking_over):
                 m.d.sync += self.epoch.eq(self.frame.epoch)
         with m.If(self.role_load | ~started):
             m.d.sync += [self.active.eq(self.role_init), self.fenced.eq(0), self.unprotected.eq(0)]
         return m
-
-    def _count(self, name):
-        return self.count[self.COUNTERS.index(name)].eq(1)
 
     def _lease(self, m):
         """Active: lease left, counted down. The age of an echo is rounded up by the clocks its arithmetic takes."""
@@ -84,13 +88,13 @@ class RoleControl(wiring.Component):
         with m.If(self.lease_valid):
             m.d.sync += left.eq(left - 1)
             with m.If(self.active & (left == 1)):
-                m.d.sync += self._count("lease_lost")
+                m.d.sync += self.count.lease_lost.eq(1)
         with m.If(fresh & self.active & ~self.newer):
             with m.If(~synced):
                 # a standby that has missed records cannot protect anybody
-                m.d.sync += self._count("unsynced_echo")
+                m.d.sync += self.count.unsynced_echo.eq(1)
             with m.Elif(age >= self.lease):
-                m.d.sync += self._count("late_echo")
+                m.d.sync += self.count.late_echo.eq(1)
             with m.Else():
                 with m.If(self.lease - age > left):
                     m.d.sync += left.eq(self.lease - age)
@@ -122,7 +126,7 @@ class RoleControl(wiring.Component):
         with m.Elif(self.idle):
             m.d.comb += [self.load.eq(1), self.kick.eq(1)]
             m.d.sync += [self.taking_over.eq(0), self.active.eq(1), self.epoch.eq(self.epoch + 1), self.unprotected.eq(1),
-                         self.takeovers.eq(self.takeovers + 1), self.takeover_cycle.eq(self.cycles), self._count("takeover")]
+                         self.takeovers.eq(self.takeovers + 1), self.takeover_cycle.eq(self.cycles), self.count.takeover.eq(1)]
 
     def _clock(self, m):
         """ISN clock and ticks: a standby takes the first it hears of, from then on is never behind, and jumps ahead at takeover."""

@@ -4,35 +4,72 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.packet import packet_signature
+from ..lib import Counters
 
-__all__ = ["FrameSteer", "FrameMerge", "PATIENCE"]
-
-PATIENCE = 64       # clocks without a transfer after which a former owner's open frame is given up
+__all__ = ["FrameSteer", "FrameMerge"]
 
 
 class FrameSteer(wiring.Component):
-    """From outside to the owner.
+    """Sends frames from outside to the owner.
 
-    A frame stays with the unit it began with. When that unit dies, the rest is dropped; when it has lost the ownership
-    and takes nothing for `PATIENCE` clocks, too, and it gets an `err` word as soon as it takes words again.
-    Parameters: width. Members: i; o[2]; owner; dead.
-    Latency: 1 clock. Throughput: one word per clock. Backpressure: `i.ready` combinational in `o[n].ready`.
-    Drop: frames to a dead unit (dead_frame), frames given up (cut_in). Reset: between frames.
+    A frame stays with the unit to which its first word went. The rest of it is dropped when that unit dies, and when that unit
+    is no longer the owner and takes no word for `patience` clocks; in the second case the unit gets a last word with `err` as
+    soon as it takes words again.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a packet word.
+    patience : int
+        Clocks.
+
+    Members
+    -------
+    i : In(stream of packet)
+        Frames from outside.
+    o : Out(stream of packet).array(2)
+        Frames to unit 0 and unit 1.
+    owner : In(1), unit number
+        The unit that gets the next frame.
+    dead : In(2)
+        Bit n: unit n does not answer.
+    count : Out(COUNTERS)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 1 clock. Throughput 1 word per clock. `i.ready` is combinational in `o[n].ready`; `i` never waits for a dead unit.
+
+    Drop
+    ----
+    Frames for a dead unit, and the rest of frames that are given up; counted.
+
+    Reset
+    -----
+    Between frames.
+
+    Source
+    ------
+    Patent F10 (IP switch 1024).
     """
 
-    COUNTERS = ("dead_frame", "cut_in")
+    COUNTERS = Counters({
+        "dead_frame": "frames from outside dropped, whole or from the middle on, because their unit is dead",
+        "cut_in": "frames from outside given up because their unit is no longer the owner and takes no words",
+    })
 
-    def __init__(self, width):
+    def __init__(self, width, patience):
+        self.patience = patience
         packet = packet_signature(width)
         super().__init__({"i": In(packet), "o": Out(packet).array(2), "owner": In(1), "dead": In(2),
-                          "count": Out(len(self.COUNTERS))})
+                          "count": Out(self.COUNTERS.layout)})
 
     def elaborate(self, platform):
         m = Module()
         open_, way, drop = Signal(), Signal(), Signal()
         target, step, dropping, stuck = Signal(), Signal(2), Signal(), Signal()
         owes = Signal(2)        # this unit's frame has no end yet
-        wait = Signal(range(PATIENCE + 1))
+        wait = Signal(range(self.patience + 1))
         take = Signal()
         m.d.comb += [
             target.eq(Mux(open_, way, self.owner)),
@@ -56,41 +93,79 @@ class FrameSteer(wiring.Component):
         with m.If(take):
             m.d.sync += [open_.eq(~self.i.payload.last), way.eq(target), drop.eq(dropping & ~self.i.payload.last)]
             with m.If(dropping & ~(open_ & drop)):
-                m.d.sync += self.count[0].eq(1)
+                m.d.sync += self.count.dead_frame.eq(1)
         with m.If(stuck):
-            with m.If(wait == PATIENCE):
-                m.d.sync += [drop.eq(1), self.count[1].eq(1), owes.bit_select(way, 1).eq(1)]
+            with m.If(wait == self.patience):
+                m.d.sync += [drop.eq(1), self.count.cut_in.eq(1), owes.bit_select(way, 1).eq(1)]
             with m.Else():
                 m.d.sync += wait.eq(wait + 1)
         return m
 
 
 class FrameMerge(wiring.Component):
-    """From the owner to outside; what the other unit sends is discarded.
+    """Sends frames of the owner to outside and drops those of the other unit.
 
-    Parameters: width. Members: i[2]; o; owner; dead.
-    Latency: 1 clock. Throughput: one word per clock. Backpressure: `o` stalls the owner, never the other unit.
-    Drop: frames of the unit that is not the owner (stale_frame); a frame given up is closed with `err` (cut_out) and its
-    rest discarded. Reset: between frames.
+    The open frame of a unit that dies, or that is no longer the owner and sends no word for `patience` clocks, is ended with
+    `err`, and the rest of it is dropped.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a packet word.
+    patience : int
+        Clocks.
+
+    Members
+    -------
+    i : In(stream of packet).array(2)
+        Frames of unit 0 and unit 1.
+    o : Out(stream of packet)
+        Frames to outside.
+    owner : In(1), unit number
+        The unit whose frames go on.
+    dead : In(2)
+        Bit n: unit n does not answer; its words are not taken.
+    count : Out(COUNTERS)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 1 clock. Throughput 1 word per clock. The owner waits for `o`; the other unit never waits.
+
+    Drop
+    ----
+    Frames of the unit that is not the owner, and the rest of frames that are ended; counted.
+
+    Reset
+    -----
+    Between frames.
+
+    Source
+    ------
+    Patent F10 (IP switch 1024).
     """
 
-    COUNTERS = ("stale_frame", "cut_out")
+    COUNTERS = Counters({
+        "stale_frame": "frames dropped because the unit that sends them is not the owner",
+        "cut_out": "frames to outside ended with an error because their unit is dead, or no longer the owner and silent",
+    })
 
-    def __init__(self, width):
+    def __init__(self, width, patience):
+        self.patience = patience
         packet = packet_signature(width)
         super().__init__({"i": In(packet).array(2), "o": Out(packet), "owner": In(1), "dead": In(2),
-                          "count": Out(len(self.COUNTERS))})
+                          "count": Out(self.COUNTERS.layout)})
 
     def elaborate(self, platform):
         m = Module()
         open_, way, cut = Signal(), Signal(), Signal()
         discard = Signal(2)     # the rest of this unit's frame is not wanted
         selected, valid, stale = Signal(2), Signal(2), Signal(2)
-        silent = Signal(range(PATIENCE + 1))
+        silent = Signal(range(self.patience + 1))
         step = Signal()
         m.d.comb += [
             step.eq(~self.o.valid | self.o.ready),
-            cut.eq(open_ & (self.dead.bit_select(way, 1) | (silent == PATIENCE))),
+            cut.eq(open_ & (self.dead.bit_select(way, 1) | (silent == self.patience))),
         ]
         m.d.sync += [self.count.eq(0), silent.eq(0)]
         with m.If(step):
@@ -106,14 +181,14 @@ class FrameMerge(wiring.Component):
             with m.If(stale[unit] & valid[unit]):
                 m.d.sync += discard[unit].eq(~i.payload.last)
                 with m.If(~discard[unit]):
-                    m.d.sync += self.count[0].eq(1)
+                    m.d.sync += self.count.stale_frame.eq(1)
             with m.If(selected[unit] & valid[unit] & step & ~cut):
                 m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(i.payload), open_.eq(~i.payload.last), way.eq(unit)]
         with m.If(open_ & (self.owner != way) & ~valid.bit_select(way, 1)):
-            m.d.sync += silent.eq(Mux(silent == PATIENCE, silent, silent + 1))
+            m.d.sync += silent.eq(Mux(silent == self.patience, silent, silent + 1))
         with m.If(cut & step):
             m.d.sync += [self.o.valid.eq(1), self.o.payload.last.eq(1), self.o.payload.err.eq(1), self.o.payload.empty.eq(0),
-                         open_.eq(0), self.count[1].eq(1), discard.bit_select(way, 1).eq(1)]
+                         open_.eq(0), self.count.cut_out.eq(1), discard.bit_select(way, 1).eq(1)]
         for unit in (0, 1):
             with m.If(self.dead[unit]):
                 m.d.sync += discard[unit].eq(0)

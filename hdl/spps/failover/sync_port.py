@@ -8,12 +8,12 @@ from ..layouts.lookup import LookupCommand
 from ..layouts.message import beat_signature
 from ..layouts.packet import packet_signature
 from ..lib.packet_resize import PacketResize
-from .frame import WORD
 from .frame_receiver import FrameReceiver
 from .frame_sender import FrameSender
 from .record_applier import RecordApplier
 from .record_store import RecordStore
 from .role_control import RoleControl
+from .sync_frame import WORD
 
 __all__ = ["SyncPort", "REGISTERS_IN", "STATUS_OUT"]
 
@@ -47,8 +47,8 @@ class SyncPort(wiring.Component):
     Drop: counted by reason (COUNTERS). Reset: number 0, role from role_init.
     """
 
-    COUNTERS = (*RecordStore.COUNTERS, *FrameSender.COUNTERS, *FrameReceiver.COUNTERS, *RecordApplier.COUNTERS,
-                *RoleControl.COUNTERS)
+    COUNTERS = (RecordStore.COUNTERS | FrameSender.COUNTERS | FrameReceiver.COUNTERS | RecordApplier.COUNTERS
+                | RoleControl.COUNTERS)
 
     def __init__(self, params):
         self.params = params
@@ -60,7 +60,7 @@ class SyncPort(wiring.Component):
             "kick": Out(1), "now": In(32), "tick_load": Out(1), "tick": Out(32),
             **{name: In(width) for name, width in REGISTERS_IN.items()},
             **{name: Out(width) for name, width in STATUS_OUT.items()},
-            "count": Out(len(self.COUNTERS)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):

@@ -18,7 +18,7 @@ from ..layouts.message import BEAT
 from ..layouts.packet import packet_signature
 from ..layouts.record import SYNC_HEADER_FIELDS, SyncType
 
-__all__ = ["WORD", "HEADER_FIELDS", "HEADER_WORDS", "CONTROL_WORDS", "SLOT_BEATS", "LEG_BEATS", "STATION", "SyncFrame", "RecordHead", "header_layout", "header_word",
+__all__ = ["WORD", "HEADER_FIELDS", "HEADER_WORDS", "CONTROL_WORDS", "SLOT_BEATS", "LEG_BEATS", "STATION", "SyncHeader", "RecordHead", "header_layout", "header_word",
            "word_signature", "swap_words", "beat_in_flowstate", "older"]
 
 WORD = 64
@@ -36,7 +36,7 @@ assert WORD == BEAT and HEADER_WORDS * WORD == sum(size for _, size in HEADER_FI
 assert FULL_BEATS < SLOT_BEATS and tuple(sorted(FULL_LINES)) == FULL_LINES
 
 
-class SyncFrame(data.Struct):
+class SyncHeader(data.Struct):
     """A frame's header without what is constant or implied."""
     type: SyncType
     epoch: unsigned(16)
