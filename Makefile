@@ -2,6 +2,7 @@
 PRESET ?= tiny
 SEED   ?=
 PY     := .venv/bin/python
+SPPS   := .venv/bin/spps
 
 .PHONY: help setup demo test bench campaign netem verilog synth synth-core docs clean
 help:
@@ -17,24 +18,24 @@ help:
 setup:
 	@sh sim/setup.sh
 demo: setup
-	@$(PY) -m spps_sim.cli.main demo $(if $(SEED),--seed $(SEED))
+	@$(SPPS) demo $(if $(SEED),--seed $(SEED))
 test: setup
 	@$(PY) -m pytest $(TESTARGS)
 bench: setup
-	@$(PY) -m spps_sim.measure.events
-	@$(PY) -m spps_sim.measure.dispatch
+	@$(SPPS) bench
 campaign: setup
-	@$(PY) -m spps_sim.cli.main campaign --cycles 500 $(if $(SEED),--seed $(SEED))
+	@$(SPPS) campaign --cycles 500 $(if $(SEED),--seed $(SEED))
 netem:
 	@sh sim/netem.sh
 verilog: setup
-	@$(PY) -m spps.gen --preset $(PRESET)
+	@$(SPPS) verilog --preset $(PRESET)
 synth: setup
-	@$(PY) -m spps_boards.synth --preset $(PRESET)
+	@$(SPPS) synth --preset $(PRESET)
 synth-core: setup
-	@$(PY) -m spps_boards.synth --block core --seeds 1,2,3,4,5
+	@$(SPPS) synth --block core --seeds 1,2,3,4,5
 docs: setup
-	@$(PY) -m spps.ucode doc > hdl/spps/ucode/ISA.md
-	@$(PY) -m spps.mmc
+	@$(SPPS) isa > hdl/spps/ucode/ISA.md
+	@$(SPPS) registers > hdl/spps/mmc/REGISTERS.md
+	@$(SPPS) registers --json > hdl/spps/mmc/registers.json
 clean:
 	rm -rf build

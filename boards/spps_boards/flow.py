@@ -5,7 +5,7 @@ import re
 import time
 from collections import defaultdict
 
-import click
+from spps.tools.errors import ToolError
 
 from .block_ram import BOX, FAR, NEAR, write_block_ram
 from .timing import read_sdf, slowest_paths
@@ -36,8 +36,8 @@ def run_yosys(script, out, log):
     write_block_ram(out)
     try:
         run(script, out, "-l", log)
-    except RuntimeError as error:
-        raise click.ClickException(f"{error}: see {out / log}") from error
+    except ToolError as error:
+        raise ToolError(f"{error}: see {out / log}") from error
 
 
 def _without_zeroing(text):
@@ -109,7 +109,7 @@ def place(out, device, *, seeds, target_mhz, block=None):
                   "--seed", str(seed), "--timing-allow-fail", "--lpf-allow-unconstrained"], out)
         path = out / f"report_{seed}.json"
         if not path.exists():
-            raise click.ClickException(f"nextpnr wrote no report: see {out}/nextpnr_{seed}.log")
+            raise ToolError(f"nextpnr wrote no report: see {out}/nextpnr_{seed}.log")
         report = json.loads(path.read_text())
         clock = next((v for k, v in report["fmax"].items() if "clk" in k), None)
         if clock:

@@ -1,28 +1,23 @@
 """Synthesis, placement and routing of one SPPS for ECP5, with a table of what each block costs.
 
-    python -m spps_boards.synth --preset gbe [--seeds 1,2] [--no-route]
-    python -m spps_boards.synth --block core            one block alone, with the sizes of the preset
-
-Writes build/synth/<preset or block>/summary.json and, with --update-readme, its part of boards/README.md.
+`spps synth` is the command; it writes synth/<preset or block>/summary.json below the build folder.
 """
 import json
 import re
-import sys
 import time
 from pathlib import Path
 
-import click
 from spps.params import PRESETS
+from spps.tools.errors import ToolError
+from spps.tools.paths import BUILD, checkout
 
-from .block import BLOCKS, block_table, synthesize_block
 from .flow import costs, frequency_line, place, readable, run_yosys, synth
 from .pinless import Pinless
 from .reset_net import reset_on_clock_net
 from .timing import blocks_of_cells
 
-__all__ = ["DEVICES", "block_costs", "synthesize", "main"]
+__all__ = ["DEVICES", "block_costs", "readme", "synthesize", "table", "update_readme"]
 
-ROOT = Path(__file__).resolve().parents[2]
 #: preset -> (part, nextpnr option, package, speed grade)
 DEVICES = {
     "tiny": ("LFE5UM5G-85F", "--um5g-85k", "CABGA756", 8),
@@ -56,13 +51,14 @@ def block_costs(stat, top):
     return blocks
 
 
-def synthesize(preset, *, seeds=(1,), route=True, target_mhz=100):
-    """Synthesize a preset; returns the summary (see boards/README.md for its keys) and writes it."""
+def synthesize(preset, out=None, *, seeds=(1,), route=True, target_mhz=100):
+    """Synthesize a preset in the folder `out`, by default synth/<preset> in the build folder; returns the summary (see boards/README.md for its keys)
+    and writes it."""
     from spps.gen import write_spps
     from spps.pair import UnitInstance
     from spps.tools.verilog import to_verilog
     part, _, _, grade = DEVICES[preset]
-    out = ROOT / "build" / "synth" / preset
+    out = Path(out or BUILD / "synth" / preset)
     out.mkdir(parents=True, exist_ok=True)
     # through Verilog, as any user of the generated files would: Yosys honours no_rw_check only on memories it has read from Verilog
     verilog = write_spps(PRESETS[preset], out)
@@ -101,33 +97,17 @@ def table(preset, summary):
     return "\n".join(lines)
 
 
+def readme():
+    """boards/README.md of the checkout. Raises ToolError for an installed package."""
+    if checkout() is None:
+        raise ToolError("--update-readme: expected a source checkout; this package is installed without boards/README.md")
+    return checkout() / "boards" / "README.md"
+
+
 def update_readme(name, text):
-    """Put the text between the marks of `name` in boards/README.md."""
-    readme = ROOT / "boards" / "README.md"
+    """Put the text between the marks of `name` in boards/README.md. Raises ToolError when there are none, or no checkout."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    readme.write_text(re.sub(re.escape(start) + ".*?" + re.escape(end), lambda _: f"{start}\n{text}\n{end}", readme.read_text(), flags=re.S))
-
-
-@click.command()
-@click.option("--preset", type=click.Choice(sorted(PRESETS)), default="gbe", show_default=True)
-@click.option("--block", type=click.Choice(sorted(BLOCKS)), help="This block alone instead of the whole.")
-@click.option("--seeds", default="1", show_default=True, help="Placement seeds, comma separated.")
-@click.option("--route/--no-route", default=True, help="Stop after synthesis.")
-@click.option("--freq", type=int, help="Frequency asked of the router, MHz [default: 100, of a block 140].")
-@click.option("--update-readme", "update", is_flag=True, help="Put the table into boards/README.md.")
-def main(preset, block, seeds, route, freq, update):
-    """Cost and frequency of one SPPS, or of one of its blocks, on ECP5."""
-    seeds = tuple(int(s) for s in seeds.split(","))
-    if block:
-        summary = synthesize_block(block, preset, DEVICES[preset], ROOT / "build" / "synth" / block, seeds=seeds, route=route,
-                                   target_mhz=freq or 140)
-        text = block_table(block, preset, summary)
-    else:
-        text = table(preset, synthesize(preset, seeds=seeds, route=route, target_mhz=freq or 100))
-    click.echo(text)
-    if update:
-        update_readme(block or preset, text)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    before = readme().read_text()
+    if start not in before or end not in before:
+        raise ToolError(f"{readme()}: no marks {start} and {end}")
+    readme().write_text(re.sub(re.escape(start) + ".*?" + re.escape(end), lambda _: f"{start}\n{text}\n{end}", before, flags=re.S))

@@ -1,20 +1,17 @@
 """Verilog of an SPPS and of a pair, plain files that need no Python to use.
 
-    python -m spps.gen --preset gbe
+    spps verilog --preset gbe
 
-writes build/verilog/<preset>/spps.v and spps_pair.v and lints both with Verilator (waivers: hdl/spps/lint.vlt).
+writes spps.v and spps_pair.v into the folder verilog/gbe of the build folder and lints both with Verilator (waivers: hdl/spps/lint.vlt).
 """
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-import click
-
 from .params import PRESETS
+from .tools.errors import ToolError
 
-__all__ = ["preset_params", "write_spps", "write_pair", "lint_verilog", "main"]
-
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ["preset_params", "write_spps", "write_pair", "find_verilator", "lint_verilog"]
 
 
 def preset_params(preset, data_width=None):
@@ -46,32 +43,16 @@ def write_pair(params, folder):
     return path
 
 
+def find_verilator():
+    """Path of the Verilator that builds and lints here, or None."""
+    from .tools.paths import tool_environment
+    return shutil.which("verilator", path=tool_environment()["PATH"])
+
+
 def lint_verilog(path, top):
-    """Verilator's lint of module `top`; ClickException with its messages."""
+    """Lint module `top` of a file with Verilator. Raises ToolError with its messages."""
     from .tools.paths import tool_environment
     command = ["verilator", "--lint-only", "-Wall", str(Path(__file__).with_name("lint.vlt")), str(path), "--top-module", top]
     done = subprocess.run(command, env=tool_environment(), capture_output=True, text=True)
     if done.returncode:
-        raise click.ClickException(f"lint of {path.name} failed:\n{done.stderr[:4000]}")
-
-
-@click.command()
-@click.option("--preset", default="tiny", show_default=True, help="tiny, gbe or oc192.")
-@click.option("--data-width", type=int, help="Datapath width in bits instead of the preset's.")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder; default build/verilog/<preset>.")
-@click.option("--lint/--no-lint", default=True, show_default=True)
-def main(preset, data_width, output, lint):
-    """Write plain Verilog of one SPPS and of the pair."""
-    try:
-        params = preset_params(preset, data_width)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
-    output = output or ROOT / "build" / "verilog" / preset
-    for path in (write_spps(params, output), write_pair(params, output)):
-        if lint:
-            lint_verilog(path, path.stem)
-        click.echo(f"{path}: {sum(1 for _ in path.open())} lines" + (", lint clean" if lint else ""))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        raise ToolError(f"lint of {path.name} failed:\n{done.stderr[:4000]}")

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+
 from spps_sim.backend.fake import FakePair
 from spps_sim.backend.simulation import Simulation
 from spps_sim.campaign import campaign as campaigns
 from spps_sim.campaign.scenario import Scenario
 from spps_sim.checker.states import STATES
+from spps_sim.cli.campaign import campaign
 
 ROOT = Path(__file__).parents[2]
 QUIET = Console(quiet=True)
@@ -74,7 +76,7 @@ def test_a_broken_pair_fails_with_the_command_that_replays_it(tmp_path, monkeypa
 def test_the_command_that_replays_a_case_says_all_of_its_scenario():
     scenario = Scenario(seed=9, fault="mixed", close="both", timestamps=True, msl=60_000, defines=("CUBIC", "NO_FAST"))
     words = scenario.replay(5).split()
-    values = campaigns.campaign.make_context("campaign", words[words.index("--replay"):]).params
+    values = campaign.make_context("campaign", words[words.index("--replay"):]).params
     assert Scenario(**{name: value for name, value in values.items() if name in vars(scenario) and name != "waves"}) == scenario
     assert values["replay_kill"] == 5
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from spps_sim.network.namespaces import MissingPrivilege, require_privilege
 
 CONNECTIONS, SIZE = 4, 65_536
@@ -29,7 +30,7 @@ def packets(capture, display_filter):
 
 @pytest.mark.slow
 def test_a_small_demo_passes_and_leaves_figures_captures_and_a_report(tmp_path, lacking):
-    command = [sys.executable, "-m", "spps_sim.cli.main", "demo", "--seed", "11", "--connections", str(CONNECTIONS),
+    command = [sys.executable, "-m", "spps", "demo", "--seed", "11", "--connections", str(CONNECTIONS),
                "--bytes", str(SIZE), "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr

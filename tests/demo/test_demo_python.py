@@ -3,8 +3,9 @@ import json
 
 import pytest
 from click.testing import CliRunner
+
+from spps.cli import main
 from spps_sim.backend.interface import Mark
-from spps_sim.cli.main import main
 from spps_sim.demo import run as demo_run
 from spps_sim.network import namespaces as namespace
 

@@ -117,18 +117,9 @@ def one_line(text):
     return text
 
 
-@pytest.mark.parametrize("command", [["spps_sim.cli.main", "demo", "--preset", "nope"], ["spps.gen", "--preset", "nope"],
-                                     ["spps_sim.cli.main", "live", "--preset", "nope"], ["spps_boards.synth", "--preset", "nope"]], ids=" ".join)
-def test_an_unknown_preset_is_one_clear_line(command):
-    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "nope" in done.stderr and "tiny" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 @pytest.mark.usefixtures("privilege")
 def test_netem_that_does_not_exist_or_understand_is_one_clear_line(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "spps_sim.cli.main", "demo", "--netem", "nonsense 7", "--out", tmp_path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "spps", "demo", "--netem", "nonsense 7", "--out", tmp_path], capture_output=True, text=True)
     assert done.returncode != 0 and "netem nonsense 7" in one_line(done.stderr)
 
 
@@ -146,5 +137,5 @@ def test_an_error_in_microcode_names_file_and_line(tmp_path):
     source.write_text("start:\n        li r1, 1\n        frobnicate r1\n")
     with pytest.raises(AssemblerError):
         assemble(source)
-    done = subprocess.run([sys.executable, "-m", "spps.ucode", "asm", str(source)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "spps", "asm", str(source)], capture_output=True, text=True)
     assert done.returncode != 0 and "wrong.uasm:3" in one_line(done.stderr)

@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 from click.testing import CliRunner
+
+from spps.cli import main
 from spps.layouts.activity import activity_layout
 from spps.layouts.event import EVENT_WORDS, EventKind
 from spps.layouts.message import MessageKind
@@ -15,7 +17,6 @@ from spps.ucode.programs import default_image
 from spps_sim.backend.interface import Activity, FrameKind
 from spps_sim.campaign.scenario import Scenario, Trial
 from spps_sim.checker.wire import parse_segment
-from spps_sim.cli.main import main
 from spps_sim.model.functional import Output
 from spps_sim.trace.activity import ActivityReader
 from spps_sim.trace.trace import Tracer

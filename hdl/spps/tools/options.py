@@ -7,7 +7,7 @@ import click
 from ..params import PRESETS
 from .paths import BUILD
 
-__all__ = ["COUNT", "CYCLES", "DATA_WIDTH", "PRESET", "SEED", "BuildFolder", "ByteCount", "CountOrAll", "Define", "OutputFile", "SeedList", "existing_file",
+__all__ = ["COUNT", "CYCLES", "DATA_WIDTH", "PRESET", "SEED", "ByteCount", "CountOrAll", "Define", "OutputFile", "SeedList", "existing_file",
            "out_option", "preset_option"]
 
 COUNT = click.IntRange(min=1)
@@ -102,20 +102,16 @@ class OutputFile(click.Path):
         return path
 
 
-class BuildFolder(click.Path):
-    """A folder to write into, which is made when it is not there."""
-
-    def __init__(self):
-        super().__init__(file_okay=False, writable=True, path_type=Path)
-
-
 def preset_option(default="tiny", text="Sizes of the unit."):
     """--preset: one of PRESETS. default: None where the command chooses. text: its help."""
     return click.option("--preset", type=PRESET, default=default, show_default=default is not None, help=text)
 
 
 def out_option(where, text, *, file=False):
-    """--out: a folder, or with `file` a file; the default is `where` below the build folder. text: what is written there."""
+    """--out: a folder, or with `file` a file, made with its parents. text: what is written there.
+
+    The default is `where` below the build folder; None when `where` has a word in capitals, which the command then replaces by a value.
+    """
     return click.option(
-        "-o", "--out", type=OutputFile() if file else BuildFolder(), default=BUILD / where, show_default=False,
+        "-o", "--out", type=click.Path(file_okay=file, dir_okay=not file, writable=True, path_type=Path), default=BUILD / where if where.islower() else None, show_default=False,
         help=f"{text}  [default: {where} in the build folder, which is $SPPS_BUILD, else build of the checkout, else build of the current folder]")

@@ -1,12 +1,13 @@
 """Where files are made, and the environment of the tools that make them."""
 import fcntl
 import os
+import shlex
 import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["BUILD", "checkout", "exclusive", "tool_environment"]
+__all__ = ["BUILD", "checkout", "exclusive", "spps_command", "tool_environment"]
 
 
 def checkout():
@@ -17,6 +18,16 @@ def checkout():
 
 #: everything that is made: $SPPS_BUILD, else `build` of the checkout, else `build` of the current folder
 BUILD = Path(os.environ.get("SPPS_BUILD") or (checkout() or Path.cwd()) / "build").resolve()
+
+
+def spps_command():
+    """How the `spps` of this environment is called from the current folder: `spps`, `.venv/bin/spps` or `/usr/bin/python3 -m spps`."""
+    script = Path(sys.executable).with_name("spps")
+    if not script.exists():
+        return f"{shlex.quote(sys.executable)} -m spps"
+    if shutil.which("spps") == str(script):
+        return "spps"
+    return shlex.quote(str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script))
 
 
 def tool_environment():

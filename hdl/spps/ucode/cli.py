@@ -1,61 +1,64 @@
-"""Command line of the microcode tools; the group `main` is also a subcommand of `spps`."""
-import sys
-from pathlib import Path
-
+"""`spps asm`, `spps disasm` and `spps isa`."""
 import click
 
+from ..tools.errors import ToolError
+from ..tools.options import Define, OutputFile, existing_file
 from .asm import AssemblerError, assemble
 from .disasm import disassemble_image
 from .doc import isa_markdown
 from .isa import PC_BITS, WORD_BITS
 
-__all__ = ["main"]
+__all__ = ["asm", "disasm", "isa"]
+
+_LOWEST, _HIGHEST = 1, 1 << PC_BITS
 
 
-@click.group(name="ucode")
-def main():
-    """Microcode: assemble, disassemble, document."""
-
-
-@main.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="One word of 9 hex digits per line.")
-@click.option("--list", "listing", type=click.Path(path_type=Path), help="Address, word and source line.")
-@click.option("--sym", "symbols", type=click.Path(path_type=Path), help="Labels, constants and lines as JSON.")
-@click.option("-D", "--define", "defines", multiple=True, metavar="NAME[=VALUE]")
-@click.option("-I", "--include", "include_dirs", multiple=True, type=click.Path(file_okay=False, path_type=Path))
-@click.option("--words", default=1 << PC_BITS, show_default=True, help="Size of the instruction memory.")
+@click.command()
+@click.argument("file", type=existing_file)
+@click.option("-o", "--output", type=OutputFile(), help="Image to write: one word of 9 hex digits per line.")
+@click.option("--list", "listing", type=OutputFile(), help="Listing to write: address, word and source line.")
+@click.option("--sym", "symbols", type=OutputFile(), help="JSON to write: labels, constants and lines.")
+@click.option("-D", "--define", "defines", multiple=True, type=Define(), help="Name for .ifdef, or constant; may be repeated.")
+@click.option("-I", "--include", "include_dirs", multiple=True, type=click.Path(exists=True, file_okay=False),
+              help="Folder to search for .include; may be repeated.")
+@click.option("--words", type=click.IntRange(_LOWEST, _HIGHEST), default=_HIGHEST, show_default=True,
+              help="Size of the instruction memory in words.")
 def asm(file, output, listing, symbols, defines, include_dirs, words):
-    """Assemble FILE."""
+    """Assemble microcode.
+
+    Without -o, --list or --sym, FILE is only checked. Errors are one line each: file, line, what was found and what was expected.
+    """
     try:
         image = assemble(file, defines, include_dirs, words)
     except AssemblerError as error:
         for line in error.errors:
             click.echo(line, err=True)
-        sys.exit(1)
+        raise click.exceptions.Exit(1) from error
     for path, text in ((output, image.hex), (listing, image.listing), (symbols, image.symbol_map)):
         if path:
             path.write_text(text(), encoding="utf-8")
     click.echo(f"{file.name}: {len(image.words)} of {words} words")
 
 
-@main.command()
-@click.argument("file", type=click.File("r"))
+@click.command()
+@click.argument("file", type=existing_file)
 def disasm(file):
-    """Disassemble FILE, as written by asm -o."""
+    """Disassemble microcode.
+
+    FILE is an image as written by `spps asm -o`: one word of 9 hex digits per line.
+    """
     words = []
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
             words.append(int(line, 16))
         except ValueError:
             words.append(-1)
         if not 0 <= words[-1] < 1 << WORD_BITS:
-            click.echo(f"{file.name}:{number}: `{line.strip()}`, expected 9 hex digits", err=True)
-            sys.exit(1)
+            raise ToolError(f"{file}:{number}: `{line.strip()}`, expected 9 hex digits")
     click.echo(disassemble_image(words), nl=False)
 
 
-@main.command()
-def doc():
-    """Print ISA.md."""
+@click.command()
+def isa():
+    """Print the instruction set as Markdown."""
     click.echo(isa_markdown(), nl=False)

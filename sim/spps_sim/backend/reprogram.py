@@ -6,6 +6,8 @@
 """
 from typing import NamedTuple
 
+from spps.tools.errors import ToolError
+
 __all__ = ["Reprogram", "ClusterSwap", "read_image"]
 
 
@@ -17,18 +19,18 @@ class ClusterSwap(NamedTuple):
     back: int
 
 
-def read_image(name, imem_words):
-    """"default", or a file that the assembler takes, as an Image. Raises RuntimeError naming what is wrong with the file."""
+def read_image(name, params):
+    """"default", or a file that the assembler takes, as an Image for units with `params`. Raises ToolError naming what is wrong with the file."""
     from spps.ucode.asm import AssemblerError, assemble
     from spps.ucode.programs import default_image
     if name == "default":
-        return default_image((), imem_words)
+        return default_image((), params.imem_words, params.connections)
     try:
-        return assemble(name, imem_words=imem_words)
+        return assemble(name, imem_words=params.imem_words)
     except AssemblerError as error:
-        raise RuntimeError("; ".join(map(str, error.errors))) from error
+        raise ToolError("; ".join(map(str, error.errors))) from error
     except OSError as error:
-        raise RuntimeError(f"{name}: {error.strerror}") from error
+        raise ToolError(f"{name}: {error.strerror}") from error
 
 
 class Reprogram:

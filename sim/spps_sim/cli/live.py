@@ -1,5 +1,10 @@
 """`spps live`: a pair that keeps running between two network namespaces."""
+from contextlib import ExitStack
+from pathlib import Path
+
 import click
+
+from spps.tools.options import preset_option
 
 from .building import simulation
 
@@ -7,13 +12,25 @@ __all__ = ["live"]
 
 
 @click.command()
-@click.option("--mode", type=click.Choice(["proxy", "endpoint"]), default="proxy", show_default=True)
-@click.option("--preset", default="tiny", show_default=True)
-def live(mode, preset):
-    """Keep a pair running between two network namespaces until Ctrl-C."""
+@click.option("--mode", type=click.Choice(["proxy", "endpoint"]), default="proxy", show_default=True,
+              help="proxy: client side to server side. endpoint: the units themselves, echo on port 7, discard on port 9.")
+@preset_option("live", "Sizes of the units; `reprogram` needs two clusters (duo).")
+@click.option("--metrics", type=click.IntRange(0, 65535), metavar="PORT",
+              help="Serve Prometheus text at http://127.0.0.1:PORT/metrics; 0 takes a free port and prints it.")
+@click.option("--socket", "path", type=click.Path(dir_okay=False, path_type=Path),
+              help="Control socket for `spps ctl`  [default: $SPPS_CONTROL, else spps/live.sock in $XDG_RUNTIME_DIR, else spps-UID/live.sock in the temporary "
+                   "folder]")
+def live(mode, preset, metrics, path):
+    """Keep a pair running between two network namespaces.
+
+    Runs until Ctrl-C and prints a line for each event of the pair: kills, takeovers, lost leases, changes of protection. Needs root for TAP devices.
+    """
     import signal
 
     from ..live.control import ControlSocket
+    from ..live.metrics import MetricsServer, metrics_text
+    from ..live.status import read_status, status_text
+    from ..live.watch import PairWatch
     from ..network.namespaces import require_privilege
     from ..network.testbed import Addresses, Testbed
     require_privilege()
@@ -26,15 +43,24 @@ def live(mode, preset):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
-        with Testbed(sim, params, mode=mode) as testbed, ControlSocket(testbed) as socket:
+        with ExitStack() as stack:
+            testbed = stack.enter_context(Testbed(sim, params, mode=mode))
+            serving = [stack.enter_context(ControlSocket(testbed, path))]
             client, server = testbed.namespaces
             click.echo(f"client side: ip netns exec {client.name} ...   (connect to {Addresses.vip[0]})")
             click.echo(f"server side: ip netns exec {server.name} ...   "
                        + (f"(listen on {Addresses.server})" if mode == "proxy" else f"(connect to {Addresses.vip[1]})"))
-            click.echo("control:     spps ctl status | stats | kill active | freeze active | thaw | reprogram FILE")
+            if metrics is not None:
+                serving.append(stack.enter_context(MetricsServer(lambda: metrics_text(testbed), metrics)))
+                click.echo(f"metrics:     http://127.0.0.1:{serving[-1].port}/metrics")
+            click.echo("control:     spps ctl status | stats | connections | kill | freeze | thaw | set | get | reprogram   (spps ctl --help)")
+            watch = PairWatch(testbed, lambda event: click.echo(str(event)))
+            click.echo(status_text(read_status(testbed)))
             click.echo(f"{testbed.speed:.0f} simulated cycles per second; ready")
             while True:
                 testbed.turn()
-                socket.serve()
+                for each in serving:
+                    each.serve()
+                watch.look()
     except KeyboardInterrupt:
         click.echo("stopped")

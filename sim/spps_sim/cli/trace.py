@@ -1,26 +1,36 @@
 """`spps trace`: what the cores do for one connection."""
-import sys
-from pathlib import Path
-
 import click
 
-from .building import simulation
+from spps.params import PRESETS
+from spps.tools.options import COUNT, SEED, ByteCount, out_option, preset_option
+
+from .building import checked_connections, simulation
 
 __all__ = ["trace"]
 
 
 @click.command()
-@click.option("--seed", default=1, show_default=True, help="Of kill moment and payload.")
-@click.option("--preset", default="tiny", show_default=True)
-@click.option("--connections", default=2, show_default=True)
-@click.option("--bytes", "size", default=12_000, show_default=True, help="Bytes each way of each connection.")
-@click.option("--conn", type=int, help="Whose events to show; default the connection with the most.")
-@click.option("--around", type=click.Choice(["kill", "open"]), default="kill", show_default=True, help="Which events to show: around the kill, or the first.")
-@click.option("--events", default=6, show_default=True, help="How many; before and after the kill each.")
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Repeats a run: cycle of the kill and payload.")
+@preset_option()
+@click.option("--connections", type=COUNT, default=2, show_default=True, help="Number of TCP connections, at most what the preset holds.")
+@click.option("--bytes", "size", type=ByteCount(), default=12_000, show_default=True,
+              help="Bytes each way of each connection; 64k and 1M are understood.")
+@click.option("--conn", type=click.IntRange(min=0), help="Number of the connection to show  [default: the one with the most events]")
+@click.option("--around", type=click.Choice(["kill", "open"]), default="kill", show_default=True,
+              help="Which events to show: those around the kill, or the first.")
+@click.option("--events", type=COUNT, default=6, show_default=True, help="Number of events; with --around kill before and after it each.")
 @click.option("--steps/--no-steps", default=True, show_default=True, help="With the microcode lines that were executed.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("build/trace"), show_default=True)
-def trace(seed, preset, connections, size, conn, around, events, steps, out):
-    """What the cores do for one connection: events, microcode lines, state changes, segments. A small demo with a kill is run for it."""
+@out_option("trace", "Folder for trace.txt, summary.json, captures and report.html.")
+@click.pass_context
+def trace(ctx, seed, preset, connections, size, conn, around, events, steps, out):
+    """Show what the cores do for one connection.
+
+    Runs a small demo with a kill and Python endpoints, and prints events, microcode lines, state changes and segments with their cycles.
+    Progress goes to stderr.
+    """
+    checked_connections(connections, preset)
+    if conn is not None and conn >= PRESETS[preset].connections:
+        raise click.UsageError(f"--conn {conn}: connections of preset {preset} are 0 to {PRESETS[preset].connections - 1}")
     from rich.console import Console
 
     from ..demo.python import run_python_demo
@@ -29,5 +39,4 @@ def trace(seed, preset, connections, size, conn, around, events, steps, out):
     summary = run_python_demo(sim, params, seed=seed, connections=connections, size=size, out=out, console=Console(stderr=True),
                               trace=TraceOptions(conn, around, events, steps, early=True))
     click.echo((out / "trace.txt").read_text(), nl=False)
-    if summary["verdict"] != "pass":
-        sys.exit(1)
+    ctx.exit(summary["verdict"] != "pass")

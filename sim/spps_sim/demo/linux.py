@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+from spps.tools.errors import ToolError
+from spps.tools.paths import BUILD
 
 from ..network.testbed import Addresses, Testbed
 from .run import DemoRun
@@ -47,7 +49,7 @@ def _sides(testbed, connections, size, seed, deadline):
     try:
         while not server.ready:
             if not server.poll() or time.monotonic() > deadline:
-                raise RuntimeError("the transfer server did not start")
+                raise ToolError("the transfer server did not start")
             testbed.turn()
         return server, _Side(testbed.namespaces[0], ["client", Addresses.vip[0], PORT, connections, size, seed])
     except BaseException:
@@ -74,7 +76,7 @@ def _transfer(run, testbed, limit):
     return client.results + server.results
 
 
-def run_demo(make_simulation, params, *, seed=None, connections=4, size=1 << 20, out=Path("build/demo"), limit=900, waves=False,
+def run_demo(make_simulation, params, *, seed=None, connections=4, size=1 << 20, out=BUILD / "demo", limit=900, waves=False,
              faults=None, netem=(), image=None, console=None):
     """Run the demo over kernel sockets; returns the summary (keys: see README.md, Figures) after writing it.
 
@@ -85,7 +87,7 @@ def run_demo(make_simulation, params, *, seed=None, connections=4, size=1 << 20,
     sim = make_simulation()
     with DemoRun(sim, "linux", seed=seed, connections=connections, size=size, out=out, waves=waves, image=image, console=console) as run:
         with Testbed(sim, params, on_frame=run.record, faults=faults, netem=netem, seed=run.seed) as testbed:
-            run.begin(testbed.kill_active)
+            run.begin(testbed.kill)
             results = _transfer(run, testbed, limit)
             lost, rate, fates = testbed.lost, testbed.rate(), testbed.link.fates
             if netem:

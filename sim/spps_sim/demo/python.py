@@ -5,7 +5,8 @@ Everything repeats from the seed, the kill to the cycle.
 """
 import hashlib
 import time
-from pathlib import Path
+
+from spps.tools.paths import BUILD
 
 from ..campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 from ..checker.capture import to_frame
@@ -114,7 +115,7 @@ class Hosts:
         return len(self.accepted) >= len(self.opened) and all(t.over for t in self.transfers)
 
 
-def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=Path("build/demo"), limit=100_000_000, waves=False,
+def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=BUILD / "demo", limit=100_000_000, waves=False,
                     trace=TraceOptions(), image=None, console=None):
     """Run the demo over Python endpoints; returns the summary (same keys as run_demo) after writing it.
 

@@ -1,32 +1,76 @@
-"""The control socket of `spps live` and its client."""
+"""The control socket of `spps live` and its client.
+
+A request is one line of JSON, {"command": name, further arguments}; the answer is one line of JSON, {"error": text} when it failed.
+The socket belongs to the user: it is in a folder that only the user may enter.
+"""
+import inspect
 import json
 import os
 import socket
+import stat
+import tempfile
 from pathlib import Path
 
-from spps.tools.paths import BUILD
+from spps.tools.errors import ToolError
 
 from ..backend.reprogram import read_image
+from .connections import connections_answer
+from .metrics import metrics_text
+from .registers import LiveRegisters
+from .status import read_status
 
-__all__ = ["CONTROL_PATH", "ControlSocket", "control"]
+__all__ = ["ControlSocket", "control_path", "request"]
 
-CONTROL_PATH = BUILD / "live" / "control.sock"
+TIMEOUT_S = 120         # a program under traffic takes its time
+LINE_LIMIT = 65536      # bytes of a request
+
+
+def control_path():
+    """The socket: $SPPS_CONTROL, else spps/live.sock in $XDG_RUNTIME_DIR, else spps-UID/live.sock in the temporary folder."""
+    if chosen := os.environ.get("SPPS_CONTROL"):
+        return Path(chosen)
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(runtime) / "spps" if runtime and os.path.isdir(runtime) else Path(tempfile.gettempdir()) / f"spps-{os.getuid()}"
+    return folder / "live.sock"
+
+
+def _checked_folder(folder):
+    """Refuse a folder in which others may put a socket of theirs; the temporary folder is everybody's."""
+    try:
+        found = os.lstat(folder)
+    except FileNotFoundError:
+        return
+    if folder.name == f"spps-{os.getuid()}" and (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid()):
+        raise ToolError(f"{folder} belongs to somebody else: set SPPS_CONTROL to a path of your own")
 
 
 class ControlSocket:
-    """A Unix socket that takes one command line per connection and answers with one JSON line."""
+    """A Unix socket that takes one request per connection; use as a context manager.
 
-    def __init__(self, testbed, path=CONTROL_PATH):
-        self.testbed, self.path = testbed, Path(path)
+    Parameters
+    ----------
+    testbed : Testbed
+        What the commands act on.
+    path : Path
+        Where it is; default `control_path()`.
+    """
+
+    def __init__(self, testbed, path=None):
+        self.testbed, self.path = testbed, Path(path or control_path())
 
     def __enter__(self):
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            if probe.connect_ex(str(self.path)) == 0:
-                raise RuntimeError(f"another `spps live` answers at {os.path.relpath(self.path)}: stop it first")
-        self.path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(str(self.path))
+        _checked_folder(self.path.parent)
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                if probe.connect_ex(str(self.path)) == 0:
+                    raise ToolError(f"another `spps live` answers at {self.path}: stop it first")
+            self.path.unlink(missing_ok=True)
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket.bind(str(self.path))
+            self.path.chmod(0o600)
+        except OSError as error:
+            raise ToolError(f"control socket {self.path}: {error.strerror or error}") from error
         self._socket.listen(4)
         self._socket.setblocking(False)
         return self
@@ -45,46 +89,98 @@ class ControlSocket:
             peer.settimeout(1)
             try:
                 try:
-                    answer = self._answer(peer.recv(4096).decode(errors="replace").split())
-                except (RuntimeError, ValueError) as error:
+                    answer = self._answer(_line(peer))
+                except ToolError as error:
                     answer = {"error": str(error)}
+                peer.settimeout(TIMEOUT_S)
                 peer.sendall(json.dumps(answer).encode() + b"\n")
             except OSError:
-                pass                # who asked is gone
+                pass                # the client is gone
 
-    def _answer(self, words):
-        testbed = self.testbed
-        match words:
-            case ["status"]:
-                return testbed.status()
-            case ["stats"]:
-                return {f"unit_{n}": testbed.sim.counters(n) for n in (0, 1) if not (testbed.killed | testbed.frozen) >> n & 1}
-            case ["kill", "active"]:
-                unit, cycle = testbed.kill_active()
-                return {"killed": unit, "cycle": cycle}
-            case ["freeze", "active"]:
-                unit, cycle = testbed.freeze_active()
-                return {"frozen": unit, "cycle": cycle}
-            case ["thaw"]:
-                return {"thawed": testbed.thaw()}
-            case ["reprogram", name]:
-                image = read_image(name, testbed.params.imem_words)
-                return {"words": len(image.words), **{f"unit_{n}": [swap._asdict() for swap in swaps]
-                                                      for n, swaps in testbed.reprogram(image).items()}}
-        return {"error": f"unknown command {' '.join(words)!r}: expected status, stats, kill active, freeze active, thaw, "
-                         "reprogram FILE or reprogram default"}
+    def _answer(self, line):
+        try:
+            asked = json.loads(line)
+            command = asked.pop("command")
+            action = getattr(self, f"_do_{command}", None)
+        except (ValueError, AttributeError, KeyError, TypeError):
+            return {"error": f"request {line[:80]!r}: expected a JSON object with the member command"}
+        if action is None:
+            return {"error": f"unknown command {command!r}"}
+        try:
+            inspect.signature(action).bind(**asked)
+        except TypeError as error:
+            return {"error": f"{command}: {error}"}
+        return action(**asked)
+
+    def _do_status(self):
+        return read_status(self.testbed)
+
+    def _do_stats(self):
+        return {f"unit_{unit}": values for unit, values in LiveRegisters(self.testbed).stats().items()}
+
+    def _do_kill(self, unit):
+        number, cycle = self.testbed.kill(unit)
+        return {"killed": number, "cycle": cycle}
+
+    def _do_freeze(self, unit):
+        number, cycle = self.testbed.freeze(unit)
+        return {"frozen": number, "cycle": cycle}
+
+    def _do_thaw(self):
+        return {"thawed": self.testbed.thaw()}
+
+    def _do_reprogram(self, program):
+        image = read_image(program, self.testbed.params)
+        if not self.testbed.running():
+            raise ToolError(f"no unit runs: {self.testbed.stopped()}")
+        if self.testbed.params.clusters < 2:
+            raise ToolError("a unit of one cluster cannot be reprogrammed under traffic: `spps live --preset duo` has two")
+        return {"words": len(image.words), **{f"unit_{n}": [swap._asdict() for swap in swaps]
+                                              for n, swaps in self.testbed.reprogram(image).items()}}
+
+    def _do_connections(self):
+        return connections_answer(self.testbed)
+
+    def _do_set(self, name, value):
+        full, units = LiveRegisters(self.testbed).set(name, value)
+        return {"register": full, "units": units}
+
+    def _do_get(self, name):
+        full, values = LiveRegisters(self.testbed).get(name)
+        return {"register": full, **{f"unit_{unit}": value for unit, value in values.items()}}
+
+    def _do_metrics(self):
+        return {"text": metrics_text(self.testbed)}
 
 
-def control(words, path=CONTROL_PATH):
-    """Send a command to a running `spps live`; returns its answer. Raises ConnectionError when none runs."""
+def _line(peer):
+    """The bytes up to a newline or the end. Raises OSError when they do not come."""
+    line = b""
+    while b"\n" not in line and len(line) < LINE_LIMIT and (chunk := peer.recv(4096)):
+        line += chunk
+    return line.decode(errors="replace").split("\n")[0]
+
+
+def request(command, path=None, **arguments):
+    """Send a command to a running `spps live`; returns its answer. Raises ToolError when none runs, or when the command failed."""
+    path = Path(path or control_path())
+    _checked_folder(path.parent)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         try:
             peer.connect(str(path))
         except OSError as error:
-            raise ConnectionError(f"no `spps live` answers at {os.path.relpath(path)}: {error.strerror}") from error
-        peer.settimeout(120)        # a program under traffic takes its time
-        peer.sendall(" ".join(words).encode())
+            raise ToolError(f"no `spps live` answers at {path}: {error.strerror or error}") from error
+        peer.settimeout(TIMEOUT_S)
         answer = b""
-        while chunk := peer.recv(65536):
-            answer += chunk
-    return json.loads(answer)
+        try:
+            peer.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            while chunk := peer.recv(65536):
+                answer += chunk
+        except OSError as error:
+            raise ToolError(f"{command}: no answer from `spps live` at {path}: {error}") from error
+    if not answer:
+        raise ToolError(f"{command}: `spps live` at {path} has stopped")
+    answer = json.loads(answer)
+    if "error" in answer:
+        raise ToolError(answer["error"])
+    return answer

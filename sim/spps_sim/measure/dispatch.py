@@ -1,7 +1,7 @@
-"""Clocks from the director's taking of an event to its first instruction: `python -m spps_sim.measure.dispatch`.
+"""Clocks from the director's taking of an event to its first instruction; part of `spps bench`.
 
 Director, bus, one cluster and flowstate memory as in `spps.top`, otherwise idle, in Amaranth's simulator. The program's first instruction reads
-the cycle counter, and the answer comes back as the deadline of the Done. Writes dispatch_cycles to build/bench/summary.json:
+the cycle counter, and the answer comes back as the deadline of the Done. Figures:
 new        first event of a connection: the DMA clears its flowstate
 loaded     the flowstate comes from flowstate memory
 resident   it is still in the workspace
@@ -10,6 +10,7 @@ written_back   clocks from the Done to the end of the write-back of two lines, i
 from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
+
 from spps.bus import MessageBus
 from spps.cluster import ProtocolCluster
 from spps.director import FlowDirector
@@ -19,9 +20,7 @@ from spps.lookup import FlowstateMemory
 from spps.params import TINY
 from spps.ucode.asm import assemble
 
-from .summary import record
-
-__all__ = ["measure", "main"]
+__all__ = ["measure"]
 
 _PATIENCE = 10_000
 
@@ -52,8 +51,8 @@ class _Path(Elaboratable):
             cluster.i_dma.payload.eq(director.o_dma.payload.command), cluster.i_dma.valid.eq(director.o_dma.valid),
             director.o_dma.ready.eq(cluster.i_dma.ready),
             director.i_dma_done.payload.command.eq(cluster.o_dma_done.payload), director.i_dma_done.valid.eq(cluster.o_dma_done.valid),
-            cluster.o_dma_done.ready.eq(director.i_dma_done.ready), cluster.cycles.eq(self.cycles),
-            cluster.cfg.valid.eq(1), cluster.cfg.index.eq(self.cycles[:CONFIG_BITS]), director.core_ok.eq(~0),
+            cluster.o_dma_done.ready.eq(director.i_dma_done.ready), cluster.csr.cycles.eq(self.cycles),
+            cluster.csr.cfg.valid.eq(1), cluster.csr.cfg.index.eq(self.cycles[:CONFIG_BITS]), director.core_ok.eq(~0),
             director.o_set.ready.eq(1), director.o_free.ready.eq(1), bus.o_socket.ready.eq(1),
             bus.o_lookup.ready.eq(1), *(mask.eq(~0) for mask in director.masks),
         ]
@@ -100,11 +99,3 @@ def measure(params=TINY.replace(cores=1)):
     simulator.add_testbench(bench)
     simulator.run()
     return found
-
-
-def main():
-    record("dispatch_cycles", measure())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,9 @@
-"""Clocks a protocol core spends on an event: `python -m spps_sim.measure.events`.
+"""Clocks a protocol core spends on an event; part of `spps bench`.
 
 The real program runs in the instruction-set simulator, in the functional pair, on a protected upload in full segments with the
 sync link up. Clocks are not simulated but added up from the executed instructions (`model.core_clocks`).
 
-Writes cycles_per_event to build/bench/summary.json, beside what other benches wrote there:
+Figures:
 data_segment   a full segment, copied and sent on
 pure_ack       its ACK: record to the standby, ACK to the other peer
 proxied_mss_protected   both: all a core does per full segment of a protected connection
@@ -13,9 +13,8 @@ from spps.layouts.event import EventKind
 
 from ..model.core_clocks import clocks
 from ..model.tcp_scenarios import Transfer
-from .summary import record
 
-__all__ = ["measure", "main"]
+__all__ = ["figures", "measure"]
 
 
 def measure(segments=200, defines=(), *, timestamps=True):
@@ -40,10 +39,7 @@ def measure(segments=200, defines=(), *, timestamps=True):
     return means | {"proxied_mss_protected": round(sum(means.values()), 1)}
 
 
-def main():
+def figures():
+    """The means of an upload with timestamps and, as NAME_without_timestamps, of one without."""
     plain = measure(timestamps=False)
-    record("cycles_per_event", measure() | {f"{name}_without_timestamps": value for name, value in plain.items()})
-
-
-if __name__ == "__main__":
-    main()
+    return measure() | {f"{name}_without_timestamps": value for name, value in plain.items()}

@@ -1,16 +1,16 @@
-"""Where benches leave their figures: build/bench/summary.json."""
+"""Where benches leave their figures: bench/summary.json in the build folder."""
 import json
-from pathlib import Path
 
-__all__ = ["record"]
+from spps.tools.paths import BUILD
 
-SUMMARY = Path(__file__).resolve().parents[3] / "build" / "bench" / "summary.json"
+__all__ = ["SUMMARY", "record"]
+
+SUMMARY = BUILD / "bench" / "summary.json"
 
 
-def record(key, figures):
-    """Put figures {name: clocks} under `key`, beside what other benches wrote, and print them."""
-    SUMMARY.parent.mkdir(parents=True, exist_ok=True)
-    summary = json.loads(SUMMARY.read_text()) if SUMMARY.exists() else {}
-    SUMMARY.write_text(json.dumps(summary | {key: figures}, indent=2) + "\n")
-    for name, value in figures.items():
-        print(f"{name:44} {value:8} clocks")
+def record(key, figures, path=SUMMARY):
+    """Put figures {name: clocks} under `key` of the JSON file `path`, beside what other benches wrote there; returns them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    summary = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(summary | {key: figures}, indent=2) + "\n")
+    return figures

@@ -15,6 +15,8 @@ import struct
 import subprocess
 import sys
 
+from spps.tools.errors import ToolError
+
 __all__ = ["Namespace", "MissingPrivilege", "require_privilege"]
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
@@ -33,7 +35,7 @@ subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
 """
 
 
-class MissingPrivilege(RuntimeError):
+class MissingPrivilege(ToolError):
     """TAP devices or namespaces cannot be made here, or not with what was asked of them; the text says why, in one line."""
 
 

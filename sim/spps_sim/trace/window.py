@@ -1,6 +1,8 @@
 """The part of a run in which cores are watched, and what is shown of it: one connection around the kill, or from its beginning."""
 from dataclasses import dataclass
 
+from spps.tools.errors import ToolError
+
 from .activity import ActivityReader
 
 __all__ = ["TraceOptions", "TraceWindow"]
@@ -59,7 +61,7 @@ class TraceWindow:
         if conn is None:
             conn = max(sorted(set(conns)), key=conns.count, default=None)
         elif conn not in conns:
-            raise ValueError(f"conn={conn}: no event of it was seen; there are events of {', '.join(map(str, sorted(set(conns))))}")
+            raise ToolError(f"conn={conn}: no event of it was seen; there are events of {', '.join(map(str, sorted(set(conns))))}")
         mine, count = [entry for entry in entries if entry.conn == conn], self.options.events
         if self.options.around == "open" or kill_cycle is None:
             return mine[:count], conn
