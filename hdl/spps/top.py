@@ -9,7 +9,6 @@ from .director import FlowDirector
 from .egress import OutputProcessor
 from .events import EventQueue
 from .failover import FailoverUnit
-from .failover.sync_port import STATUS_OUT
 from .layouts.activity import activity_layout
 from .layouts.dma import ClusterDma, FlowstateBeat, FlowstateWrite
 from .layouts.lookup import LookupCommand
@@ -135,9 +134,9 @@ class Spps(wiring.Component):
         wiring.connect(m, bus.o_done, director.i_done)
         m.d.comb += [
             timers.now.eq(self.ticks.now), timers.refused.eq(director.timer_refused), timers.kick.eq(self.failover.kick),
-            director.now.eq(self.ticks.now), director.standby.eq(~self.failover.active),
+            director.now.eq(self.ticks.now), director.standby.eq(~self.failover.status.active),
             director.waiting.eq(Cat(cluster.waiting for cluster in self.clusters)),
-            lookup.active.eq(self.failover.active), lookup.scan_conn.eq(timers.scan_conn), timers.scan_valid.eq(lookup.scan_valid),
+            lookup.active.eq(self.failover.status.active), lookup.scan_conn.eq(timers.scan_conn), timers.scan_valid.eq(lookup.scan_valid),
         ]
 
     def wire_clusters(self, m):
@@ -163,10 +162,10 @@ class Spps(wiring.Component):
                 demux.o[n].ready.eq(cluster.i_dma.ready),
                 dma_done.i[n].payload.command.eq(cluster.o_dma_done.payload), dma_done.i[n].payload.cluster.eq(n),
                 dma_done.i[n].valid.eq(cluster.o_dma_done.valid), cluster.o_dma_done.ready.eq(dma_done.i[n].ready),
-                cluster.now.eq(self.ticks.now), cluster.cycles.eq(self.ticks.cycles), cluster.isn_clock.eq(self.failover.isn_clock),
-                cluster.epoch.eq(self.failover.epoch), cluster.active.eq(self.failover.active),
-                cluster.sync_ready.eq(self.failover.sync_ready), cluster.pool_status.eq(self.socket.pool_status),
-                cluster.fast_ready.eq(self.failover.sync_ready & self.socket.pools_ready), cluster.protect.eq(self.failover.protect),
+                cluster.now.eq(self.ticks.now), cluster.cycles.eq(self.ticks.cycles), cluster.isn_clock.eq(self.failover.status.isn_clock),
+                cluster.epoch.eq(self.failover.status.epoch), cluster.active.eq(self.failover.status.active),
+                cluster.sync_ready.eq(self.failover.status.sync_ready), cluster.pool_status.eq(self.socket.pool_status),
+                cluster.fast_ready.eq(self.failover.status.sync_ready & self.socket.pools_ready), cluster.protect.eq(self.failover.status.protect),
             ]
 
     def wire_egress(self, m):
@@ -185,8 +184,8 @@ class Spps(wiring.Component):
         wiring.connect(m, failover.o_sync, wiring.flipped(self.o_sync))
         wiring.connect(m, wiring.flipped(self.i_sync), failover.i_sync)
         m.d.comb += [
-            socket.active.eq(failover.active), self.source.status.eq(self.status_i), egress.emit_enable.eq(failover.emit_enable),
-            self.active.eq(failover.active), self.epoch.eq(failover.epoch),
+            socket.active.eq(failover.status.active), self.source.status.eq(self.status_i), egress.emit_enable.eq(failover.status.emit_enable),
+            self.active.eq(failover.status.active), self.epoch.eq(failover.status.epoch),
         ]
 
     def wire_registers(self, m):
@@ -195,6 +194,8 @@ class Spps(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_mmc), mmc.i)
         wiring.connect(m, mmc.o, wiring.flipped(self.o_mmc))
         failover, mac = self.failover, Signal(48)
+        wiring.connect(m, mmc.failover, failover.config)
+        wiring.connect(m, failover.status, mmc.failover_status)
         m.d.comb += [
             mac.eq(Cat(mmc.cfg_mac_lo, mmc.cfg_mac_hi[:16])), self.splitter.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)),
             self.splitter.mac.eq(mac), self.egress.mac.eq(mac), self.egress.ttl.eq(mmc.ttl),
@@ -204,14 +205,10 @@ class Spps(wiring.Component):
             self.ticks.tick_cycles.eq(mmc.tick_cycles),
             self.director.masks.eq(mmc.masks), self.director.core_ok.eq(~0),
             self.director.watchdog.eq(mmc.watchdog), self.director.lift.eq(mmc.fence_lift), mmc.fenced_cores.eq(self.director.fenced),
-            # pins and registers are two ways to say the same
-            failover.detector.eq(self.detector | mmc.detector), failover.role_init.eq(Mux(mmc.role_load, mmc.role_init, self.role_init)),
-            failover.unit.eq(self.unit | mmc.unit), failover.now.eq(self.ticks.now),
+            # registers that have a pin too: these assignments replace those of connect
+            failover.config.detector.eq(self.detector | mmc.failover.detector), failover.config.unit.eq(self.unit | mmc.failover.unit),
+            failover.config.role_init.eq(Mux(mmc.failover.role_load, mmc.failover.role_init, self.role_init)), failover.now.eq(self.ticks.now),
             self.ticks.load.eq(failover.tick_load), self.ticks.tick.eq(failover.tick),
-            *[getattr(failover, name).eq(getattr(mmc, name)) for name in (
-                "role_load", "hb_interval", "lease", "takeover_after", "policy", "grant", "egress_disable", "isn_divider", "isn_margin", "tick_margin",
-                "retransmit_after")],
-            *[getattr(mmc, name).eq(getattr(failover, name)) for name in STATUS_OUT],
             mmc.now.eq(self.ticks.now), mmc.gate_level.eq(failover.level), mmc.gate_high_water.eq(failover.high_water),
             mmc.free_pages.eq(self.scratchpad.free_pages), mmc.in_use.eq(self.lookup.in_use),
             mmc.timers_armed.eq(self.timers.armed),
@@ -256,7 +253,7 @@ class Spps(wiring.Component):
         for name, pulse in taken.items():
             with m.If(pulse):
                 m.d.sync += getattr(self, name).eq(getattr(self, name) + 1)
-        m.d.comb += [self.issued.eq(self.failover.issued), self.confirmed.eq(self.failover.confirmed)]
+        m.d.comb += [self.issued.eq(self.failover.status.issued), self.confirmed.eq(self.failover.status.confirmed)]
         if self.shows_activity:
             with m.If(self.enable):
                 m.d.comb += [self.activity[n].eq(cluster.activity) for n, cluster in enumerate(self.clusters)]

@@ -4,7 +4,7 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
-from spps.failover import FailoverUnit
+from spps.failover import FailoverConfig, FailoverStatus, FailoverUnit
 from spps.layouts.dma import FlowstateWrite
 from spps.layouts.lookup import LookupCommand
 from spps.layouts.message import MessageHeader, beat_layout
@@ -32,6 +32,7 @@ from spps_sim.testbench.bus.stream import (
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 SEED = int(os.environ["SPPS_SEED"])
 CONNECTIONS = 16
+CONFIG, STATUS = FailoverConfig().members, FailoverStatus().members
 REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, retransmit_after=500, isn_divider=9, isn_margin=1000, tick_margin=2)
 TICK = 40           # clocks
 
@@ -58,11 +59,13 @@ class Unit:
         cocotb.start_soon(self._tick())
 
     def get(self, name):
-        return int(getattr(self.dut, f"{self.name}__{name}").value)
+        group = "status__" if name in STATUS else ""
+        return int(getattr(self.dut, f"{self.name}__{group}{name}").value)
 
     def set(self, **values):
         for name, value in values.items():
-            getattr(self.dut, f"{self.name}__{name}").value = value
+            group = "config__" if name in CONFIG else ""
+            getattr(self.dut, f"{self.name}__{group}{name}").value = value
 
     async def _count(self):
         while True:

@@ -40,7 +40,7 @@ class Bench:
         for block, _ in BLOCKS:
             getattr(dut, f"count_{block}").value = 0
         for _, register in self.map.of("ro"):
-            getattr(dut, register.name).value = 0
+            self.pin(register).value = 0
 
     async def _flowstate_memory(self):
         """Answers with the place it was asked for, some clocks later."""
@@ -62,6 +62,10 @@ class Bench:
         bench = cls(dut, idle, pause)
         await reset(dut)
         return bench
+
+    def pin(self, register):
+        """The input of a status register."""
+        return getattr(self.dut, register.name if register.member is None else "__".join(register.member))
 
     async def drain(self):
         while not self.source.empty() or len(self.answers) < len(self.expected):
@@ -88,7 +92,7 @@ async def _random(dut, idle, pause):
     addresses = [a for a in model.table if a not in special] + [0x0FC, 0x3FC, 0x5001, 0xFFFC, 0x402]
     for _, register in bench.map.of("ro"):
         model.status[bench.names[register.name]] = value = rng.getrandbits(register.width)
-        getattr(dut, register.name).value = value
+        bench.pin(register).value = value
     for _ in range(150):
         if rng.random() < 0.3:      # a burst of pulses on everything, every clock, longer than a sweep
             for _ in range(rng.randrange(1, 200)):
@@ -196,5 +200,5 @@ async def pulse_register_lasts_one_clock(dut):
     bench.source.send({"address": bench.names["role_load"], "data": 1, "write": 1})
     for _ in range(300):
         await RisingEdge(dut.clk)
-        seen += int(dut.role_load.value)
+        seen += int(dut.failover__role_load.value)
     assert seen == 1

@@ -2,6 +2,7 @@
 from .ack_gate import AckGate
 from .failover_unit import FailoverUnit
 from .ip_switch import IpSwitch
-from .sync_port import REGISTERS_IN, STATUS_OUT, SyncPort
+from .signature import FailoverConfig, FailoverStatus
+from .sync_port import SyncPort
 
-__all__ = ["AckGate", "FailoverUnit", "IpSwitch", "SyncPort", "REGISTERS_IN", "STATUS_OUT"]
+__all__ = ["AckGate", "FailoverConfig", "FailoverStatus", "FailoverUnit", "IpSwitch", "SyncPort"]

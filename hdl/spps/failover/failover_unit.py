@@ -10,7 +10,8 @@ from ..layouts.packet import packet_signature
 from ..lib import Counters
 from .ack_gate import AckGate
 from .record_store import RecordStore
-from .sync_port import REGISTERS_IN, STATUS_OUT, SyncPort
+from .signature import FailoverConfig, FailoverStatus
+from .sync_port import SyncPort
 
 __all__ = ["FailoverUnit"]
 
@@ -18,16 +19,50 @@ __all__ = ["FailoverUnit"]
 class FailoverUnit(wiring.Component):
     """Sync port and ACK gate on one ordered command stream.
 
-    Source: patent §X.B; hdl/spps/failover/README.md.
-    Parameters: params.
-    Members:
-        i_cmd: SYNC and OUTPUT in order. o_cmd: OUTPUT, to egress.
-        o_sync, i_sync: packets, the sync link. o_fs_write, o_lookup: what the peer's records say.
-        kick: one clock at takeover. now: ticks; tick_load, tick: they have to go on from `tick`. level, high_water: outputs held by the gate.
-        registers and status: `sync_port.REGISTERS_IN`, `sync_port.STATUS_OUT`.
-    Latency, Throughput: see `SyncPort` and `AckGate`.
-    Backpressure: `i_cmd` waits at a SYNC while the replay ring is full, and at an ungated OUTPUT while egress waits.
-    Drop: messages of other kinds, counted; the rest see the parts. Reset: role from role_init.
+    A record and the outputs behind it keep their order, because the header of an output is tagged with the number of the record
+    before it.
+
+    Parameters
+    ----------
+    params : SppsParams
+        Sizes. Raises ValueError when `replay_records` is less than two per core.
+
+    Members
+    -------
+    i_cmd : In(stream of beats)
+        SYNC and OUTPUT messages in order.
+    o_cmd : Out(stream of beats)
+        OUTPUT messages, to egress.
+    o_sync, i_sync : Out(stream of packet), In(stream of packet)
+        The sync link.
+    o_fs_write, o_lookup : Out(stream(FlowstateWrite)), Out(stream(LookupCommand))
+        Lines and keys of the peer's records.
+    kick : Out(1)
+        One clock at a takeover: every connection gets a timer event.
+    now, tick_load, tick : In(32), Out(1), Out(32), ticks
+        The tick counter, and the value from which it is to continue, see `RoleControl`.
+    level, high_water : Out(range(gate_depth + 1)), outputs
+        Outputs held by the gate, and the most since reset.
+    config, status : In(FailoverConfig), Out(FailoverStatus)
+        Registers.
+    count : Out(COUNTERS)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    See `SyncPort` and `AckGate`. `i_cmd` waits at a SYNC while the replay ring is full, and at an ungated OUTPUT while egress waits.
+
+    Drop
+    ----
+    Messages of other kinds, counted; the rest see the parts.
+
+    Reset
+    -----
+    Role from `role_init`.
+
+    Source
+    ------
+    Patent §X.B; hdl/spps/failover/README.md.
     """
 
     COUNTERS = SyncPort.COUNTERS | AckGate.COUNTERS | Counters({"bad_command": "messages that are neither SYNC nor OUTPUT"})
@@ -41,8 +76,7 @@ class FailoverUnit(wiring.Component):
             "o_sync": Out(packet_signature(params.data_width)), "i_sync": In(packet_signature(params.data_width)),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
             "kick": Out(1), "now": In(32), "tick_load": Out(1), "tick": Out(32), "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)),
-            **{name: In(width) for name, width in REGISTERS_IN.items()},
-            **{name: Out(width) for name, width in STATUS_OUT.items()},
+            "config": In(FailoverConfig()), "status": Out(FailoverStatus()),
             "count": Out(self.COUNTERS.layout),
         })
 
@@ -77,10 +111,10 @@ class FailoverUnit(wiring.Component):
         connect(m, sync.o_fs_write, flipped(self.o_fs_write))
         connect(m, sync.o_lookup, flipped(self.o_lookup))
         connect(m, gate.o_cmd, flipped(self.o_cmd))
-        m.d.comb += [getattr(sync, name).eq(getattr(self, name)) for name in REGISTERS_IN]
-        m.d.comb += [getattr(self, name).eq(getattr(sync, name)) for name in STATUS_OUT]
+        connect(m, flipped(self.config), sync.config)
+        connect(m, sync.status, flipped(self.status))
         m.d.comb += [
-            gate.issued.eq(sync.issued), gate.confirmed.eq(sync.confirmed), gate.flush.eq(~sync.active),
+            gate.issued.eq(sync.status.issued), gate.confirmed.eq(sync.status.confirmed), gate.flush.eq(~sync.status.active),
             sync.now.eq(self.now), self.tick_load.eq(sync.tick_load), self.tick.eq(sync.tick),
             self.kick.eq(sync.kick), self.level.eq(gate.level), self.high_water.eq(gate.high_water),
             self.count.eq(Cat(sync.count, gate.count, bad)),

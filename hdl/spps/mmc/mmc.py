@@ -3,6 +3,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..failover.signature import FailoverConfig, FailoverStatus
 from ..layouts.config import CONFIG, CONFIG_DIRECT, CONFIG_INDEX, ConfigWord
 from ..layouts.dma import FlowstateWord
 from ..layouts.register import InstructionWrite, RegisterRequest
@@ -29,7 +30,7 @@ class Mmc(wiring.Component):
     Parameters: params; counters: [(block, names)], one register each; status: further `ro` registers.
     Members:
         i: requests. o: one word per read, in order; writes are not answered.
-        count_<block>: In, the pulses of that block's COUNTERS. One member per register of CONTROL (Out) and STATUS (In).
+        count_<block>: In, the pulses of that block's COUNTERS. failover: Out, failover_status: In, see `failover.signature`. One member per other register of CONTROL (Out) and STATUS (In).
         cfg: Out, one word of CONFIG after the other; cfg_<name>: Out, those of CONFIG_DIRECT, at all times.
         masks: Out, event types per core. o_imem: instruction words. o_flowstate: a word of flowstate memory is wanted; i_flowstate: that word,
         taken in the clock in which it comes.
@@ -51,8 +52,9 @@ class Mmc(wiring.Component):
             "o_flowstate": Out(stream.Signature(FlowstateWord)), "i_flowstate": In(stream.Signature(32, always_ready=True)),
             "cfg": Out(ConfigWord), **{f"cfg_{name}": Out(32, init=CONFIG[CONFIG_INDEX[name]].reset) for name in CONFIG_DIRECT},
             "masks": Out(data.ArrayLayout(unsigned(16), params.total_cores)),
-            **{r.name: Out(r.width) for r in CONTROL},
-            **{r.name: In(r.width) for r in self.status},
+            "failover": Out(FailoverConfig()), "failover_status": In(FailoverStatus()),
+            **{r.name: Out(r.width) for r in CONTROL if r.member is None},
+            **{r.name: In(r.width) for r in self.status if r.member is None},
             **{f"count_{block}": In(len(names)) for block, names in self.blocks[1:]},
         })
 
@@ -151,7 +153,8 @@ class Mmc(wiring.Component):
         if register.member is None:
             return getattr(self, register.name)
         name, index = register.member
-        return getattr(self, name)[index]
+        group = getattr(self, name)
+        return getattr(group, index) if isinstance(index, str) else group[index]
 
     def _read(self, m):
         """Value of a register that is not in the table, one clock after its address."""

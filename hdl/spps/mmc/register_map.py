@@ -29,7 +29,7 @@ class Register:
     """One 32-bit word of the map.
 
     name; access, one of ACCESS; width: bits that exist, the others read 0; reset: also the value of a constant;
-    member: (name, index) of the port it drives or shows when that is not `name`; fields.
+    member: (port, index or name in it) that it drives or shows when that is not port `name`; fields.
     secret: the value is a key, which tools do not show.
     Raises ValueError naming the value and the limit.
     """

@@ -2,6 +2,7 @@
 from dataclasses import replace
 
 from ..cluster.protocol_core import RUNAWAY_BITS
+from ..failover import signature as failover
 from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
 from ..layouts.socket import SOCKET_POOLS
@@ -20,20 +21,7 @@ WINDOW_BASE = 0x1000
 
 #: what the host sets; times are clocks
 CONTROL = (
-    Register("role_init", width=1, doc="1 active, 0 standby; taken after reset and by role_load"),
-    Register("role_load", "pulse", width=1, doc="write 1: take role_init now; lifts a fence"),
-    Register("unit", width=1, doc="1: our station address on the sync link ends in 2, not 1; the pin says the same"),
-    Register("hb_interval", reset=2000, doc="clocks between heartbeats; 0: none"),
-    Register("lease", reset=8000, doc="the active may emit this long after the send time of an echoed heartbeat"),
-    Register("takeover_after", reset=12000, doc="the standby takes over after this silence; more than lease; 0: never by itself"),
-    Register("policy", width=1, doc="without a standby: 0 stall, 1 go on unprotected once grant is set"),
-    Register("grant", width=1, doc="1: the standby is declared gone"),
-    Register("egress_disable", width=1, doc="1: emit nothing"),
-    Register("detector", width=1, doc="1: the other unit is declared dead, take over now"),
-    Register("retransmit_after", reset=2000, doc="clocks without a confirmation before sync records are sent again; 0: never"),
-    Register("isn_divider", width=16, reset=399, doc="clocks per step of the ISN clock, less one"),
-    Register("isn_margin", reset=250000, doc="steps the ISN clock jumps at takeover"),
-    Register("tick_margin", reset=2, doc="ticks the tick counter jumps at takeover; more than the way of a heartbeat takes"),
+    *(Register(item.name, "pulse" if item.pulse else "rw", item.width, item.reset, item.text, member=("failover", item.name)) for item in failover.CONFIG),
     Register("tick_cycles", reset=100000, doc="clocks per tick"),
     Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word", secret=True),
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word", secret=True),
@@ -48,24 +36,16 @@ CONTROL = (
 )
 #: what blocks report, name and width
 STATUS = (
-    Register("active", "ro", 1, doc="1 active"),
-    Register("emit_enable", "ro", 1, doc="1: egress may emit"),
-    Register("protect", "ro", 1, doc="1: new connections are protected"),
-    Register("unprotected", "ro", 1, doc="1: nobody is there to confirm, outputs are not held"),
-    Register("lease_valid", "ro", 1), Register("fenced", "ro", 1, doc="1: the other unit has taken over from us"),
-    Register("peer_present", "ro", 1), Register("sync_ready", "ro", 1),
-    Register("epoch", "ro", 16), Register("issued", "ro", doc="number of the last sync record"),
-    Register("confirmed", "ro", doc="last one the standby confirmed"), Register("applied", "ro", doc="last one applied here"),
-    Register("takeovers", "ro", 16), Register("takeover_cycle", "ro", doc="`cycles` at the last takeover"),
-    Register("cycles", "ro"), Register("isn_clock", "ro"), Register("now", "ro", doc="ticks"),
-    Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"), Register("gate_high_water", "ro", 16),
+    *(Register(item.name, "ro", item.width, doc=item.text, member=("failover_status", item.name)) for item in failover.STATUS),
+    Register("now", "ro", doc="ticks"),
+    Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"), Register("gate_high_water", "ro", 16, doc="most outputs held since reset"),
     Register("free_pages", "ro", 16, doc="pages of the scratchpad"), Register("in_use", "ro", 16, doc="connections"),
     Register("timers_armed", "ro", 16, doc="connections with a deadline"),
     Register("half_open", "ro", 16, doc="connections in a handshake"),
     Register("fenced_cores", "ro", doc="bit n: core n has stopped answering and gets no events"),
     *(Register(f"socket_free_{pool}", "ro", 16, doc="pages of this pool of socket memory") for pool in range(SOCKET_POOLS)),
     *(Register(f"socket_lowest_{pool}", "ro", 16, doc="fewest since this unit became active") for pool in range(SOCKET_POOLS)),
-    Register("event_level", "ro", 16, doc="events queued"), Register("event_high_water", "ro", 16),
+    Register("event_level", "ro", 16, doc="events queued"), Register("event_high_water", "ro", 16, doc="most events queued since reset"),
 )
 #: writing words into instruction memory, reading words of flowstate memory
 WINDOW = (

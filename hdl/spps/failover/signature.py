@@ -1,0 +1,107 @@
+"""Configuration and status of failover: one table each, of which the signatures and the registers of the host are made."""
+from typing import NamedTuple
+
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+__all__ = ["CONFIG", "STATUS", "FailoverConfig", "FailoverStatus", "Item"]
+
+
+class Item(NamedTuple):
+    """A word of configuration or status.
+
+    name : of the member and of the register. width : bits. text : what it says, with its unit, for the register table.
+    reset : what the register holds after a reset. pulse : each 1 written lasts for one clock.
+    """
+
+    name: str
+    width: int
+    text: str
+    reset: int = 0
+    pulse: bool = False
+
+
+#: in the order of the registers
+CONFIG = (
+    Item("role_init", 1, "1 active, 0 standby; taken after reset and by role_load"),
+    Item("role_load", 1, "write 1: take role_init now; lifts a fence", pulse=True),
+    Item("unit", 1, "number of this unit: its station address on the sync link ends in 1 for 0, in 2 for 1; the pin says the same"),
+    Item("hb_interval", 32, "clocks between heartbeats; 0: none", 2000),
+    Item("lease", 32, "clocks that the active may emit after the send time of an echoed heartbeat", 8000),
+    Item("takeover_after", 32, "clocks without a heartbeat after which the standby takes over; more than lease; 0: never by itself", 12000),
+    Item("policy", 1, "without a standby: 0 stall, 1 go on unprotected once grant is set"),
+    Item("grant", 1, "1: the standby is declared gone"),
+    Item("egress_disable", 1, "1: emit nothing"),
+    Item("detector", 1, "1: the other unit is declared dead, take over now"),
+    Item("retransmit_after", 32, "clocks without a confirmation before sync records are sent again; 0: never", 2000),
+    Item("isn_divider", 16, "clocks per step of the ISN clock, less one", 399),
+    Item("isn_margin", 32, "steps that the ISN clock jumps at takeover", 250000),
+    Item("tick_margin", 32, "ticks that the tick counter jumps at takeover; more than a heartbeat takes to arrive", 2),
+)
+#: in the order of the registers
+STATUS = (
+    Item("active", 1, "1: this unit is the active one, 0: the standby"),
+    Item("emit_enable", 1, "1: egress may emit"),
+    Item("protect", 1, "1: new connections are protected"),
+    Item("unprotected", 1, "1: no standby confirms records, outputs are not held"),
+    Item("lease_valid", 1, "1: the standby has echoed a heartbeat less than a lease ago"),
+    Item("fenced", 1, "1: the other unit has taken over from this one"),
+    Item("peer_present", 1, "1: this unit is active and has a valid lease"),
+    Item("sync_ready", 1, "1: the replay ring has a free slot for a record of every core"),
+    Item("epoch", 16, "1 plus the takeovers of the pair; of two active units the one with the later epoch is right"),
+    Item("issued", 32, "number of the last sync record"),
+    Item("confirmed", 32, "number of the last sync record that the standby has confirmed"),
+    Item("applied", 32, "number of the last sync record applied here"),
+    Item("takeovers", 16, "takeovers by this unit since reset"),
+    Item("takeover_cycle", 32, "`cycles` at the last takeover"),
+    Item("cycles", 32, "clocks since reset, modulo 2^32"),
+    Item("isn_clock", 32, "steps of the ISN clock, modulo 2^32"),
+)
+
+
+class FailoverConfig(wiring.Signature):
+    """Configuration of failover, driven by the host's registers.
+
+    Members
+    -------
+    role_init, role_load, unit, policy, grant, egress_disable, detector : Out(1)
+        Switches.
+    hb_interval, lease, takeover_after, retransmit_after : Out(32), clocks
+        Times.
+    isn_divider : Out(16), clocks less one
+        Length of a step of the ISN clock.
+    isn_margin : Out(32), steps of the ISN clock
+        Added at takeover.
+    tick_margin : Out(32), ticks
+        Added at takeover.
+
+    What each does is in `CONFIG`, of which the members and the registers are made.
+    """
+
+    def __init__(self):
+        super().__init__({item.name: Out(item.width) for item in CONFIG})
+
+
+class FailoverStatus(wiring.Signature):
+    """Status of failover, driven by `FailoverUnit`, read by the host and by other blocks.
+
+    Members
+    -------
+    active, emit_enable, protect, unprotected, lease_valid, fenced, peer_present, sync_ready : Out(1)
+        Flags.
+    epoch : Out(16, init=1), takeovers
+        Of the pair, plus 1.
+    issued, confirmed, applied : Out(32), record numbers
+        The last of each.
+    takeovers : Out(16), takeovers
+        Of this unit.
+    takeover_cycle, cycles : Out(32), clocks
+        The clock of the last takeover, and now.
+    isn_clock : Out(32), steps
+        The ISN clock.
+
+    What each says is in `STATUS`, of which the members and the registers are made.
+    """
+
+    def __init__(self):
+        super().__init__({item.name: Out(item.width, init=1) if item.name == "epoch" else Out(item.width) for item in STATUS})
