@@ -4,7 +4,7 @@ Source: architecture rule "one frozen, validated SppsParams with presets".
 """
 from dataclasses import dataclass, fields
 
-__all__ = ["SppsParams", "TINY", "GBE", "OC192", "DUO", "PRESETS"]
+__all__ = ["SppsParams", "TINY", "GBE", "OC192", "DUO", "LIVE", "PRESETS"]
 
 
 def _power_of_two(value):
@@ -120,4 +120,6 @@ GBE = SppsParams(name="gbe", data_width=32, connections=8, cores=2, socket_bytes
 OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5, scratch_pages=128, pool_pages=(512, 0, 0, 0))
 # Two clusters of one core and more connections: what reprogramming and the loss of a core need, and nothing else.
 DUO = TINY.replace(name="duo", clusters=2, cores=1, connections=32)
-PRESETS = {p.name: p for p in (TINY, GBE, OC192, DUO)}
+# What `spps live` and `spps demo` simulate: in the one pool of proxied connections, each of the 512 directions has room for a full segment and more.
+LIVE = TINY.replace(name="live", connections=256, pool_pages=(4096, 64, 32, 16))
+PRESETS = {p.name: p for p in (TINY, GBE, OC192, DUO, LIVE)}

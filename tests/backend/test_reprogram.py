@@ -63,7 +63,7 @@ def test_a_file_that_is_no_program_is_named(tmp_path):
     path = tmp_path / "odd.uasm"
     path.write_text("main: dance r1\n")
     with pytest.raises(RuntimeError, match="odd.uasm:1"):
-        read_image(str(path), 4096)
+        read_image(str(path), TINY)
     with pytest.raises(RuntimeError, match="missing.uasm"):
-        read_image(str(tmp_path / "missing.uasm"), 4096)
-    assert read_image("default", 4096).words
+        read_image(str(tmp_path / "missing.uasm"), TINY)
+    assert read_image("default", TINY).words

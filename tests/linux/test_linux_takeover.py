@@ -24,7 +24,7 @@ def test_data_behind_a_hole_an_isn_and_a_fin_in_time_wait_survive_a_takeover(pri
         sent = peers.push(leg.near, data)
         leg.answer(lambda s: 5 in s.options)
         peers.mark()
-        peers.testbed.kill_active()
+        peers.testbed.kill()
         peers.run(0.2)
         peers.lift(rule)
         peers.arrived(leg.far, data[:sent])

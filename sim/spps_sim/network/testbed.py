@@ -8,6 +8,8 @@ import socket
 import time
 from contextlib import ExitStack
 
+from spps.tools.errors import ToolError
+
 from ..backend.interface import FrameKind
 from ..backend.reprogram import Reprogram
 from .links import Agenda, FaultyLink
@@ -24,7 +26,7 @@ def ip_number(text):
 
 
 class Addresses:
-    """Who is who on the two networks of a testbed."""
+    """The addresses on the two networks of a testbed."""
 
     client_net = "10.77.1.2/24"
     server_net = "10.77.2.2/24"
@@ -36,11 +38,24 @@ class Addresses:
 class Testbed:
     """Two namespaces around a pair under simulation.
 
-    simulation: simulation.Simulation with the register map. params: SppsParams of the pair. mode: "proxy" or "endpoint".
-    on_frame: called with (link, unit or None, cycle, bytes) for every frame on a network, and ("sync", unit, cycle, bytes).
-    speed: simulated cycles per second of wall time to pace by; measured when not given. faults, seed: of the links between devices and pair.
-    netem: arguments of tc-netem(8) for both networks.
     Use as a context manager; everything it made is gone afterwards.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        The pair, with its register map.
+    params : SppsParams
+        Sizes of the units.
+    mode : str
+        "proxy" or "endpoint".
+    on_frame : callable
+        Called with (link, unit or None, cycle, bytes) for each frame on a network, and with ("sync", unit, cycle, bytes).
+    speed : float
+        Simulated cycles per second of wall time to pace by; measured when it is not given.
+    faults, seed : LinkFaults, int
+        Faults of the links between the devices and the pair.
+    netem : sequence of str
+        Arguments of tc-netem(8) for both networks.
     """
 
     def __init__(self, simulation, params, *, mode="proxy", on_frame=None, speed=None, faults=None, netem=(), seed=0):
@@ -168,22 +183,43 @@ class Testbed:
             return int((status["epoch_1"] - status["epoch_0"]) & 0xFFFF < 0x8000)
         return units[0] if units else None
 
-    def _active(self):
-        unit = self.active()
-        if unit is None:
-            raise RuntimeError("no unit is active")
-        return unit
+    def running(self):
+        """Numbers of the units that are neither killed nor frozen: those answer register accesses."""
+        return [n for n in (0, 1) if not (self.killed | self.frozen) >> n & 1]
 
-    def kill_active(self):
-        """Kill the active unit; returns (unit, cycle). Raises RuntimeError when there is none."""
-        unit = self._active()
+    def stopped(self):
+        """What has stopped, in words: "unit 0 is killed, unit 1 is frozen"."""
+        return ", ".join(f"unit {n} is {'killed' if self.killed >> n & 1 else 'frozen'}" for n in (0, 1) if n not in self.running())
+
+    def unit(self, name):
+        """Number of the running unit called `name`: "active", "standby", "0" or "1". Raises ToolError when there is none."""
+        running, active = self.running(), self.active()
+        if name not in ("active", "standby", "0", "1"):
+            raise ToolError(f"unit {name!r}: must be active, standby, 0 or 1")
+        if not running:
+            raise ToolError(f"no unit runs: {self.stopped()}")
+        if name in ("0", "1"):
+            if int(name) not in running:
+                raise ToolError(self.stopped())
+            return int(name)
+        if active is None:
+            raise ToolError("no unit is active" + (f": {self.stopped()}" if self.stopped() else ""))
+        if name == "active":
+            return active
+        if len(running) < 2:
+            raise ToolError(f"no standby runs: {self.stopped()}")
+        return 1 - active
+
+    def kill(self, name="active"):
+        """Kill a unit (see `unit`) for ever; returns (number, cycle)."""
+        unit = self.unit(name)
         self.sim.kill(unit)
         self.killed |= 1 << unit
         return unit, self.sim.cycle
 
-    def freeze_active(self):
-        """Freeze the active unit: it keeps its state and may be thawed."""
-        unit = self._active()
+    def freeze(self, name="active"):
+        """Stop the clock of a unit (see `unit`), which keeps its state and may be thawed; returns (number, cycle)."""
+        unit = self.unit(name)
         self.sim.freeze(unit)
         self.frozen |= 1 << unit
         return unit, self.sim.cycle
@@ -197,21 +233,15 @@ class Testbed:
         return units
 
     def reprogram(self, image):
-        """A new program for every unit that lives, under traffic; returns {unit: [ClusterSwap]}."""
+        """A new program for every unit that runs, under traffic; returns {unit: [ClusterSwap]}."""
         done = {}
-        for unit in (0, 1):
-            if not (self.killed | self.frozen) >> unit & 1:
-                swap = Reprogram(self.sim, unit, image)
-                for _ in swap:
-                    self.turn()
-                done[unit] = swap.clusters
+        for unit in self.running():
+            swap = Reprogram(self.sim, unit, image)
+            for _ in swap:
+                self.turn()
+            done[unit] = swap.clusters
         return done
 
     def rate(self):
         """Simulated cycles per second while stepping."""
         return self.cycles_run / self.busy_seconds if self.busy_seconds else 0.0
-
-    def status(self):
-        """What `spps ctl status` shows."""
-        return {"cycle": self.sim.cycle, "active": self.active(), "killed": self.killed, "frozen": self.frozen,
-                "frames": self.frames, "lost": self.lost, "cycles_per_s": round(self.rate()), **self.sim.status()}

@@ -1,0 +1,85 @@
+"""The registers of a running pair, as `spps ctl` shows and writes them."""
+from difflib import get_close_matches
+
+from spps.mmc import spps_map
+from spps.tools.errors import ToolError
+
+__all__ = ["HIDDEN", "LiveRegisters"]
+
+HIDDEN = "hidden"       # what is shown in place of a key
+CHUNK = 16              # register accesses between two turns of the testbed
+SHOWN = ("rw", "ro", "const", "counter")
+
+
+class LiveRegisters:
+    """Access to the registers of the running units by name.
+
+    A name of a configuration word may be given without its prefix `cfg_`. Errors are ToolErrors, raised before anything is written.
+
+    Parameters
+    ----------
+    testbed : Testbed
+        Its running units are accessed; it makes turns between accesses, so that traffic goes on.
+    """
+
+    def __init__(self, testbed):
+        self.testbed = testbed
+        self.map = spps_map(testbed.params)
+
+    def find(self, name):
+        """(full name, Register). Raises ToolError with the names that are similar."""
+        for full in (name, f"cfg_{name}"):
+            if full in self.map.by_name:
+                return full, self.map.by_address[self.map.by_name[full]]
+        names = {**{full.removeprefix("cfg_"): full for full in self.map.by_name}, **{full: full for full in self.map.by_name}}
+        near = get_close_matches(name, names, 5, 0.6) or sorted(full for full in names if name and name in full)[:5]
+        near = list(dict.fromkeys(names[match] for match in near))
+        raise ToolError(f"no register {name!r}" + (f"; similar: {', '.join(near)}" if near else "; `spps ctl stats` lists all"))
+
+    def running(self):
+        """Numbers of the running units. Raises ToolError when there is none."""
+        running = self.testbed.running()
+        if not running:
+            raise ToolError(f"no unit runs: {self.testbed.stopped()}")
+        return running
+
+    def get(self, name):
+        """{unit: value} of a register of each running unit. Raises ToolError for a key."""
+        full, register = self.find(name)
+        if register.secret:
+            raise ToolError(f"{full} is a key: it can be set, not read")
+        if register.access not in SHOWN:
+            raise ToolError(f"{full} has no value to read: it belongs to a window or is a pulse")
+        return full, {unit: self.testbed.sim.read(unit, full) for unit in self.running()}
+
+    def set(self, name, value):
+        """Write a register of each running unit; returns (full name, units).
+
+        Raises ToolError for an unknown name, a register that cannot be written, and a value that does not fit.
+        """
+        full, register = self.find(name)
+        if register.access in ("ro", "const", "fetch"):
+            raise ToolError(f"{full} is read-only")
+        if register.access == "window":
+            raise ToolError(f"{full} belongs to a window that `spps ctl reprogram` and `spps ctl connections` use")
+        if register.access == "counter" and value:
+            raise ToolError(f"{full} is a counter: only 0 can be written, which clears it")
+        if not 0 <= value < 1 << register.width:
+            raise ToolError(f"{full}={value}: must be from 0 to {(1 << register.width) - 1} ({register.width} bits)")
+        units = self.running()
+        for unit in units:
+            self.testbed.sim.write(unit, full, value)
+        return full, units
+
+    def read_all(self, unit, access=SHOWN):
+        """{name: value} of a unit's registers of these kinds; keys are HIDDEN. Makes turns meanwhile."""
+        values = {}
+        for number, (_, register) in enumerate(self.map.of(*access)):
+            values[register.name] = HIDDEN if register.secret else self.testbed.sim.read(unit, register.name)
+            if number % CHUNK == CHUNK - 1:
+                self.testbed.turn()
+        return values
+
+    def stats(self):
+        """{unit: {name: value}} of every running unit."""
+        return {unit: self.read_all(unit) for unit in self.running()}

@@ -1,0 +1,91 @@
+"""What a running pair is doing, as a dict and in words."""
+
+__all__ = ["STATES", "read_units", "read_status", "status_text"]
+
+STATES = ("killed", "frozen", "fenced", "active", "standby")
+#: registers of each running unit that the state is made of
+WATCHED = ("active", "epoch", "fenced", "lease_valid", "peer_present", "protect", "unprotected", "fenced_cores", "in_use", "half_open")
+
+
+def _protection(unit):
+    """What an active unit's registers say of the protection of connections: "protected", "stalled" or "unprotected"."""
+    if unit["unprotected"]:
+        return "unprotected"
+    return "protected" if unit["protect"] and unit["peer_present"] else "stalled"
+
+
+def read_units(testbed):
+    """[{"unit", "state", registers...}] of both units; those of a running one have "protection" when it is active."""
+    running, active, units = testbed.running(), testbed.active(), []
+    for n in (0, 1):
+        unit = {"unit": n}
+        if n not in running:
+            unit["state"] = "killed" if testbed.killed >> n & 1 else "frozen"
+        else:
+            unit |= {name: testbed.sim.read(n, name) for name in WATCHED}
+            unit["state"] = "active" if n == active else "fenced" if unit["fenced"] else "standby"
+            if n == active:
+                unit["protection"] = _protection(unit)
+        units.append(unit)
+    return units
+
+
+def read_status(testbed):
+    """What `spps ctl status` shows, as a dict for JSON."""
+    units = read_units(testbed)
+    active = testbed.active()
+    status = {
+        "running": testbed.running(), "active": active, "units": units, "protection": "none", "connections": None,
+        "cycle": testbed.sim.cycle, "cycles_per_s": round(testbed.rate()), "frames": testbed.frames, "lost": testbed.lost,
+    }
+    if active is not None:
+        unit = units[active]
+        limit = testbed.params.connections
+        status["protection"] = unit["protection"]
+        status["connections"] = {"in_use": unit["in_use"], "limit": limit, "half_open": unit["half_open"], "full": unit["in_use"] >= limit,
+                                 "refused": testbed.sim.read(active, "lookup_refused")}
+    return status
+
+
+def _unit_text(unit):
+    text = f"unit {unit['unit']}: {unit['state']}"
+    if unit["state"] in ("killed", "frozen"):
+        return text
+    if unit["state"] == "fenced":
+        text += ": the other unit has taken over from it; it emits nothing until role_load is written"
+    else:
+        text += f", epoch {unit['epoch']}"
+    cores = [str(core) for core in range(32) if unit["fenced_cores"] >> core & 1]
+    return text + (f"; fenced cores: {', '.join(cores)}" if cores else "")
+
+
+def protection_text(protection, other):
+    """What `protection` of the active unit means; other: number of the other unit."""
+    return {
+        "protected": f"protected: unit {other} confirms every record",
+        "stalled": f"stalled: unit {other} does not answer, nothing is emitted until it does, or until the registers policy and grant are set to 1",
+        "unprotected": f"unprotected: unit {other} confirms nothing, and connections end if the active unit stops",
+    }[protection]
+
+
+def status_text(status):
+    """The lines of `spps ctl status`."""
+    lines = [_unit_text(unit) for unit in status["units"]]
+    if not status["running"]:
+        lines.append("no unit runs: connections are lost" if all(u["state"] == "killed" for u in status["units"]) else
+                     "no unit runs: `spps ctl thaw` lets a frozen unit run again")
+    elif status["active"] is None:
+        lines.append("no unit is active")
+    else:
+        table = status["connections"]
+        lines.append(f"connections: {table['in_use']} of {table['limit']} in use, {table['half_open']} of them in a handshake")
+        if table["full"]:
+            lines.append("connection table: full, further SYNs are dropped")
+        if table["refused"]:
+            lines.append(f"SYNs refused so far: {table['refused']} (lookup_refused)")
+        lines.append(f"connections are {protection_text(status['protection'], 1 - status['active'])}")
+    frames, lost = status["frames"], status["lost"]
+    lines.append(f"frames in {frames['in'][0]} client side, {frames['in'][1]} server side; out {frames['out'][0]}, {frames['out'][1]}"
+                 + (f"; refused by a namespace {lost[0]}, {lost[1]}" if any(lost) else ""))
+    lines.append(f"simulation: cycle {status['cycle']}, {status['cycles_per_s']} cycles per second")
+    return "\n".join(lines)

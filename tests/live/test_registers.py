@@ -1,0 +1,67 @@
+"""Registers by name, as `spps ctl get`, `set` and `stats` see them."""
+import pytest
+from spps.tools.errors import ToolError
+from spps_sim.live.registers import HIDDEN, LiveRegisters
+
+from tests.live.env_live import Env
+
+KEYS = {"secret_0", "secret_1", "cfg_secret", "cfg_secret_high"}
+
+
+def test_a_register_is_written_in_both_units_and_read_back():
+    env = Env()
+    registers = LiveRegisters(env)
+    assert registers.set("lease", 1234) == ("lease", [0, 1])
+    assert registers.set("mode", 1) == ("cfg_mode", [0, 1])
+    assert env.pair.written == [(0, "lease", 1234), (1, "lease", 1234), (0, "cfg_mode", 1), (1, "cfg_mode", 1)]
+    assert registers.get("lease") == ("lease", {0: 1234, 1: 1234})
+    env.kill("0")
+    assert registers.set("policy", 1) == ("policy", [1])
+
+
+@pytest.mark.parametrize("name, value, message", (
+    ("leese", 1, "no register 'leese'; similar: lease"), ("wat", 1, "no register 'wat'; similar: .*watchdog"), ("zzzz", 1, "`spps ctl stats` lists all"),
+    ("active", 1, "active is read-only"), ("ident", 1, "ident is read-only"), ("flowstate_data", 1, "flowstate_data is read-only"),
+    ("imem_low", 1, "belongs to a window"), ("lookup_refused", 1, "only 0 can be written"),
+    ("policy", 2, r"policy=2: must be from 0 to 1 \(1 bits\)"), ("watchdog", 1 << 24, "must be from 0 to 16777215"), ("lease", -1, "must be from 0"),
+))
+def test_what_cannot_be_written_is_refused_before_anything_is(name, value, message):
+    env = Env()
+    with pytest.raises(ToolError, match=message):
+        LiveRegisters(env).set(name, value)
+    assert env.pair.written == []
+
+
+def test_counters_are_cleared_by_zero():
+    env = Env()
+    assert LiveRegisters(env).set("lookup_refused", 0) == ("lookup_refused", [0, 1])
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_a_key_can_be_set_and_is_never_shown(name):
+    env = Env()
+    LiveRegisters(env).set(name, 99)
+    assert env.pair.written == [(0, name, 99), (1, name, 99)]
+    with pytest.raises(ToolError, match="is a key: it can be set, not read"):
+        LiveRegisters(env).get(name)
+
+
+def test_stats_hide_every_key_and_let_traffic_go_on():
+    env = Env()
+    for unit in (0, 1):
+        env.pair.values[unit] |= dict.fromkeys(KEYS, 0xC0FFEE)
+    stats = LiveRegisters(env).stats()
+    assert list(stats) == [0, 1]
+    assert {name for name, value in stats[0].items() if value == HIDDEN} == KEYS and 0xC0FFEE not in stats[0].values()
+    assert stats[0]["active"] == 1 and "flowstate_data" not in stats[0] and env.turns > 10
+    env.kill("1")
+    assert list(LiveRegisters(env).stats()) == [0]
+
+
+def test_nothing_runs():
+    env = Env()
+    env.kill("0")
+    env.freeze("1")
+    for ask in (LiveRegisters(env).stats, lambda: LiveRegisters(env).get("lease"), lambda: LiveRegisters(env).set("lease", 1)):
+        with pytest.raises(ToolError, match="no unit runs: unit 0 is killed, unit 1 is frozen"):
+            ask()
