@@ -162,10 +162,10 @@ class Spps(wiring.Component):
                 demux.o[n].ready.eq(cluster.i_dma.ready),
                 dma_done.i[n].payload.command.eq(cluster.o_dma_done.payload), dma_done.i[n].payload.cluster.eq(n),
                 dma_done.i[n].valid.eq(cluster.o_dma_done.valid), cluster.o_dma_done.ready.eq(dma_done.i[n].ready),
-                cluster.now.eq(self.ticks.now), cluster.cycles.eq(self.ticks.cycles), cluster.isn_clock.eq(self.failover.status.isn_clock),
-                cluster.epoch.eq(self.failover.status.epoch), cluster.active.eq(self.failover.status.active),
-                cluster.sync_ready.eq(self.failover.status.sync_ready), cluster.pool_status.eq(self.socket.pool_status),
-                cluster.fast_ready.eq(self.failover.status.sync_ready & self.socket.pools_ready), cluster.protect.eq(self.failover.status.protect),
+                cluster.csr.now.eq(self.ticks.now), cluster.csr.cycles.eq(self.ticks.cycles), cluster.csr.isn_clock.eq(self.failover.status.isn_clock),
+                cluster.csr.epoch.eq(self.failover.status.epoch), cluster.csr.active.eq(self.failover.status.active),
+                cluster.csr.sync_ready.eq(self.failover.status.sync_ready), cluster.csr.pool_status.eq(self.socket.pool_status),
+                cluster.csr.fast_ready.eq(self.failover.status.sync_ready & self.socket.pools_ready), cluster.csr.protect.eq(self.failover.status.protect),
             ]
 
     def wire_egress(self, m):
@@ -234,7 +234,7 @@ class Spps(wiring.Component):
             wiring.connect(m, imem.o[n], cluster.i_imem)
             mine = slice(n * self.params.cores, (n + 1) * self.params.cores)
             m.d.comb += [
-                cluster.cfg.eq(mmc.cfg), cluster.runaway.eq(mmc.runaway), cluster.halt.eq(self.director.fenced[mine]),
+                cluster.csr.cfg.eq(mmc.cfg), cluster.runaway.eq(mmc.runaway), cluster.halt.eq(self.director.fenced[mine]),
                 cluster.stuck.eq(mmc.fault_stuck[mine]),
             ]
             for core in range(self.params.cores):

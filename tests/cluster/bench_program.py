@@ -9,14 +9,14 @@ from spps.ucode.isa import SCRATCH_WORDS
 from spps.ucode.programs import default_image
 from spps_sim.model.core_clocks import BETWEEN, LEAD, busy_clocks
 
-from tests.cluster.bench_cluster import LOAD, PARAMS, TB, first_difference
+from tests.cluster.env_cluster import LOAD, PARAMS, Env, first_difference
 from tests.cluster.recorded_events import record
 
 CSRS = ("now", "cycles", "isn_clock", "epoch", "active", "sync_ready", "fast_ready", "pool_status", "protect")
 
 
-class Lockstep(TB):
-    """TB with an eye on what core 0 retires and writes, and on the clocks it is busy."""
+class Lockstep(Env):
+    """Env with an eye on what core 0 retires and writes, and on the clocks it is busy."""
 
     def __init__(self, dut, image=()):
         super().__init__(dut, image, runaway=0)
@@ -55,7 +55,7 @@ class Lockstep(TB):
         """One event, alone in the cluster; returns its [Step]."""
         for name, value in (csr or {}).items():
             if name in CSRS:
-                getattr(self.dut, name).value = value & 0xFFFFFFFF
+                getattr(self.dut, f"csr__{name}").value = value & 0xFFFFFFFF
             self.model.cores[0].csr[name] = value
         conn, before = words[1] & 0xFFFF, self.counters["core0_busy_cycles"]
         self.retired, self.writes = [], []
@@ -84,19 +84,19 @@ class Lockstep(TB):
 @cocotb.test()
 async def runs_recorded_transfers_like_the_simulator(dut):
     """The TCP program, from handshake to TIME-WAIT, with a takeover in one of the transfers."""
-    tb = Lockstep(dut, default_image().words)
+    env = Lockstep(dut, default_image().words)
     recordings = [record(up=4000, down=2000), record(up=3000, down=3000, kill_at=12, close="server")]
     config = recordings[0][0]
     assert all(other == config for other, _ in recordings)
-    tb.config = [value & 0xFFFFFFFF for value in config]
-    await tb.start()
+    env.config = [value & 0xFFFFFFFF for value in config]
+    await env.start()
     executed = set()
     for _, events in recordings:
         for event in events:
-            executed |= {step.pc for step in await tb.run(event.words, event.flowstate, event.csr)}
+            executed |= {step.pc for step in await env.run(event.words, event.flowstate, event.csr)}
     dut._log.info(f"{sum(len(events) for _, events in recordings)} events, {len(executed)} instructions of the program")
     assert len(executed) > 500
-    await tb.finish()
+    await env.finish()
 
 
 #: what an instruction adds to an event: text, clocks. The table of hdl/spps/cluster/README.md, written out again.
@@ -122,31 +122,31 @@ COSTS = [(text, 1) for text in (
 @cocotb.test()
 async def takes_the_clocks_that_are_promised(dut):
     """Not more, not less, and what BETWEEN says from one event to the next in the queue."""
-    tb = Lockstep(dut)
-    await tb.start()
+    env = Lockstep(dut)
+    await env.start()
     wrong = []
     # the scratch words still hold what the test before left
     clear = "\n".join(f"st SC.{word}, r0" for word in range(SCRATCH_WORDS))
     for text, cost in [(clear, SCRATCH_WORDS), *COSTS]:
         after = text.count("nop") if text.endswith("nop") else 0     # the landing place is an instruction of its own
-        tb.program(assemble(f"li r2, 5\nli r3, 6\nli r5, 1\nli r6, 2\nli r7, {tb.model.cores[0].map.scratch}\n{text}\nnop\neoe r0, r0").words)
-        await tb.until(tb.i_imem.empty)
+        env.program(assemble(f"li r2, 5\nli r3, 6\nli r5, 1\nli r6, 2\nli r7, {env.model.cores[0].map.scratch}\n{text}\nnop\neoe r0, r0").words)
+        await env.until(env.i_imem.empty)
         await ClockCycles(dut.clk, 5)
-        before = tb.counters["core0_busy_cycles"]
-        await tb.run(tb.event_words(0, noflow=1))
-        spent = tb.counters["core0_busy_cycles"] - before - (5 + 2 + LEAD) - after
+        before = env.counters["core0_busy_cycles"]
+        await env.run(env.event_words(0, noflow=1))
+        spent = env.counters["core0_busy_cycles"] - before - (5 + 2 + LEAD) - after
         if spent != cost:
             wrong.append((text, spent, cost))
     assert not wrong, wrong
 
-    tb.program(assemble("ld r1, EV.0\nloop: addi r1, r1, -1\nbnei r1, 0, loop\neoe r0, r0").words)
-    await tb.until(tb.i_imem.empty)
+    env.program(assemble("ld r1, EV.0\nloop: addi r1, r1, -1\nbnei r1, 0, loop\neoe r0, r0").words)
+    await env.until(env.i_imem.empty)
     await ClockCycles(dut.clk, 5)
-    tb.busy = []
+    env.busy = []
     for rounds in (100, 1, 1, 1):       # the others have arrived when the first ends
-        tb.deliver(0, 0, [rounds, 1 << 18] + [0] * 14, load=0)
-    done = tb.dones + 4
-    await tb.until(lambda: tb.dones == done)
-    runs = "".join(map(str, tb.busy)).strip("0")
+        env.deliver(0, 0, [rounds, 1 << 18] + [0] * 14, load=0)
+    done = env.dones + 4
+    await env.until(lambda: env.dones == done)
+    runs = "".join(map(str, env.busy)).strip("0")
     assert [len(part) for part in runs.split("1") if part] == [BETWEEN - LEAD] * 3, runs
-    await tb.finish()
+    await env.finish()

@@ -82,20 +82,20 @@ class Bench:
         events = PARAMS.workspaces * 128
         for first, values in ((WORKSPACE * 128, state), (events, event)):
             for beat in range(len(values) // 2):
-                ctx.set(dut.beat_address, first // 2 + beat)
-                ctx.set(dut.beat_write_data, values[2 * beat] | values[2 * beat + 1] << 32)
-                ctx.set(dut.beat_write, 1)
+                ctx.set(dut.beats.address, first // 2 + beat)
+                ctx.set(dut.beats.write_data, values[2 * beat] | values[2 * beat + 1] << 32)
+                ctx.set(dut.beats.write, 1)
                 await ctx.tick()
-        ctx.set(dut.beat_write, 0)
+        ctx.set(dut.beats.write, 0)
         ctx.set(dut.runaway, RUNAWAY)
-        ctx.set(dut.event, {"conn": CONN, "leg": event[1] >> 16 & 1, "workspace": WORKSPACE})
+        ctx.set(dut.events.event, {"conn": CONN, "leg": event[1] >> 16 & 1, "workspace": WORKSPACE})
         await ctx.tick().repeat(2)
         messages, message, started = [], [], False
         for clock in range(4000):
-            ctx.set(dut.start, not started)
-            ctx.set(dut.csr_value, {**NUMBERS, CSRS["event_conn"]: CONN}.get(ctx.get(dut.csr), 0))
+            ctx.set(dut.events.start, not started)
+            ctx.set(dut.csr.value, {**NUMBERS, CSRS["event_conn"]: CONN}.get(ctx.get(dut.csr.number), 0))
             ctx.set(dut.o.ready, ready >> clock % 64 & 1)
-            started |= bool(ctx.get(dut.take))
+            started |= bool(ctx.get(dut.events.take))
             if ctx.get(dut.o.valid) and ctx.get(dut.o.ready):
                 message.append(ctx.get(dut.o.p.data))
                 if ctx.get(dut.o.p.last):

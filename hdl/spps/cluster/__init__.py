@@ -3,7 +3,8 @@ from .cluster_bus_interface import ClusterBusInterface
 from .cluster_dma import ClusterDma
 from .data_memory import DataMemory
 from .instruction_memory import InstructionMemory
+from .ports import CsrInputs
 from .protocol_cluster import ProtocolCluster
 from .protocol_core import ProtocolCore
 
-__all__ = ["ClusterBusInterface", "ClusterDma", "DataMemory", "InstructionMemory", "ProtocolCluster", "ProtocolCore"]
+__all__ = ["ClusterBusInterface", "ClusterDma", "CsrInputs", "DataMemory", "InstructionMemory", "ProtocolCluster", "ProtocolCore"]

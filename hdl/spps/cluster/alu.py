@@ -22,12 +22,38 @@ def _at_least(m, name, bound, enable=1):
 class Alu(wiring.Component):
     """Everything a register instruction or a branch computes from two operands.
 
-    Source: patent §V; effects as written in `ucode.isa`.
-    Members: control; a, b operands: b is the immediate, or inverted where control subtracts, or 0 for shifts; carry_in; count: distance
-    of a shift or field; stop: last bit of a field; bit_low, bit_high: bits 1..0 and 4..2 of the
-    number for bbs and bbc, one-hot; result; sum, carry; met: the branch condition holds, if control does not
-    compare, else met_late.
-    Latency: combinational. One adder serves add, sub, comparisons and picks; one rotator serves shifts and fields.
+    One adder serves add, sub, comparisons and picks; one rotator serves shifts and fields.
+
+    Members
+    -------
+    control : In(Control)
+        Signals of the decoder.
+    a, b : In(32)
+        Operands. b is the immediate, or inverted where the instruction subtracts, or 0 for shifts.
+    carry_in : In(1)
+        Carry into bit 0.
+    count : In(5), bits
+        Distance of a shift, or position of a field.
+    stop : In(5)
+        Last bit of a field.
+    bit_low, bit_high : In(4), In(8)
+        Bits 1..0 and 4..2 of the bit number of bbs and bbc, one-hot.
+    result : Out(32)
+        Result of a register instruction.
+    sum, carry : Out(32), Out(1)
+        Of the adder.
+    met : Out(1)
+        The branch condition holds, for a branch that does not compare.
+    met_late : Out(1)
+        The branch condition holds, for a branch that compares.
+
+    Timing
+    ------
+    Combinational.
+
+    Source
+    ------
+    Patent §V; effects as written in `ucode.isa`.
     """
 
     control: In(Control)

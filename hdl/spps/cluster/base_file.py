@@ -5,8 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.flowstate import FLOWSTATE_WORDS, LEG_BASE, LEG_STRIDE
 from ..ucode.isa import BASE_BITS, BASES
-from .data_memory import map_of
-from .event_slots import slot_meta
+from .ports import map_of, slot_meta
 
 __all__ = ["BaseFile"]
 
@@ -15,13 +14,43 @@ _L, _P, _X = (BASES.index(name) for name in ("L", "P", "X"))
 
 
 class BaseFile(wiring.Component):
-    """The six bases: what the event says until a program sets one, then a row of a small memory.
+    """The six bases: each has the value that the event gives it until a program sets it, then that of a row of a small memory.
 
     Six registers with a swap and two sources each cost three times as much.
-    Source: `ucode.isa`.
-    Parameters: params (map of the data memory). Members: event, slot: of the running event; idle: no event runs, all bases but X
-    are the event's again; index: base that decode asks for, row: where it is kept, value; set, set_row, set_value: `setb`; swap.
-    Latency: value combinational; a set or a swap in this clock is already in it. Reset: as after idle; X keeps what it holds.
+
+    Parameters
+    ----------
+    params : SppsParams
+        workspaces, event_slots.
+
+    Members
+    -------
+    event, slot : In(slot_meta), In(range(event_slots))
+        Of the running event.
+    idle : In(1)
+        No event runs: all bases but X are the event's again.
+    index : In(3)
+        Base that decode asks for.
+    row : Out(3)
+        Row where a program's value of it is kept.
+    value : Out(12)
+        Word address.
+    set, set_row, set_value : In(1), In(3), In(12)
+        `setb`.
+    swap : In(1)
+        `swap`: L and P change places.
+
+    Timing
+    ------
+    `value` is combinational; a `setb` or `swap` of this clock is already in it.
+
+    Reset
+    -----
+    As after `idle`; X keeps what it holds.
+
+    Source
+    ------
+    `ucode.isa`.
     """
 
     def __init__(self, params):

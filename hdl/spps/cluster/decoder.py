@@ -14,6 +14,7 @@ _OPCODE_BITS = 6
 
 
 class Logic(enum.Enum, shape=2):
+    """Function of half a word."""
     AND = 0
     OR = 1
     XOR = 2
@@ -94,12 +95,36 @@ def operand_of(format, name):
 class Decoder(wiring.Component):
     """Turns an instruction word into control signals and an immediate second operand.
 
-    Source: patent §V; `ucode.isa`.
-    Members: word; control; rd, ra, rb; registers of operands a and b; reads_a, reads_b: they are needed;
-    use_immediate and immediate: second operand instead of b; subtract: operand b is inverted; by_register: b is the distance of a shift,
-    and zero the second operand;
-    jump (jmp or call), call, ret; based, base; stop: last bit of the field of ext and ins.
-    Latency: combinational.
+    Members
+    -------
+    word : In(36)
+        Instruction.
+    control : Out(Control)
+        What execute has to know.
+    rd, ra, rb : Out(4)
+        Registers: destination, operands a and b.
+    reads_a, reads_b : Out(1)
+        The operand register is needed.
+    use_immediate, immediate : Out(1), Out(32)
+        The second operand is this instead of b.
+    subtract : Out(1)
+        Operand b is inverted.
+    by_register : Out(1)
+        b is the distance of a shift, and zero the second operand.
+    jump, call, ret : Out(1)
+        jmp or call; call; ret.
+    based, base : Out(1), Out(3)
+        The instruction names a base, and which.
+    stop : Out(5)
+        Last bit of the field of ext and ins.
+
+    Timing
+    ------
+    Combinational.
+
+    Source
+    ------
+    Patent §V; `ucode.isa`.
     """
 
     word: In(WORD_BITS)

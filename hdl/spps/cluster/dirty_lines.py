@@ -4,17 +4,43 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.flowstate import FLOWSTATE_WORDS, LINE_WORDS, LINES
-from .data_memory import map_of
+from .ports import map_of
 
 __all__ = ["DirtyLines"]
 
 
 class DirtyLines(wiring.Component):
-    """One bit per line of each workspace of a core: set by a store, cleared by the DMA.
+    """One bit per line of each workspace of a core, set by a store and cleared by the DMA.
 
-    Source: architecture rule "write back only changed lines".
-    Members: store, address (word); clean: lines to clear of `workspace`; lines.
-    Latency: 1 clock. Reset: all clean.
+    Parameters
+    ----------
+    params : SppsParams
+        workspaces, event_slots.
+
+    Members
+    -------
+    store : In(1)
+        The core has written the word at `address`.
+    address : In(range(words))
+        Word address in the data memory.
+    clean : In(16)
+        Lines of `workspace` to clear.
+    workspace : In(range(workspaces))
+        Workspace of `clean`.
+    lines : Out(ArrayLayout(16, workspaces))
+        Dirty lines.
+
+    Timing
+    ------
+    1 clock. A store wins over `clean` of the same line.
+
+    Reset
+    -----
+    All clean.
+
+    Source
+    ------
+    Architecture rule "write back only changed lines".
     """
 
     def __init__(self, params):

@@ -11,13 +11,44 @@ __all__ = ["FetchUnit"]
 class FetchUnit(wiring.Component):
     """Asks for one instruction per clock; follows jmp, call and ret as soon as they are fetched.
 
-    Source: patent §V; `ucode.isa`.
-    Members: run: an event runs in the next clock, else fetch waits at address 0; hold: decode keeps its instruction; jump, target:
-    of the execute stage, void what decode has; direct, call, ret, word_target: decode holds a jmp or call, a call, a ret;
-    address, fetch, ready: to instruction memory; valid, pc: decode has the instruction of this address; stack_bad: it is a call with the
-    return stack full or a ret with it empty.
-    Latency: an instruction is in decode one clock after its address. A direct jump costs nothing, one from execute the instruction
-    in decode. Backpressure: without `ready` the same address is asked for again. Reset: not running, stack empty.
+    Parameters
+    ----------
+    params : SppsParams
+        imem_words.
+
+    Members
+    -------
+    run : In(1)
+        An event runs in the next clock; else fetch waits at address 0.
+    hold : In(1)
+        Decode keeps its instruction.
+    jump, target : In(1), In(12)
+        Branch of the execute stage: what decode has is void.
+    direct, call, ret : In(1)
+        Decode holds a jmp or call, a call, a ret.
+    word_target : In(12)
+        Target of the jmp or call.
+    address : Out(range(imem_words))
+        Word asked for.
+    fetch, ready : Out(1), In(1)
+        As in FetchPort.
+    valid, pc : Out(1), Out(12)
+        Decode has the instruction of this address.
+    stack_bad : Out(1)
+        It is a call with the return stack full, or a ret with it empty.
+
+    Timing
+    ------
+    An instruction is in decode one clock after its address. A direct jump costs nothing, a jump from execute the instruction in
+    decode. Without `ready` the same address is asked for again.
+
+    Reset
+    -----
+    Not running, return stack empty.
+
+    Source
+    ------
+    Patent §V; `ucode.isa`.
     """
 
     def __init__(self, params):

@@ -1,10 +1,11 @@
 """Instruction memory of a protocol cluster."""
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, memory, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In
 
 from ..layouts.register import InstructionWrite
 from ..ucode.isa import WORD_BITS
+from .ports import FetchPort
 
 __all__ = ["InstructionMemory", "checked_image"]
 
@@ -21,28 +22,48 @@ def checked_image(params, image):
 
 
 class InstructionMemory(wiring.Component):
-    """36-bit words; one fetch port per core; writable while the cores run.
+    """36-bit words with one fetch port per core, writable while the cores run.
 
-    Source: patent §V ("microcode"), §VI, F3 (instruction memory 304).
-    Parameters: params.imem_words, params.cores; image: words from address 0, the rest is zero (trap); index: cluster number.
-    Members: i writes of this cluster (others are ignored); per core: address, fetch, word, ready (low in the clock of
-    a write). Two cores share a copy, each with a port of a true dual-port block RAM; writes use the port of the first, while both
-    hold their fetch. A port of its own for writes would put a bypass behind every fetch.
-    Latency: word one clock after fetch, held until the next fetch. Throughput: a fetch per core and clock.
-    Backpressure: none; a write takes one clock. Drop: writes beyond imem_words are ignored.
-    Reset: contents survive; the image is the power-up content.
+    Two cores share a copy of the program, each with one port of a true dual-port block RAM. Writes use the port of the first core,
+    while both hold their fetch: a separate write port would put a bypass behind every fetch.
+
+    Parameters
+    ----------
+    params : SppsParams
+        imem_words, cores.
+    image : sequence of int
+        Words from address 0 on; the rest is zero, which traps.
+    index : int
+        Number of the cluster.
+
+    Members
+    -------
+    i : In(stream of InstructionWrite)
+        Live program writes; always taken.
+    core : In(FetchPort), array of cores
+        Fetches.
+
+    Timing
+    ------
+    A word comes one clock after its fetch and stays until the next one. Throughput: a fetch per core and clock. A write takes one
+    clock, in which no fetch is done.
+
+    Drop
+    ----
+    Writes for another cluster or beyond imem_words are ignored.
+
+    Reset
+    -----
+    Contents survive; the image is the power-up content.
+
+    Source
+    ------
+    Patent §V ("microcode"), §VI, F3 (instruction memory 304).
     """
 
     def __init__(self, params, *, image=(), index=0):
         self._params, self._image, self._index = params, checked_image(params, image), index
-        bits = (params.imem_words - 1).bit_length()
-        super().__init__({
-            "i": In(stream.Signature(InstructionWrite)),
-            "address": In(data.ArrayLayout(bits, params.cores)),
-            "fetch": In(params.cores),
-            "word": Out(data.ArrayLayout(WORD_BITS, params.cores)),
-            "ready": Out(params.cores),
-        })
+        super().__init__({"i": In(stream.Signature(InstructionWrite)), "core": In(FetchPort(params)).array(params.cores)})
 
     def elaborate(self, platform):
         m = Module()
@@ -57,12 +78,12 @@ class InstructionMemory(wiring.Component):
             m.submodules[f"copy{copy}"] = store = memory.Memory(
                 shape=WORD_BITS, depth=self._params.imem_words, init=self._image, attrs={"no_rw_check": 1})
             write_port = store.write_port()
-            m.d.comb += [write_port.addr.eq(Mux(write, address, self.address[2 * copy])), write_port.data.eq(word),
+            m.d.comb += [write_port.addr.eq(Mux(write, address, self.core[2 * copy].address)), write_port.data.eq(word),
                          write_port.en.eq(write)]
-            for core in range(2 * copy, min(2 * copy + 2, cores)):
-                port = store.read_port()
+            for number in range(2 * copy, min(2 * copy + 2, cores)):
+                core, port = self.core[number], store.read_port()
                 m.d.comb += [
-                    port.addr.eq(self.address[core] if core % 2 else write_port.addr), port.en.eq(self.fetch[core] & ~write),
-                    self.word[core].eq(port.data), self.ready[core].eq(~write),
+                    port.addr.eq(core.address if number % 2 else write_port.addr), port.en.eq(core.fetch & ~write),
+                    core.word.eq(port.data), core.ready.eq(~write),
                 ]
         return m

@@ -1,29 +1,70 @@
-"""Message port of a protocol core: streams messages out of the data memory and reports the end of an event."""
+"""Message port of a protocol core: sends messages out of the data memory and reports the end of an event."""
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.director import Done
-from ..layouts.message import MessageHeader, MessageKind, Unit, beat_layout
-from .data_memory import map_of
-from .event_slots import slot_meta
+from ..layouts.message import MessageHeader, MessageKind, Unit, beat_signature
+from .ports import map_of, slot_meta
 
 __all__ = ["MessagePort"]
 
 
 class MessagePort(wiring.Component):
-    """`send` reads one 64-bit beat per clock; the end of an event appends the message DONE while the core goes on.
+    """Sends messages beat by beat from the data memory; the end of an event appends DONE while the core goes on.
 
-    Whoever traps can no longer give the event's payload back: unless a COPY or RELEASE has left during the event, the port does.
-    Source: patent §III.F ("transmit a done message"), §VI.
-    Members: send, location (beat address), after_first (beats that follow the first), more: the instruction, held while it
-    waits; legal: it may begin; done: its last
-    beat is being read; address: beat to read; free: the block RAM's output may change, hold: a beat is in it; memory_data. finish,
-    trap, event, deadline, close: end of event, taken unless ending: DONE of the event before has not left. open: a message goes on.
-    cut: an open message was closed by beats of zeros. released: the payload was given back. o: beats.
-    Latency: 1 clock from send to o.valid. Throughput: 1 beat per clock.
-    Backpressure: the block RAM's output holds the beat that waits, so nothing may be read until it is free; combinational from o.ready.
-    Reset: no message open.
+    After a trap the port releases the payload of the event, unless a COPY or RELEASE has left during the event.
+
+    Parameters
+    ----------
+    params : SppsParams
+        workspaces, event_slots.
+
+    Members
+    -------
+    send : In(1)
+        A `send` is in execute; held until `done`.
+    legal : In(1)
+        It may begin.
+    location : In(range(beats))
+        Address of its first beat.
+    after_first : In(5), beats
+        Beats that follow the first.
+    more : In(1)
+        The message goes on with the next `send`.
+    done : Out(1)
+        Its last beat is being read.
+    address : Out(range(beats))
+        Beat to read.
+    free : Out(1)
+        The output of the block RAM may change.
+    hold : Out(1)
+        It holds a beat that has to leave.
+    memory_data : In(64)
+        The output of the block RAM.
+    finish, trap, event, deadline, close : In
+        End of the event: it ended, by a trap; its slot_meta; operands of `eoe`. Taken unless `ending`.
+    ending : Out(1)
+        The DONE of the event before has not left.
+    open : Out(1)
+        A message is not complete.
+    cut, released : Out(1), pulses
+        An open message was closed with beats of zeros; the payload was released.
+    o : Out(stream of beats)
+        Messages.
+
+    Timing
+    ------
+    1 clock from `send` to `o.valid`. Throughput 1 beat per clock. The output of the block RAM holds the beat that waits, so nothing
+    may be read until it is `free`, which is combinational from `o.ready`.
+
+    Reset
+    -----
+    No message open.
+
+    Source
+    ------
+    Patent §III.F ("transmit a done message"), §VI.
     """
 
     def __init__(self, params):
@@ -33,7 +74,7 @@ class MessagePort(wiring.Component):
             "address": Out(beats), "free": Out(1), "hold": Out(1), "memory_data": In(64),
             "finish": In(1), "trap": In(1), "event": In(slot_meta(params)), "deadline": In(32), "close": In(1),
             "ending": Out(1), "open": Out(1), "cut": Out(1), "released": Out(1),
-            "o": Out(stream.Signature(beat_layout())),
+            "o": Out(beat_signature()),
         })
 
     def elaborate(self, platform):

@@ -1,12 +1,13 @@
-"""What the standby is told also goes into our own flowstate memory."""
+"""A copy of every sync record goes into the flowstate memory of this unit."""
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.dma import FlowstateWrite
 from ..layouts.flowstate import DELTA_BEATS, FULL_BEATS, FULL_LINES, LINE_BEATS
-from ..layouts.message import BEAT, MessageHeader, MessageKind, Unit, beat_layout
+from ..layouts.message import BEAT, MessageHeader, MessageKind, Unit, beat_signature
 from ..layouts.record import RecordKind, SyncArgument
+from ..lib.counters import Counters
 
 __all__ = ["RecordTap"]
 
@@ -14,24 +15,53 @@ __all__ = ["RecordTap"]
 class RecordTap(wiring.Component):
     """Copies the lines of each whole SYNC message into flowstate memory.
 
-    A core that traps or is fenced leaves behind what was last written back, which may be older than what it has told the outside. No ACK leaves
-    before its record, so a flow that starts again from its last record takes nothing back: the unit is its own standby.
-    Source: patent §X.B; architecture §4 rule 5, §6 rule 1.
+    A core that traps or is fenced leaves behind what was last written back, which may be older than what it has told the outside.
+    No ACK leaves before its record, so a flow that starts again from its last record takes no ACK back: the unit is its own
+    standby.
 
-    Parameters: params.
-    Members: i, o: messages of the cluster, passed on; conn: connection of the event at work in each core; o_write:
-    stream(FlowstateWrite); recorded: pulse.
-    Latency: none. Throughput: 1 beat per clock; while lines are written (one beat per clock, after the last beat of their message)
-    the next SYNC or DONE waits: so the lines are there before the director can hear of the end of the event.
-    Drop: a SYNC that was cut, of another length or of another connection than the event's is not written. Reset: nothing pending.
+    Parameters
+    ----------
+    params : SppsParams
+        cores.
+
+    Members
+    -------
+    i : In(stream of beats)
+        Messages of the cluster.
+    o : Out(stream of beats)
+        The same messages.
+    conn : In(ArrayLayout(16, cores))
+        Connection of the event at work in each core.
+    o_write : Out(stream of FlowstateWrite)
+        Beats of the lines.
+    count : Out, pulses
+        COUNTERS.
+
+    Timing
+    ------
+    No latency. Throughput 1 beat per clock. The lines are written after the last beat of their message, one beat per clock, and the
+    next SYNC or DONE waits until then: the lines are in flowstate memory before the director can hear of the end of the event.
+
+    Drop
+    ----
+    A SYNC that was cut, or has another length or another connection than the event's, is passed on and not written.
+
+    Reset
+    -----
+    Nothing pending.
+
+    Source
+    ------
+    Patent §X.B; architecture §4 rule 5, §6 rule 1.
     """
+
+    COUNTERS = Counters({"recorded": "sync records copied into flowstate memory"})
 
     def __init__(self, params):
         self._params = params
         super().__init__({
-            "i": In(stream.Signature(beat_layout())), "o": Out(stream.Signature(beat_layout())),
-            "conn": In(data.ArrayLayout(unsigned(16), params.cores)),
-            "o_write": Out(stream.Signature(FlowstateWrite)), "recorded": Out(1),
+            "i": In(beat_signature()), "o": Out(beat_signature()), "conn": In(data.ArrayLayout(unsigned(16), params.cores)),
+            "o_write": Out(stream.Signature(FlowstateWrite)), "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -72,6 +102,6 @@ class RecordTap(wiring.Component):
                     m.d.sync += [conn.eq(argument.conn),
                                  length.eq(Mux(argument.kind == RecordKind.DELTA, DELTA_BEATS, depth))]
             with m.Elif(self.i.p.last & record & (filled == length - 1)):
-                m.d.comb += self.recorded.eq(1)
+                m.d.comb += self.count.recorded.eq(1)
                 m.d.sync += [writing.eq(1), at.eq(0)]
         return m
