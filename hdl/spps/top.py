@@ -16,7 +16,7 @@ from .layouts.packet import packet_signature, spi4_signature
 from .layouts.register import InstructionWrite, RegisterRequest
 from .lib import ReadShare, StreamArbiter, StreamDemux, TickCounter
 from .lookup import FlowstateMemory, LookupController, TimerUnit
-from .mmc import Mmc, block_counters
+from .mmc import Mmc, block_counters, counting_blocks
 from .params import TINY
 from .scratchpad import FrameAdmission, Scratchpad
 from .socket import Geometry, SocketMemoryController, axi_signature
@@ -217,15 +217,8 @@ class Spps(wiring.Component):
             *(getattr(mmc, f"socket_lowest_{pool}").eq(level) for pool, level in enumerate(self.socket.lowest)),
             mmc.event_level.eq(self.events.level), mmc.event_high_water.eq(self.events.high_water),
         ]
-        counted = {
-            "sink": self.sink, "admission": self.admission, "splitter": self.splitter, "scratchpad": self.scratchpad, "events": self.events, "lookup": self.lookup,
-            "timer": self.timers, "director": self.director, "bus": self.bus, "socket": self.socket, "failover": self.failover,
-            "egress": self.egress, "source": self.source, "flowstate": self.flowstate,
-            **{f"cluster_{n}": cluster for n, cluster in enumerate(self.clusters)},
-        }
-        for name, block in counted.items():
-            if hasattr(mmc, f"count_{name}"):
-                m.d.comb += getattr(mmc, f"count_{name}").eq(block.count)
+        for name, block in counting_blocks(self).items():
+            m.d.comb += getattr(mmc, f"count_{name}").eq(block.count)
         m.submodules.imem_demux = imem = StreamDemux(InstructionWrite, len(self.clusters), lambda payload: payload.cluster)
         wiring.connect(m, mmc.o_imem, imem.i)
         wiring.connect(m, mmc.o_flowstate, self.flowstate.i_window)

@@ -1,7 +1,10 @@
-"""MMC against its model; the register map's own rules."""
+"""MMC against its model; the rules of the register map; the documents made of it."""
+from types import SimpleNamespace
 
 import pytest
-from spps.mmc import Field, Mmc, Register, RegisterMap
+from spps.lib import Counters
+from spps.mmc import BLOCKS as BLOCK_ROWS
+from spps.mmc import Field, Mmc, Register, RegisterMap, block_counters, counting_blocks
 from spps.mmc.counter_file import _TAPS, _positions
 from spps.mmc.register_table import RegisterTable
 from spps.params import TINY
@@ -48,7 +51,31 @@ def test_small_counters_pass_through_every_state_but_one(bits):
     assert sorted(positions[:-1]) == list(range((1 << bits) - 1)) and positions[0] == 0
 
 
-def test_every_register_is_documented():
+def test_every_register_is_in_the_table_once():
     regs = build()
-    text = regs.markdown()
-    assert all(f"| {address:#06x} | {name} |" in text for name, address in regs.addresses().items())
+    rows = [line.split(" | ")[:2] for line in regs.markdown().splitlines()[2:]]
+    assert rows == [[f"| {address:#06x}", name] for name, address in regs.addresses().items()]
+
+
+class _Counting:
+    COUNTERS = Counters({"some": "occurrences"})
+
+
+def _blocks_of_a_top(**changes):
+    """Stands for an Spps: attributes with blocks; None removes one."""
+    blocks = {block.attribute: [_Counting()] if block.prefix == "cluster" else _Counting() for block in BLOCK_ROWS}
+    return SimpleNamespace(params=TINY, **{name: value for name, value in {**blocks, **changes}.items() if value is not None})
+
+
+def test_counting_blocks_are_those_of_the_map():
+    assert sorted(counting_blocks(_blocks_of_a_top())) == sorted(prefix for prefix, _ in block_counters(TINY))
+
+
+def test_a_block_that_counts_needs_a_row_in_the_map():
+    with pytest.raises(ValueError, match="shaper: _Counting counts, but mmc.blocks has no row for it"):
+        counting_blocks(_blocks_of_a_top(shaper=_Counting()))
+
+
+def test_a_row_of_the_map_needs_its_block():
+    with pytest.raises(ValueError, match="egress: in mmc.blocks, but not a block of this SPPS"):
+        counting_blocks(_blocks_of_a_top(egress=None))

@@ -1,33 +1,70 @@
-"""Which blocks count what: the counters of one SPPS, in the order of the register map."""
+"""The blocks of an SPPS that count, in the order of the register map: registers, counters and the top are made of this table."""
 from importlib import import_module
+from typing import NamedTuple
 
-__all__ = ["BLOCKS", "block_counters", "spps_map", "register_addresses"]
+__all__ = ["BLOCKS", "Block", "block_counters", "counting_blocks", "register_addresses", "spps_map"]
 
-#: (prefix of the registers, package, component)
+
+class Block(NamedTuple):
+    """A row: prefix of the registers, package and class of the component, attribute of `Spps` that holds it."""
+
+    prefix: str
+    package: str
+    component: str
+    attribute: str
+
+
 BLOCKS = (
-    ("sink", "spi4", "Spi4Sink"), ("admission", "scratchpad", "FrameAdmission"),
-    ("splitter", "splitter", "MessageSplitter"), ("scratchpad", "scratchpad", "Scratchpad"),
-    ("events", "events", "EventQueue"), ("lookup", "lookup", "LookupController"), ("timer", "lookup", "TimerUnit"),
-    ("director", "director", "FlowDirector"), ("bus", "bus", "MessageBus"), ("cluster", "cluster", "ProtocolCluster"),
-    ("flowstate", "lookup", "FlowstateMemory"),
-    ("socket", "socket", "SocketMemoryController"), ("failover", "failover", "FailoverUnit"),
-    ("egress", "egress", "OutputProcessor"), ("source", "spi4", "Spi4Source"),
+    Block("sink", "spi4", "Spi4Sink", "sink"),
+    Block("admission", "scratchpad", "FrameAdmission", "admission"),
+    Block("splitter", "splitter", "MessageSplitter", "splitter"),
+    Block("scratchpad", "scratchpad", "Scratchpad", "scratchpad"),
+    Block("events", "events", "EventQueue", "events"),
+    Block("lookup", "lookup", "LookupController", "lookup"),
+    Block("timer", "lookup", "TimerUnit", "timers"),
+    Block("director", "director", "FlowDirector", "director"),
+    Block("bus", "bus", "MessageBus", "bus"),
+    Block("cluster", "cluster", "ProtocolCluster", "clusters"),      # one per cluster: prefixes cluster_0, ...
+    Block("flowstate", "lookup", "FlowstateMemory", "flowstate"),
+    Block("socket", "socket", "SocketMemoryController", "socket"),
+    Block("failover", "failover", "FailoverUnit", "failover"),
+    Block("egress", "egress", "OutputProcessor", "egress"),
+    Block("source", "spi4", "Spi4Source", "source"),
 )
 
 
 def block_counters(params):
-    """[(prefix, names)] of the blocks of an SPPS that count anything; clusters are numbered."""
+    """[(prefix, Counters)] of the blocks of an SPPS; clusters are numbered."""
     found = []
-    for prefix, package, name in BLOCKS:
-        component = getattr(import_module(f"spps.{package}"), name)
-        names = component.counters(params) if hasattr(component, "counters") else component.COUNTERS
-        prefixes = [f"cluster_{n}" for n in range(params.clusters)] if prefix == "cluster" else [prefix]
-        found += [(p, tuple(names)) for p in prefixes]
+    for block in BLOCKS:
+        component = getattr(import_module(f"spps.{block.package}"), block.component)
+        counters = component.counters(params) if hasattr(component, "counters") else component.COUNTERS
+        prefixes = [f"{block.prefix}_{n}" for n in range(params.clusters)] if block.prefix == "cluster" else [block.prefix]
+        found += [(prefix, counters) for prefix in prefixes]
+    return found
+
+
+def counting_blocks(spps):
+    """{prefix: component} of the blocks that an `Spps` holds as attributes.
+
+    Raises ValueError naming a block that counts and has no row in BLOCKS, and a row whose block is missing.
+    """
+    found, rows = {}, {block.attribute: block for block in BLOCKS}
+    for attribute, value in vars(spps).items():
+        parts = value if isinstance(value, list) else [value]
+        counting = [part for part in parts if hasattr(type(part), "COUNTERS") or hasattr(type(part), "counters")]
+        if counting and attribute not in rows:
+            raise ValueError(f"{attribute}: {type(counting[0]).__name__} counts, but mmc.blocks has no row for it")
+        if counting:
+            prefix = rows.pop(attribute).prefix
+            found.update({f"{prefix}_{n}": part for n, part in enumerate(counting)} if isinstance(value, list) else {prefix: value})
+    if rows:
+        raise ValueError(f"{', '.join(rows)}: in mmc.blocks, but not a block of this SPPS")
     return found
 
 
 def spps_map(params):
-    """The register map of a whole SPPS."""
+    """Register map of a whole SPPS."""
     from .mmc import Mmc
     from .registers import register_map
     return register_map(params, [("mmc", Mmc.COUNTERS), *block_counters(params)])

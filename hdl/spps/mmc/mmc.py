@@ -7,6 +7,7 @@ from ..failover.signature import FailoverConfig, FailoverStatus
 from ..layouts.config import CONFIG, CONFIG_DIRECT, CONFIG_INDEX, ConfigWord
 from ..layouts.dma import FlowstateWord
 from ..layouts.register import InstructionWrite, RegisterRequest
+from ..lib import Counters
 from .counter_file import CounterFile
 from .register_table import RegisterTable
 from .registers import (
@@ -39,11 +40,11 @@ class Mmc(wiring.Component):
     Drop: accesses to no register, or the wrong way (counted, bad_address). Reset: the map's reset values.
     """
 
-    COUNTERS = ("bad_address",)
+    COUNTERS = Counters({"bad_address": "reads of an address without a register, writes to one that cannot be written"})
 
     def __init__(self, params, counters, status=()):
         self.params = params
-        self.blocks = [("mmc", self.COUNTERS), *[(block, tuple(names)) for block, names in counters if names]]
+        self.blocks = [("mmc", self.COUNTERS), *counters]
         self.map = register_map(params, self.blocks, status)
         self.status = (*STATUS, *core_status(params), *status)
         super().__init__({

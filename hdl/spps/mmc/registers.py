@@ -6,6 +6,7 @@ from ..failover import signature as failover
 from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
 from ..layouts.socket import SOCKET_POOLS
+from ..lib import Counters
 from .register_map import Field, Register, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE", "COUNTER_BASE",
@@ -68,7 +69,7 @@ def core_status(params):
 def register_map(params, counters=(), status=()):
     """The map of an SPPS.
 
-    params: SppsParams. counters: [(block, names)], in order. status: further `ro` registers, after STATUS.
+    params: SppsParams. counters: [(block, Counters)], in order. status: further `ro` registers, after STATUS.
     Raises ValueError for equal names and when the counters do not fit.
     """
     regs = RegisterMap()
@@ -94,7 +95,7 @@ def register_map(params, counters=(), status=()):
     regs.region(COUNTER_BASE)
     for block, names in counters:
         for name in names:
-            regs.add(Register(f"{block}_{name}", "counter", doc=""))
+            regs.add(Register(f"{block}_{name}", "counter", doc=names[name] if isinstance(names, Counters) else ""))
     regs.region(WINDOW_BASE)
     for register in WINDOW:
         regs.add(register)
