@@ -10,15 +10,40 @@ __all__ = ["DeliverySerializer"]
 
 
 class DeliverySerializer(wiring.Component):
-    """One Delivery becomes one EVENT message: header, then the event, low beat first.
+    """Turns each Delivery into one EVENT message: the header, then the event, low beat first.
 
     The header's source is the core, its argument an EventArgument.
-    Source: patent §VI, F3.
 
-    Parameters: params; cluster: number of the cluster it serves.
-    Members: i: stream(Delivery); o: beats.
-    Latency: 1 clock to the header. Throughput: 9 beats in 9 clocks, one clock between messages.
-    Backpressure: holds one delivery; i waits meanwhile. Drop: none. Reset: empty.
+    Parameters
+    ----------
+    params : SppsParams
+        Sizes of the unit.
+    cluster : int
+        Number of the cluster that gets the messages.
+
+    Members
+    -------
+    i : In(stream of Delivery)
+        Deliveries to this cluster.
+    o : Out(beats)
+        EVENT messages.
+
+    Timing
+    ------
+    Latency 1 clock to the header. A message takes `EVENT_BEATS` + 1 clocks, and one clock lies between messages. `i` waits
+    while a message leaves.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Empty.
+
+    Source
+    ------
+    Patent §VI, F3.
     """
 
     def __init__(self, params, cluster):

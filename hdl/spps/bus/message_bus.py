@@ -6,29 +6,68 @@ from amaranth.lib.wiring import In, Out
 from ..layouts.director import CoreDone, Delivery
 from ..layouts.lookup import LookupCommand
 from ..layouts.message import beat_layout, beat_signature
+from ..lib.counters import Counters
 from ..lib.stream_arbiter import StreamArbiter
 from .delivery_serializer import DeliverySerializer
 from .message_router import MessageRouter
 
 __all__ = ["MessageBus"]
 
+#: bits of the errors that wait to be counted. Up to five occur in one clock (four clusters and a delivery), one is counted per
+#: clock; more than 255 waiting would need a stream of bad messages from several clusters at once
+_OWED_BITS = 8
+
 
 class MessageBus(wiring.Component):
-    """Crossbar from the director to the clusters and from the clusters to director, lookup and socket memory.
+    """Crossbar from the director to the clusters, and from the clusters to director, lookup and socket memory.
 
-    Source: patent §VI, F3 (message bus 314), F7 742. Deadlock order: README.md.
+    The order in which units may wait for one another is in README.md.
 
-    Parameters: params.
-    Members: i_delivery: stream(Delivery); i_cluster, o_cluster: arrays of params.clusters beat streams; o_socket: beats;
-    o_lookup: stream(LookupCommand); o_done: stream(CoreDone); count: COUNTERS.
-    Latency: delivery 1 clock; cluster to socket 4, to o_done and o_lookup 4 after the last beat.
-    Throughput: 1 beat per clock and target.
-    Backpressure: a target holds only the clusters whose oldest message is for it; o_cluster[n] holds i_delivery only
-    when the delivery at its head is for n.
-    Drop: COUNTERS bad_unit, bad_length: swallowed whole. Reset: empty.
+    Parameters
+    ----------
+    params : SppsParams
+        Sizes of the unit.
+
+    Members
+    -------
+    i_delivery : In(stream of Delivery)
+        Events for cores.
+    o_cluster : Out(beats), params.clusters times
+        EVENT messages for each cluster.
+    i_cluster : In(beats), params.clusters times
+        Messages of each cluster.
+    o_socket : Out(beats)
+        Messages for the socket memory controller, unchanged.
+    o_lookup : Out(stream of LookupCommand)
+        Commands of the cores for the lookup controller.
+    o_done : Out(stream of CoreDone)
+        Ends of events, for the director.
+    count : Out(COUNTERS.layout)
+        Pulses; errors of one clock follow one another.
+
+    Timing
+    ------
+    Latency: delivery 1 clock; cluster to `o_socket` 4 clocks, to `o_done` and `o_lookup` 4 after the last beat. Throughput 1
+    beat per clock and target. A target that waits holds the clusters whose oldest message is for it. `o_cluster[n]` holds
+    `i_delivery` while the delivery at its head is for cluster n.
+
+    Drop
+    ----
+    bad_unit, bad_length : the message or delivery is discarded whole.
+
+    Reset
+    -----
+    Empty.
+
+    Source
+    ------
+    Patent §VI, F3 (message bus 314), F7 742.
     """
 
-    COUNTERS = ("bad_unit", "bad_length")
+    COUNTERS = Counters({
+        "bad_unit": "messages for an unknown unit or of a kind that the unit does not take, and deliveries to an unknown cluster",
+        "bad_length": MessageRouter.COUNTERS["bad_length"],
+    })
 
     def __init__(self, params):
         self.params = params
@@ -40,7 +79,7 @@ class MessageBus(wiring.Component):
             "o_socket": Out(beat_signature()),
             "o_lookup": Out(stream.Signature(LookupCommand)),
             "o_done": Out(stream.Signature(CoreDone)),
-            "count": Out(unsigned(2)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -75,8 +114,19 @@ class MessageBus(wiring.Component):
             ]
 
         bad_cluster = Signal()
+        self._distribute(m, bad_cluster)
+        # several clusters may err in one clock, and a counter counts one per clock: the others wait
+        for name, new in (("bad_unit", sum((r.count.bad_unit for r in routers), bad_cluster)),
+                          ("bad_length", sum((r.count.bad_length for r in routers[1:]), routers[0].count.bad_length))):
+            owed = Signal(_OWED_BITS, name=f"owed_{name}")
+            m.d.comb += self.count[name].eq(owed != 0)
+            m.d.sync += owed.eq(owed + new - (owed != 0))
+        return m
+
+    def _distribute(self, m, bad_cluster):
+        """Each delivery to the serializer of its cluster; `bad_cluster` is high when there is none."""
         with m.Switch(self.i_delivery.payload.cluster):
-            for k in range(n):
+            for k in range(self.params.clusters):
                 m.submodules[f"serializer_{k}"] = serializer = DeliverySerializer(self.params, k)
                 wiring.connect(m, serializer.o, wiring.flipped(self.o_cluster[k]))
                 m.d.comb += serializer.i.payload.eq(self.i_delivery.payload)
@@ -87,11 +137,3 @@ class MessageBus(wiring.Component):
                     ]
             with m.Default():
                 m.d.comb += [self.i_delivery.ready.eq(1), bad_cluster.eq(self.i_delivery.valid)]
-
-        # two clusters may err in one clock: COUNTERS are pulses, so errors queue in small counters
-        errors = [sum((r.count[bit] for r in routers), bad_cluster if bit == 0 else 0) for bit in range(2)]
-        for bit, new in enumerate(errors):
-            owed = Signal(4, name=f"owed_{self.COUNTERS[bit]}")
-            m.d.comb += self.count[bit].eq(owed != 0)
-            m.d.sync += owed.eq(owed + new - (owed != 0))
-        return m

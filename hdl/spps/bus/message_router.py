@@ -1,39 +1,77 @@
 """Takes the messages of one cluster apart by addressed unit."""
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.director import CoreDone, Done
-from ..layouts.lookup import LookupCommand, LookupOp
-from ..layouts.message import (
-    MessageHeader,
-    MessageKind,
-    Unit,
-    beat_layout,
-    beat_signature,
-)
+from ..layouts.event import FlowKey
+from ..layouts.lookup import KeyArgument, LookupCommand, LookupOp
+from ..layouts.message import BEAT, MessageHeader, MessageKind, Unit, beat_layout, beat_signature
+from ..lib.counters import Counters
 from ..lib.skid_buffer import SkidBuffer
 
 __all__ = ["MessageRouter"]
+
+#: messages that go to the socket memory controller as they are
+_SOCKET_KINDS = (MessageKind.COPY, MessageKind.RELEASE, MessageKind.OUTPUT, MessageKind.SYNC, MessageKind.CONSUMED)
+#: kinds for the lookup controller, and the command each becomes
+_COMMANDS = {
+    MessageKind.INSERT: LookupOp.INSERT, MessageKind.DELETE: LookupOp.DELETE, MessageKind.ESTABLISHED: LookupOp.ESTABLISHED,
+}
+#: bits of the count of lookup commands on their way: at most two are in the arbiter's skid buffer and one is offered
+_PENDING_BITS = 3
 
 
 class MessageRouter(wiring.Component):
     """Routes each message of a cluster to the director, the lookup controller or the socket memory controller.
 
-    A Done is held back until every lookup command the same cluster sent before it has left the bus, so that a
-    connection's id cannot become free while its keys are still in the table.
-    Source: patent §VI, F3 (message bus 314), F7 742.
+    A Done is held until every lookup command that the same cluster sent before it has left the bus, so that a
+    connection's id does not become free while its keys are still in the table.
 
-    Parameters: params; cluster: its number, which becomes CoreDone.cluster.
-    Members: i: beats; o_done: stream(CoreDone); o_lookup: stream(LookupCommand); o_socket: beats, whole messages with
-    header; lookup_left: In, one lookup command of this cluster has left the bus; count: COUNTERS.
-    Latency: 2 clocks (socket), 2 after the last beat (others). Throughput: 1 beat per clock, one clock per message.
-    Backpressure: a target that waits holds this cluster's later messages only.
-    Drop: COUNTERS bad_unit (unknown unit, or a kind this unit does not take), bad_length; swallowed to `last`.
-    Reset: empty.
+    Parameters
+    ----------
+    params : SppsParams
+        Sizes of the unit.
+    cluster : int
+        Number of the cluster, which becomes `CoreDone.cluster`.
+
+    Members
+    -------
+    i : In(beats)
+        Messages of the cluster.
+    o_done : Out(stream of CoreDone)
+        Ends of events, for the director.
+    o_lookup : Out(stream of LookupCommand)
+        Commands for the lookup controller.
+    o_socket : Out(beats)
+        Messages for the socket memory controller, with their headers.
+    lookup_left : In(1)
+        A lookup command of this cluster leaves the bus in this clock.
+    count : Out(COUNTERS.layout)
+        Pulses.
+
+    Timing
+    ------
+    Latency 2 clocks to `o_socket`, 2 after the last beat to the other outputs. Throughput 1 beat per clock, and one clock
+    more per message. A target that waits holds the later messages of this cluster, and of no other.
+
+    Drop
+    ----
+    bad_unit, bad_length : the message is discarded up to its `last`.
+
+    Reset
+    -----
+    Empty.
+
+    Source
+    ------
+    Patent §VI, F3 (message bus 314), F7 742.
     """
 
-    COUNTERS = ("bad_unit", "bad_length")
+    COUNTERS = Counters({
+        "bad_unit": "messages for an unknown unit, or of a kind that the unit does not take",
+        "bad_length": "messages for the director or the lookup controller with too few or too many beats",
+    })
 
     def __init__(self, params, cluster):
         self.cluster = cluster
@@ -43,7 +81,7 @@ class MessageRouter(wiring.Component):
             "o_lookup": Out(stream.Signature(LookupCommand)),
             "o_socket": Out(beat_signature()),
             "lookup_left": In(1),
-            "count": Out(unsigned(2)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -51,60 +89,27 @@ class MessageRouter(wiring.Component):
         m.submodules.skid = skid = SkidBuffer(beat_layout())
         wiring.connect(m, wiring.flipped(self.i), skid.i)
         beat, valid = skid.o.payload, skid.o.valid
-        header = MessageHeader(beat.data)
         bad_unit, bad_length = Signal(), Signal()
-        m.d.sync += self.count.eq(Cat(bad_unit, bad_length))
+        m.d.sync += [self.count.bad_unit.eq(bad_unit), self.count.bad_length.eq(bad_length)]
 
-        pending = Signal(3)     # lookup commands on their way through the bus
+        pending = Signal(_PENDING_BITS)     # lookup commands on their way through the bus
         sent = Signal()
         m.d.comb += sent.eq(self.o_lookup.valid & self.o_lookup.ready)
         m.d.sync += pending.eq(pending + sent - self.lookup_left)
 
-        is_key = (header.kind == MessageKind.INSERT) | (header.kind == MessageKind.DELETE)
-        is_established = (header.unit == Unit.LOOKUP) & (header.kind == MessageKind.ESTABLISHED)
-        is_socket = ((header.kind == MessageKind.COPY) | (header.kind == MessageKind.RELEASE) |
-                     (header.kind == MessageKind.OUTPUT) | (header.kind == MessageKind.SYNC) | (header.kind == MessageKind.CONSUMED))
         command, done = self.o_lookup.payload, self.o_done.payload
-        m.d.comb += [self.o_socket.payload.eq(beat), done.cluster.eq(self.cluster)]
-        key_low = Signal(64)
-        m.d.comb += command.key.as_value()[:64].eq(key_low)
-        key_high = Signal(52)
-        m.d.comb += command.key.as_value()[64:].eq(key_high)
+        key_low, key_high = Signal(BEAT), Signal(FlowKey.as_shape().size - BEAT)
+        m.d.comb += [
+            self.o_socket.payload.eq(beat), done.cluster.eq(self.cluster),
+            command.key.as_value()[:BEAT].eq(key_low), command.key.as_value()[BEAT:].eq(key_high),
+        ]
         core, done_word = Signal(4), Signal(Done)
         m.d.comb += [done.core.eq(core), done.done.eq(done_word)]
 
         with m.FSM():
             with m.State("HEADER"):
                 with m.If(valid):
-                    with m.If((header.unit == Unit.SOCKET) & is_socket):
-                        m.next = "FORWARD"
-                    with m.Else():
-                        m.d.comb += skid.o.ready.eq(1)
-                        m.d.sync += [
-                            core.eq(header.source),
-                            command.conn.eq(header.argument[:16]),
-                            command.leg.eq(header.argument[16]),
-                        ]
-                        with m.Switch(header.kind):
-                            for kind in (MessageKind.INSERT, MessageKind.DELETE, MessageKind.ESTABLISHED):
-                                with m.Case(kind):
-                                    m.d.sync += command.op.eq(LookupOp[kind.name])
-                        with m.If((header.unit == Unit.DIRECTOR) & (header.kind == MessageKind.DONE)):
-                            m.next = "READ_DONE"
-                            m.d.comb += bad_length.eq(beat.last)
-                        with m.Elif((header.unit == Unit.LOOKUP) & is_key):
-                            m.next = "READ_LOW"
-                            m.d.comb += bad_length.eq(beat.last)
-                        with m.Elif(is_established):
-                            m.next = "DISCARD"
-                            m.d.comb += bad_length.eq(~beat.last)
-                        with m.Else():
-                            m.next = "DISCARD"
-                            m.d.comb += bad_unit.eq(1)
-                        with m.If(beat.last):
-                            m.next = "HEADER"
-                            with m.If(is_established):
-                                m.next = "SEND_COMMAND"
+                    self._read_header(m, skid.o, core, bad_unit, bad_length)
             with m.State("FORWARD"):
                 m.d.comb += [self.o_socket.valid.eq(valid), skid.o.ready.eq(self.o_socket.ready)]
                 with m.If(valid & skid.o.ready & beat.last):
@@ -149,3 +154,41 @@ class MessageRouter(wiring.Component):
                 with m.If(self.o_lookup.ready):
                     m.next = "HEADER"
         return m
+
+    def _read_header(self, m, source, core, bad_unit, bad_length):
+        """Chooses the way of the message whose header is at `source`, and keeps what its target needs of the header."""
+        beat, command = source.payload, self.o_lookup.payload
+        header = MessageHeader(beat.data)
+        argument = KeyArgument(header.argument)
+
+        def is_kind(kinds):
+            return sum((header.kind == kind for kind in kinds[1:]), header.kind == kinds[0]) != 0
+
+        to_lookup = header.unit == Unit.LOOKUP
+        is_key = to_lookup & is_kind((MessageKind.INSERT, MessageKind.DELETE))
+        is_established = to_lookup & (header.kind == MessageKind.ESTABLISHED)
+        with m.If((header.unit == Unit.SOCKET) & is_kind(_SOCKET_KINDS)):
+            m.next = "FORWARD"
+        with m.Else():
+            m.d.comb += source.ready.eq(1)
+            m.d.sync += [core.eq(header.source), command.conn.eq(argument.conn), command.leg.eq(argument.leg)]
+            with m.Switch(header.kind):
+                for kind, op in _COMMANDS.items():
+                    with m.Case(kind):
+                        m.d.sync += command.op.eq(op)
+            with m.If((header.unit == Unit.DIRECTOR) & (header.kind == MessageKind.DONE)):
+                m.next = "READ_DONE"
+                m.d.comb += bad_length.eq(beat.last)
+            with m.Elif(is_key):
+                m.next = "READ_LOW"
+                m.d.comb += bad_length.eq(beat.last)
+            with m.Elif(is_established):
+                m.next = "DISCARD"
+                m.d.comb += bad_length.eq(~beat.last)
+            with m.Else():
+                m.next = "DISCARD"
+                m.d.comb += bad_unit.eq(1)
+            with m.If(beat.last):
+                m.next = "HEADER"
+                with m.If(is_established):
+                    m.next = "SEND_COMMAND"
