@@ -1,5 +1,6 @@
 """Order of work when a program is swapped, without RTL; under traffic in test_core_loss_rtl.py."""
 import pytest
+
 from spps.params import DUO, TINY
 from spps_sim.backend.reprogram import Reprogram, read_image
 from spps_sim.backend.simulation import Simulation

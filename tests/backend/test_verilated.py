@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
+
 from spps_sim.backend.interface import FrameKind, Stop
 from spps_sim.backend.simulation import Simulation
 from spps_sim.backend.verilated import VerilatedPair, build_library, data_width

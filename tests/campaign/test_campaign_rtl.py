@@ -1,6 +1,7 @@
 """The RTL pair with the Python peers: transfers without a kill, and the kill sweep from SYN to the end of TIME-WAIT."""
 import pytest
 from rich.console import Console
+
 from spps_sim.campaign.campaign import learn, run_campaign
 from spps_sim.campaign.scenario import Scenario
 from spps_sim.checker.states import STATES

@@ -1,5 +1,6 @@
 """The reference model of the ACK rule: each of its clauses decides, and programs that break the rule are found by it alone."""
 import pytest
+
 from spps_sim.backend.interface import FrameKind
 from spps_sim.campaign.scenario import Scenario, Trial
 from spps_sim.checker import wire

@@ -3,6 +3,7 @@ import shutil
 import subprocess
 
 from scapy.utils import RawPcapNgReader
+
 from spps_sim.campaign.scenario import Scenario, Trial
 from spps_sim.checker import wire
 from spps_sim.checker.capture import CaptureSet
@@ -33,6 +34,6 @@ def test_captures_open_with_nanoseconds_and_comments(tmp_path, lacking):
 
 def test_an_empty_link_gives_an_empty_file(tmp_path):
     captures = CaptureSet(tmp_path)
-    captures.add(wire.Frame(10, "client", None, bytes(60)))
+    captures.add(wire.CapturedFrame(10, "client", None, bytes(60)))
     paths = captures.close(5, None)
     assert len(list(RawPcapNgReader(str(paths["client"])))) == 1 and paths["sync"].stat().st_size == 28

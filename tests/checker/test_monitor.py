@@ -7,8 +7,9 @@ import struct
 import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
+
 from spps_sim.checker.monitor import check
-from spps_sim.checker.wire import Frame
+from spps_sim.checker.wire import CapturedFrame
 
 CLIENT, VIP0, VIP1, SERVER = "10.0.1.2", "10.0.1.1", "10.0.2.1", "10.0.2.2"
 C_ISN, P_ISN_C, P_ISN_V, V_ISN = 1000, 0xFFFFFFF0, 3000, 4000      # our client-side ISN wraps in the trace
@@ -33,7 +34,7 @@ class Trace:
         data = bytearray(bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src=src[0], dst=dst[0]) / segment / payload))
         if corrupt:
             data[-1] ^= 1
-        self.frames.append(Frame(self.time, link, self.unit if ours else None, bytes(data)))
+        self.frames.append(CapturedFrame(self.time, link, self.unit if ours else None, bytes(data)))
 
     def sync(self, type_, number, kind=0, lines=()):
         self.time += 1000
@@ -41,7 +42,7 @@ class Trace:
         header = struct.pack("!BBHIHHBBHIII6x", 2, type_, self.epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
         body = b"".join(struct.pack("!8I", *words) for _, words in lines)
         unit = self.unit if type_ in (1, 3) else 1 - self.unit
-        self.frames.append(Frame(self.time, "sync", unit, bytes(12) + b"\x88\xb5" + header + body))
+        self.frames.append(CapturedFrame(self.time, "sync", unit, bytes(12) + b"\x88\xb5" + header + body))
 
     def record(self, kind=0, confirm=True):
         self.number += 1

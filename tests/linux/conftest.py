@@ -1,8 +1,8 @@
 """Testbeds that the tests of a module share, and the legs of the checklist."""
 import pytest
 
-from tests.linux.linux_leg import LEGS, LinuxLeg
 from tests.linux.env_linux import Env
+from tests.linux.linux_leg import LEGS, LinuxLeg
 
 
 @pytest.fixture(scope="module")

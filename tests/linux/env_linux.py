@@ -17,10 +17,9 @@ from spps.ucode.programs import default_image
 from spps_sim.backend.simulation import Simulation
 from spps_sim.checker.capture import NS_PER_CYCLE
 from spps_sim.checker.monitor import check
-from spps_sim.checker.wire import ACK, SYN, Frame, Segment, parse_segment
+from spps_sim.checker.wire import ACK, SYN, CapturedFrame, Segment, parse_segment
 from spps_sim.network.testbed import Addresses, Testbed, ip_number
 from spps_sim.peers.frames import tcp_frame, timestamp_option
-
 from tests.linux.linux_frames import patched
 
 __all__ = ["Env", "Passed", "CLIENT", "SERVER", "PORT", "ECHO"]
@@ -122,7 +121,7 @@ class Env:
     def _frame(self, link, unit, cycle, data):
         if unit is None and data in self.forged:
             return
-        self.frames.append(Frame(cycle * NS_PER_CYCLE, link, unit, data))
+        self.frames.append(CapturedFrame(cycle * NS_PER_CYCLE, link, unit, data))
         segment = parse_segment(data) if link != "sync" else None
         if segment is not None and self._of_this_test(segment):
             port = Addresses.links.index(link)

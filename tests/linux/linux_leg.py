@@ -4,9 +4,8 @@ import struct
 
 from spps_sim.checker.wire import ACK, SYN
 from spps_sim.network.testbed import Addresses
-
-from tests.linux.linux_frames import flags
 from tests.linux.env_linux import CLIENT, ECHO, PORT, SERVER
+from tests.linux.linux_frames import flags
 
 __all__ = ["LEGS", "LinuxLeg", "simultaneous_open", "SMALL", "LINGER"]
 

@@ -5,11 +5,11 @@ import socket
 import struct
 
 import pytest
-from spps_sim.checker.wire import FIN, RST, SYN, parse_segment
 
+from spps_sim.checker.wire import FIN, RST, SYN, parse_segment
+from tests.linux.env_linux import CLIENT, SERVER
 from tests.linux.linux_frames import after, flags, with_data
 from tests.linux.linux_leg import simultaneous_open
-from tests.linux.env_linux import CLIENT, SERVER
 
 TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, SEND_QUEUE = 19, 20, 21, 2     # linux/tcp.h
 PROXIED = pytest.mark.parametrize("leg", ["C", "V"], indirect=True)

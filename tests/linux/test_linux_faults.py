@@ -4,6 +4,7 @@ Once the faults are the harness's own, by seed, between the TAP devices and the 
 every kernel. Where it is, it makes the faults once more. The Python peers meet the same faults in test_harness_rtl.py.
 """
 import pytest
+
 from spps.params import TINY
 from spps_sim.backend.simulation import Simulation
 from spps_sim.demo.linux import run_demo

@@ -6,12 +6,12 @@ import socket
 import struct
 
 import pytest
+
 from spps_sim.checker.wire import ACK, RST, SYN, before, parse_segment
 from spps_sim.network.testbed import Addresses
-
+from tests.linux.env_linux import CLIENT, SERVER, Env
 from tests.linux.linux_frames import after, flags, raw_options, rebuilt, with_data
 from tests.linux.linux_leg import LEGS, LINGER, SMALL, LinuxLeg, simultaneous_open
-from tests.linux.env_linux import CLIENT, SERVER, Env
 
 NOT_V = pytest.mark.parametrize("leg", ["C", "E"], indirect=True)
 
@@ -91,8 +91,9 @@ def test_a_peer_without_mss_option_gets_at_most_536_bytes(leg):
     def without(data):
         assert raw_options(data)[:2] == b"\2\4", "Linux begins with its MSS"
         return [(0, rebuilt(data, options=raw_options(data)[4:]))]
-    assert not leg.once(False, flags(SYN), without)
+    met = leg.once(False, flags(SYN), without)
     leg.open().works(20_000)
+    assert met and 2 in met[0].options, "the option was not taken away"
     assert 400 < max(len(s.payload) for s in leg.ours()) <= 536
 
 
@@ -125,8 +126,9 @@ def test_an_option_of_length_0_1_or_beyond_the_header_hurts_nobody(leg, bad):
 def test_an_option_is_used_only_if_linux_offers_it(leg, name, in_syn, in_use):
     with leg.peers.sysctl(leg.side, name, 0):
         leg.open()
-    leg.once(False, with_data)              # a hole, which SACK would report
+    hole = leg.once(False, with_data)       # SACK would report it
     leg.works(20_000)
+    assert hole
     assert in_syn not in leg.theirs(flags(SYN))[0].options
     assert leg.name == "V" or in_syn not in leg.ours(flags(SYN))[0].options     # towards a server it is we who offer
     assert all(in_use not in s.options for s in leg.ours(lambda s: not s.flags & SYN))
@@ -138,19 +140,21 @@ def test_windows_of_linux_are_not_scaled_unless_both_sent_the_option(leg):
     assert 3 not in leg.theirs(flags(SYN))[0].options
     assert leg.name == "V" or 3 not in leg.ours(flags(SYN))[0].options
     leg.works(20_000)
-    edge = None
+    edge, judged = None, 0
     for passed in leg.peers.segments:
         segment = passed.segment
         if passed.port == leg.side and not passed.from_pair and segment.flags & ACK:
             new = (segment.ack + segment.window) & 0xFFFFFFFF
             edge = new if edge is None or before(edge, new) else edge
         elif passed.port == leg.side and segment.payload:
+            judged += 1
             assert not before(edge, after(segment)), "beyond the window"
+    assert judged >= 20_000 // 1460
 
 
 def test_timestamps_are_in_every_segment_and_echo_linuxs(leg):
     leg.open().works(20_000)
-    given = set()
+    given, echoed = set(), 0
     for passed in leg.peers.segments:
         if passed.port == leg.side and not passed.segment.flags & RST:
             value, echo = struct.unpack("!II", passed.segment.options[8])
@@ -158,6 +162,8 @@ def test_timestamps_are_in_every_segment_and_echo_linuxs(leg):
                 given.add(value)
             else:
                 assert echo in given if passed.segment.flags & ACK else echo == 0
+                echoed += echo in given
+    assert echoed >= 10
 
 
 @pytest.mark.parametrize("name", LEGS)

@@ -2,12 +2,12 @@
 import errno
 
 import pytest
+
 from spps_sim.checker.wire import FIN, RST, SYN, parse_segment
 from spps_sim.network.testbed import Addresses
-
+from tests.linux.env_linux import CLIENT, PORT, SERVER, Env
 from tests.linux.linux_frames import flags, rebuilt, with_data
 from tests.linux.linux_leg import LEGS, LinuxLeg
-from tests.linux.env_linux import CLIENT, PORT, SERVER, Env
 
 EACH = pytest.mark.parametrize("name", LEGS)
 

@@ -7,6 +7,7 @@ import socket
 import struct
 
 import pytest
+
 from spps_sim.checker.wire import (
     ACK,
     FIN,
@@ -17,10 +18,9 @@ from spps_sim.checker.wire import (
     ones_sum,
     parse_segment,
 )
-
+from tests.linux.env_linux import CLIENT, Env
 from tests.linux.linux_frames import after, flags, pure_ack, rebuilt, with_data
 from tests.linux.linux_leg import LEGS, LINGER, LinuxLeg
-from tests.linux.env_linux import CLIENT, Env
 
 PROXIED = pytest.mark.parametrize("leg", ["C", "V"], indirect=True)
 

@@ -3,12 +3,12 @@ defect, which the tests of this folder must not let pass."""
 import socket
 
 import pytest
-from spps_sim.checker.wire import FIN, SYN, before, parse_segment
 
+from spps_sim.checker.wire import FIN, SYN, before, parse_segment
 from tests.linux import test_linux_segments, test_linux_window
+from tests.linux.env_linux import CLIENT, Env
 from tests.linux.linux_frames import after, flags
 from tests.linux.linux_leg import LINGER, LinuxLeg
-from tests.linux.env_linux import CLIENT, Env
 
 
 def test_data_behind_a_hole_an_isn_and_a_fin_in_time_wait_survive_a_takeover(privilege):

@@ -4,9 +4,10 @@ import socket
 from contextlib import contextmanager
 
 import pytest
+
 from spps.params import TINY
 from spps_sim.checker.wire import ACK, SYN, before, parse_segment
-
+from tests.linux.env_linux import Env
 from tests.linux.linux_frames import (
     after,
     edge,
@@ -19,7 +20,6 @@ from tests.linux.linux_frames import (
     with_data,
 )
 from tests.linux.linux_leg import LEGS, LinuxLeg
-from tests.linux.env_linux import Env
 
 EACH = pytest.mark.parametrize("name", LEGS)
 WINDOW = 1 << 17

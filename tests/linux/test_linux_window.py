@@ -1,6 +1,5 @@
 """Windows (items 37 and 40 to 45, 55 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL; the monitor must explain every frame."""
 from spps_sim.checker.wire import ACK, SYN, before
-
 from tests.linux.linux_frames import (
     after,
     edge,

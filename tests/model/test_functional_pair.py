@@ -1,6 +1,7 @@
 """Hand-played peers say the same to the RTL pair and to the functional pair (the microcode in the instruction-set simulator): both
 must answer with the same segments. Times, ports and ISNs differ; numbers are compared relative to the ISNs."""
 import pytest
+
 from spps.gen import preset_params
 from spps_sim.backend.interface import FrameKind
 from spps_sim.backend.simulation import Simulation

@@ -2,6 +2,7 @@
 import random
 
 import pytest
+
 from spps_sim.network.links import LinkFaults
 from spps_sim.network.simulated import SimulatedNetwork, Wire
 from spps_sim.peers import Endpoint, State, TcpConfig

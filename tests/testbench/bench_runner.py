@@ -3,6 +3,7 @@ import os
 
 import cocotb
 from cocotb.triggers import ClockCycles
+
 from spps_sim.testbench.bus.stream import reset, start_clock
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, Out
+
 from spps.tools.paths import BUILD
 from spps_sim.testbench.runner import run_bench, simulations
 

@@ -58,7 +58,7 @@ class _Arrived:
 
 
 @dataclass
-class _Leg:
+class _RuledLeg:
     """One side of a connection. iss: of the pair's stream; irs: of the peer's. acked: of the pair's stream, by the peer."""
     key: tuple
     iss: int
@@ -67,7 +67,7 @@ class _Leg:
     acked: int = 0
     stored: int = 0
     sent_ack: int = 0
-    other: "_Leg" = None
+    other: "_RuledLeg" = None
     known: bool = False     # the standby holds the full record
     due: "tuple | None" = None      # (offset, since): permitted and not yet acknowledged
 
@@ -102,7 +102,7 @@ class AckRule:
     """Takes `backend.RawFrame`s in the order of `judge`; tells at any time what may be acknowledged."""
 
     def __init__(self):
-        self.legs = {}              # (side, peer, pair) -> _Leg
+        self.legs = {}              # (side, peer, pair) -> _RuledLeg
         self.connections = {}       # local flow id -> (leg 0, leg 1)
         self.acknowledgements, self.waits, self.violations = [], [], []
         self._records = {}          # (unit, number) -> (connection, kind, line 0)
@@ -159,7 +159,7 @@ class AckRule:
             key = words[0] >> 16 & 0xFF, (words[3], words[4] >> 16), (words[2], words[4] & 0xFFFF)
             iss, irs = sync.lines[constants][:2]
             old = self.legs.get(key)
-            legs.append(old if old and (old.iss, old.irs) == (iss, irs) else _Leg(key, iss, irs))
+            legs.append(old if old and (old.iss, old.irs) == (iss, irs) else _RuledLeg(key, iss, irs))
         for leg, other in zip(legs, reversed(legs)):
             leg.other = other
             self.legs[leg.key] = leg

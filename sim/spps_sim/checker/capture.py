@@ -6,7 +6,7 @@ from pathlib import Path
 from scapy.utils import RawPcapNgWriter
 
 from ..backend.interface import FrameKind
-from .wire import Frame
+from .wire import CapturedFrame
 
 __all__ = ["NS_PER_CYCLE", "LINKS", "to_frame", "CaptureSet"]
 
@@ -16,12 +16,12 @@ ETHERNET = 1
 
 
 def to_frame(raw, ns_per_cycle=NS_PER_CYCLE):
-    """The wire.Frame of a backend.RawFrame of a client or server network or the sync link; None for other ports."""
+    """The wire.CapturedFrame of a backend.RawFrame of a client or server network or the sync link; None for other ports."""
     if raw.kind in (FrameKind.SYNC0, FrameKind.SYNC1):
-        return Frame(raw.cycle * ns_per_cycle, "sync", raw.unit, raw.data)
+        return CapturedFrame(raw.cycle * ns_per_cycle, "sync", raw.unit, raw.data)
     if raw.side > 1:
         return None
-    return Frame(raw.cycle * ns_per_cycle, LINKS[raw.side], raw.unit, raw.data)
+    return CapturedFrame(raw.cycle * ns_per_cycle, LINKS[raw.side], raw.unit, raw.data)
 
 
 class _NanosecondWriter(RawPcapNgWriter):
@@ -54,7 +54,7 @@ class CaptureSet:
         self._comments = []         # (time, text)
 
     def add(self, frame):
-        """Take a wire.Frame."""
+        """Take a wire.CapturedFrame."""
         self._frames[frame.link].append(frame)
 
     def comment(self, time, text):

@@ -1,6 +1,6 @@
 """The always-on monitor: invariants I1 to I7, from captures alone.
 
-It imports nothing from the RTL packages. Input is a list of `wire.Frame` in time order: the client
+It imports nothing from the RTL packages. Input is a list of `wire.CapturedFrame` in time order: the client
 link, the server link (frames of the pair name the emitting unit) and the sync link.
 
 I1 an ACK of data leaves only after the destination acknowledged it and a confirmed sync record says so.
@@ -14,7 +14,7 @@ I0 every emitted segment is well-formed (lengths, checksums).
 from collections import Counter
 from dataclasses import dataclass, field
 
-from .leg import Leg, Sender
+from .seen import SeenLeg, SeenStream
 from .wire import ACK, CONFIRM, FIN, RST, STATE, SYN, before, parse_segment, parse_sync
 
 __all__ = ["Violation", "Report", "check"]
@@ -123,7 +123,7 @@ class _Monitor:
         key = (frame.link, peer, pair)
         leg = self.legs.get(key)
         if segment.flags & SYN and not segment.flags & RST and (leg is None or self.reopens(leg, segment, ours)):
-            leg = self.legs[key] = Leg(key, leg.syns if leg is not None else {})
+            leg = self.legs[key] = SeenLeg(key, leg.syns if leg is not None else {})
             self.report.connections += frame.link == "client"
             if frame.link == "client" and not ours:
                 self.pending.append(leg)
@@ -171,7 +171,7 @@ class _Monitor:
 
     @staticmethod
     def begin(leg, syn):
-        leg.peer = Sender(syn.seq)
+        leg.peer = SeenStream(syn.seq)
         leg.peer_scale = syn.options.get(3)
         leg.stamped["peer"] = 8 in syn.options
 
@@ -248,7 +248,7 @@ class _Monitor:
         if syn and leg.ours and syn.seq != leg.peer.isn and not self.lives(leg):
             leg.restart()       # what came before was the answer to an older SYN, late
         if leg.ours is None:
-            leg.ours, leg.syn_options = Sender(segment.seq), fixed
+            leg.ours, leg.syn_options = SeenStream(segment.seq), fixed
             leg.our_scale = segment.options.get(3)
             leg.stamped["ours"] = 8 in segment.options
             if syn:
@@ -340,7 +340,7 @@ class _Monitor:
 
 
 def check(frames, *, resume_bound=20_000_000):
-    """Check captured frames (wire.Frame in time order; resume_bound in ns). Returns a Report."""
+    """Check captured frames (wire.CapturedFrame in time order; resume_bound in ns). Returns a Report."""
     monitor = _Monitor(resume_bound)
     end = 0
     for frame in frames:

@@ -6,7 +6,7 @@ is imported from the RTL packages, so that a mistake there cannot hide here.
 import struct
 from dataclasses import dataclass, field
 
-__all__ = ["Frame", "Segment", "SyncFrame", "parse_segment", "parse_sync", "FIN", "SYN", "RST", "ACK", "URG", "ones_sum", "before"]
+__all__ = ["CapturedFrame", "Segment", "SyncFrame", "parse_segment", "parse_sync", "FIN", "SYN", "RST", "ACK", "URG", "ones_sum", "before"]
 
 FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 SYNC_TYPE = 0x88B5
@@ -28,7 +28,7 @@ def ones_sum(data):
 
 
 @dataclass
-class Frame:
+class CapturedFrame:
     """A captured frame. time: ns; link: client, server or sync; unit: emitting SPPS, None for frames from a peer."""
     time: int
     link: str

@@ -11,7 +11,7 @@ from ..backend.reprogram import Reprogram
 from ..backend.verilated import trace_kind
 from ..checker.capture import NS_PER_CYCLE, CaptureSet
 from ..checker.monitor import check
-from ..checker.wire import Frame
+from ..checker.wire import CapturedFrame
 from ..trace.report import write_report
 from ..trace.sequence import sequence
 from ..trace.window import TraceOptions, TraceWindow
@@ -76,7 +76,7 @@ class DemoRun:
 
     def record(self, link, unit, cycle, data):
         """A frame on a network or on the sync link."""
-        frame = Frame(cycle * NS_PER_CYCLE, link, unit, data)
+        frame = CapturedFrame(cycle * NS_PER_CYCLE, link, unit, data)
         self.frames.append(frame)
         self.captures.add(frame)
 

@@ -1,6 +1,6 @@
 """Two functional SPPS between two peers, in ticks: networks with a delay, the sync link, kill and takeover.
 
-Everything that crosses a link is a scheduled action, so a run is a function of its arguments. The capture is a list of `wire.Frame` and
+Everything that crosses a link is a scheduled action, so a run is a function of its arguments. The capture is a list of `wire.CapturedFrame` and
 goes through `monitor.check`; sync records are not captured (the monitor reads their wire format, which does not exist here).
 """
 import heapq
@@ -8,7 +8,7 @@ from itertools import count
 
 from spps.ucode.programs import default_image
 
-from ..checker.wire import Frame
+from ..checker.wire import CapturedFrame
 from ..peers import TcpConfig
 from ..peers.endpoint import Endpoint
 from ..peers.frames import ip_number
@@ -69,7 +69,7 @@ class FunctionalPair:
         return self.lose is not None and self.lose(self.frames, port, to_peer, data)
 
     def _from_peer(self, port, data):
-        self.capture.append(Frame(self.time, ("client", "server")[port], None, data))
+        self.capture.append(CapturedFrame(self.time, ("client", "server")[port], None, data))
         if not self._lost(port, False, data):
             self.at(self.delay, lambda: self._arrive(port, data))
 
@@ -81,7 +81,7 @@ class FunctionalPair:
     def _emit(self, unit, port, data):
         if not unit.alive:
             return
-        self.capture.append(Frame(self.time, ("client", "server")[port], unit.name, data))
+        self.capture.append(CapturedFrame(self.time, ("client", "server")[port], unit.name, data))
         if not self._lost(port, True, data):
             self.at(self.delay, lambda: self.peers[port].receive(data))
 

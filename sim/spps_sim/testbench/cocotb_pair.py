@@ -11,6 +11,7 @@ from cocotb.clock import Clock
 from cocotb.task import resume
 from cocotb.triggers import Event, First, ReadOnly, RisingEdge, Timer, ValueChange
 from cocotb.utils import get_sim_time
+
 from spps.layouts.packet import packet_layout
 from spps.layouts.register import RegisterRequest
 

@@ -1,6 +1,6 @@
 """One connection across a kill, as rows of a sequence diagram: data, commit, sync, confirm, ACK, death, takeover.
 
-Works on `wire.Frame` lists only, like the monitor.
+Works on `wire.CapturedFrame` lists only, like the monitor.
 """
 from dataclasses import dataclass
 

@@ -92,7 +92,7 @@ class Tracer:
         return names
 
     def learn(self, frames):
-        """Take the initial numbers of connections from the full records among `wire.Frame`s: both units have them."""
+        """Take the initial numbers of connections from the full records among `wire.CapturedFrame`s: both units have them."""
         for frame in frames:
             sync = parse_sync(frame.data) if frame.link == "sync" else None
             if sync and sync.type == STATE and sync.kind == FULL:

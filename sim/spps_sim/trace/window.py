@@ -45,7 +45,7 @@ class TraceWindow:
             self.is_open = False
 
     def entries(self, kill_cycle, frames):
-        """TraceEntries, and their connection; ([], None) where nothing was seen. frames: wire.Frames of the run."""
+        """TraceEntries, and their connection; ([], None) where nothing was seen. frames: wire.CapturedFrames of the run."""
         if not self._noted:
             return [], None
         from spps.ucode.programs import default_image

@@ -1,9 +1,9 @@
 """What the monitor has seen of one TCP connection between a peer and the pair. Imports nothing from the RTL packages."""
 
-__all__ = ["Sender", "Leg"]
+__all__ = ["SeenStream", "SeenLeg"]
 
 
-class Sender:
+class SeenStream:
     """What one side of one leg has sent: the stream by offset from its SYN (offset 1 is the first byte)."""
 
     def __init__(self, isn):
@@ -39,12 +39,12 @@ class Sender:
         return conflict
 
 
-class Leg:
+class SeenLeg:
     """One TCP connection between a peer and the pair. key = (link, peer, pair)."""
 
     def __init__(self, key, syns, other=None):
         self.key = key
-        self.peer = self.ours = None    # Sender
+        self.peer = self.ours = None    # SeenStream
         self.syns = syns                # ISN -> SYN of the peer, those of older connections too: ours says which of them counts
         self.other = other              # the leg it is proxied to
         self.scale = 0                  # shift of our advertised windows
