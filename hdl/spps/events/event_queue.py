@@ -1,9 +1,10 @@
-"""The queue in which events wait for the dispatcher."""
-from amaranth.hdl import Module, Signal, unsigned
+"""The queue in which events wait for the lookup controller."""
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import Event
+from ..lib.counters import Counters
 
 __all__ = ["EventQueue", "ROW_BITS"]
 
@@ -12,19 +13,49 @@ _ROWS = Event.as_shape().size // ROW_BITS
 
 
 class EventQueue(wiring.Component):
-    """FIFO of params.event_queue events in block RAM.
+    """FIFO of events in block RAM.
 
-    An event is stored as four rows of 128 bits, because a 512-bit wide memory of this depth would waste most of fifteen
-    block RAMs. Source: patent §III, F2 212.
+    An event is stored as four rows of 128 bits: one row of 512 bits would take fifteen block RAMs of an ECP5 and leave
+    most of each unused.
 
-    Parameters: params.
-    Members: i, o: stream(Event); level: events inside; high_water: largest level since reset; count: COUNTERS.
-    Latency: 10 clocks through an empty queue. Throughput: one event per 4 clocks in, per 6 clocks out.
-    Backpressure: i waits while level is the depth; each such wait is one overflow_stall.
-    Drop: none. Reset: empty; the memory is not reset, rows are read only after they were written.
+    Parameters
+    ----------
+    params : SppsParams
+        Uses event_queue, the depth in events.
+
+    Members
+    -------
+    i : In(stream of Event)
+        Events of the message splitter.
+    o : Out(stream of Event)
+        The same events in the same order.
+    level : Out(range(event_queue + 1)), events
+        Events taken at `i` and not yet taken at `o`.
+    high_water : Out(range(event_queue + 1)), events
+        Largest level since reset.
+    count : Out(COUNTERS.layout)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    An event is at `o` 11 clocks after it came to `i` of an empty queue. Throughput: one event per 4 clocks in, one per
+    6 clocks out.
+    `i` waits while `level` is the depth. `o.ready` does not reach `i.ready` combinationally.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Empty. The memory is not reset: a row is read only after it was written.
+
+    Source
+    ------
+    Patent §III, F2 212.
     """
 
-    COUNTERS = ("overflow_stall",)
+    COUNTERS = Counters({"overflow_stall": "waits of the event queue's input because the queue was full"})
 
     def __init__(self, params):
         self.params = params
@@ -34,7 +65,7 @@ class EventQueue(wiring.Component):
             "o": Out(stream.Signature(Event)),
             "level": Out(range(depth + 1)),
             "high_water": Out(range(depth + 1)),
-            "count": Out(unsigned(1)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -88,5 +119,5 @@ class EventQueue(wiring.Component):
         with m.If(self.level > self.high_water):
             m.d.sync += self.high_water.eq(self.level)
         stalled = Signal()
-        m.d.sync += [stalled.eq(self.i.valid & full), self.count.eq(self.i.valid & full & ~stalled)]
+        m.d.sync += [stalled.eq(self.i.valid & full), self.count.overflow_stall.eq(self.i.valid & full & ~stalled)]
         return m
