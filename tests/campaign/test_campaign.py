@@ -1,4 +1,5 @@
 """Campaigns without RTL, on the fake pair: verdicts, shards, replay, choice of kill cycles."""
+import io
 import json
 import struct
 import subprocess
@@ -12,7 +13,7 @@ from spps_sim.backend.fake import FakePair
 from spps_sim.backend.simulation import Simulation
 from spps_sim.campaign import campaign as campaigns
 from spps_sim.campaign.scenario import Scenario
-from spps_sim.checker.states import STATES
+from spps_sim.checker.states import NAMES, STATES
 from spps_sim.cli.campaign import campaign
 
 ROOT = Path(__file__).parents[2]
@@ -28,10 +29,13 @@ def test_a_run_without_kill_ends_clean(close):
 
 
 def test_all_connections_survive_a_campaign(tmp_path):
-    summary = campaigns.run_campaign(60, 3, scenario=FAKE, processes=1, out=tmp_path / "summary.json", console=QUIET)
+    console = Console(file=io.StringIO(), width=200)
+    summary = campaigns.run_campaign(60, 3, scenario=FAKE, processes=1, out=tmp_path / "summary.json", console=console)
     assert (summary["cases"], summary["passed"], summary["failed"]) == (60, 60, 0)
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     assert summary["takeover_cycles"] == {"median": 300, "max": 300} and set(summary["states"]) == {str(s) for s in STATES}
+    printed = console.file.getvalue()
+    assert all(name in printed for name in NAMES.values()) and "cannot exist" in printed, "what states mean is said beside their table"
 
 
 def test_shards_in_processes_give_the_same_verdicts(tmp_path):

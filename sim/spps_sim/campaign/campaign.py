@@ -28,15 +28,12 @@ from spps.tools.errors import ToolError
 from spps.tools.paths import BUILD
 
 from ..backend.verilated import trace_kind
-from ..checker.states import STATES, DataStates
+from ..checker.states import NAMES, NOTE, STATES, DataStates
 from .scenario import Scenario, Trial
 
 __all__ = ["Baseline", "learn", "choose_kills", "run_shard", "replay", "run_campaign"]
 
 SUMMARY = BUILD / "campaign" / "summary.json"
-STATE_NAMES = ("not yet sent", "in the SPPS, before the proxy", "in the proxy, not sent on", "sent on, not received",
-               "received, ACK under way", "ACK in the SPPS", "ACK at TCP, not recorded", "recorded, not on the link",
-               "record under way", "confirmed, no ACK yet", "ACK sent")
 
 
 class Baseline:
@@ -211,6 +208,7 @@ def _summary(scenario, baseline, results, failed, cases, seconds):
     takeovers = [r["takeover_cycles"] for r in results if r["takeover_cycles"] is not None]
     summary = {
         "cases": cases, "passed": cases - len(failed), "failed": len(failed), "states": {str(s): states[s] for s in STATES},
+        "states_note": NOTE,
         "states_by_direction": by_direction, "faults": {scenario.fault: cases}, "seed": scenario.seed, "preset": scenario.preset,
         "first_cycle": baseline.first, "last_cycle": baseline.last, "cases_per_s": round(cases / max(seconds, 1e-9), 2),
         "failures": [{"kill": r["kill"], "why": r["failures"][:5],
@@ -222,11 +220,11 @@ def _summary(scenario, baseline, results, failed, cases, seconds):
 
 
 def _print(console, summary):
-    table = Table(title=f"{summary['passed']} of {summary['cases']} kills passed")
+    table = Table(title=f"{summary['passed']} of {summary['cases']} kills passed", caption=NOTE)
     for heading in ("state (§X.B)", "kills", "up", "down", ""):
         table.add_column(heading, justify="left" if heading in ("", "state (§X.B)") else "right", no_wrap=True)
     most = max(*summary["states"].values(), 1)
-    for state, name in zip(STATES, STATE_NAMES):
+    for state, name in NAMES.items():
         count, s = summary["states"][str(state)], str(state)
         bar = "█" * -(-16 * count // most) if count else "[red]never hit[/red]"
         up, down = (summary["states_by_direction"][d][s] for d in ("up", "down"))

@@ -1,11 +1,11 @@
-"""Which acknowledgement a pair may send at most, on each leg at each moment, predicted from the wires alone.
+"""The highest acknowledgement that a pair may send on each leg at each moment, from captures alone.
 
-Source: patent §X.B (no ACK to the source before the data is committed at the destination and the standby knows it); RFC 9293
-§3.4 (numbers modulo 2^32; a SYN and a FIN take one each); the published sync format (hdl/spps/failover/README.md) for what the
-standby has been told and what it has confirmed.
+Source: patent §X.B (no ACK to the source before the data is committed at the destination and the standby knows it);
+RFC 9293 §3.4 (numbers modulo 2^32; a SYN and a FIN take one each); the published sync format
+(hdl/spps/failover/README.md) for what the standby has been told and what it has confirmed.
 
-Numbers are offsets: 0 is the SYN, 1 the first byte. An offset of the source's stream is the same offset of the stream sent on to
-the destination, for the life of the connection. What may be acknowledged to the source is then the least of
+Numbers are offsets: 0 is the SYN, 1 the first byte. An offset of the source's stream is the same offset of the stream
+sent on to the destination, for the life of the connection. The source may be acknowledged up to the least of
 
     arrived   what the pair has taken from the source without a gap
     acked     what the destination has acknowledged of the same stream
@@ -20,7 +20,6 @@ from .wire import (
     ACK,
     CONFIRM,
     ECHO,
-    FIN,
     HEARTBEAT,
     RST,
     STATE,
@@ -43,7 +42,7 @@ def _offset(number, isn):
 
 
 class _Arrived:
-    """End of the gapless part of a stream of which pieces come in any order."""
+    """End of the part of a stream that has arrived without a gap; pieces come in any order."""
 
     def __init__(self):
         self.end = 1        # the SYN is there, or there would be no full record
@@ -59,12 +58,13 @@ class _Arrived:
 
 @dataclass
 class _RuledLeg:
-    """One side of a connection. iss: of the pair's stream; irs: of the peer's. acked: of the pair's stream, by the peer."""
+    """One side of a connection."""
+
     key: tuple
-    iss: int
-    irs: int
+    iss: int                # of the pair's stream
+    irs: int                # of the peer's stream
     arrived: _Arrived = field(default_factory=_Arrived)
-    acked: int = 0
+    acked: int = 0          # of the pair's stream, by the peer
     stored: int = 0
     sent_ack: int = 0
     other: "_RuledLeg" = None
@@ -74,7 +74,18 @@ class _RuledLeg:
 
 @dataclass
 class Acknowledgement:
-    """One ACK that the pair has begun to send. offset: what it acknowledges; the rest is the prediction for that moment."""
+    """One ACK that the pair has begun to send.
+
+    Attributes
+    ----------
+    cycle, side, unit : int
+        First word of its frame, network, and unit that sends it.
+    offset : int
+        What it acknowledges.
+    permitted, arrived, acked, stored : int
+        The prediction for that cycle.
+    """
+
     cycle: int
     side: int
     unit: int
@@ -86,20 +97,22 @@ class Acknowledgement:
 
     @property
     def early(self):
+        """Whether it acknowledges more than is permitted."""
         return self.offset > self.permitted
 
 
 @dataclass
 class AckReport:
-    """acknowledgements: every ACK emitted. waits: cycles from permission to the ACK that used it. owed: legs with an unused permission."""
-    acknowledgements: list
-    waits: list
-    owed: list
-    violations: list
+    """Verdict on a run."""
+
+    acknowledgements: list      # every Acknowledgement
+    waits: list                 # cycles from a permission to the ACK that used it
+    owed: list                  # (side, acknowledged, permitted) of legs that never used their permission
+    violations: list            # texts
 
 
 class AckRule:
-    """Takes `backend.RawFrame`s in the order of `judge`; tells at any time what may be acknowledged."""
+    """Takes RawFrames in the order of `judge` and says at any time what may be acknowledged."""
 
     def __init__(self):
         self.legs = {}              # (side, peer, pair) -> _RuledLeg
@@ -112,7 +125,7 @@ class AckRule:
         self._early = []            # segments of peers before the full record bound their connection
 
     def permitted(self, leg):
-        """Highest offset that may be acknowledged on `leg` now; 0: nothing."""
+        """Return the highest offset that may be acknowledged on `leg` now; 0: nothing."""
         if self._protected and not leg.known:
             return 0
         source, destination = leg.arrived.end, leg.other
@@ -121,6 +134,7 @@ class AckRule:
 
     # the sync link ---------------------------------------------------------------------------
     def sync(self, frame):
+        """Take a frame of the sync link."""
         sync = parse_sync(frame.data)
         if sync is None:
             return
@@ -136,7 +150,7 @@ class AckRule:
         self._note(frame.cycle)
 
     def _lead(self, unit, epoch):
-        """The active unit speaks; one that has taken over has no standby until somebody confirms all it has issued."""
+        """Note which unit is active; after a takeover it has no standby until all its records are confirmed."""
         if self._epoch is None or epoch > self._epoch:
             self._protected = self._epoch is None
             self._epoch, self._active = epoch, unit
@@ -152,7 +166,11 @@ class AckRule:
             self._protected = True
 
     def _bind(self, sync):
-        """Legs from lines 2, 3 and 8, 9: word 0 interface << 16, 2 and 3 addresses, 4 remote << 16 | local port; then ISS, IRS."""
+        """Read the legs from lines 2, 3 and 8, 9 of a full record.
+
+        Lines 2 and 8: word 0 interface << 16, words 2 and 3 addresses, word 4 remote << 16 | local port. Lines 3 and 9
+        begin with ISS and IRS.
+        """
         legs = []
         for address, constants in ((2, 3), (8, 9)):
             words = sync.lines[address]
@@ -170,6 +188,7 @@ class AckRule:
 
     # the networks ------------------------------------------------------------------------------
     def network(self, frame):
+        """Take a frame of the client or server network."""
         segment = parse_segment(frame.data)
         if frame.err or segment is None or segment.flags & RST:
             return
@@ -190,21 +209,24 @@ class AckRule:
             del self.legs[key]
             self._early.append((key, segment))
             return
-        leg.arrived.add(start, start + len(segment.payload) + bool(segment.flags & SYN) + bool(segment.flags & FIN))
+        leg.arrived.add(start, start + segment.length)
         if segment.flags & ACK:
             leg.acked = max(leg.acked, _offset(segment.ack, leg.iss))
 
     def _from_pair(self, frame, segment):
         leg = self.legs.get((frame.side, segment.dst, segment.src))
         if leg is None:
-            self.violations.append(f"cycle {frame.start}: an ACK on side {frame.side} before any full record of its connection")
+            self.violations.append(
+                f"cycle {frame.start}: an ACK on side {frame.side} before any full record of its connection")
             return
         offset, allowed = _offset(segment.ack, leg.irs), self.permitted(leg)
-        said = Acknowledgement(frame.start, frame.side, frame.unit, offset, allowed, leg.arrived.end, leg.other.acked, leg.other.stored)
+        said = Acknowledgement(frame.start, frame.side, frame.unit, offset, allowed, leg.arrived.end, leg.other.acked,
+                               leg.other.stored)
         self.acknowledgements.append(said)
         if said.early:
-            self.violations.append(f"cycle {frame.start}: side {frame.side} acknowledges {offset}, permitted is {allowed} (arrived "
-                                   f"{said.arrived}, acknowledged by the destination {said.acked}, confirmed by the standby {said.stored})")
+            self.violations.append(
+                f"cycle {frame.start}: side {frame.side} acknowledges {offset}, permitted is {allowed} (arrived {said.arrived}, "
+                f"acknowledged by the destination {said.acked}, confirmed by the standby {said.stored})")
         if offset < leg.sent_ack:
             self.violations.append(f"cycle {frame.start}: side {frame.side} acknowledges {offset} after {leg.sent_ack}")
         leg.sent_ack = max(leg.sent_ack, offset)
@@ -219,13 +241,25 @@ class AckRule:
                 leg.due = allowed, cycle
 
     def report(self):
-        owed = [(leg.key[0], leg.sent_ack, self.permitted(leg)) for leg in self.legs.values() if self.permitted(leg) > leg.sent_ack]
+        """Return the AckReport so far."""
+        owed = [(leg.key[0], leg.sent_ack, self.permitted(leg)) for leg in self.legs.values()
+                if self.permitted(leg) > leg.sent_ack]
         return AckReport(self.acknowledgements, self.waits, owed, self.violations)
 
 
 def judge(frames, until=None):
-    """AckReport of RawFrames. A frame counts from its last word, what the pair sends on a network from its first: it must have
-    been permitted then. until: look at no frame after this cycle."""
+    """Judge RawFrames; returns an AckReport.
+
+    A frame counts from its last word. What the pair sends on a network counts from its first word: the ACK must have
+    been permitted then.
+
+    Parameters
+    ----------
+    frames : iterable of RawFrame
+        In any order.
+    until : int, optional
+        Cycle after which no frame is looked at.
+    """
     rule = AckRule()
 
     def moment(frame):

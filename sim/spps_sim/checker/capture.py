@@ -16,7 +16,7 @@ ETHERNET = 1
 
 
 def to_frame(raw, ns_per_cycle=NS_PER_CYCLE):
-    """The wire.CapturedFrame of a backend.RawFrame of a client or server network or the sync link; None for other ports."""
+    """Return the wire.CapturedFrame of a backend.RawFrame; None for ports that are no client, server or sync link."""
     if raw.kind in (FrameKind.SYNC0, FrameKind.SYNC1):
         return CapturedFrame(raw.cycle * ns_per_cycle, "sync", raw.unit, raw.data)
     if raw.side > 1:

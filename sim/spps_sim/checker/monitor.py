@@ -1,15 +1,21 @@
-"""The always-on monitor: invariants I1 to I7, from captures alone.
+"""The always-on monitor: invariants I0 to I7, from captures alone.
 
-It imports nothing from the RTL packages. Input is a list of `wire.CapturedFrame` in time order: the client
-link, the server link (frames of the pair name the emitting unit) and the sync link.
+It imports nothing from the RTL packages. Input is a list of `wire.CapturedFrame` in order of time: those of the client
+link and of the server link, where frames of the pair name the unit that emits them, and those of the sync link.
 
-I1 an ACK of data leaves only after the destination acknowledged it and a confirmed sync record says so.
-I2 acknowledgement numbers and right window edges never go back; an endpoint's edge may by less than a unit of its window scale (RFC 7323 §2.4).
-I3 the bytes sent to the destination are the source's, at the same offset; one FIN, at the source's.
-I4 one emitter per epoch. I5 within a bound after takeover (the first frame of the new unit on any link) each connection is heard of,
-and a protected one (its record was confirmed) is not reset, and acknowledges what its destination had acknowledged before.
-I6 a stream that is not complete ends in RST, never in FIN. I7 timestamps monotonic, in all segments or in none, ISN and options unchanged.
-I0 every emitted segment is well-formed (lengths, checksums).
+| | invariant |
+|---|---|
+| I0 | Every emitted segment is well-formed: lengths, checksums. |
+| I1 | An ACK of data leaves only after the destination has acknowledged it and a confirmed record says so. |
+| I2 | Acknowledgement numbers and right window edges never go back. The edge of an endpoint may, by less than a unit |
+| | of its window scale (RFC 7323 §2.4). |
+| I3 | The bytes sent to the destination are the source's, at the same offset; one FIN, at the source's. |
+| I4 | One unit emits in each epoch. |
+| I5 | Within a bound after a takeover, each connection emits a segment. A protected one, whose record was confirmed, is |
+| | not reset and acknowledges what its destination had acknowledged before. A takeover is the first frame of the new |
+| | unit on any link. |
+| I6 | A stream that is not complete ends in RST, never in FIN. |
+| I7 | Timestamps are monotonic, and in all segments or in none. The ISN and the options of a SYN do not change. |
 """
 from collections import Counter
 from dataclasses import dataclass, field
@@ -22,8 +28,10 @@ __all__ = ["Violation", "Report", "check"]
 
 @dataclass
 class Violation:
-    invariant: str
-    time: int
+    """One broken invariant."""
+
+    invariant: str      # "I0" to "I7"
+    time: int           # ns
     text: str
 
     def __str__(self):
@@ -32,17 +40,22 @@ class Violation:
 
 @dataclass
 class Report:
-    violations: list = field(default_factory=list)
-    checks: Counter = field(default_factory=Counter)
-    connections: int = 0
+    """Verdict on a capture."""
+
+    violations: list = field(default_factory=list)      # Violation
+    checks: Counter = field(default_factory=Counter)    # how often each invariant was judged
+    connections: int = 0                                # SYNs of clients that began a connection
     takeovers: list = field(default_factory=list)       # times (ns) of the first emission of a new unit
 
     @property
     def ok(self):
+        """Whether nothing is broken; look at `checks` too, for an empty capture breaks nothing."""
         return not self.violations
 
 
 class _Monitor:
+    """State of `check` between two frames. In its methods "we" and "ours" are the pair, "peer" a host."""
+
     def __init__(self, resume_bound):
         self.report = Report()
         self.legs = {}
@@ -69,7 +82,7 @@ class _Monitor:
             return
         if self.epoch is None or (sync.epoch - self.epoch) & 0x8000 == 0:
             if self.epoch not in (None, sync.epoch) and frame.unit != self.unit:
-                self.expect_all(frame.time, frame.unit)     # it may take its time to emit anything else
+                self.expect_all(frame.time, frame.unit)     # its first segment may come later
             self.epoch = sync.epoch
         if sync.type == STATE:
             if 2 in sync.lines and 8 in sync.lines:
@@ -80,7 +93,8 @@ class _Monitor:
                     leg = self.legs.get(leg_key)
                     if leg and leg.ours:
                         leg.records = True
-                        self.records.setdefault(sync.epoch, []).append((sync.number, leg, leg.ours.offset(sync.snd_una(number))))
+                        commitment = leg.ours.offset(sync.snd_una(number))
+                        self.records.setdefault(sync.epoch, []).append((sync.number, leg, commitment))
         elif sync.type == CONFIRM:
             keep = []
             for number, leg, offset in self.records.get(sync.epoch, ()):
@@ -141,8 +155,11 @@ class _Monitor:
                 return
 
     def reopens(self, leg, segment, ours):
-        """A SYN with a new ISN begins anew, unless the connection lives and is protected: then it is an attack, or a fault of ours.
-        Nor does a peer's second SYN while the first has no answer: our SYN-ACK will say which one counts."""
+        """Judge whether a SYN with a new ISN begins a new connection.
+
+        It does not while the connection lives and is protected: then it is an attack, or a fault of the pair. Nor does
+        a peer's second SYN while the first has no answer: the pair's SYN-ACK says which one counts.
+        """
         sender = leg.ours if ours else leg.peer if leg.ours or leg.reset else None
         return sender is not None and segment.seq != sender.isn and not segment.flags & ACK and not self.lives(leg)
 
@@ -179,7 +196,8 @@ class _Monitor:
         if segment.payload and offset + len(segment.payload) > 0:
             conflict = leg.peer.put(offset, segment.payload)
             if conflict is not None:
-                self.fail("I3", frame.time, f"{leg.name()}: the peer itself retransmitted other bytes at offset {conflict}")
+                self.fail("I3", frame.time,
+                          f"{leg.name()}: the peer itself retransmitted other bytes at offset {conflict}")
         if segment.flags & FIN:
             leg.peer.fin = offset + len(segment.payload)
         leg.peer.sent = max(leg.peer.sent, offset + segment.length)
@@ -190,7 +208,8 @@ class _Monitor:
             self.unit = frame.unit
         elif frame.unit != self.unit:
             if frame.unit in self.retired_units:
-                self.fail("I4", frame.time, f"unit {frame.unit} emits on the {frame.link} link after unit {self.unit} took over")
+                self.fail("I4", frame.time,
+                          f"unit {frame.unit} emits on the {frame.link} link after unit {self.unit} took over")
                 return
             self.retired_units.add(self.unit)
             self.unit = frame.unit
@@ -202,7 +221,7 @@ class _Monitor:
         self.expect_all(time, self.unit)
 
     def expect_all(self, time, unit):
-        """`unit` has taken over: every connection that is under way has to be heard of within the bound."""
+        """Demand a segment of every connection that is under way, within the bound: `unit` has taken over."""
         if self.heir == unit:
             return
         self.heir = unit
@@ -215,12 +234,14 @@ class _Monitor:
 
     @staticmethod
     def finished(leg):
-        """Our FIN is acknowledged and the peer's has been sent: nothing has to be heard of us."""
-        return leg.ours is not None and leg.ours.fin is not None and leg.ours.acked > leg.ours.fin and leg.peer.fin is not None
+        """Judge whether the pair's FIN is acknowledged and the peer's sent: the pair need not send any more."""
+        ours = leg.ours
+        return ours is not None and ours.fin is not None and ours.acked > ours.fin and leg.peer.fin is not None
 
     def over(self, leg):
-        """On both legs all FINs are acknowledged: no record and no ACK of the connection is still under way."""
-        return all(self.finished(one) and (one.ack or 0) > one.peer.fin for one in (leg, leg.other) if one is not None and not one.reset)
+        """Judge whether all FINs of both legs are acknowledged: no record and no ACK is still under way."""
+        return all(self.finished(one) and (one.ack or 0) > one.peer.fin
+                   for one in (leg, leg.other) if one is not None and not one.reset)
 
     def from_us(self, frame, segment, leg):
         due = self.waiting.pop(leg, None)
@@ -262,7 +283,8 @@ class _Monitor:
 
     def timestamps(self, frame, segment, leg):
         if not segment.flags & SYN and (8 in segment.options) != all(leg.stamped.values()):
-            self.fail("I7", frame.time, f"{leg.name()}: a timestamp {'that was not negotiated' if 8 in segment.options else 'is missing'}")
+            wrong = "that was not negotiated" if 8 in segment.options else "is missing"
+            self.fail("I7", frame.time, f"{leg.name()}: a timestamp {wrong}")
         if len(segment.options.get(8, b"")) != 8:
             return
         value = int.from_bytes(segment.options[8][:4], "big")
@@ -297,9 +319,11 @@ class _Monitor:
         self.report.checks["I1"] += 1
         if destination is None or destination.acked < offset:
             have = destination.acked if destination else 0
-            self.fail("I1", frame.time, f"{leg.name()}: acknowledges offset {offset} before the destination did ({have})")
+            self.fail("I1", frame.time,
+                      f"{leg.name()}: acknowledges offset {offset} before the destination did ({have})")
         elif leg.other.records and self.takeover_time is None and leg.other.confirmed < offset:
-            self.fail("I1", frame.time, f"{leg.name()}: acknowledges offset {offset}; the standby confirmed {leg.other.confirmed}")
+            self.fail("I1", frame.time,
+                      f"{leg.name()}: acknowledges offset {offset}; the standby confirmed {leg.other.confirmed}")
 
     def our_data(self, frame, segment, leg):
         offset = leg.ours.offset(segment.seq)
@@ -317,7 +341,8 @@ class _Monitor:
             at = offset + len(segment.payload)
             self.report.checks["I6"] += 1
             if leg.ours.fin is not None and leg.ours.fin != at:
-                self.fail("I3", frame.time, f"{leg.name()}: a second FIN at offset {at}, the first was at {leg.ours.fin}")
+                self.fail("I3", frame.time,
+                          f"{leg.name()}: a second FIN at offset {at}, the first was at {leg.ours.fin}")
             leg.ours.fin = at
             if leg.other is not None and leg.other.peer is not None and leg.other.peer.fin != at:
                 self.fail("I6", frame.time, f"{leg.name()}: FIN at offset {at}, the source's is {leg.other.peer.fin}")
@@ -327,7 +352,8 @@ class _Monitor:
         offset, due = self.owed.pop(leg)
         self.report.checks["I5"] += 1
         if time > due and not leg.reset and not leg.other.reset:
-            self.fail("I5", time, f"{leg.name()}: offset {offset}, acknowledged by the destination before the takeover, is overdue")
+            self.fail("I5", time, f"{leg.name()}: offset {offset}, acknowledged by the destination before the "
+                                  "takeover, is overdue")
 
     def finish(self, end):
         for leg, due in self.waiting.items():
@@ -340,7 +366,19 @@ class _Monitor:
 
 
 def check(frames, *, resume_bound=20_000_000):
-    """Check captured frames (wire.CapturedFrame in time order; resume_bound in ns). Returns a Report."""
+    """Judge captured frames.
+
+    Parameters
+    ----------
+    frames : iterable of CapturedFrame
+        In order of time.
+    resume_bound : int
+        Bound of I5, ns.
+
+    Returns
+    -------
+    Report
+    """
     monitor = _Monitor(resume_bound)
     end = 0
     for frame in frames:

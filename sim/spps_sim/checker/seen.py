@@ -1,10 +1,10 @@
-"""What the monitor has seen of one TCP connection between a peer and the pair. Imports nothing from the RTL packages."""
+"""What the monitor has seen of a TCP connection between a peer and the pair. Imports nothing from the RTL packages."""
 
 __all__ = ["SeenStream", "SeenLeg"]
 
 
 class SeenStream:
-    """What one side of one leg has sent: the stream by offset from its SYN (offset 1 is the first byte)."""
+    """The stream that one side of a leg has sent, by offset from its SYN; offset 1 is the first byte."""
 
     def __init__(self, isn):
         self.isn = isn
@@ -15,12 +15,12 @@ class SeenStream:
         self.sent = 1                   # offset after the highest number sent
 
     def offset(self, seq):
-        """Signed distance from the ISN, unwrapped near what has been sent."""
+        """Return the signed distance from the ISN, unwrapped near what has been sent."""
         distance = (seq - self.isn - self.sent) & 0xFFFFFFFF
         return self.sent + (distance - (1 << 32) if distance & 0x80000000 else distance)
 
     def put(self, offset, payload):
-        """Remember payload; the first conflicting offset, or None."""
+        """Remember `payload`; return the first offset where other bytes were known, or None."""
         start, conflict = offset - 1, None
         if start < 0:
             payload, start = payload[-start:], 0
@@ -40,14 +40,23 @@ class SeenStream:
 
 
 class SeenLeg:
-    """One TCP connection between a peer and the pair. key = (link, peer, pair)."""
+    """One TCP connection between a peer and the pair, on one link.
+
+    Parameters
+    ----------
+    key : tuple
+        (link, address and port of the peer, address and port of the pair).
+    syns : dict
+        SYNs of the peer by ISN, those of older connections too: the pair's SYN-ACK says which of them counts.
+    other : SeenLeg, optional
+        The leg that it is proxied to.
+    """
 
     def __init__(self, key, syns, other=None):
         self.key = key
         self.peer = self.ours = None    # SeenStream
-        self.syns = syns                # ISN -> SYN of the peer, those of older connections too: ours says which of them counts
-        self.other = other              # the leg it is proxied to
-        self.scale = 0                  # shift of our advertised windows
+        self.syns = syns
+        self.other = other
         self.syn_options = None
         self.peer_scale = self.our_scale = None
         self.edge = self.ack = None
@@ -60,11 +69,13 @@ class SeenLeg:
         self.protected = False          # a record of it was confirmed
 
     def restart(self):
-        """The connection of another SYN, in the same place: what was seen belonged to an older one."""
+        """Forget everything but the SYNs: what was seen belonged to an older connection of the same addresses."""
         self.__init__(self.key, self.syns, self.other)
 
     def is_protected(self):
+        """Return whether a record of this connection was confirmed."""
         return self.protected or self.other is not None and self.other.protected
 
     def name(self):
+        """Return link and addresses as text."""
         return f"{self.key[0]} leg {self.key[1][0]:#x}:{self.key[1][1]} - {self.key[2][0]:#x}:{self.key[2][1]}"

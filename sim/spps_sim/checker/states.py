@@ -1,35 +1,53 @@
 """Which of the eleven data states of patent §X.B are present in which cycle of a run.
 
-Works on what can be seen: frames at the peers and at the pair, sync frames, and the pair's status counters.
-Each data segment passes the states in order; in a cycle the segments of a run are in several at once:
+The states are derived from what is seen outside: frames at the peers and at the pair, sync frames, and the pair's
+status counters. S is the peer that sends the data, D the peer that receives them. A data segment passes the states in
+order; several segments can be in different states in one cycle.
 
- 1 not yet sent by the source S                   until S sends it
- 2 inside the SPPS, not in the proxy              taken by the pair -> its event delivered to a core
- 3 in the proxy, not yet sent to D                -> last word on the destination's link
- 4 sent, not yet received by D                    -> D has it
- 5 received by D, its ACK under way               -> the pair has taken the ACK
- 6 ACK in the SPPS, not at the core               -> its event delivered to a core
- 7 ACK at the core, nothing recorded              -> sync record numbered
- 8 recorded, not yet on the sync link             -> first word of the record on the link
- 9 synchronization in progress                    -> record confirmed by the standby
-10 synchronized, S has no ACK                     -> last word of the ACK on the source's link
-11 ACK sent to S                                  -> S has it
+| state | the data or their ACK | from | to |
+|---|---|---|---|
+| 1 | not yet sent by S | start of the run | S sends |
+| 2 | inside the SPPS, not at a core | the pair has taken the segment | its event is delivered to a core |
+| 3 | at the core, not yet sent to D | delivery | last word on D's link |
+| 4 | sent, not yet received by D | last word | D has it |
+| 5 | received by D, its ACK under way | D has it | the pair has taken the ACK |
+| 6 | ACK inside the SPPS, not at a core | the pair has taken the ACK | its event is delivered to a core |
+| 7 | ACK at the core, no record yet | delivery | the sync record gets its number |
+| 8 | recorded, not yet on the sync link | number | first word of the record |
+| 9 | synchronization in progress | first word | the standby has confirmed the record |
+| 10 | synchronized, no ACK to S yet | confirmation | last word of the ACK on S's link |
+| 11 | ACK sent to S | last word | S has it |
 
-Events are told apart by their order: a core takes the events of one connection in the order in which frames came.
+States 6 to 8 differ from the patent. There the destination's TCP connection and the proxy are two parties, and state
+7 is that the first has the ACK and the second not. Here both legs of a connection are one flowstate, which a core
+updates in one event: the patent's state 7 cannot exist. Its states 6 (TCP does not have the ACK) and 8 (the proxy has
+it, nothing is sent to S) are divided here into 6, 7 and 8. NOTE says so beside every table of states.
+
+Between S's sending and the pair's taking a segment is on S's own link: that is none of the eleven. Events are matched
+to frames by order, since a core takes the events of one connection in the order of their frames.
 """
 from bisect import bisect_right
 
 from ..backend.interface import FrameKind
 from .wire import ACK, STATE, SYN, parse_segment, parse_sync
 
-__all__ = ["STATES", "DataStates"]
+__all__ = ["NAMES", "NOTE", "STATES", "DataStates"]
 
 STATES = range(1, 12)
+#: short name of each state
+NAMES = dict(zip(STATES, (
+    "not yet sent", "in the SPPS, not at a core", "at the core, not sent on", "sent on, not received",
+    "received, ACK under way", "ACK in the SPPS, not at a core", "ACK at the core, no record",
+    "recorded, not on the link", "record under way", "confirmed, no ACK yet", "ACK sent")))
+#: what a reader of a table of states has to know
+NOTE = ("States 6 to 8 differ from the patent: both legs are one flowstate, so its state 7 (TCP has the ACK, the proxy "
+        "does not) cannot exist. Here 6: the ACK is not at a core yet; 7: it is, without a record; 8: the record is "
+        "not on the link yet.")
 MASK = 0xFFFFFFFF
 
 
 class _Milestone:
-    """The first time at which a growing number reached each value."""
+    """The times at which a growing number first reached its values."""
 
     def __init__(self):
         self._times, self._values = [], []
@@ -48,8 +66,21 @@ class _Milestone:
 class DataStates:
     """Intervals of the states of one connection, from a run without a kill.
 
-    frames: RawFrames of the pair; wire: (time, port, what, data) of the peers, what being "sent" or "received";
-    marks: status marks; unit: the active one.
+    Parameters
+    ----------
+    frames : list of RawFrame
+        Frames of the pair.
+    wire : list of tuple
+        (cycle, port, what, bytes) at the peers; what is "sent" or "received", other words are ignored.
+    marks : list of Mark
+        Changes of the status words.
+    unit : int
+        Number of the active unit.
+
+    Attributes
+    ----------
+    intervals : dict
+        (direction, state) to a list of (first cycle, first cycle after); direction 0 is client to server.
     """
 
     def __init__(self, frames, wire, marks, unit=0):
@@ -72,7 +103,7 @@ class DataStates:
                 self._classify(direction, unit)
 
     def _delivery_times(self, marks, unit):
-        """Index of a taken frame -> cycle in which its event was delivered (timer events have no frame)."""
+        """{index of a taken frame: cycle in which its event was delivered}; timer events have no frame."""
         taken = [(i, f.cycle) for i, (f, _) in enumerate(self._frames) if f.kind is FrameKind.IN]
         times, at, before = {}, 0, 0
         for mark in marks:
@@ -102,7 +133,7 @@ class DataStates:
         return seen, delivered
 
     def _value(self, segment, side, by_peer, data):
-        """The end of the data a segment carries, or what it acknowledges, as an offset; None if nothing."""
+        """Return the end of the data of a segment, or what it acknowledges, as an offset; None if nothing."""
         if data:
             return self._offset(segment.seq, side, by_peer) + len(segment.payload) if segment.payload else None
         return self._offset(segment.ack, side, not by_peer) if segment.flags & ACK else None
@@ -117,7 +148,7 @@ class DataStates:
         return milestone
 
     def _records(self, destination, unit):
-        """Milestone of commitments: offset -> record number, and number -> first word on the link."""
+        """[(record number, offset that it commits)] and {record number: cycle of its first word on the link}."""
         numbers, started = [], {}
         for frame, _ in self._frames:
             if frame.kind != FrameKind.SYNC0 + unit:
@@ -141,12 +172,11 @@ class DataStates:
         numbers, started = self._records(destination, unit)
         for end in sent._values:
             number = next((n for n, offset in numbers if offset >= end and offset < 1 << 31), None)
-            times = [0, sent.reached(end), taken.reached(end), delivered.reached(end), left.reached(end), arrived.reached(end),
-                     ack_taken.reached(end), ack_delivered.reached(end)]
-            times += [self._numbers["issued"].reached(number), started[number], self._numbers["confirmed"].reached(number)] \
-                if number is not None else [None] * 3
+            times = [0, sent.reached(end), taken.reached(end), delivered.reached(end), left.reached(end),
+                     arrived.reached(end), ack_taken.reached(end), ack_delivered.reached(end)]
+            times += [None] * 3 if number is None else [
+                self._numbers["issued"].reached(number), started[number], self._numbers["confirmed"].reached(number)]
             times += [ack_left.reached(end), ack_arrived.reached(end)]
-            # between sending and taking the segment is on S's own wire: none of the eleven
             starts = [times[0], *times[2:12]]
             ends = [times[1], *times[3:13]]
             for state, start, stop in zip(STATES, starts, ends):
@@ -154,9 +184,9 @@ class DataStates:
                     self.intervals[direction, state].append((start, stop))
 
     def at(self, cycle, direction):
-        """States present in `cycle` for data of a direction (0: client to server), in order."""
+        """Return the states that are present in `cycle` for data of a direction, in order."""
         return [s for s in STATES if any(a <= cycle < b for a, b in self.intervals[direction, s])]
 
     def cycles(self, state, direction, first=0, last=1 << 62):
-        """Every cycle from `first` to `last` in which the state is present, without repeats, in order."""
+        """Return the cycles from `first` to `last` in which the state is present, in order."""
         return sorted({c for a, b in self.intervals[direction, state] for c in range(max(a, first), min(b, last + 1))})

@@ -1,24 +1,25 @@
 """Frames as the standards lay them out, for the monitor: Ethernet II, IPv4, TCP, and the sync format.
 
-Offsets are written here from RFC 791, RFC 9293, RFC 7323 and the published table of sync records; nothing
-is imported from the RTL packages, so that a mistake there cannot hide here.
+The offsets are those of RFC 791, RFC 9293, RFC 7323 and the published table of sync records. Nothing is imported from
+the RTL packages: a mistake there cannot hide here.
 """
 import struct
 from dataclasses import dataclass, field
 
-__all__ = ["CapturedFrame", "Segment", "SyncFrame", "parse_segment", "parse_sync", "FIN", "SYN", "RST", "ACK", "URG", "ones_sum", "before"]
+__all__ = ["CapturedFrame", "Segment", "SyncFrame", "parse_segment", "parse_sync", "FIN", "SYN", "RST", "PSH", "ACK",
+           "URG", "ones_sum", "before"]
 
 FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 SYNC_TYPE = 0x88B5
 
 
 def before(a, b):
-    """True when sequence number a is earlier than b (mod 2^32)."""
+    """Return whether sequence number a is earlier than b (mod 2^32)."""
     return (a - b) & 0x80000000 != 0
 
 
 def ones_sum(data):
-    """16-bit ones-complement sum of bytes (RFC 1071), odd lengths padded with zero."""
+    """Return the 16-bit ones-complement sum of bytes (RFC 1071); an odd length is padded with zero."""
     if len(data) % 2:
         data += b"\0"
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -29,16 +30,18 @@ def ones_sum(data):
 
 @dataclass
 class CapturedFrame:
-    """A captured frame. time: ns; link: client, server or sync; unit: emitting SPPS, None for frames from a peer."""
-    time: int
-    link: str
-    unit: object
+    """A captured frame."""
+
+    time: int               # ns
+    link: str               # "client", "server" or "sync"
+    unit: "int | None"      # the SPPS that emits it; None: a peer does
     data: bytes
 
 
 @dataclass
 class Segment:
     """A TCP segment with its addresses as numbers; `problems` lists what RFC 791/9293 forbid."""
+
     src: tuple
     dst: tuple
     seq: int
@@ -73,7 +76,7 @@ def _options(raw, problems):
 
 
 def parse_segment(data):
-    """A Segment from an Ethernet frame, or None when it is not IPv4/TCP."""
+    """Return the Segment in an Ethernet frame, or None when it is not IPv4/TCP."""
     if len(data) < 34 or data[12:14] != b"\x08\x00" or data[14] >> 4 != 4:
         return None
     ihl = (data[14] & 15) * 4
@@ -101,7 +104,8 @@ def parse_segment(data):
 
 @dataclass
 class SyncFrame:
-    """A frame of the sync link. `lines` maps a line number to its eight words."""
+    """A frame of the sync link; `lines` maps a line number to its eight words."""
+
     type: int
     epoch: int
     number: int
@@ -112,7 +116,7 @@ class SyncFrame:
     lines: dict
 
     def snd_una(self, leg):
-        """SND.UNA of a leg, from line 0."""
+        """Return SND.UNA of a leg, from line 0."""
         return self.lines[0][2 + 2 * leg]
 
 
@@ -120,7 +124,7 @@ STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
 
 
 def parse_sync(data):
-    """A SyncFrame, or None when the frame is of another type or its length is wrong."""
+    """Return the SyncFrame in a frame, or None when the frame is of another type or its length is wrong."""
     if len(data) < 48 or struct.unpack_from("!H", data, 12)[0] != SYNC_TYPE or data[14] != 2:
         return None
     kind_of, epoch, number, conn, mask, kind, _, _, stamp, _, tick = struct.unpack_from("!BHIHHBBHIII", data, 15)
