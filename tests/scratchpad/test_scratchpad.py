@@ -1,6 +1,6 @@
 """Scratchpad: parameters, page list and the cocotb bench."""
-
 import pytest
+
 from spps.params import TINY
 from spps.scratchpad import PageList, Scratchpad
 from spps_sim.testbench.runner import run_bench, simulations

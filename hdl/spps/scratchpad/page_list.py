@@ -1,4 +1,4 @@
-"""The free list of the scratchpad's pages."""
+"""Free list of the scratchpad's pages."""
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -7,23 +7,58 @@ __all__ = ["PageList", "chain_layout"]
 
 
 def chain_layout(pages):
-    """A chain to be freed: first and last page, and how many."""
+    """Return the layout of a chain to give back: first page, last page, number of pages."""
     return data.StructLayout({"head": range(pages), "tail": range(pages), "count": range(pages + 1)})
 
 
 class PageList(wiring.Component):
-    """Linked list of free pages; a chain is a stretch of that list, so that taking pages writes no link.
+    """Linked list of free pages, from which chains are taken and to which they are returned.
 
-    Source: patent §II (a block of one or more pages that can be identified by the reference ID of the first page).
-    Parameters: pages, power of two.
-    Members: available, `next` is the page that `take` takes; take; commit, keep the pages taken since the last commit or
-    rollback; rollback, give them back; i_free, chains; link_page and, one clock later, link_next: the page after link_page
-    in its chain;
-    free_pages.
-    Latency: `available` is back two clocks after `take`; a whole chain is freed in one clock. Backpressure: i_free waits
+    A chain is a stretch of this list, so taking pages writes no link. `commit` and `rollback` must not come in the
+    clock of a `take`.
+
+    Parameters
+    ----------
+    pages : int
+        Number of pages, a power of two from 2. Raises ValueError otherwise.
+
+    Members
+    -------
+    available : Out(1)
+        `next` is valid.
+    next : Out(range(pages))
+        The page that `take` takes.
+    take : In(1), pulse
+        Take `next`; only while `available`.
+    commit : In(1), pulse
+        Keep the pages taken since the last commit or rollback: they are a chain.
+    rollback : In(1), pulse
+        Give these pages back.
+    i_free : In(stream of chain_layout(pages))
+        Chains to give back.
+    link_page : In(range(pages))
+        A page of a chain.
+    link_next : Out(range(pages))
+        One clock after `link_page`: the page behind it in its chain.
+    free_pages : Out(range(pages + 1)), pages
+        Pages in the list.
+
+    Timing
+    ------
+    `available` is high again two clocks after `take`. A chain of any length is given back in one clock. `i_free` waits
     while pages are taken.
-    Drop: none. Reset: links are swept, one page per clock; nothing is available before.
-    commit and rollback must not come together with take.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    The links are written one page per clock; nothing is available before.
+
+    Source
+    ------
+    Patent §II: a block of one or more pages, identified by the reference ID of the first page.
     """
 
     def __init__(self, pages):
@@ -45,7 +80,7 @@ class PageList(wiring.Component):
         swept, fetching = Signal(), Signal()
         tail = Signal(range(self.pages), init=self.pages - 1)
         sweep = Signal(range(self.pages))
-        first = Signal(range(self.pages))       # of the pages taken and not committed
+        first = Signal(range(self.pages))       # first of the pages taken and not committed
         taken = Signal(range(self.pages + 1))
         m.d.comb += [
             walk.addr.eq(self.link_page), self.link_next.eq(walk.data),

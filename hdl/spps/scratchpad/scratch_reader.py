@@ -6,27 +6,69 @@ from amaranth.utils import exact_log2
 
 from ..layouts.packet import packet_signature
 from ..layouts.scratchpad import ScratchRead
+from ..lib.counters import Counters
 from ..lib.packet_slice import PacketSlice
 
 __all__ = ["ScratchReader", "info_layout"]
 
 
 def info_layout(pages):
-    """What is kept for the first page of a chain."""
+    """Return the layout of the record of a chain: live, length in bytes, last page, number of pages."""
     return data.StructLayout({"live": 1, "length": 16, "tail": range(pages), "count": range(pages + 1)})
 
 
 class ScratchReader(wiring.Component):
-    """Answer each read with one packet, left-aligned.
+    """Answer each read with one packet of bytes [skip, skip + length) of a chain, left-aligned.
 
-    Parameters: params.
-    Members: i, o; info_page and, one clock later, info; link_page and, one clock later, link_next; address, enable and, one clock
-    later, data: words of the pages; bad, pulse: a read of nothing, of a dead reference or beyond the stored length, answered
-    with one
-    word with err.
-    Latency: 5 clocks plus 2 per page skipped. Throughput: one word per clock, 4 clocks more per read.
-    Backpressure: o.ready reaches the pages' read enable combinationally. Drop: none. Reset: idle.
+    Parameters
+    ----------
+    params : SppsParams
+        Uses data_width, scratch_pages, scratch_page_bytes.
+
+    Members
+    -------
+    i : In(stream of ScratchRead)
+        Reads.
+    o : Out(stream of packet)
+        One packet per read, in order.
+    info_page : Out(range(scratch_pages))
+        First page of the chain that is read.
+    info : In(info_layout(scratch_pages))
+        Its record, one clock after `info_page`.
+    link_page : Out(range(scratch_pages))
+        The page that is read.
+    link_next : In(range(scratch_pages))
+        The page behind it, one clock after `link_page`.
+    address : Out(unsigned), words
+        Word of the page memory.
+    enable : Out(1)
+        Read `address`.
+    data : In(data_width)
+        The word, one clock after `address` with `enable`.
+    count : Out(COUNTERS.layout)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 5 clocks, and 2 more per page skipped. Throughput one word per clock, 4 clocks more per read.
+    `i` waits for `o`. `o.ready` reaches `enable` combinationally.
+
+    Drop
+    ----
+    None. A refused read is answered with one word with err.
+
+    Reset
+    -----
+    Idle.
+
+    Source
+    ------
+    Patent §II, F2 210.
     """
+
+    COUNTERS = Counters({
+        "bad_read": "reads of a dead reference, of no bytes or beyond the stored length, answered with err",
+    })
 
     def __init__(self, params):
         self.params = params
@@ -37,7 +79,7 @@ class ScratchReader(wiring.Component):
             "info_page": Out(range(pages)), "info": In(info_layout(pages)),
             "link_page": Out(range(pages)), "link_next": In(range(pages)),
             "address": Out(range(pages * words)), "enable": Out(1), "data": In(params.data_width),
-            "bad": Out(1),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -86,10 +128,10 @@ class ScratchReader(wiring.Component):
                           & (total <= self.info.length)):
                     m.next = "LINK"
                 with m.Else():
-                    m.d.comb += self.bad.eq(1)
+                    m.d.comb += self.count.bad_read.eq(1)
                     m.d.sync += refused.eq(1)
                     m.next = "ACCEPT"
-            with m.State("LINK"):               # link_next of `page` is there in the next clock
+            with m.State("LINK"):               # link_next of `page` arrives in the next clock
                 with m.If(hops == 0):
                     m.next = "READ"
                 with m.Else():
