@@ -225,8 +225,9 @@ class AckRule:
         self.acknowledgements.append(said)
         if said.early:
             self.violations.append(
-                f"cycle {frame.start}: side {frame.side} acknowledges {offset}, permitted is {allowed} (arrived {said.arrived}, "
-                f"acknowledged by the destination {said.acked}, confirmed by the standby {said.stored})")
+                f"cycle {frame.start}: side {frame.side} acknowledges {offset}, permitted is {allowed} "
+                f"(arrived {said.arrived}, acknowledged by the destination {said.acked}, "
+                f"confirmed by the standby {said.stored})")
         if offset < leg.sent_ack:
             self.violations.append(f"cycle {frame.start}: side {frame.side} acknowledges {offset} after {leg.sent_ack}")
         leg.sent_ack = max(leg.sent_ack, offset)

@@ -63,7 +63,8 @@ class CaptureSet:
 
     def close(self, kill_time=None, takeover_time=None):
         """Write the files; times in ns, None where there was no kill or takeover. Returns link -> path."""
-        for time, text in ((kill_time, "the active unit is killed here"), (takeover_time, "the standby takes over here")):
+        for time, text in ((kill_time, "the active unit is killed here"),
+                           (takeover_time, "the standby takes over here")):
             if time is not None:
                 self.comment(time, f"{text} ({time} ns, cycle {time // NS_PER_CYCLE})")
         self.folder.mkdir(parents=True, exist_ok=True)

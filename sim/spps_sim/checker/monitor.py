@@ -11,9 +11,9 @@ link and of the server link, where frames of the pair name the unit that emits t
 | | of its window scale (RFC 7323 §2.4). |
 | I3 | The bytes sent to the destination are the source's, at the same offset; one FIN, at the source's. |
 | I4 | One unit emits in each epoch. |
-| I5 | Within a bound after a takeover, each connection emits a segment. A protected one, whose record was confirmed, is |
-| | not reset and acknowledges what its destination had acknowledged before. A takeover is the first frame of the new |
-| | unit on any link. |
+| I5 | Within a bound after a takeover, each connection emits a segment. A protected one, whose record was confirmed, |
+| | is not reset and acknowledges what its destination had acknowledged before. A takeover is the first frame of the |
+| | new unit on any link. |
 | I6 | A stream that is not complete ends in RST, never in FIN. |
 | I7 | Timestamps are monotonic, and in all segments or in none. The ISN and the options of a SYN do not change. |
 """

@@ -10,8 +10,16 @@ __all__ = ["ArpTable"]
 class ArpTable:
     """Address resolution of one interface.
 
-    mac, ip: own addresses. send: called with each frame to transmit. now: returns the time.
-    retry: time between requests for an unresolved address.
+    Parameters
+    ----------
+    mac, ip : bytes, int
+        Its own addresses.
+    send : callable
+        Called with each frame to transmit.
+    now : callable
+        Returns the time in cycles.
+    retry : int
+        Cycles between requests for an address that is not resolved.
     """
 
     def __init__(self, mac, ip, send, *, now, retry):
@@ -22,7 +30,7 @@ class ArpTable:
         self.changes = []           # (time, ip, old MAC, new MAC): a virtual MAC must never appear here
 
     def transmit(self, ip, build):
-        """Send build(MAC of `ip`) now or when it is resolved."""
+        """Send build(MAC address of `ip`), now or when the address is resolved."""
         if ip in self.known:
             self._send(build(self.known[ip]))
         elif ip in self._waiting:
@@ -35,7 +43,7 @@ class ArpTable:
         self._send(arp_frame(BROADCAST, Arp(1, self.mac, self.ip, bytes(6), ip)))
 
     def receive(self, data):
-        """Handle a frame; False when it is not ARP."""
+        """Take a frame; return False when it is not ARP."""
         packet = parse_arp(data)
         if packet is None:
             return data[12:14] == b"\x08\x06"
@@ -51,7 +59,7 @@ class ArpTable:
         return True
 
     def deadline(self):
-        """Time of the next request to repeat, or None."""
+        """Return the time of the next request to repeat, or None."""
         return min((entry[0] for entry in self._waiting.values()), default=None)
 
     def tick(self):

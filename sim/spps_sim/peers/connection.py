@@ -1,7 +1,8 @@
-"""One TCP connection of a Python peer, in simulated time: the application's side, what comes in, and the states.
+"""One TCP connection of a Python peer in simulated time: the application's side, what is received, and the states.
 
-Source: RFC 9293 §3.10 (states), RFC 5961 (challenge ACKs), RFC 7323 (window scale, timestamps); `sender` has the rest. Numbers are kept
-as unwrapped offsets from the ISN: offset 0 is the SYN, offset 1 the first byte, and the FIN follows the last byte.
+Source: RFC 9293 §3.10 (states), RFC 5961 (challenge ACKs), RFC 7323 (window scale, timestamps); `sender` has the rest.
+Numbers are kept as unwrapped offsets from the ISN: offset 0 is the SYN, offset 1 the first byte, and the FIN follows
+the last byte.
 """
 from ..checker.wire import ACK, FIN, RST, SYN
 from .config import RECEIVING, SYNCHRONIZED, State, unwrap
@@ -16,10 +17,26 @@ DEFAULT_MSS = 536       # RFC 9293 §3.7.1, without the option
 
 
 class TcpConnection(Sender):
-    """One connection. emit(seq, ack, flags, window, payload, options) sends a segment; now() is the time in cycles.
+    """One connection.
 
-    Applications write(), close(), abort(), set `on_event` (called with (connection, what), what being "established",
-    "data", "fin", "closed" or "reset") and read `received`. `history` keeps (time, what) of everything notable.
+    An application calls write(), close() and abort(), and reads `received`. `history` is a list of (time, what): the
+    calls of on_event, and "late_reset".
+
+    Parameters
+    ----------
+    config : TcpConfig
+        Settings.
+    local, remote : tuple
+        (IPv4 number, port).
+    iss : int
+        Initial sequence number.
+    emit : callable
+        emit(seq, ack, flags, window, payload, options) sends a segment.
+    now : callable
+        Returns the time in cycles.
+    on_event : callable, optional
+        Called with (connection, what); what is "established", "data", "fin", "time_wait", "closed", "reset",
+        "reset_half_open", "refused", "timeout", "abort", "rto" or "syn".
     """
 
     def __init__(self, config, local, remote, iss, emit, now, *, on_event=None):
@@ -53,8 +70,8 @@ class TcpConnection(Sender):
         self._timed = None                      # (offset, time) of the segment being measured
         self._retries = 0
         self._linger = None                     # end of TIME-WAIT
-        self.counters = dict.fromkeys(("sent", "received", "retransmitted", "fast_retransmits", "timeouts", "challenge_acks",
-                                       "acks_of_unsent", "probes", "paws", "unstamped"), 0)
+        self.counters = dict.fromkeys(("sent", "received", "retransmitted", "fast_retransmits", "timeouts",
+                                       "challenge_acks", "acks_of_unsent", "probes", "paws", "unstamped"), 0)
         self.ack_regressions = []
         self.edge_regressions = []
         self._peer_edge = None
@@ -67,44 +84,47 @@ class TcpConnection(Sender):
 
     @property
     def finished(self):
-        """Both directions ended cleanly: our FIN is acknowledged and the peer's was taken."""
-        return self.fin_taken and self.state in (State.TIME_WAIT, State.CLOSED) and not self.was("reset") and not self.was("timeout")
+        """Whether both directions ended cleanly: our FIN is acknowledged and the peer's was taken."""
+        return (self.fin_taken and self.state in (State.TIME_WAIT, State.CLOSED)
+                and not self.was("reset") and not self.was("timeout"))
 
     def was(self, what):
-        """How often `what` stands in the history."""
+        """Return how often `what` is in the history."""
         return sum(1 for _, entry in self.history if entry == what)
 
     def open(self):
-        """Active open."""
+        """Send a SYN."""
         self.state = State.SYN_SENT
         self._note("syn")
         self.output()
 
     def accept(self, segment):
-        """Passive open: answer a SYN."""
+        """Answer a SYN of a peer."""
         self.state = State.SYN_RECEIVED
         self._take_syn(segment)
         self.output()
 
     def write(self, data):
+        """Send data. Raises ValueError after close()."""
         if self.closing:
             raise ValueError("write after close")
         self.outgoing += data
         self.output()
 
     def close(self):
-        """No more data; the FIN follows the last byte."""
+        """Send no more data; the FIN follows the last byte."""
         if not self.closing:
             self.closing = True
             self.output()
 
     def abort(self):
+        """Send RST and end."""
         if self.state in SYNCHRONIZED or self.state is State.SYN_RECEIVED:
             self._segment(self.nxt, RST | ACK)
         self._end("abort")
 
     def read(self):
-        """With reading=False: take what is in the buffer, announce the window."""
+        """Take what is in the buffer and announce the window; for `reading` = False."""
         self.consumed = self.queue.next
         self._ack()
 
@@ -234,7 +254,7 @@ class TcpConnection(Sender):
         self._ack()
 
     def _receive_ack(self, segment, offset, pure):
-        """RFC 9293 §3.10.7.4, fifth. False: stop processing."""
+        """Process the ACK field (RFC 9293 §3.10.7.4, fifth step); return False to stop processing."""
         ack = unwrap(segment.ack, self.iss, self.snd_una)
         if self.state is State.SYN_RECEIVED:
             if ack != 1:
@@ -265,7 +285,7 @@ class TcpConnection(Sender):
         return True
 
     def _watch(self, ack, window, offset):
-        """Remember if ACK or right edge go back, among segments that are not older than one seen before."""
+        """Note when ACK or right edge go back, among segments that are not older than one seen before."""
         if self._peer_edge and (offset, ack) >= (self.wl1, self.wl2):
             if ack + window < self._peer_edge:
                 self.edge_regressions.append((self._now(), self._peer_edge, ack + window))

@@ -1,7 +1,7 @@
 """A deterministic host in simulated time: one Ethernet interface, ARP and TCP.
 
-It shares no code with the RTL or the reference model, so both can be tested against it, and it stands
-in for a Linux peer where TAP devices are not permitted.
+It shares no code with the RTL or the reference models, so both can be tested against it. Where TAP devices are not
+permitted it takes the place of a Linux peer.
 """
 import random
 
@@ -17,9 +17,18 @@ __all__ = ["Endpoint"]
 class Endpoint:
     """A host.
 
-    name: for captures and messages. mac, ip: text. config: TcpConfig of its connections. seed: of ISNs and local ports.
-    Before use, a network calls attach(send, now): send(frame) transmits, now() is the time in cycles; it then calls
-    receive(frame), and tick() when the time of deadline() has come.
+    A network calls attach() first, then receive() with each frame and tick() at the time that deadline() says.
+
+    Parameters
+    ----------
+    name : str
+        For messages and as part of the seed.
+    mac, ip : str
+        Addresses, e.g. "02:00:00:00:00:0c" and "10.1.0.2".
+    config : TcpConfig, optional
+        Of its connections.
+    seed : int
+        Of ISNs and local ports.
     """
 
     def __init__(self, name, mac, ip, config=None, seed=0):
@@ -35,16 +44,17 @@ class Endpoint:
         self.arp = None
 
     def attach(self, send, now):
+        """Connect to a network: send(frame) transmits, now() returns the time in cycles."""
         self._send, self._now = send, now
         self.arp = ArpTable(self.mac, self.ip, send, now=now, retry=self.config.rto_initial)
 
     # application ---------------------------------------------------------------------------
     def listen(self, port, on_event):
-        """Accept connections on `port`; on_event(connection, what) as in TcpConnection."""
+        """Accept connections on `port`; on_event(connection, what) is called as TcpConnection says."""
         self._listeners[port] = on_event
 
     def connect(self, ip, port, *, on_event=None, local_port=None):
-        """Open a connection to `ip` (text or number); returns it."""
+        """Open a connection to `ip` (text or number) and return it."""
         remote = (ip_number(ip) if isinstance(ip, str) else ip, port)
         local = (self.ip, local_port or self._random.randrange(49152, 65536))
         connection = self._make(local, remote, on_event)
@@ -52,14 +62,16 @@ class Endpoint:
         return connection
 
     def all_connections(self):
-        """Every connection there has been, oldest first."""
+        """Return every connection there has been, oldest first."""
         return self.past + list(self.connections.values())
 
     # network -------------------------------------------------------------------------------
     def _make(self, local, remote, on_event):
         def emit(seq, ack, flags, window, payload, options):
-            self._transmit(local, remote, seq=seq, ack=ack, flags=flags, window=window, payload=payload, options=options)
-        connection = TcpConnection(self.config, local, remote, self._random.getrandbits(32), emit, self._now, on_event=on_event)
+            self._transmit(local, remote, seq=seq, ack=ack, flags=flags, window=window, payload=payload,
+                           options=options)
+        connection = TcpConnection(self.config, local, remote, self._random.getrandbits(32), emit, self._now,
+                                   on_event=on_event)
         old = self.connections.pop((local, remote), None)
         if old is not None:
             self.past.append(old)
@@ -70,7 +82,7 @@ class Endpoint:
         self.arp.transmit(remote[0], lambda mac: tcp_frame(mac, self.mac, local, remote, **segment))
 
     def receive(self, data):
-        """A frame from the network."""
+        """Take a frame from the network."""
         self.counters["frames"] += 1
         if data[0:6] != self.mac and not data[0] & 1:
             self.counters["other"] += 1
@@ -96,7 +108,7 @@ class Endpoint:
             self._refuse(segment)
 
     def _refuse(self, segment):
-        """RFC 9293 §3.10.7.1."""
+        """Answer a segment that belongs to no connection with RST (RFC 9293 §3.10.7.1)."""
         self.counters["unknown"] += 1
         self.counters["resets_sent"] += 1
         if segment.flags & ACK:
@@ -105,11 +117,12 @@ class Endpoint:
             self._transmit(segment.dst, segment.src, seq=0, ack=segment.seq + segment.length, flags=RST | ACK, window=0)
 
     def deadline(self):
-        """Earliest time tick() is needed, or None."""
+        """Return the earliest time at which tick() has work, or None."""
         times = [c.deadline() for c in self.connections.values()] + [self.arp.deadline()]
         return min((t for t in times if t is not None), default=None)
 
     def tick(self):
+        """Let the timers run that are due."""
         self.arp.tick()
         for connection in list(self.connections.values()):
             connection.tick()

@@ -16,7 +16,7 @@ MINIMUM = 60        # Ethernet's shortest frame, without FCS
 
 
 def mac_bytes(text):
-    """Six bytes from "02:00:00:00:00:01"."""
+    """Return six bytes from text such as 02:00:00:00:00:01. Raises ValueError for other text."""
     raw = bytes.fromhex(text.replace(":", ""))
     if len(raw) != 6:
         raise ValueError(f"MAC address {text!r}: must be six bytes")
@@ -24,7 +24,7 @@ def mac_bytes(text):
 
 
 def ip_number(text):
-    """32-bit number from "10.0.0.1"."""
+    """Return the 32-bit number of text such as 10.0.0.1. Raises ValueError for other text."""
     parts = [int(p) for p in text.split(".")]
     if len(parts) != 4 or not all(0 <= p < 256 for p in parts):
         raise ValueError(f"IPv4 address {text!r}: must be four numbers from 0 to 255")
@@ -32,39 +32,60 @@ def ip_number(text):
 
 
 def ip_text(number):
+    """Return the dotted text of a 32-bit number."""
     return ".".join(str(b) for b in number.to_bytes(4, "big"))
 
 
 def ethernet(destination, source, ethertype, payload):
-    """A frame without FCS, padded to 60 bytes."""
+    """Return a frame without FCS, padded to 60 bytes."""
     return (destination + source + struct.pack("!H", ethertype) + payload).ljust(MINIMUM, b"\0")
 
 
 def mss_option(value):
+    """Return the maximum segment size option (RFC 9293 §3.7.1), bytes."""
     return struct.pack("!BBH", 2, 4, value)
 
 
 def wscale_option(shift):
+    """Return the window scale option (RFC 7323 §2.2), one NOP in front."""
     return bytes([1, 3, 3, shift])      # NOP in front keeps 32-bit alignment
 
 
 def sack_permitted_option():
+    """Return the SACK-permitted option (RFC 2018 §2), two NOPs behind."""
     return bytes([4, 2, 1, 1])          # RFC 2018 §2, two NOPs behind
 
 
 def timestamp_option(value, echo):
-    """RFC 7323 §3.2, two NOPs in front."""
+    """Return the timestamps option (RFC 7323 §3.2), two NOPs in front."""
     return struct.pack("!BBBBII", 1, 1, 8, 10, value & 0xFFFFFFFF, echo & 0xFFFFFFFF)
 
 
 def sack_option(blocks):
-    """RFC 2018 §3: pairs of numbers (left edge, right edge), two NOPs in front."""
+    """Return the SACK option (RFC 2018 §3) of pairs (left edge, right edge), two NOPs in front."""
     edges = [edge & 0xFFFFFFFF for block in blocks for edge in block]
     return bytes([1, 1, 5, 2 + 4 * len(edges)]) + struct.pack(f"!{len(edges)}I", *edges)
 
 
 def tcp_frame(destination, source, src, dst, *, seq, ack, flags, window, payload=b"", options=b"", identification=0):
-    """An Ethernet frame with one TCP segment. src, dst: (IPv4 number, port). options: whole 32-bit words."""
+    """Return an Ethernet frame with one TCP segment.
+
+    Parameters
+    ----------
+    destination, source : bytes
+        MAC addresses.
+    src, dst : tuple
+        (IPv4 number, port).
+    seq, ack, flags, window, identification : int
+        Fields of the headers.
+    payload, options : bytes
+        Options are whole 32-bit words.
+
+    Raises
+    ------
+    ValueError
+        When the options are not.
+    """
     if len(options) % 4:
         raise ValueError(f"{len(options)} bytes of options: must be a multiple of 4")
     header = struct.pack("!HHIIBBHHH", src[1], dst[1], seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, (5 + len(options) // 4) << 4,
@@ -72,14 +93,15 @@ def tcp_frame(destination, source, src, dst, *, seq, ack, flags, window, payload
     segment = bytearray(header + options + payload)
     pseudo = struct.pack("!IIBBH", src[0], dst[0], 0, TCP_PROTOCOL, len(segment))
     struct.pack_into("!H", segment, 16, ones_sum(pseudo + bytes(segment)) ^ 0xFFFF)
-    ip = bytearray(struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(segment), identification & 0xFFFF, 0x4000, 64, TCP_PROTOCOL, 0,
-                               src[0], dst[0]))
+    ip = bytearray(struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(segment), identification & 0xFFFF, 0x4000, 64,
+                               TCP_PROTOCOL, 0, src[0], dst[0]))
     struct.pack_into("!H", ip, 10, ones_sum(bytes(ip)) ^ 0xFFFF)
     return ethernet(destination, source, IPV4_TYPE, bytes(ip + segment))
 
 
 class Arp(NamedTuple):
-    """An ARP packet for IPv4 over Ethernet. operation: 1 request, 2 reply."""
+    """An ARP packet for IPv4 over Ethernet; operation 1 is a request, 2 a reply."""
+
     operation: int
     sender_mac: bytes
     sender_ip: int
@@ -88,13 +110,14 @@ class Arp(NamedTuple):
 
 
 def arp_frame(destination, packet):
+    """Return an ARP packet as an Ethernet frame."""
     body = struct.pack("!HHBBH6sI6sI", 1, IPV4_TYPE, 6, 4, packet.operation, packet.sender_mac, packet.sender_ip,
                        packet.target_mac, packet.target_ip)
     return ethernet(destination, packet.sender_mac, ARP_TYPE, body)
 
 
 def parse_arp(data):
-    """An Arp, or None when the frame is anything else."""
+    """Return the Arp in a frame, or None when there is none for IPv4 over Ethernet."""
     if len(data) < 42 or data[12:14] != b"\x08\x06":
         return None
     hardware, protocol, hlen, plen, *rest = struct.unpack_from("!HHBBH6sI6sI", data, 14)

@@ -4,7 +4,7 @@ __all__ = ["ReassemblyQueue"]
 
 
 class ReassemblyQueue:
-    """Stream offsets from 0. Bytes received first win; an overlap with other bytes is recorded in `conflicts`."""
+    """Bytes of a stream by offset from 0. The first bytes of an offset count; others are noted in `conflicts`."""
 
     def __init__(self):
         self.stream = bytearray()       # delivered in order
@@ -15,13 +15,15 @@ class ReassemblyQueue:
 
     @property
     def next(self):
+        """Offset after the bytes that have arrived in order."""
         return len(self.stream)
 
     def gaps(self):
+        """Return whether bytes are kept beyond a gap."""
         return bool(self._kept)
 
     def blocks(self):
-        """What is kept beyond the stream as (first, end) pairs, the one of the newest segment first (RFC 2018 §4)."""
+        """Return the (first, end) of each block beyond a gap, that of the newest segment first (RFC 2018 §4)."""
         out = []
         for offset in sorted(self._kept):
             if out and out[-1][1] == offset:
@@ -31,7 +33,7 @@ class ReassemblyQueue:
         return sorted(out, key=lambda b: not b[0] <= self._newest < b[1])
 
     def add(self, offset, payload):
-        """Insert bytes; returns how many became deliverable."""
+        """Insert bytes; return how many became deliverable."""
         before = self.next
         self._newest = offset
         for i, value in enumerate(payload[:max(0, before - offset)]):

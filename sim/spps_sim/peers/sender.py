@@ -18,10 +18,11 @@ PSH = 8
 
 
 class Sender:
-    """Methods of TcpConnection, which holds the variables and decides when a state ends."""
+    """Sending methods of a TcpConnection, which has the variables and changes the states."""
 
     @property
     def rcv_nxt(self):
+        """Offset that is acknowledged to the peer."""
         return 1 + self.queue.next + self.fin_taken
 
     @property
@@ -30,7 +31,7 @@ class Sender:
         return 1 + len(self.outgoing) + self.closing
 
     def _window(self):
-        """The window field, never taking the right edge back."""
+        """Return the window field; the right edge never goes back."""
         if self.reading:
             self.consumed = self.queue.next
         edge = self.consumed + 1 + self.config.window
@@ -48,10 +49,12 @@ class Sender:
     def _ack(self):
         if self.state is not State.CLOSED:
             blocks = self.queue.blocks()[:3] if self.sack else []
-            self._segment(self.nxt, ACK, options=sack_option([(self.irs + 1 + a, self.irs + 1 + b) for a, b in blocks]) if blocks else b"")
+            first = self.irs + 1
+            options = sack_option([(first + a, first + b) for a, b in blocks]) if blocks else b""
+            self._segment(self.nxt, ACK, options=options)
 
     def output(self):
-        """Send what windows allow."""
+        """Send what the windows allow."""
         if self.state in (State.SYN_SENT, State.SYN_RECEIVED):
             if self.nxt == 0:
                 self._send_syn()
@@ -104,10 +107,11 @@ class Sender:
         self.timer.start(self._now())
 
     def deadline(self):
-        """Earliest time at which tick() has work, or None."""
+        """Return the earliest time at which tick() has work, or None."""
         return self._linger if self._linger is not None else self.timer.deadline
 
     def tick(self):
+        """Retransmit, probe or end TIME-WAIT if that is due."""
         now = self._now()
         if self._linger is not None:
             if now >= self._linger:
@@ -140,7 +144,7 @@ class Sender:
         self.output()
 
     def _probe(self):
-        """One byte, or the FIN, into a closed window; for ever (RFC 9293 §3.8.6.1)."""
+        """Send one byte, or the FIN, into a closed window; without a limit of retries (RFC 9293 §3.8.6.1)."""
         self.counters["probes"] += 1
         byte = bytes(self.outgoing[self.snd_una - 1:self.snd_una])
         self._timed = None
@@ -179,7 +183,7 @@ class Sender:
             self._retransmit_holes()
 
     def _retransmit_holes(self):
-        """What is missing below the highest SACKed byte, once per recovery and as far as cwnd allows."""
+        """Send what is missing below the highest SACKed byte, once per recovery and as far as cwnd allows."""
         at = max(self.snd_una, self.retransmitted)
         for left, right in self.sacked:
             while at < left and at < self.snd_una + min(self.cwnd, self.wnd):

@@ -8,9 +8,17 @@ OUTDATED = 24 * 24 * 3600 * 1000        # ticks (§5.5)
 
 
 class Timestamps:
-    """Clock, TS.Recent and PAWS of one connection. config: TcpConfig; now(): cycles.
+    """Clock, TS.Recent and PAWS of one connection.
 
-    `on` once negotiated (or offered). `round_trip`: cycles that the echo in the last segment taken stands for, or None.
+    `on` is set once timestamps are offered or negotiated. `round_trip` is the time that the echo in the last segment
+    stands for, in cycles, or None.
+
+    Parameters
+    ----------
+    config : TcpConfig
+        Has the period and the first value of the clock.
+    now : callable
+        Returns the time in cycles.
     """
 
     def __init__(self, config, now):
@@ -22,23 +30,24 @@ class Timestamps:
         self.longest = 0                # of all round trips
 
     def clock(self):
+        """Return TSval of this moment."""
         return (self.config.stamp_base + self._now() // self.config.stamp_cycles) & MASK
 
     @staticmethod
     def fields(segment):
-        """(TSval, TSecr) or None."""
+        """Return (TSval, TSecr) of a segment, or None."""
         raw = segment.options.get(8, b"")
         return (int.from_bytes(raw[:4], "big"), int.from_bytes(raw[4:], "big")) if len(raw) == 8 else None
 
     def sent(self, ack):
-        """(TSval, TSecr) of a segment that acknowledges `ack`, None for one without ACK."""
+        """Return (TSval, TSecr) of a segment that acknowledges `ack`; None: without ACK."""
         if ack is None:
             return self.clock(), 0
         self.last_ack = ack
         return self.clock(), self.recent
 
     def negotiated(self, segment):
-        """The peer's SYN is there."""
+        """Take the SYN of the peer."""
         found = self.fields(segment)
         self.on = self.config.timestamps and found is not None
         if self.on:
@@ -46,7 +55,7 @@ class Timestamps:
             self._measure(found)
 
     def judge(self, segment):
-        """None if the segment may be processed, else why not: "paws", answered with an ACK, or "unstamped"."""
+        """Return None if the segment may be processed, "paws" if it is answered with an ACK only, or "unstamped"."""
         found = self.fields(segment)
         if found is None:
             return "unstamped"
@@ -54,7 +63,7 @@ class Timestamps:
         return "paws" if before(found[0], self.recent) and not outdated else None
 
     def taken(self, segment):
-        """An acceptable segment (§4.3)."""
+        """Take an acceptable segment (RFC 7323 §4.3)."""
         found = self.fields(segment)
         if found is None:
             self.round_trip = None

@@ -1,8 +1,8 @@
-"""A pair under cocotb as a `backend.Backend`: frames in and out, and waits as long as nothing moves.
+"""A pair under cocotb as a `backend.Backend`: frames in and out.
 
-Everything written for the native library (Simulation, SimulatedNetwork, Trial, the Python peers) then runs unchanged
-under any simulator that cocotb drives. That code is plain, not `async`: call it in `cocotb.task.bridge`. Between frames
-no Python runs: sources and sinks wake for each word of a frame only, the caller at the time it asked for.
+Everything written for the native library (Simulation, SimulatedNetwork, Trial, the Python peers) runs unchanged under
+any simulator that cocotb drives. That code is plain, not `async`: call it in `cocotb.task.bridge`. Between frames no
+Python runs: sources and sinks wake for each word of a frame, the caller at the time it asked for.
 """
 from collections import deque
 
@@ -23,14 +23,15 @@ __all__ = ["CocotbPair"]
 
 PERIOD_NS = 10
 #: sources of frames: signals, kind, what they stop
-TAPS = (("o", FrameKind.OUT, Stop.OUT), ("tap_sync_0", FrameKind.SYNC0, Stop.SYNC), ("tap_sync_1", FrameKind.SYNC1, Stop.SYNC))
+TAPS = (("o", FrameKind.OUT, Stop.OUT), ("tap_sync_0", FrameKind.SYNC0, Stop.SYNC),
+        ("tap_sync_1", FrameKind.SYNC1, Stop.SYNC))
 
 
 class CocotbPair:
-    """The pair behind `dut`. `await start()` first; the methods of Backend are for a bridge thread.
+    """The pair behind `dut`: await start(), then call the methods of Backend in a bridge thread.
 
-    Stamps are those of the native library: the number of the cycle in which a word was transferred, 0 the first after reset.
-    Fails on X in valid, payload or status. There are no waves from here: ask the runner for them.
+    Cycles are those of the native library: the number of the cycle in which a word was transferred, 0 the first after
+    reset. Fails on X in valid, payload or status. Waveforms come from the runner, not from here.
     """
 
     MMC_LIMIT = 10_000
@@ -46,7 +47,7 @@ class CocotbPair:
         self._origin = None
 
     async def start(self):
-        """Start the clock, reset, start the drivers."""
+        """Start the clock, reset the pair, start the drivers."""
         dut = self.dut
         self._edge = RisingEdge(dut.clk)
         for name in ("i__valid", "i__payload", "kill", "freeze", "detector", "appoint",
@@ -86,7 +87,7 @@ class CocotbPair:
             self._wake.set()
 
     async def _collect(self, name, kind, stop):
-        """Frames of a stream that is always taken."""
+        """Collect the frames of a stream that is always ready."""
         valid = getattr(self.dut, f"{name}__valid")
         rising, words, size = RisingEdge(valid), bytearray(), self.width // 8
         while True:
@@ -99,7 +100,8 @@ class CocotbPair:
                 raw = word["data"].to_bytes(size, "big")
                 words += raw[:size - word["empty"]] if word["last"] else raw
                 if word["last"]:
-                    self._frames.append(RawFrame(kind, word["port"], start, self.cycle, bytes(words), bool(word["err"])))
+                    self._frames.append(
+                        RawFrame(kind, word["port"], start, self.cycle, bytes(words), bool(word["err"])))
                     words.clear()
                     self._happened(stop)
                 await self._edge
@@ -129,7 +131,7 @@ class CocotbPair:
             self._happened(Stop.IN)
 
     async def _watch(self, name):
-        """Marks of one status word."""
+        """Note the changes of one status word."""
         change = ValueChange(getattr(self.dut, name))
         while True:
             await change
@@ -142,7 +144,7 @@ class CocotbPair:
                     self._happened(Stop.ROLE)
 
     async def _step(self, cycles, stop):
-        """Returns behind a rising edge, so that whoever called may drive."""
+        """Run; return after a rising edge, so that the caller may drive."""
         if self._input:
             self._offered.set()
         self._stop, self._reason = stop, Stop.NONE
@@ -177,38 +179,50 @@ class CocotbPair:
 
     # Backend ---------------------------------------------------------------------------------
     def step(self, cycles, stop=Stop.NONE):
+        """Run at most `cycles`; return what happened, early when something in `stop` did."""
         return resume(self._step)(cycles, stop) if cycles > 0 else Stop.NONE
 
     def push_frame(self, port, data, err=False):
+        """Queue a frame at the input."""
         self._input.append((port, bytes(data), err))
 
     def pending(self):
+        """Return how many frames at the input are not yet taken whole."""
         return len(self._input)
 
     def pop_frame(self):
+        """Return the oldest complete frame of any kind, or None."""
         return self._frames.popleft() if self._frames else None
 
     def pop_marks(self):
+        """Return the changes of status words since the last call."""
         marks, self._marks = self._marks, []
         return marks
 
     def watch(self, on=True):
+        """Raise RuntimeError: the activity of cores comes from the native library."""
         raise RuntimeError("no activity under cocotb: take it from the native library")
 
     def pop_activity(self):
+        """Return nothing."""
         return []
 
     def register(self, unit, address, data=None):
+        """Read a register of `unit`, or write `data` to it; takes simulated cycles."""
         return resume(self._register)(unit, address, data)
 
     def controls(self, kill, freeze, detector, appoint=0):
+        """Set the two-bit control inputs, bit n for unit n."""
         resume(self._controls)(kill=kill, freeze=freeze, detector=detector, appoint=appoint)
 
     def status(self):
+        """Return the status words by name."""
         return dict(self._status)
 
     def trace_open(self, path):
-        raise RuntimeError("no trace under cocotb: run the bench with waves=True")
+        """Raise RuntimeError: waveforms come from the runner."""
+        raise RuntimeError("no trace under cocotb: run the bench with SPPS_WAVES=1")
 
     def trace_close(self):
+        """Do nothing."""
         pass

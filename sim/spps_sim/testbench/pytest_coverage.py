@@ -1,7 +1,7 @@
-"""pytest plugin: microcode coverage of the default program over all tests of a run, in every process, at the end of its output.
+"""pytest plugin: coverage of the default program by all tests of a run, over all its processes.
 
-A run of all of tests/ucode fails when a line is missed without a reason in programs/coverage_exemptions.txt, or when a reason there is
-not needed. Parts of that folder are reported only.
+A run of all of tests/ucode fails when a line is missed without a reason in programs/coverage_exemptions.txt, or when a
+reason there is not needed. A run of some of these tests only prints the figures.
 """
 from pathlib import Path
 
@@ -13,7 +13,15 @@ KEY = "microcode_coverage"
 
 
 class CoveragePlugin:
-    """folder: of the tests that must cover the program together."""
+    """The plugin of one process.
+
+    Parameters
+    ----------
+    config : pytest.Config
+        Of the session.
+    folder : Path
+        Directory of the tests that must cover the program together.
+    """
 
     def __init__(self, config, folder):
         self.config, self.folder = config, Path(folder)
@@ -22,9 +30,11 @@ class CoveragePlugin:
 
     # in every process ------------------------------------------------------------------------
     def pytest_deselected(self, items):
+        """Note that tests of the directory do not run."""
         self._deselected |= any(self.folder in item.path.parents for item in items)
 
     def pytest_collection_finish(self, session):
+        """Note which files of the directory run."""
         collected = {item.path for item in session.items}
         self._parts = any("::" in argument for argument in self.config.args)
         self._any = any(self.folder in path.parents for path in collected)
@@ -32,6 +42,7 @@ class CoveragePlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session):
+        """Hand the lines over to the process that reports, or judge them there."""
         if hasattr(self.config, "workeroutput"):
             self.config.workeroutput[KEY] = self._own()
         elif hasattr(self, "_any"):             # with workers, this process collects nothing
@@ -43,11 +54,13 @@ class CoveragePlugin:
         if not self._any:
             return None
         from spps.ucode.programs import default_image
-        return {"seen": bytes(default_image().seen).hex(), "whole": self._all and not self._deselected and not self._parts}
+        return {"seen": bytes(default_image().seen).hex(),
+                "whole": self._all and not self._deselected and not self._parts}
 
     # in the process that reports -------------------------------------------------------------
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node, error):
+        """Take the lines of a worker."""
         self._take(getattr(node, "workeroutput", {}).get(KEY))
 
     def _take(self, own):
@@ -75,6 +88,7 @@ class CoveragePlugin:
             self.verdict = "passed: every missing line has its reason"
 
     def pytest_terminal_summary(self, terminalreporter):
+        """Print the figures and the verdict."""
         if self.verdict is None:
             return
         terminalreporter.section("microcode coverage")

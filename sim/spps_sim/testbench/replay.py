@@ -1,4 +1,4 @@
-"""How a test is run again, and where its waveforms go: SPPS_SEED, SPPS_SIM, SPPS_WAVES and the commands that set them."""
+"""How a test is run again and where its waveforms go: SPPS_SEED, SPPS_SIM and SPPS_WAVES."""
 import atexit
 import os
 import re
@@ -12,29 +12,31 @@ __all__ = ["default_seed", "python_command", "replay_command", "trace_run", "wav
 
 
 def default_seed() -> int:
-    """The seed of this run: SPPS_SEED, or 1."""
+    """Return the seed of this run: SPPS_SEED, or 1."""
     return int(os.environ.get("SPPS_SEED", "1"))
 
 
 def waves_wanted() -> bool:
-    """Whether SPPS_WAVES asks for waveforms."""
+    """Return whether SPPS_WAVES asks for waveforms."""
     return os.environ.get("SPPS_WAVES", "") not in ("", "0")
 
 
 def python_command() -> str:
-    """The interpreter of this process as it is called from the current directory, e.g. `.venv/bin/python`."""
+    """Return the interpreter of this process as called from the current directory, e.g. `.venv/bin/python`."""
     here = Path(sys.executable)
     return shlex.quote(str(here.relative_to(Path.cwd()))) if here.is_relative_to(Path.cwd()) else "python"
 
 
 def _node():
-    """The node id of the test that runs, or None outside of pytest."""
+    """Return the node id of the test that runs, or None outside of pytest."""
     current = os.environ.get("PYTEST_CURRENT_TEST")
     return current.rsplit(" (", 1)[0] if current else None
 
 
 def replay_command(seed=None, simulator=None) -> str:
-    """The command that runs the test of this process again, alone and with waveforms; for the root of the checkout.
+    """Return the command that runs the test of this process again, alone and with waveforms.
+
+    It is to be called in the root of the checkout.
 
     Parameters
     ----------

@@ -38,7 +38,8 @@ def _shallow(runner):
 
 def _verilator_arguments(waves):
     """Arguments of a build; Verilator takes the last kind of trace it is given, and cocotb gives the first."""
-    return ["-Wno-fatal", "-Wno-WIDTH", "-O3", "--x-initial", "unique"] + ([f"--trace-{trace_kind()}", "--trace-structs"] if waves else [])
+    always = ["-Wno-fatal", "-Wno-WIDTH", "-O3", "--x-initial", "unique"]
+    return always + ([f"--trace-{trace_kind()}", "--trace-structs"] if waves else [])
 
 
 def run_bench(component, module, *, name, simulator="icarus", parameters=None, testcase=None,
@@ -66,7 +67,8 @@ def run_bench(component, module, *, name, simulator="icarus", parameters=None, t
     extra_env : dict, optional
         Further environment variables of the bench.
     inside : bool
-        The bench reads signals below the ports of the top. With Verilator a bench of the ports alone builds and runs faster.
+        The bench reads signals below the ports of the top; with Verilator one of the ports alone builds and runs
+        faster.
 
     Returns
     -------
@@ -94,7 +96,7 @@ def run_bench(component, module, *, name, simulator="icarus", parameters=None, t
     env = tool_environment()
     saved = dict(os.environ)
     os.environ.update({key: env[key] for key in ("PATH", "MAKEFLAGS", "OBJCACHE") if key in env})
-    passed = False
+    passed, what = False, f"seed {seed}, {simulator}, files in {build}"
     try:
         runner = get_runner(simulator)
         build_arguments, test_arguments = [], []
@@ -110,18 +112,19 @@ def run_bench(component, module, *, name, simulator="icarus", parameters=None, t
         results = build / "results.xml"
         results.unlink(missing_ok=True)
         try:
-            runner.test(hdl_toplevel=name, test_module=module, build_dir=build, test_dir=build, seed=seed, extra_env=bench_env,
-                        waves=waves, test_args=test_arguments, testcase=testcase, results_xml=str(results))
+            runner.test(hdl_toplevel=name, test_module=module, build_dir=build, test_dir=build, seed=seed,
+                        extra_env=bench_env, waves=waves, test_args=test_arguments, testcase=testcase,
+                        results_xml=str(results))
         except SystemExit:          # under pytest cocotb ends so when a test has failed
             if not results.exists():
                 raise
         total, failed = get_results(results)
         assert total, f"{module}: no cocotb test ran"
-        assert not failed, f"{module}: {failed} of {total} cocotb tests failed (seed {seed}, {simulator}, log in {build})"
+        assert not failed, f"{module}: {failed} of {total} cocotb tests failed ({what})"
         passed = True
         return build
     except SystemExit as error:
-        raise AssertionError(f"{module}: build or simulator exited with {error.code} (seed {seed}, {simulator}, {build})") from error
+        raise AssertionError(f"{module}: build or simulator exited with {error.code} ({what})") from error
     finally:
         os.environ.clear()
         os.environ.update(saved)

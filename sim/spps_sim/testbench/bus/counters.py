@@ -5,7 +5,13 @@ __all__ = ["CounterMonitor"]
 
 
 class CounterMonitor:
-    """Totals of COUNTERS in `.total`; names: the COUNTERS tuple of the block. Fails on X."""
+    """Totals of a block's counters in `total`, by name. Fails on X.
+
+    Parameters
+    ----------
+    names : iterable of str
+        COUNTERS of the block.
+    """
 
     def __init__(self, dut, clock, names):
         import cocotb

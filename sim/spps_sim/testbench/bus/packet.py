@@ -7,7 +7,21 @@ __all__ = ["packet_words", "PacketCollector"]
 
 
 def packet_words(data, width, *, port=0, err=False, fill=0):
-    """The words of a packet as integers; fill: byte value of unused bytes; err marks the last word."""
+    """Return the words of a packet as integers.
+
+    Parameters
+    ----------
+    data : bytes
+        The packet; an empty one is one word.
+    width : int
+        Bits of a word: 32, 64 or 128.
+    port : int
+        Port of each word.
+    err : bool
+        Mark the last word as damaged.
+    fill : int
+        Value of the unused bytes of the last word.
+    """
     layout, n = packet_layout(width), width // 8
     words = []
     for start in range(0, max(len(data), 1), n):
@@ -20,9 +34,9 @@ def packet_words(data, width, *, port=0, err=False, fill=0):
 
 
 class PacketCollector:
-    """Callback of a StreamSink with layout packet_layout(width): calls `done(port, data, err)` per packet.
+    """Callback of a StreamSink with layout packet_layout(width); calls `done(port, data, err)` for each packet.
 
-    Fails when the port changes within a packet. `unused` collects the unused bytes of last words.
+    Fails when the port changes within a packet. `unused` are the unused bytes of the last word.
     """
 
     def __init__(self, width, done):
@@ -31,6 +45,7 @@ class PacketCollector:
         self.unused = b""
 
     def __call__(self, word):
+        """Take a word as a dict."""
         assert self.port in (None, word["port"]), f"port changed from {self.port} to {word['port']} within a packet"
         self.port = word["port"]
         raw = word["data"].to_bytes(self.n, "big")

@@ -14,10 +14,20 @@ _NAMES = {"bus_separator": "__", "case_insensitive": False}
 
 
 class Spi4Driver(BusDriver):
-    """Drives `<name>__payload` and `__valid`: bursts from `send_burst`, idle words between.
+    """Drives `<name>__payload` and `__valid`: bursts from send_burst(), idle words between them.
 
-    satisfied: function of a port, asked before a burst starts. gaps: probability of a clock without valid. The lane at which a burst starts
-    is what the bursts before left over; `slip` words are added at random to move it.
+    Parameters
+    ----------
+    width : int
+        Bits of a word.
+    satisfied : callable
+        satisfied(port) is asked before a burst starts; True holds it back.
+    gaps : float
+        Probability of a clock without valid.
+    slip : float
+        Probability of an extra idle word, which moves the lane at which the next burst starts.
+    rng : random.Random, optional
+        Source of gaps and slips.
     """
 
     _signals = ["payload", "valid"]
@@ -34,9 +44,11 @@ class Spi4Driver(BusDriver):
         self._task = cocotb.start_soon(self._run())
 
     def send_burst(self, burst):
+        """Queue a burst."""
         self.transmitter.queue.append(burst)
 
     def empty(self):
+        """Return whether everything queued is on the wire."""
         return self.transmitter.empty()
 
     def _word(self):
@@ -59,7 +71,7 @@ class Spi4Driver(BusDriver):
 
 
 class Spi4Monitor(BusMonitor):
-    """Passes every word of `<name>` as (word, control flag) to the callback, in wire order; fails on X."""
+    """Passes each word of `<name>` as (word, control flag) to the callback, in wire order; fails on X."""
 
     _signals = ["payload", "valid"]
 

@@ -13,7 +13,7 @@ __all__ = ["StreamSource", "StreamSink", "pack", "unpack", "start_clock", "reset
 
 
 def pack(layout, values):
-    """An integer from a dict of fields (nested dicts and lists allowed). Raises ValueError for a value that does not fit."""
+    """Return a dict of fields as an integer; fields may be dicts and lists. Raises ValueError for too large a value."""
     layout = data.Layout.cast(layout)
     word = 0
     for key, value in values.items():
@@ -32,7 +32,7 @@ def pack(layout, values):
 
 
 def unpack(layout, word):
-    """A dict of integer fields (one level) from an integer."""
+    """Return the fields of an integer as a dict, one level deep."""
     layout = data.Layout.cast(layout)
     return {key: word >> field.offset & (1 << field.width) - 1 for key, field in layout}
 
@@ -42,7 +42,17 @@ def _handle(dut, name):
 
 
 class StreamSource:
-    """Drives `<name>__payload/valid/ready`. send() queues; idle: probability of a gap before a transfer."""
+    """Drives `<name>__payload`, `__valid` and reads `__ready`.
+
+    Parameters
+    ----------
+    layout : Layout, optional
+        Of payloads that are given as dicts.
+    idle : float
+        Probability of a clock without valid before a transfer.
+    rng : random.Random, optional
+        Source of the gaps.
+    """
 
     def __init__(self, dut, name, clock, *, layout=None, idle=0.0, rng=None):
         self.payload, self.valid = getattr(dut, f"{name}__payload"), getattr(dut, f"{name}__valid")
@@ -59,11 +69,12 @@ class StreamSource:
         cocotb.start_soon(self._run())
 
     def send(self, value):
-        """Queue one payload (int, or dict with a layout)."""
+        """Queue one payload: an integer, or a dict with a layout."""
         self.queue.append(pack(self.layout, value) if isinstance(value, dict) else int(value))
         self._wake.set()
 
     def empty(self):
+        """Return whether everything queued was transferred."""
         return not self.queue and not self.busy
 
     async def _run(self):
@@ -89,16 +100,28 @@ class StreamSource:
 
 
 class StreamSink:
-    """Takes `<name>__payload/valid/ready` into `.received`; pause: probability of not being ready in a clock.
+    """Takes `<name>__payload`, `__valid` into `received`, drives `__ready`.
 
-    Fails on X in valid, and when payload changes or valid falls while a transfer waits.
+    Fails on X in valid and payload, when the payload changes while a transfer waits, and when valid falls then.
+
+    Parameters
+    ----------
+    layout : Layout, optional
+        Payloads are then dicts of fields, else integers.
+    pause : float
+        Probability of a clock without ready.
+    rng : random.Random, optional
+        Source of the pauses.
+    callback : callable, optional
+        Called with each payload.
     """
 
     def __init__(self, dut, name, clock, *, layout=None, pause=0.0, rng=None, callback=None):
         self.payload, self.valid = getattr(dut, f"{name}__payload"), getattr(dut, f"{name}__valid")
         self.ready = _handle(dut, f"{name}__ready")
         self.clock, self.pause, self.callback = clock, pause, callback
-        self._fields = None if layout is None else [(key, field.offset, (1 << field.width) - 1) for key, field in data.Layout.cast(layout)]
+        self._fields = None if layout is None else [
+            (key, field.offset, (1 << field.width) - 1) for key, field in data.Layout.cast(layout)]
         self.rng = rng or random.Random(2)
         self.received = deque()
         self.name = name
@@ -123,7 +146,8 @@ class StreamSink:
                 assert waiting is None or waiting == word, f"{self.name}.payload changed while waiting"
                 waiting = None if ready else word
                 if ready:
-                    value = word if self._fields is None else {key: word >> offset & mask for key, offset, mask in self._fields}
+                    value = word if self._fields is None else {
+                        key: word >> offset & mask for key, offset, mask in self._fields}
                     self.received.append(value)
                     if self.callback:
                         self.callback(value)
@@ -136,14 +160,14 @@ class StreamSink:
 
 
 def start_clock(dut, period_ns=10):
-    """Start `clk`; the fast implementation inside the simulator."""
+    """Start `clk`, generated inside the simulator."""
     import cocotb
     from cocotb.clock import Clock
     cocotb.start_soon(Clock(dut.clk, period_ns, unit="ns").start())
 
 
 async def reset(dut, cycles=4):
-    """Hold `rst` for some clocks."""
+    """Hold `rst` for `cycles` clocks."""
     dut.rst.value = 1
     for _ in range(cycles):
         await RisingEdge(dut.clk)
