@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 from spps.params import SppsParams
@@ -52,7 +52,8 @@ DROPS = {
     "splitter_ip_fragment": lambda pair: [
         (octets(pair, ip(flags="MF") / tcp()), False), (octets(pair, ip(frag=64) / tcp()), False),
         (octets(pair, ip(flags="MF", proto=6) / Raw(bytes(8))), False),                                  # tiny: the flags are in the next one
-        *((octets(pair, ip(flags="MF" * (n == 0), frag=n, proto=6) / Raw(bytes(24))), False) for n in (0, 1, 2))],      # overlapping    "splitter_icmp": lambda pair: [(octets(pair, ip() / ICMP()), False)],
+        *((octets(pair, ip(flags="MF" * (n == 0), frag=n, proto=6) / Raw(bytes(24))), False) for n in (0, 1, 2))],      # overlapping
+    "splitter_icmp": lambda pair: [(octets(pair, ip() / ICMP()), False)],
     "splitter_udp": lambda pair: [(octets(pair, ip() / UDP(sport=53, dport=53) / Raw(b"?")), False)],
     "splitter_unknown_protocol": lambda pair: [(octets(pair, ip(proto=132) / Raw(bytes(40))), False)],
     "splitter_tcp_offset": lambda pair: [(octets(pair, ip() / tcp(dataofs=n)), False) for n in (0, 4, 15)]
@@ -101,6 +102,8 @@ def test_a_transfer_is_not_harmed_by_hostile_frames_and_every_frame_is_accounted
 
     assert trial.failures() == []
     counters = sim.counters(0, names)
+    assert {name.removeprefix("splitter_") for name in names} - {name.removeprefix("splitter_") for name, *_ in hostile} == {
+        "frames", "payload_length", "scratchpad_full"}, "a counter that no frame here asks for; the last two are no fault of a frame"
     expected = {name: sum(n == name for n, *_ in hostile) for name in names if name not in ("splitter_frames", "splitter_events")}
     assert {name: counters[name] for name in expected} == expected
     assert counters["splitter_frames"] == sum(raw.kind is FrameKind.IN for raw in trial.frames)

@@ -16,7 +16,7 @@ from spps_sim.backend.verilated import VerilatedPair, build_library, pair_verilo
 from spps_sim.campaign.scenario import Scenario
 from spps_sim.checker.capture import to_frame
 from spps_sim.checker.monitor import check
-from spps_sim.demo.python import Hosts
+from spps_sim.demo.python import NUMBER, Hosts
 from spps_sim.network.simulated import SimulatedNetwork
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ class Run:
         self.frames = []
         self.net.on_frame = self.frames.append
         self.hosts = Hosts(self.net, replace(scenario.peer_config(), **times), seed, connections, size)
-        self.total = 2 * connections * size
+        self.connections, self.total = connections, 2 * connections * size
         self.unit = 0
 
     @property
@@ -74,9 +74,10 @@ class Run:
             self.step()
         results = [t.result() for t in self.hosts.transfers]
         assert all(r["ok"] and r["received_sha256"] == r["expected_sha256"] for r in results), results
-        assert len(results) * self.total // len(results) == self.total
+        assert len(results) == 2 * self.connections and self.progress == self.total + NUMBER * self.connections, results
         report = check([f for raw in self.frames if not raw.err and (f := to_frame(raw))])
         assert report.ok, report.violations[:5]
+        assert report.connections == self.connections and report.checks["I1"] >= 2 * self.connections, report.checks
         assert self.read("free_pages") == DUO.scratch_pages and self.read("gate_level") == 0
         assert [self.read(f"outstanding_{core}") for core in range(DUO.total_cores)] == [0] * DUO.total_cores
         return results

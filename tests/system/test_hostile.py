@@ -40,6 +40,7 @@ def test_a_hundred_thousand_mutated_headers_are_counted_to_the_last_and_hurt_nob
     assert trial.connection.finished and served[0].finished and not trial.connection.queue.conflicts
     report = check([f for raw in trial.frames if not raw.err and (f := to_frame(raw))])
     assert report.ok, report.violations[:5]
+    assert report.checks["I1"] > 100 and report.checks["I3"] > 100, report.checks
 
     came = [raw for raw in trial.frames if raw.kind is FrameKind.IN]
     model = Splitter(int.from_bytes(own[:6], "big"), [ip for port in targets for ip in port])

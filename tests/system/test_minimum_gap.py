@@ -74,6 +74,7 @@ def test_bursts_without_a_gap_lose_nothing_but_what_is_counted(sizes):
         assert sum(len(raw.data) == MINIMUM for raw in came) > BURSTS * CONNECTIONS * PIECES
     report = check([f for raw in frames if not raw.err and (f := to_frame(raw))])
     assert report.ok, report.violations[:5]
+    assert report.connections == CONNECTIONS and report.checks["I3"] > 200, report.checks
     counters = sim.counters(0)
     dropped = {name: n for name, n in counters.items() if name.startswith(("splitter_", "sink_")) and n
                and name not in ("splitter_frames", "splitter_events", "sink_packets")}

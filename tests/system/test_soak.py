@@ -119,12 +119,15 @@ def test_a_thousand_connections_leave_nothing_behind():
 
     report = check([f for raw in churn.frames if not raw.err and (f := to_frame(raw))])
     assert report.ok, report.violations[:5]
+    assert report.connections == CYCLES and report.checks["I1"] >= 2 * CYCLES, report.checks
     status, idle = sim.status(), IDLE | {"free_pages": sim.params.scratch_pages}
     counters = [sim.counters(unit) for unit in (0, 1)]
     for unit, count in enumerate(counters):
         assert {name: count[name] for name in idle} == idle, f"unit {unit}"
         assert status[f"delivered_{unit}"] == status[f"done_{unit}"]
-        broken = {name: n for name, n in count.items() if n and ("_bad_" in name or name.endswith(("traps", "missing", "_error", "malformed")))}
+        faults = {name: n for name, n in count.items() if "_bad_" in name or name.endswith(("traps", "missing", "_error", "malformed"))}
+        assert len(faults) > 5, f"these counters have other names now; found {sorted(faults)}"
+        broken = {name: n for name, n in faults.items() if n}
         assert not broken, f"unit {unit}: {broken}"
     active, standby = counters
     assert active["lookup_created"] == active["director_closed"] == CYCLES
