@@ -129,13 +129,14 @@ class Spps(wiring.Component):
         wiring.connect(m, commands.o, lookup.i_cmd)
         wiring.connect(m, lookup.o_event, director.i_event)
         wiring.connect(m, timers.o_timer, director.i_timer)
+        wiring.connect(m, director.o_answer, timers.i_answer)
         wiring.connect(m, director.o_set, timers.i_set)
         wiring.connect(m, director.o_delivery, bus.i_delivery)
         wiring.connect(m, bus.o_done, director.i_done)
         m.d.comb += [
-            timers.now.eq(self.ticks.now), timers.refused.eq(director.timer_refused), timers.kick.eq(self.failover.kick),
+            timers.now.eq(self.ticks.now), timers.kick.eq(self.failover.kick),
             director.now.eq(self.ticks.now), director.standby.eq(~self.failover.status.active),
-            director.waiting.eq(Cat(cluster.waiting for cluster in self.clusters)),
+            director.fence.waiting.eq(Cat(cluster.waiting for cluster in self.clusters)),
             lookup.active.eq(self.failover.status.active), lookup.scan_conn.eq(timers.scan_conn), timers.scan_valid.eq(lookup.scan_valid),
         ]
 
@@ -203,8 +204,9 @@ class Spps(wiring.Component):
             self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)),
             self.lookup.half_open_limit.eq(mmc.half_open_limit), mmc.half_open.eq(self.lookup.half_open),
             self.ticks.tick_cycles.eq(mmc.tick_cycles),
-            self.director.masks.eq(mmc.masks), self.director.core_ok.eq(~0),
-            self.director.watchdog.eq(mmc.watchdog), self.director.lift.eq(mmc.fence_lift), mmc.fenced_cores.eq(self.director.fenced),
+            self.director.masks.eq(mmc.masks), self.director.core_enable.eq(mmc.core_enable), self.director.round_robin.eq(mmc.core_choice),
+            self.director.fence.limit.eq(mmc.watchdog), self.director.fence.lift.eq(mmc.fence_lift),
+            mmc.fenced_cores.eq(self.director.fence.fenced),
             # registers that have a pin too: these assignments replace those of connect
             failover.config.detector.eq(self.detector | mmc.failover.detector), failover.config.unit.eq(self.unit | mmc.failover.unit),
             failover.config.role_init.eq(Mux(mmc.failover.role_load, mmc.failover.role_init, self.role_init)), failover.now.eq(self.ticks.now),
@@ -227,7 +229,7 @@ class Spps(wiring.Component):
             wiring.connect(m, imem.o[n], cluster.i_imem)
             mine = slice(n * self.params.cores, (n + 1) * self.params.cores)
             m.d.comb += [
-                cluster.csr.cfg.eq(mmc.cfg), cluster.runaway.eq(mmc.runaway), cluster.halt.eq(self.director.fenced[mine]),
+                cluster.csr.cfg.eq(mmc.cfg), cluster.runaway.eq(mmc.runaway), cluster.halt.eq(self.director.fence.fenced[mine]),
                 cluster.stuck.eq(mmc.fault_stuck[mine]),
             ]
             for core in range(self.params.cores):

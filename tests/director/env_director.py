@@ -6,7 +6,13 @@ from collections import deque
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from spps.director import FlowDirector
-from spps.layouts.director import CoreDone, Delivery, Done, TimerSet
+from spps.layouts.director import (
+    CoreDone,
+    Delivery,
+    Done,
+    TimerAnswer,
+    TimerSet,
+)
 from spps.layouts.dma import ClusterDma, DmaCommand
 from spps.layouts.event import Event
 from spps.layouts.lookup import LookupCommand
@@ -29,9 +35,10 @@ TCP, ARP, TIMER, UNWANTED = 1, 2, 7, 11
 LOAD, WRITE_BACK, CLEAR = 0, 1, 2
 DELETE, FREE, PURGE = 1, 2, 4
 NOW = 5000        # ticks
+PROTOCOL = 0xA5   # of every event; a key that is given back carries it
 
 
-class TB:
+class Env:
     """Plays lookup, timers, cores and the clusters' DMA. An event's tag is in its field seq."""
 
     def __init__(self, dut, idle, pause, hold=8, trap_rate=0.03, close_rate=0.05):
@@ -53,13 +60,15 @@ class TB:
         sink("o_dma", ClusterDma, self.commanded)
         sink("o_set", TimerSet, None)
         sink("o_free", LookupCommand, self.freed)
+        self.answers = sink("o_answer", TimerAnswer, None)
         self.dropped = sink("o_drop", None, None)
         self.counters = CounterMonitor(dut, dut.clk, FlowDirector.COUNTERS)
         self.model = DirectorModel(TOTAL, WORKSPACES, SLOTS)
         self.masks = [1 << TCP | 1 << TIMER | (1 << ARP if c % 2 == 0 else 0) for c in range(TOTAL)]
         dut.masks.value = sum(mask << 16 * c for c, mask in enumerate(self.masks))
-        dut.core_ok.value = (1 << TOTAL) - 1
-        dut.standby.value = dut.watchdog.value = dut.waiting.value = dut.lift.value = 0
+        dut.core_enable.value = (1 << TOTAL) - 1
+        dut.standby.value = dut.round_robin.value = 0
+        dut.fence__limit.value = dut.fence__waiting.value = dut.fence__lift.value = 0
         dut.now.value = NOW
         self.kinds = {}                 # tag -> kind
         self.tag = 0
@@ -68,6 +77,7 @@ class TB:
         self.taken_done, self.expected_frees, self.expected_drops = deque(), deque(), deque()
         self.received = [0] * TOTAL     # deliveries a core has got and not yet processed
         self.deliveries = self.timers_taken = self.refused = self.lost = self.bad = self.traps = 0
+        self.asked = None               # the timer event that has no answer yet
         self.stop = False
         self.stuck = set()              # cores that answer nothing
         self.keeps = lambda core: True  # may a copy stay at this core
@@ -83,10 +93,10 @@ class TB:
         self.kinds[self.tag] = kind
         (self.timers if timer else self.events).send({
             "kind": kind, "conn": conn or 0, "noflow": int(conn is None), "new": new, "seq": self.tag, "payload_len": payload,
-            "scratch_ref": self.tag & 0xFFFF, "src_ip": self.tag})
+            "scratch_ref": self.tag & 0xFFFF, "src_ip": self.tag, "protocol": PROTOCOL})
 
     async def watch(self):
-        dut, shown = self.dut, {"o_delivery": 0, "o_set": 0}
+        dut, shown = self.dut, {"o_answer": 0, "o_delivery": 0, "o_set": 0}
         while True:
             await RisingEdge(dut.clk)
             await ReadOnly()
@@ -95,12 +105,11 @@ class TB:
                     e = unpack(Event, int(getattr(dut, f"{name}__payload").value))
                     conn = None if e["noflow"] else e["conn"]
                     if name == "i_timer":
+                        assert not self.asked, "a timer event is taken before the answer to the one before"
                         self.timers_taken += 1
-                        if int(dut.timer_refused.value):
-                            self.refused += 1
-                            continue
-                        assert conn not in self.model.at, "a timer event joined other events of its flow"
-                    elif not any(mask >> e["kind"] & 1 for mask in self.masks):
+                        self.asked = e
+                        continue
+                    if not any(mask >> e["kind"] & 1 for mask in self.masks):
                         self.lost += 1
                         if e["payload_len"]:
                             self.expected_drops.append(e["scratch_ref"])
@@ -108,10 +117,8 @@ class TB:
                             self.expected_frees += [(DELETE, conn, e["src_ip"]), (FREE, conn, None)]
                         continue
                     self.model.arrive(conn, e["seq"])
-                else:
-                    assert name != "i_timer" or not int(dut.timer_refused.value)
             # what the director decides shows at its outputs one clock later, whether they wait or not
-            for name, decided in (("o_delivery", self.decided), ("o_set", self.counted)):
+            for name, decided in (("o_answer", self.answered), ("o_delivery", self.decided), ("o_set", self.counted)):
                 valid, ready = (int(getattr(dut, f"{name}__{w}").value) for w in ("valid", "ready"))
                 if valid and not shown[name]:
                     decided(int(getattr(dut, f"{name}__payload").value))
@@ -122,6 +129,16 @@ class TB:
     # what the director does
     def delivered(self, d):
         self.received[d["cluster"] * CORES + d["core"]] += 1
+
+    def answered(self, payload):
+        answer, event = unpack(TimerAnswer, payload), self.asked
+        self.asked = None
+        assert event and answer["conn"] == event["conn"], "an answer to nothing"
+        if not answer["taken"]:
+            self.refused += 1
+            return
+        assert event["conn"] not in self.model.at, "a timer event joined other events of its flow"
+        self.model.arrive(event["conn"], event["seq"])
 
     def decided(self, payload):
         d = unpack(Delivery, payload)
@@ -161,7 +178,7 @@ class TB:
             self.expected_frees.remove((c["op"], c["conn"], None))
         else:
             item = DELETE, c["conn"], c["key"] & 0xFFFFFFFF
-            assert item in self.expected_frees and c["key"] >> 96 & 0xFF == 6
+            assert item in self.expected_frees and c["key"] >> 96 & 0xFF == PROTOCOL
             self.expected_frees.remove(item)
 
     def done_taken(self, value):
@@ -186,7 +203,7 @@ class TB:
                 conn, workspace, tag = queue[0]
                 if conn is not None and not self.model.space[core, workspace].loaded:
                     continue            # not loaded yet
-                trap = rng.random() < self.trap_rate or int(self.dut.fenced.value) >> core & 1
+                trap = rng.random() < self.trap_rate or int(self.dut.fence__fenced.value) >> core & 1
                 close = int(conn is not None and rng.random() < self.close_rate)
                 self.received[core] -= 1
                 *_, trap = self.model.process(core, close, bool(trap))
@@ -216,7 +233,7 @@ class TB:
     async def drain(self, limit=60000):
         for _ in range(limit):
             await RisingEdge(self.dut.clk)
-            if (self.events.empty() and self.timers.empty() and self.done.empty() and not self.model.waiting
+            if (not self.asked and self.events.empty() and self.timers.empty() and self.done.empty() and not self.model.waiting
                     and not self.model.at and not any(self.model.queue)):
                 break
         await ClockCycles(self.dut.clk, 200)
@@ -237,6 +254,6 @@ async def start(dut, idle=0.0, pause=0.0, **kwargs):
     start_clock(dut)
     for name in ("i_event", "i_timer", "i_done", "i_dma_done"):
         getattr(dut, f"{name}__valid").value = 0
-    tb = TB(dut, idle, pause, **kwargs)
+    env = Env(dut, idle, pause, **kwargs)
     await reset(dut)
-    return tb
+    return env

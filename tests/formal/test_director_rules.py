@@ -44,7 +44,7 @@ class ReadyMarks(RestartMarks):
 
     def __init__(self, params):
         super().__init__(params)
-        self.ready = Signal(init=1)
+        self._swept = Signal(init=1)
 
 
 class HastyCam(ResidentCam):
@@ -52,7 +52,7 @@ class HastyCam(ResidentCam):
 
     def elaborate(self, platform):
         m = super().elaborate(platform)
-        m.d.comb += self.busy.eq(self.open)
+        m.d.comb += self.search.busy.eq(self.search.open)
         return m
 
 
@@ -61,7 +61,7 @@ class BlindCam(FlowCam):
 
     def elaborate(self, platform):
         m = super().elaborate(platform)
-        m.d.sync += self.match.eq(0)
+        m.d.sync += self.search.match.eq(0)
         return m
 
 
@@ -71,8 +71,8 @@ class StaleCam(ResidentCam):
     def elaborate(self, platform):
         m = super().elaborate(platform)
         kept = Signal(self.entries, init=1)
-        m.d.sync += kept.eq(kept & ~self.allocate & ~self.add)
-        m.d.comb += self.resident.eq(kept)
+        m.d.sync += kept.eq(kept & ~self.search.allocate & ~self.search.add)
+        m.d.comb += self.search.resident.eq(kept)
         return m
 
 
@@ -88,7 +88,7 @@ class CarelessCam(ResidentCam):
     """Mutation: what a trap left behind is written back."""
 
     def elaborate(self, platform):
-        self.trap = Const(0)
+        self.finish.trap = Const(0)
         return super().elaborate(platform)
 
 
@@ -97,7 +97,7 @@ class ForgetfulMarks(ReadyMarks):
 
     def elaborate(self, platform):
         m = super().elaborate(platform)
-        m.d.comb += self.marked.eq(0)
+        m.d.comb += self.search.marked.eq(0)
         return m
 
 
@@ -106,7 +106,7 @@ class RacingDirector(FlowDirector):
 
     def elaborate(self, platform):
         m = super().elaborate(platform)
-        m.d.comb += m.submodules.completion.frozen.eq(0)
+        m.d.comb += m.submodules.completion.slots.frozen.eq(0)
         return m
 
 
@@ -117,9 +117,9 @@ class Contract(Elaboratable):
         self.director, self.resident = director, resident
         self.inputs = {name: Signal(bits, name=name) for name, bits in (
             ("flow", 1), ("event_valid", 1), ("event_conn", 1), ("event_noflow", 1), ("timer_valid", 1), ("timer_conn", 1),
-            ("delivery_ready", 1), ("dma_ready", 1), ("set_ready", 1),
+            ("delivery_ready", 1), ("dma_ready", 1), ("set_ready", 1), ("answer_ready", 1),
             ("done_valid", 1), ("done_place", 2), ("done_conn", 1), ("done_noflow", 1), ("done_close", 1), ("done_trap", 1),
-            ("core_ok", 2), ("standby", 1),
+            ("core_enable", 2), ("round_robin", 1), ("standby", 1),
             ("moved_valid", 1), ("moved_place", 2), ("moved_op", 1))}
         self.ports = list(self.inputs.values())
 
@@ -137,8 +137,9 @@ class Contract(Elaboratable):
         accepted, delivered = Signal(4), Signal(4)      # events of the watched flow
         event, timer = d.i_event, d.i_timer
         m.d.comb += [
-            d.core_ok.eq(free["core_ok"]), d.standby.eq(free["standby"]), d.o_drop.ready.eq(1), d.o_delivery.ready.eq(free["delivery_ready"]),
+            d.core_enable.eq(free["core_enable"]), d.round_robin.eq(free["round_robin"]), d.standby.eq(free["standby"]), d.o_drop.ready.eq(1), d.o_delivery.ready.eq(free["delivery_ready"]),
             d.o_dma.ready.eq(free["dma_ready"]), d.o_set.ready.eq(free["set_ready"]), d.o_free.ready.eq(1),
+            d.o_answer.ready.eq(free["answer_ready"]),
             event.valid.eq(free["event_valid"]), event.payload.kind.eq(EventKind.TCP), event.payload.seq.eq(accepted),
             event.payload.conn.eq(free["event_conn"]), event.payload.noflow.eq(free["event_noflow"]),
             timer.valid.eq(free["timer_valid"]), timer.payload.kind.eq(EventKind.TIMER), timer.payload.seq.eq(accepted),
@@ -151,9 +152,25 @@ class Contract(Elaboratable):
             m.d.sync += [waits.eq(source.valid & ~source.ready), was.eq(free[f"{name}_conn"])]
             m.d.comb += Assume(~waits | (source.valid & (free[f"{name}_conn"] == was)))
 
+        # a timer event counts when its answer appears, which is taken any time later
+        answer = d.o_answer
+        asked, asked_conn, answer_waits = Signal(), Signal(), Signal()     # a timer event has no answer yet
+        offered, answered_now = timer.valid & timer.ready, answer.valid & ~answer_waits
+        m.d.sync += answer_waits.eq(answer.valid & ~answer.ready)
+        with m.If(offered):
+            m.d.comb += Assert(~asked & ~answer.valid, "a timer event is taken before the answer to the one before has left")
+            m.d.sync += [asked.eq(1), asked_conn.eq(free["timer_conn"])]
+        with m.If(answered_now):
+            m.d.comb += [Assert(asked, "an answer without a timer event"), Assert(answer.payload.conn == asked_conn, "the answer to another")]
+            m.d.sync += asked.eq(0)
+        held_answer = Signal.like(answer.payload)
+        m.d.sync += held_answer.eq(answer.payload)
+        with m.If(answer_waits):
+            m.d.comb += Assert(answer.valid & (answer.payload == held_answer), "an answer that waits changes")
+
         taken = Signal()
         m.d.comb += taken.eq((event.valid & event.ready & ~event.payload.noflow & (event.payload.conn == watched)) |
-                             (timer.valid & timer.ready & ~d.timer_refused & (timer.payload.conn == watched)))
+                             (answered_now & answer.payload.taken & (asked_conn == watched)))
         m.d.sync += accepted.eq(accepted + taken)
 
         # Dones: only for events that are there
@@ -200,7 +217,7 @@ class Contract(Elaboratable):
         owner, loose = Signal(2), Signal()
         copies, lost, over = Signal(4), Signal(), Signal()    # clean copies; an event has trapped, or closed, since the LOAD
         trapped = Signal()
-        m.d.comb += [trapped.eq(ends.any() & value.done.trap), Assume(~free["standby"] | ((accepted == delivered) & ~timer.valid))]
+        m.d.comb += [trapped.eq(ends.any() & value.done.trap), Assume(~free["standby"] | ((accepted == delivered) & ~timer.valid & ~asked))]
         where = Cat(command.workspace[0], command.core[0])
         for p in range(4):
             m.d.comb += Assume(~(d.i_dma_done.valid & (moved.op == DmaOp.WRITE_BACK) & (free["moved_place"] == p)) | owed[p])

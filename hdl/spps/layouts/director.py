@@ -5,7 +5,7 @@ from amaranth.lib import data
 from .event import Event
 from .message import BEAT
 
-__all__ = ["EVENT_BEATS", "CoreDone", "Delivery", "Done", "EventArgument", "TimerSet"]
+__all__ = ["EVENT_BEATS", "CoreDone", "Delivery", "Done", "EventArgument", "TimerAnswer", "TimerSet"]
 
 EVENT_BEATS = Event.as_shape().size // BEAT
 
@@ -42,6 +42,12 @@ class CoreDone(data.Struct):
     done: Done
     cluster: unsigned(4)
     core: unsigned(4)
+
+
+class TimerAnswer(data.Struct):
+    """Director -> timer unit: what became of a timer event."""
+    conn: unsigned(16)
+    taken: unsigned(1)      # it goes to a core; 0: refused, as the flow has events or no core can take it now
 
 
 class TimerSet(data.Struct):

@@ -34,6 +34,8 @@ CONTROL = (
     Register("watchdog", width=24, reset=200000, doc="clocks a core may hold events without ending one before it is fenced; 0: never"),
     Register("fence_lift", "pulse", doc="bit n written 1: core n gets events again as soon as it has none left"),
     Register("fault_stuck", doc="for tests; bit n: core n gets no instructions"),
+    Register("core_enable", reset=0xFFFFFFFF, doc="bit n: core n gets events; what it has it ends"),
+    Register("core_choice", width=1, doc="core for a flow that is at no core: 0 the least loaded, 1 the next in turn"),
 )
 #: what blocks report, name and width
 STATUS = (

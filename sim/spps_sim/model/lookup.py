@@ -163,7 +163,7 @@ class LookupModel:
 
 
 class TimerModel:
-    """Deadlines and kicks; offer() raises AssertionError for an event that is not due."""
+    """Deadlines and kicks of connections, as set and as offered."""
 
     def __init__(self, connections):
         self.n = connections
@@ -178,6 +178,11 @@ class TimerModel:
             self.deadline[conn] = deadline
         else:
             self.deadline.pop(conn, None)
+
+    def offered(self, conn, kick, taken):
+        """The director has decided on an event of conn. A kick that it took is over; a deadline is over with the answer."""
+        if kick and taken:
+            self.kick.remove(conn)
 
     def late(self, conn, now):
         """Has the deadline of conn passed?"""

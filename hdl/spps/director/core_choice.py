@@ -3,17 +3,48 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["LeastLoaded"]
+__all__ = ["CoreChoice"]
 
 
-class LeastLoaded(wiring.Component):
-    """The eligible core with the smallest load; among equals the next after the one chosen last.
+class CoreChoice(wiring.Component):
+    """Chooses the eligible core with the smallest load, or with `round_robin` the next eligible core in turn.
 
-    Source: patent §III.F (round robin, or queue fullness).
+    Among cores with equal loads it chooses the next one after the core chosen last.
 
-    Parameters: cores; load_bits.
-    Members: eligible, load: In per core; last: core chosen last; core: the choice; found: there is one.
-    Latency: 1 clock, a tree of comparisons of load_bits + 2 bits. Reset: nothing found.
+    Parameters
+    ----------
+    cores : int
+        Cores of all clusters.
+    load_bits : int
+        Bits of a load.
+
+    Members
+    -------
+    eligible : In(cores)
+        The core may be chosen.
+    load : In(load_bits), cores times, events
+        Load of each core.
+    round_robin : In(1)
+        Loads do not count.
+    last : In(range(cores))
+        Core chosen last.
+    core : Out(range(cores))
+        The choice.
+    found : Out(1)
+        There is one.
+
+    Timing
+    ------
+    Latency 1 clock: a tree of comparisons of load_bits + 2 bits.
+
+    Reset
+    -----
+    Nothing found.
+
+    Source
+    ------
+    Patent §III.F: "simply round robin to the compatible PPC that has least recently received an event, or on the basis of
+    PPC queue fullness".
     """
 
     def __init__(self, cores, load_bits):
@@ -21,6 +52,7 @@ class LeastLoaded(wiring.Component):
         super().__init__({
             "eligible": In(cores),
             "load": In(data.ArrayLayout(unsigned(load_bits), cores)),
+            "round_robin": In(1),
             "last": In(range(cores)),
             "core": Out(range(cores)),
             "found": Out(1),
@@ -29,7 +61,8 @@ class LeastLoaded(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # key of a candidate, smaller is better: not eligible, load, not after the last one
-        row = [(Cat(k <= self.last, self.load[k], ~self.eligible[k]), Const(k, len(self.core))) for k in range(self.cores)]
+        row = [(Cat(k <= self.last, self.load[k] & (~self.round_robin).replicate(self.load_bits), ~self.eligible[k]),
+                Const(k, len(self.core))) for k in range(self.cores)]
         level = 0
         while len(row) > 1:
             joined = []

@@ -1,0 +1,123 @@
+"""Plays the lookup controller and the director around the timer unit."""
+import os
+import random
+
+import cocotb
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+from spps.layouts.director import TimerAnswer, TimerSet
+from spps.layouts.event import Event
+from spps.lookup import TimerUnit
+from spps_sim.model.lookup import TimerModel
+from spps_sim.testbench.bus.counters import CounterMonitor
+from spps_sim.testbench.bus.stream import StreamSource, pack, reset, start_clock, unpack
+from spps_sim.testbench.runner import default_seed
+
+CONNECTIONS = int(os.environ["SPPS_P_CONNECTIONS"])
+TIMER, DEADLINE, KICK = 7, 0, 1
+
+
+class Env:
+    """Knows which ids are in use and which flows are busy.
+
+    idle: of the sets. pause: chance in each clock that an offer is not taken. way: most clocks from an offer to its answer.
+    """
+
+    def __init__(self, dut, idle, pause, start, way=1):
+        seed = default_seed() * 1000 + int(idle * 100) + int(pause * 10) + 7 * way
+        self.dut, self.rng, self.pause, self.way = dut, random.Random(seed), pause, way
+        self.sets = StreamSource(dut, "i_set", dut.clk, layout=TimerSet, idle=idle, rng=random.Random(seed + 1))
+        self.counters = CounterMonitor(dut, dut.clk, TimerUnit.COUNTERS)
+        self.model = TimerModel(CONNECTIONS)
+        self.busy, self.used = set(), set()
+        self.now = start
+        self.fired, self.kicked, self.refused = [], [], 0
+        self.tick = 40
+        self.scan = 0
+        self.asked = None               # the event that was taken last and has no answer yet, was it accepted, clocks to its answer
+        dut.now.value, dut.kick.value, dut.scan_valid.value = start, 0, 0
+        dut.o_timer__ready.value = dut.i_answer__valid.value = 0
+
+    async def run(self):
+        dut, clock, shown = self.dut, 0, None
+        while True:
+            await RisingEdge(dut.clk)
+            clock += 1
+            if clock % self.tick == 0:
+                self.now = (self.now + 1) % 2**32
+                dut.now.value = self.now
+            # like the director, takes an offer only some time after it has seen it
+            ready = shown is not None and self.rng.random() >= self.pause
+            dut.o_timer__ready.value = int(ready)
+            answering = self.asked and self.asked[2] <= 0
+            dut.i_answer__valid.value = int(bool(answering))
+            if answering:
+                dut.i_answer__payload.value = pack(TimerAnswer, {"conn": self.asked[0]["conn"], "taken": int(self.asked[1])})
+            dut.scan_valid.value = int(self.scan in self.used) if clock > 1 else 0
+            await ReadOnly()
+            self.scan = int(dut.scan_conn.value)
+            if int(dut.i_set__valid.value) and int(dut.i_set__ready.value):
+                s = unpack(TimerSet, int(dut.i_set__payload.value))
+                self.model.set(s["conn"], s["deadline"])
+                offer = shown or (self.asked and self.asked[0])
+                if offer and offer["conn"] == s["conn"]:
+                    self.renewed = True
+            if self.asked:
+                self.asked[2] -= 1
+                assert not int(dut.o_timer__valid.value), "an offer before the answer to the one before"
+            if answering and int(dut.i_answer__ready.value):
+                self.answered(*self.asked[:2])
+                self.asked = None
+            if int(dut.o_timer__valid.value):
+                event = unpack(Event, int(dut.o_timer__payload.value))
+                if shown is None:
+                    shown, self.renewed = event, False
+                    assert event["kind"] == TIMER and not any(
+                        v for k, v in event.items() if k not in ("kind", "subtype", "conn", "seq"))
+                    # a set of the clock before the event shows may already have replaced the deadline
+                    due = event["conn"] in self.model.kick if event["subtype"] == KICK else \
+                        self.model.late(event["conn"], event["seq"])
+                    assert due, f"{event} is not due"
+                assert event == shown, "the offer changed"
+                if ready:
+                    accepted = event["conn"] not in self.busy
+                    self.asked = [event, accepted, self.rng.randrange(self.way)]
+                    self.model.offered(event["conn"], event["subtype"] == KICK, accepted)
+                    shown = None
+
+    def answered(self, event, accepted):
+        conn = event["conn"]
+        if not accepted:
+            self.refused += 1
+        elif event["subtype"] == KICK:
+            self.kicked.append(conn)
+        else:
+            self.fired.append((conn, event["seq"]))
+            if not self.renewed:
+                del self.model.deadline[conn]
+
+    async def kick(self):
+        self.dut.kick.value = 1
+        await RisingEdge(self.dut.clk)
+        self.dut.kick.value = 0
+        self.model.kick |= self.used
+
+    async def finish(self):
+        self.busy.clear()
+        for _ in range(200000):
+            await RisingEdge(self.dut.clk)
+            if (self.sets.empty() and not self.model.deadline and not self.model.kick and not self.asked
+                    and not int(self.dut.o_timer__valid.value)):
+                break
+        await ClockCycles(self.dut.clk, 30)
+        assert not self.model.deadline and not self.model.kick and int(self.dut.armed.value) == 0
+        assert dict(self.counters.total) == {"fired": len(self.fired), "kicked": len(self.kicked), "refused": self.refused,
+                                             "bad_conn": self.model.count["bad_conn"]}
+        self.dut._log.info("seed %d: %s", default_seed(), dict(self.counters.total))
+
+
+async def start(dut, idle=0.0, pause=0.0, now=2**32 - 60, way=1):
+    start_clock(dut)
+    env = Env(dut, idle, pause, now, way)
+    await reset(dut)
+    cocotb.start_soon(env.run())
+    return env
