@@ -3,10 +3,13 @@ PRESET ?= tiny
 SEED   ?=
 PY     := .venv/bin/python
 SPPS   := .venv/bin/spps
+LINT   := $(PY) -m ruff check
+TYPES  := $(PY) -m pyright
 
-.PHONY: help setup demo test bench campaign netem verilog synth synth-core docs clean
+.PHONY: help setup demo quick test bench campaign netem verilog synth synth-core docs clean
 help:
 	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies in the middle"
+	@echo "make quick     lint, types, unit and microcode tests"
 	@echo "make test      all tests: unit, cocotb, formal, system"
 	@echo "make campaign  kill the active at 500 cycles of a short transfer"
 	@echo "make bench     clocks per event of the microcode and to its start, into build/bench/summary.json"
@@ -19,6 +22,10 @@ setup:
 	@sh sim/setup.sh
 demo: setup
 	@$(SPPS) demo $(if $(SEED),--seed $(SEED))
+quick: setup
+	@$(LINT)
+	@$(TYPES)
+	@$(PY) -m pytest -m "not rtl and not slow" $(TESTARGS)
 test: setup
 	@$(PY) -m pytest $(TESTARGS)
 bench: setup

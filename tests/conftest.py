@@ -1,9 +1,15 @@
-"""The coverage of the microcode, judged at the end of a run; what tests with Linux peers need."""
+"""Markers by what a test needs, the coverage of the microcode, and fixtures for what a machine may lack."""
 from pathlib import Path
 
 import pytest
+
 from spps_sim.network.namespaces import MissingPrivilege, require_privilege
 from spps_sim.testbench.pytest_coverage import CoveragePlugin
+from spps_sim.testbench.runner import run_bench
+
+HERE = Path(__file__).parent
+#: directories of which every test simulates, proves or synthesizes RTL
+RTL = {"boards", "demo", "formal", "linux", "model", "system"}
 
 
 def pytest_addoption(parser):
@@ -11,7 +17,24 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(CoveragePlugin(config, Path(__file__).parent / "ucode"))
+    config.pluginmanager.register(CoveragePlugin(config, HERE / "ucode"))
+
+
+def _calls_bench(item):
+    """Whether a test calls run_bench, directly or through one function of its module."""
+    names = set(item.function.__code__.co_names)
+    functions = [vars(item.module).get(name) for name in names]
+    return run_bench in functions or any(
+        "run_bench" in f.__code__.co_names for f in functions if getattr(f, "__module__", None) == item.module.__name__ and hasattr(f, "__code__"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.relative_to(HERE).parts[0] in RTL or _calls_bench(item):
+            item.add_marker(pytest.mark.rtl)
+        if "privilege" in item.fixturenames or item.path.parent.name == "linux":
+            item.add_marker(pytest.mark.root)
 
 
 @pytest.fixture(scope="session")
