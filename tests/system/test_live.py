@@ -3,49 +3,70 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
-import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from spps_sim.campaign.scenario import Scenario
-from spps_sim.cli.main import main
-from spps_sim.live.control import ControlSocket
+from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
+from spps.cli import main
+from spps.params import PRESETS
+from spps_sim.backend.verilated import build_library, pair_verilog
 from spps_sim.network import namespaces as namespace
 from spps_sim.network.testbed import Addresses
 
-SPPS = [sys.executable, "-m", "spps_sim.cli.main"]
+SPPS = [sys.executable, "-m", "spps"]
 
 
 privileged = pytest.mark.usefixtures("privilege")
 
 
 class Live:
-    """A running `spps live`; its control socket is in `folder`."""
+    """A running `spps live`; its control socket is in `folder`, which is its folder for run-time files."""
 
     def __init__(self, folder, *options):
-        self.folder = folder
+        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
+        self.environment.pop("SPPS_CONTROL", None)
+        self.socket = folder / "spps" / "live.sock"
         self.log = folder / "live.log"
         with open(self.log, "w") as output:
-            self.process = subprocess.Popen([*SPPS, "live", *options], cwd=folder, stdout=output, stderr=subprocess.STDOUT,
+            self.process = subprocess.Popen([*SPPS, "live", *options], cwd=folder, env=self.environment, stdout=output, stderr=subprocess.STDOUT,
                                             start_new_session=True)
         self.names = [f"spps-{role}-{self.process.pid}" for role in ("client", "server")]
 
     def wait_ready(self, limit=120):
         deadline = time.monotonic() + limit
-        while "ready" not in self.log.read_text():
+        while "; ready" not in self.log.read_text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
 
-    def ctl(self, *words, ok=True):
-        """The answer of `spps ctl`, read from its output."""
-        done = subprocess.run([*SPPS, "ctl", *words], cwd=self.folder, capture_output=True, text=True, timeout=60)
+    def say(self, *words, ok=True):
+        """What `spps ctl` prints, called from another folder than `spps live`; on stderr when it is to fail."""
+        done = subprocess.run([*SPPS, "ctl", *words], cwd="/", env=self.environment, capture_output=True, text=True, timeout=60)
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
-        return json.loads(done.stdout)
+        return done.stdout if ok else done.stdout + done.stderr
+
+    def ctl(self, *words, ok=True):
+        """The answer of `spps ctl ... --json`."""
+        return json.loads(self.say(*words, "--json", ok=ok))
+
+    def events(self):
+        """Event lines so far, as (unit, text)."""
+        lines = [line.split(": ", 1)[1] for line in self.log.read_text().splitlines() if " cycle " in line and ": unit " in line]
+        return [(int(line.split()[1]), line.split(" ", 2)[2]) for line in lines]
+
+    def wait_for(self, unit, text, limit=30):
+        """Wait for an event line of `unit` that begins with `text`."""
+        deadline = time.monotonic() + limit
+        while not any(n == unit and what.startswith(text) for n, what in self.events()):
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
 
     def command(self, side, *arguments):
         """`arguments` inside the namespace of side 0 (client) or 1 (server)."""
@@ -63,9 +84,9 @@ class Live:
 
 
 @contextmanager
-def live(folder, *options):
-    Scenario().built()          # so that what follows measures the command and not the compiler
-    running = Live(folder, *options)
+def live(folder, *options, preset="tiny"):
+    build_library(pair_verilog(PRESETS[preset]))        # so that what follows measures the command and not the compiler
+    running = Live(folder, *options, *(() if preset == "live" else ("--preset", preset)))
     try:
         running.wait_ready()
         yield running
@@ -133,7 +154,7 @@ for _ in range(100):
 else:
     raise SystemExit("the web server did not start")""")
         before = running.ctl("status")
-        assert before["active"] == 0 and before["killed"] == 0
+        assert before["active"] == 0 and before["running"] == [0, 1] and before["protection"] == "protected"
         target = tmp_path / "got"
         curl = subprocess.Popen(running.command(0, "curl", "-sS", "--max-time", "90", "--limit-rate", "80k", "-o", str(target),
                                                 f"http://{Addresses.vip[0]}/blob"), stderr=subprocess.PIPE, text=True)
@@ -141,14 +162,25 @@ else:
         while not (target.exists() and target.stat().st_size > 60_000) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert curl.poll() is None, "the download was over before the kill"
+        table = running.say("connections")
+        assert f"> {Addresses.vip[0]}:80 " in table and f"> {Addresses.server}:80 " in table and table.count("ESTABLISHED") == 2, table
+        connection, = running.ctl("connections")["connections"]
+        assert connection["protected"] and 1 < connection["bytes_up"] < 500 and 60_000 < connection["bytes_down"] < len(blob) + 1000
         assert running.ctl("kill", "active")["killed"] == 0
         _, errors = curl.communicate(timeout=100)
         assert curl.returncode == 0, errors
         assert hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(blob).digest()
-        after = running.ctl("status")
-        assert after["active"] == 1 and after["killed"] == 1 and after["epoch_1"] > before["epoch_1"]
+        running.wait_for(1, "connections are unprotected")
+        assert [(unit, what.split(":")[0]) for unit, what in running.events()][-3:] == [
+            (0, "killed"), (1, "takes over"), (1, "connections are unprotected")]
+        after, words = running.ctl("status"), running.say("status")
+        assert after["active"] == 1 and after["running"] == [1] and after["units"][1]["epoch"] > before["units"][0]["epoch"]
+        assert "unit 0: killed\n" in words and "unit 1: active" in words and "connections are unprotected: unit 0 confirms nothing" in words
         stats = running.ctl("stats")
-        assert list(stats) == ["unit_1"] and stats["unit_1"]["in_use"] >= 0
+        assert list(stats) == ["unit_1"] and stats["unit_1"]["takeovers"] == 1 and stats["unit_1"]["secret_0"] == "hidden"
+        running.ctl("kill", "1")
+        assert "no unit runs: connections are lost" in running.say("status", ok=False)
+        assert running.say("stats", ok=False) == "Error: no unit runs: unit 0 is killed, unit 1 is killed\n"
         assert running.stop(signal.SIGTERM) == 0
         assert server.wait(10) != 0
     assert left_over(running.names) == []
@@ -157,7 +189,7 @@ else:
 @privileged
 @pytest.mark.slow
 def test_endpoint_mode_echoes_and_discards_and_control_answers(tmp_path):
-    with live(tmp_path, "--mode", "endpoint") as running:
+    with live(tmp_path, "--mode", "endpoint", "--metrics", "0") as running:
         for side in (0, 1):
             assert running.python(side, SEND, Addresses.vip[side], 7, 20_000) == "same"
         assert running.python(0, SEND, Addresses.vip[0], 9, 20_000) == "none"
@@ -165,24 +197,29 @@ def test_endpoint_mode_echoes_and_discards_and_control_answers(tmp_path):
         assert running.python(0, refused, Addresses.vip[0]) == "refused"
 
         assert running.ctl("freeze", "active")["frozen"] == 0
-        deadline = time.monotonic() + 20
-        while running.ctl("status")["active"] != 1 and time.monotonic() < deadline:
-            time.sleep(0.2)
+        running.wait_for(1, "takes over: active, epoch 2")
         status = running.ctl("status")
-        assert status["active"] == 1 and status["frozen"] == 1
+        assert status["active"] == 1 and [unit["state"] for unit in status["units"]] == ["frozen", "active"]
         assert list(running.ctl("stats")) == ["unit_1"]
         assert running.ctl("thaw") == {"thawed": [0]}
+        running.wait_for(0, "fenced: the other unit has taken over from it")
+        assert (0, "thawed") in running.events()
         assert running.python(0, SEND, Addresses.vip[0], 7, 5000) == "same"
         stats = running.ctl("stats")
         assert stats["unit_0"]["fenced"] == 1 and stats["unit_1"]["active"] == 1
-        assert "unknown command" in running.ctl("dance", ok=False)["error"]
+        text = urllib.request.urlopen(re.search(r"http://127.0.0.1:\d+/metrics", running.log.read_text())[0], timeout=30).read().decode()
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        assert [(s.labels["unit"], s.value) for s in families["spps_active"].samples] == [("0", 0), ("1", 1)]
+        assert families["spps_splitter_frames"].samples[0].value > 20 and "secret" not in text
+        assert running.ctl("set", "role_load", "0") == {"register": "role_load", "units": [0, 1]}
+        assert "lease is read" not in running.say("set", "lease_valid", "1", ok=False) and running.ctl("get", "lease")["unit_1"] == 1200
 
-        second = subprocess.run([*SPPS, "live"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        second = subprocess.run([*SPPS, "live", "--preset", "tiny"], cwd=tmp_path, env=running.environment, capture_output=True, text=True, timeout=120)
         assert second.returncode == 1 and "another `spps live`" in second.stderr and second.stderr.count("\n") == 1
         assert running.ctl("status")["active"] == 1, "the first one still answers"
         assert running.stop(signal.SIGINT) == 0
     assert left_over(running.names) == []
-    assert not (tmp_path / "build/live/control.sock").exists()
+    assert not running.socket.exists()
 
 
 @privileged
@@ -193,8 +230,61 @@ def test_nothing_is_left_after_sigkill(tmp_path):
         assert running.stop(signal.SIGKILL) == -signal.SIGKILL
         assert sleeper.wait(10) == -signal.SIGKILL, "processes in the namespaces end with it"
     assert left_over(running.names) == []
-    done = subprocess.run([*SPPS, "ctl", "status"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1 and "no `spps live` answers" in done.stderr
+    assert f"no `spps live` answers at {running.socket}" in running.say("status", ok=False)
+
+
+MANY = """
+import socket, sys
+address, count = sys.argv[1], int(sys.argv[2])
+held = []
+for number in range(count):
+    s = socket.socket()
+    s.settimeout(float(sys.argv[3]))
+    try:
+        s.connect((address, 7))
+    except TimeoutError:
+        continue
+    held.append(s)
+for number, s in enumerate(held):
+    s.sendall(b"%d" % number)
+print(len(held), sum(s.recv(100) == b"%d" % number for number, s in enumerate(held)), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def holding(running, count, timeout):
+    """A client that has opened `count` echo connections, and what it says of them."""
+    client = subprocess.Popen(running.command(0, sys.executable, "-c", MANY, Addresses.vip[0], str(count), str(timeout)), stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        yield client.stdout.readline().split()
+    finally:
+        client.communicate()
+
+
+@privileged
+@pytest.mark.slow
+def test_connections_beyond_the_table_are_refused_and_status_says_so(tmp_path):
+    with live(tmp_path, "--mode", "endpoint") as running:
+        with holding(running, 17, 0.7) as answer:
+            assert answer == ["16", "16"]
+            words = running.say("status")
+            assert "connections: 16 of 16 in use" in words and "connection table: full, further SYNs are dropped" in words
+            assert running.ctl("status")["connections"]["refused"] > 0 and running.ctl("stats")["unit_0"]["lookup_table_full"] > 0
+            listed = running.ctl("connections")["connections"]
+            assert len(listed) == 16 and all(c["server"] is None and c["bytes_up"] == c["bytes_down"] > 0 and not c["protected"] for c in listed)
+            running.wait_for(0, "connection table full: 16 of 16 in use")
+
+
+@privileged
+@pytest.mark.slow
+def test_the_default_preset_holds_256_connections(tmp_path):
+    with live(tmp_path, "--mode", "endpoint", preset="live") as running:
+        with holding(running, 256, 5) as answer:
+            assert answer == ["256", "256"]
+            assert "connections: 256 of 256 in use" in running.say("status")
+            assert len(running.ctl("connections")["connections"]) == 256
 
 
 def one_line(result_code, text):
@@ -203,13 +293,7 @@ def one_line(result_code, text):
     return text
 
 
-def test_ctl_without_live_says_so_in_one_line(tmp_path):
-    done = subprocess.run([*SPPS, "ctl", "status"], cwd=tmp_path, capture_output=True, text=True)
-    assert "no `spps live` answers at build/live/control.sock" in one_line(done.returncode, done.stderr)
-
-
 def test_live_without_privilege_says_what_is_missing_in_one_line(monkeypatch):
-    from click.testing import CliRunner
     monkeypatch.setattr(namespace.os, "geteuid", lambda: 1000)
     monkeypatch.setattr(namespace.os.path, "exists", lambda path: True)
     monkeypatch.setattr(namespace.shutil, "which", lambda name: f"/sbin/{name}")
@@ -218,34 +302,3 @@ def test_live_without_privilege_says_what_is_missing_in_one_line(monkeypatch):
     monkeypatch.setattr(namespace.os.path, "exists", lambda path: path != "/dev/net/tun")
     result = CliRunner().invoke(main, ["live"])
     assert "/dev/net/tun is missing" in one_line(result.exit_code, result.output)
-
-
-class Testbed:
-    """As much of live.Testbed as a control socket needs."""
-    killed = frozen = 0
-
-    def status(self):
-        return {"cycle": 1}
-
-    def kill_active(self):
-        raise RuntimeError("no unit is active")
-
-
-@pytest.mark.parametrize("line, answer", [
-    (b"status", {"cycle": 1}), (b"kill active", {"error": "no unit is active"}), (b"\xff\xfe", "unknown command"), (b"", "unknown command"),
-])
-def test_control_socket_answers_every_line_with_json(tmp_path, monkeypatch, line, answer):
-    monkeypatch.chdir(tmp_path)
-    with ControlSocket(Testbed(), "control.sock") as control:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-            peer.connect("control.sock")
-            peer.sendall(line)
-            peer.shutdown(socket.SHUT_WR)
-            control.serve()
-            said = json.loads(peer.makefile().read())
-        assert said == answer if isinstance(answer, dict) else answer in said["error"]
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-            peer.connect("control.sock")
-            peer.sendall(b"status")
-        control.serve()             # who asked is gone: no harm
-    assert not os.path.exists("control.sock")
