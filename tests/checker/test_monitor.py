@@ -70,6 +70,25 @@ class Trace:
         self.tcp("server", True, "A", 1, 1, options=stamp)
         self.tcp("client", False, "A", 1, 1, options=stamp)
 
+    def unprotected(self):
+        """A handshake of which the standby hears nothing."""
+        self.tcp("client", False, "S", 0, 0)
+        self.tcp("server", True, "S", 0, 0)
+        self.tcp("server", False, "SA", 0, 1)
+        self.tcp("client", True, "SA", 0, 1)
+        self.tcp("server", True, "A", 1, 1)
+        self.tcp("client", False, "A", 1, 1)
+
+    def echo(self):
+        """A handshake of the client with the pair itself."""
+        self.tcp("client", False, "S", 0, 0)
+        self.tcp("client", True, "SA", 0, 1)
+        self.tcp("client", False, "A", 1, 1)
+
+    def take_over(self):
+        self.unit, self.epoch = 1, 2
+        self.sync(3, 0)
+
     def forward(self):
         """Client sends 10 bytes, they are relayed, acknowledged, recorded; the caller sends the ACK."""
         self.tcp("client", False, "PA", 1, 1, b"0123456789")
@@ -142,8 +161,123 @@ def test_a_late_syn_ack_of_a_connection_that_was_reset_is_not_the_answer_to_the_
     assert not (report := check(t.frames)).violations, report.violations[0]
 
 
+def test_a_takeover_within_the_bound_is_no_violation():
+    t = Trace()
+    t.handshake()
+    t.forward()
+    t.record()
+    t.take_over()
+    t.tcp("client", True, "A", 1, 11)
+    t.tcp("server", True, "A", 11, 1)
+    t.time += 10**9
+    t.tcp("client", True, "A", 1, 11)
+    report = check(t.frames)
+    assert not report.violations, report.violations[0]
+    assert report.checks["I5"] == 3, "both legs are heard of, and the client is told what the server had acknowledged"
+
+
+@pytest.mark.parametrize("end", ["fin", "reset"])
+def test_a_connection_that_is_over_need_not_speak_after_a_takeover(end):
+    if end == "fin":
+        t = honest()
+    else:
+        t = Trace()
+        t.handshake()
+        t.tcp("client", False, "R", 1, 1)
+        t.tcp("server", True, "R", 1, 1)
+    t.take_over()
+    t.time += 10**9
+    t.sync(3, 0)
+    assert not (report := check(t.frames)).violations, report.violations[0]
+
+
+def test_a_connection_without_a_confirmed_record_may_be_reset_at_a_takeover():
+    t = Trace()
+    t.unprotected()
+    t.take_over()
+    for link in ("client", "server"):
+        t.tcp(link, True, "RA", 1, 1)
+    report = check(t.frames)
+    assert not report.violations and report.checks["I5"] == 1, "only the server's leg is known to be proxied"
+
+
+def test_after_a_takeover_nobody_confirms():
+    t = Trace()
+    t.handshake()
+    t.take_over()
+    for link in ("client", "server"):
+        t.tcp(link, True, "A", 1, 1)
+    t.forward()
+    t.record(confirm=False)
+    t.tcp("client", True, "A", 1, 11)
+    report = check(t.frames)
+    assert not report.violations and report.checks["I1"] == 1, report.violations
+
+
+def test_an_older_confirmation_leaves_the_newer_record_open():
+    t = Trace()
+    t.handshake()
+    t.forward()
+    t.record(confirm=False)
+    t.sync(2, t.number - 1)
+    frames = list(t.frames)
+    t.sync(2, t.number)
+    t.tcp("client", True, "A", 1, 11)
+    assert not (report := check(t.frames)).violations, report.violations[0]
+    t.frames = frames
+    t.tcp("client", True, "A", 1, 11)
+    assert [v.invariant for v in check(t.frames).violations] == ["I1"]
+
+
+def test_the_same_ports_begin_anew_after_the_end():
+    t, again = honest(), 1 << 28
+    t.tcp("client", False, "S", again, 0)
+    t.tcp("client", True, "SA", 5000, again + 1)
+    t.tcp("client", False, "A", again + 1, 5001)
+    report = check(t.frames)
+    assert not report.violations and report.connections == 2, report.violations
+
+
+def acks_beyond_what_was_sent(t):
+    t.tcp("client", True, "A", 1, 50)
+
+
+def other_bytes_than_before(t):
+    t.tcp("client", True, "PA", 1, 1, b"0123456789")
+    t.tcp("client", True, "PA", 1, 1, b"0123456780")
+
+
+@pytest.mark.parametrize("bend, invariant", [(acks_beyond_what_was_sent, "I1"), (other_bytes_than_before, "I3")])
+def test_names_the_broken_invariant_of_an_endpoint(bend, invariant):
+    t = Trace()
+    t.echo()
+    assert not check(t.frames).violations
+    bend(t)
+    assert [v.invariant for v in check(t.frames).violations] == [invariant]
+
+
+def test_the_rule_of_acks_holds_for_the_server_before_any_record():
+    t = Trace()
+    t.unprotected()
+    t.tcp("server", False, "PA", 1, 1, b"0123456789")
+    t.tcp("client", True, "PA", 1, 1, b"0123456789")
+    t.tcp("server", True, "A", 1, 11)
+    assert [v.invariant for v in check(t.frames).violations] == ["I1"]
+
+
+def test_a_malformed_sync_frame_is_a_violation():
+    assert [v.invariant for v in check([CapturedFrame(1, "sync", 0, bytes(20))]).violations] == ["I0"]
+
+
 def ack_before_destination(t):
     t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("client", True, "A", 1, 11)
+
+
+def ack_before_destination_with_a_record_that_lies(t):
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.snd_una[1] = P_ISN_V + 11
+    t.record()
     t.tcp("client", True, "A", 1, 11)
 
 
@@ -165,6 +299,13 @@ def ack_goes_back(t):
     t.tcp("client", True, "A", 1, 5)
 
 
+def ack_goes_back_and_the_edge_does_not(t):
+    t.forward()
+    t.record()
+    t.tcp("client", True, "A", 1, 11)
+    t.tcp("client", True, "A", 1, 5, window=5000)
+
+
 def window_shrinks(t):
     t.tcp("client", True, "A", 1, 1, window=4096)
     t.tcp("client", True, "A", 1, 1, window=4000)
@@ -173,6 +314,11 @@ def window_shrinks(t):
 def other_bytes(t):
     t.tcp("client", False, "PA", 1, 1, b"0123456789")
     t.tcp("server", True, "PA", 1, 1, b"0123456780")
+
+
+def the_peer_sends_other_bytes(t):
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("client", False, "PA", 1, 1, b"0123456780")
 
 
 def shifted_bytes(t):
@@ -276,8 +422,9 @@ def test_the_edge_of_an_endpoint_may_go_back_by_less_than_a_unit_of_its_scale(pr
 
 
 @pytest.mark.parametrize("bend, invariant", [
-    (ack_before_destination, "I1"), (ack_before_confirm, "I1"), (ack_without_record, "I1"), (ack_goes_back, "I2"), (window_shrinks, "I2"),
-    (other_bytes, "I3"), (other_bytes_after_forged_segments, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"),
+    (ack_before_destination, "I1"), (ack_before_destination_with_a_record_that_lies, "I1"), (ack_before_confirm, "I1"),
+    (ack_without_record, "I1"), (ack_goes_back, "I2"), (ack_goes_back_and_the_edge_does_not, "I2"), (window_shrinks, "I2"),
+    (the_peer_sends_other_bytes, "I3"), (other_bytes, "I3"), (other_bytes_after_forged_segments, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"),
     (two_masters, "I4"), (silent_takeover, "I5"), (silent_takeover_with_heartbeats, "I5"), (reset_by_takeover, "I5"), (stuck_takeover, "I5"),
     (early_fin, "I6"), (new_isn, "I7"), (new_options, "I7"), (timestamp_that_was_not_negotiated, "I7"), (bad_checksum, "I0"),
 ], ids=lambda v: getattr(v, "__name__", v))

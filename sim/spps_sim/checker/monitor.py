@@ -148,10 +148,10 @@ class _Monitor:
         (self.from_us if ours else self.from_peer)(frame, segment, leg)
 
     def pair_by_order(self, leg):
-        """Without a record (yet): the oldest client leg to that port that has no partner."""
+        """Take the oldest client leg without a partner for the other leg, as long as there is no record."""
         for candidate in self.pending:
             if not candidate.other and not candidate.reset:
-                leg.other = candidate       # one-sided until a record or the SYN-ACK confirms it
+                leg.other = candidate       # one-sided: a record says which client it really is
                 return
 
     def reopens(self, leg, segment, ours):
