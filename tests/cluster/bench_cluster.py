@@ -3,9 +3,9 @@ import os
 
 import cocotb
 from cocotb.triggers import ClockCycles
+
 from spps.ucode.asm import assemble
 from spps_sim.model.cluster import event_message
-
 from tests.cluster.env_cluster import LOAD, PARAMS, WRITE_BACK, Env
 from tests.cluster.random_program import random_program
 

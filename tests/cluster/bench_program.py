@@ -3,12 +3,12 @@
 import cocotb
 from amaranth.lib import data
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+
 from spps.layouts.activity import activity_layout
 from spps.ucode.asm import assemble
 from spps.ucode.isa import SCRATCH_WORDS
 from spps.ucode.programs import default_image
 from spps_sim.model.core_clocks import BETWEEN, LEAD, busy_clocks
-
 from tests.cluster.env_cluster import LOAD, PARAMS, Env, first_difference
 from tests.cluster.recorded_events import record
 

@@ -5,6 +5,7 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+
 from spps.cluster import ProtocolCluster
 from spps.layouts.config import CONFIG, ConfigWord
 from spps.layouts.dma import DmaCommand, FlowstateBeat, FlowstateWrite

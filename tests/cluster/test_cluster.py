@@ -2,6 +2,7 @@
 import json
 
 import pytest
+
 from spps.cluster import InstructionMemory, ProtocolCluster
 from spps.params import TINY
 from spps.ucode.programs import default_image

@@ -7,6 +7,7 @@ from amaranth.sim import Simulator
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
+
 from spps.params import TINY
 from spps.ucode.codec import encode, operand_range, operands_of
 from spps.ucode.isa import BASES, CSRS, OPS

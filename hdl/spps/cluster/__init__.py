@@ -7,4 +7,7 @@ from .ports import CsrInputs
 from .protocol_cluster import ProtocolCluster
 from .protocol_core import ProtocolCore
 
-__all__ = ["ClusterBusInterface", "ClusterDma", "CsrInputs", "DataMemory", "InstructionMemory", "ProtocolCluster", "ProtocolCore"]
+__all__ = [
+    "ClusterBusInterface", "ClusterDma", "CsrInputs", "DataMemory", "InstructionMemory", "ProtocolCluster",
+    "ProtocolCore",
+]

@@ -9,9 +9,10 @@ __all__ = ["Alu"]
 
 
 def _at_least(m, name, bound, enable=1):
-    """32 bits, bit i: i >= bound (5 bits). By groups of four, which costs half of 32 comparisons."""
+    """Return 32 bits, bit i: i >= bound (5 bits). By groups of four, which costs half of 32 comparisons."""
     high, low = bound[2:], bound[:2]
-    above, equal, within = Signal(8, name=f"{name}_above"), Signal(8, name=f"{name}_equal"), Signal(4, name=f"{name}_within")
+    above, equal = Signal(8, name=f"{name}_above"), Signal(8, name=f"{name}_equal")
+    within = Signal(4, name=f"{name}_within")
     m.d.comb += [
         above.eq(Cat(enable & (high < k) for k in range(8))), equal.eq(Cat(enable & (high == k) for k in range(8))),
         within.eq(Cat(low <= k for k in range(4))),
@@ -103,7 +104,8 @@ class Alu(wiring.Component):
         turn, last, rotated, keep = Signal(5), Signal(5), Signal(32), Signal(32)
         m.d.comb += [
             # no carry chain: it would start the longest path
-            turn.eq(self.count ^ Cat(c.left & self.count[:k].any() for k in range(5))), last.eq(Mux(c.right, ~self.count, self.stop)),
+            turn.eq(self.count ^ Cat(c.left & self.count[:k].any() for k in range(5))),
+            last.eq(Mux(c.right, ~self.count, self.stop)),
         ]
         stage = a
         for bit in (0, 2):
@@ -111,7 +113,8 @@ class Alu(wiring.Component):
         m.d.comb += [
             rotated.eq(Mux(turn[4], stage.rotate_right(16), stage)),
             # i <= last is 31 - i >= 31 - last
-            keep.eq(_at_least(m, "from", self.count & c.left.replicate(5), c.shift) & _at_least(m, "upto", ~last)[::-1]),
+            keep.eq(_at_least(m, "from", self.count & c.left.replicate(5), c.shift)
+                    & _at_least(m, "upto", ~last)[::-1]),
             self.result.eq(Mux(c.add, sum_, (rotated & keep) | (logic & ~keep))),
         ]
 

@@ -14,7 +14,7 @@ _L, _P, _X = (BASES.index(name) for name in ("L", "P", "X"))
 
 
 class BaseFile(wiring.Component):
-    """The six bases: each has the value that the event gives it until a program sets it, then that of a row of a small memory.
+    """The six bases: each has the value that the event gives it until a program sets it, then that of a small memory.
 
     Six registers with a swap and two sources each cost three times as much.
 

@@ -17,7 +17,8 @@ __all__ = ["ClusterBusInterface", "event_write"]
 def event_write(params):
     """Layout of a beat of an event for the data memory of a core; the address counts beats."""
     return data.StructLayout({
-        "core": max(1, (params.cores - 1).bit_length()), "address": (map_of(params).size - 1).bit_length() - 1, "data": BEAT,
+        "core": max(1, (params.cores - 1).bit_length()), "address": (map_of(params).size - 1).bit_length() - 1,
+        "data": BEAT,
     })
 
 
@@ -26,7 +27,7 @@ def _beat_of(name):
 
 
 def _event_field(beat, name):
-    """The field `name` of an Event, out of the beat that holds it."""
+    """Return the field `name` of an Event, out of the beat that holds it."""
     field = Event.as_shape()[name]
     return beat[field.offset % BEAT:field.offset % BEAT + field.width]
 
@@ -34,8 +35,9 @@ def _event_field(beat, name):
 class ClusterBusInterface(wiring.Component):
     """Writes arriving events into the slots of their core, and joins the messages of the cores.
 
-    An EVENT names its core in `source` of the header, and its workspace in the argument (EventArgument); EVENT_BEATS beats follow.
-    The interface fills `source` and `cluster` of every header that leaves, so that no program can speak for another core.
+    An EVENT names its core in `source` of the header, and its workspace in the argument (EventArgument); EVENT_BEATS
+    beats follow. The interface fills `source` and `cluster` of every header that leaves, so that no program can speak
+    for another core.
 
     Parameters
     ----------
@@ -61,13 +63,13 @@ class ClusterBusInterface(wiring.Component):
 
     Timing
     ------
-    1 clock in, 2 clocks out. Throughput 1 beat per clock each way. An event for a core without a free slot holds `i`; the director
-    never sends more than event_slots events to a core. `o` is registered.
+    1 clock in, 2 clocks out. Throughput 1 beat per clock each way. An event for a core without a free slot holds `i`;
+    the director never sends more than event_slots events to a core. `o` is registered.
 
     Drop
     ----
-    A message that is no EVENT of EVENT_BEATS beats for a core and workspace of this cluster is dropped whole and counted
-    (`bad_message`).
+    A message that is no EVENT of EVENT_BEATS beats for a core and workspace of this cluster is dropped whole and
+    counted (`bad_message`).
 
     Reset
     -----
@@ -78,7 +80,9 @@ class ClusterBusInterface(wiring.Component):
     Patent §VI, F3 (cluster bus interface 302). Unit numbers are fixed, so there is no routing control table (306).
     """
 
-    COUNTERS = Counters({"bad_message": "messages to the cluster discarded: no EVENT of 8 beats for one of its cores and workspaces"})
+    COUNTERS = Counters({
+        "bad_message": "messages to the cluster discarded: no EVENT of 8 beats for one of its cores and workspaces",
+    })
 
     def __init__(self, params, *, index=0):
         self._params, self._index = params, index
@@ -108,15 +112,22 @@ class ClusterBusInterface(wiring.Component):
         kept = Signal(slot_meta(params))                # what the beats so far have said of the event
         m.d.comb += [
             header.eq(i.p.data), argument.eq(header.argument), here.eq(1 << core),
-            tails.eq(Cat(slots.tail for slots in self.slots)), full.eq((here & Cat(slots.full for slots in self.slots)).any()),
-            event.p.core.eq(core), event.p.data.eq(i.p.data), event.p.address.eq(Cat(beat, tails[core]) + map_of(params).events // 2),
+            tails.eq(Cat(slots.tail for slots in self.slots)),
+            full.eq((here & Cat(slots.full for slots in self.slots)).any()),
+            event.p.core.eq(core), event.p.data.eq(i.p.data),
+            event.p.address.eq(Cat(beat, tails[core]) + map_of(params).events // 2),
         ]
         for number, slots in enumerate(self.slots):
-            m.d.comb += [slots.meta.eq(kept), slots.meta.load.eq(load), slots.meta.workspace.eq(workspace), slots.commit.eq(commit & here[number])]
+            m.d.comb += [
+                slots.meta.eq(kept), slots.meta.load.eq(load), slots.meta.workspace.eq(workspace),
+                slots.commit.eq(commit & here[number]),
+            ]
         with m.FSM(name="entry"):
             with m.State("HEAD"):
                 m.d.comb += i.ready.eq(1)
-                m.d.sync += [core.eq(header.source), workspace.eq(argument.workspace), load.eq(argument.load), beat.eq(0)]
+                m.d.sync += [
+                    core.eq(header.source), workspace.eq(argument.workspace), load.eq(argument.load), beat.eq(0),
+                ]
                 with m.If(i.valid):
                     m.next = "BODY"
                     with m.If((header.kind != MessageKind.EVENT) | (header.source >= params.cores)

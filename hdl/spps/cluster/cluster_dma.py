@@ -56,8 +56,9 @@ class ClusterDma(wiring.Component):
 
     Timing
     ------
-    LOAD 64 clocks + 4 + those of the memory; CLEAR 64 + 6; WRITE_BACK 4 clocks per dirty line + 1 per line + 4. One command at a
-    time, one beat of 64 bits per clock. `o_write` and the absence of `i_data` hold the command; events pass.
+    LOAD 64 clocks + 4 + those of the memory; CLEAR 64 + 6; WRITE_BACK 4 clocks per dirty line + 1 per line + 4. One
+    command at a time, one beat of 64 bits per clock. `o_write` and the absence of `i_data` hold the command; events
+    pass.
 
     Drop
     ----
@@ -96,7 +97,8 @@ class ClusterDma(wiring.Component):
         command = self.command
         self._core = command.core[:max(1, (self._params.cores - 1).bit_length())]
         self._workspace = command.workspace[:(self._params.workspaces - 1).bit_length()]
-        self._load_beat, self._read_beat, self._clear_beat = Signal(), Signal(), Signal()   # a beat of the command moves
+        # a beat of the command moves
+        self._load_beat, self._read_beat, self._clear_beat = Signal(), Signal(), Signal()
         self._beat = Signal(range(_BEATS))      # which one
         self._step, self._room = Signal(), Signal()     # the memory side takes a request; so does the queue
         self._empty, self._written = Signal(), Signal()     # the queue is empty; so is the pipeline of reads before it
@@ -116,12 +118,15 @@ class ClusterDma(wiring.Component):
         address, writes, write_data = Signal(self.memory[0].address.shape()), Signal(params.cores), Signal(BEAT)
         read_data = Signal(data.ArrayLayout(BEAT, params.cores))
         m.d.comb += [
-            taken.eq(Cat(port.taken for port in self.memory).any()), read_data.eq(Cat(port.read_data for port in self.memory)),
+            taken.eq(Cat(port.taken for port in self.memory).any()),
+            read_data.eq(Cat(port.read_data for port in self.memory)),
             self._step.eq(~(asked | writes.any()) | taken), event.ready.eq(self._step),
         ]
         for number, port in enumerate(self.memory):
-            m.d.comb += [port.address.eq(address), port.read.eq(asked & (command.core == number)), port.write.eq(writes[number]),
-                         port.write_data.eq(write_data)]
+            m.d.comb += [
+                port.address.eq(address), port.read.eq(asked & (command.core == number)), port.write.eq(writes[number]),
+                port.write_data.eq(write_data),
+            ]
         m.d.sync += [fetched.eq(asked & taken), fetched_beat.eq(asked_beat)]
         with m.If(self._step):
             m.d.sync += [
@@ -143,10 +148,12 @@ class ClusterDma(wiring.Component):
         ]
 
     def _execute(self, m):
-        """The state machine of commands."""
-        command, beat, step, count, core, workspace = self.command, self._beat, self._step, self.count, self._core, self._workspace
+        """Add the state machine of commands."""
+        command, beat, step, count = self.command, self._beat, self._step, self.count
+        core, workspace = self._core, self._workspace
         legal = (command.core < self._params.cores) & (command.workspace < self._params.workspaces)
-        lines, lowest, line = Signal(LINES), Signal(LINES), Signal(range(LINES))     # still to be written; its lowest, one-hot and as a number
+        # still to be written; its lowest, one-hot and as a number
+        lines, lowest, line = Signal(LINES), Signal(LINES), Signal(range(LINES))
         m.d.comb += [
             lowest.eq(lines & -lines),
             line.eq(Cat(Cat(lowest[i] for i in range(LINES) if i >> bit & 1).any() for bit in range(len(line)))),

@@ -15,8 +15,8 @@ _TABLE = 1 << CONFIG_BITS       # words of the configuration table
 class CsrFile(wiring.Component):
     """One read port per core for status words and configuration words.
 
-    Configuration words come one after the other and are kept in a small memory per core: a multiplexer of all words would cost
-    some 350 LUTs per core, the copy 64.
+    Configuration words come one after the other and are kept in a small memory per core: a multiplexer of all words
+    would cost some 350 LUTs per core, the copy 64.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ class CsrFile(wiring.Component):
         self._params, self._index = params, index
         assert CSR_CONFIG == _TABLE
         super().__init__({
-            "i": In(CsrInputs()), "core": In(CsrPort()).array(params.cores), "conn": In(data.ArrayLayout(16, params.cores)),
+            "i": In(CsrInputs()), "core": In(CsrPort()).array(params.cores),
+            "conn": In(data.ArrayLayout(16, params.cores)),
             "ready": Out(1),
         })
 
@@ -74,7 +75,9 @@ class CsrFile(wiring.Component):
                     with m.Case(CSRS[name]):
                         m.d.comb += direct.eq(source)
             m.d.comb += [
-                write.addr.eq(cfg.index), write.data.eq(cfg.value), write.en.eq(cfg.valid), read.addr.eq(number[:CONFIG_BITS]),
-                self.core[core].value.eq(Mux(number[CONFIG_BITS + 1:] != 0, 0, Mux(number[CONFIG_BITS], read.data, direct))),
+                write.addr.eq(cfg.index), write.data.eq(cfg.value), write.en.eq(cfg.valid),
+                read.addr.eq(number[:CONFIG_BITS]),
+                self.core[core].value.eq(
+                    Mux(number[CONFIG_BITS + 1:] != 0, 0, Mux(number[CONFIG_BITS], read.data, direct))),
             ]
         return m

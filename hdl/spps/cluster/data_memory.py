@@ -11,9 +11,9 @@ __all__ = ["DataMemory"]
 class DataMemory(wiring.Component):
     """Two banks of 32 bits (even and odd words), each with one read port and one write port that core and DMA share.
 
-    The core always comes first; the DMA takes the clocks in which the core does not use the port. Amaranth memories with two read
-    and two write ports become flip-flops with Yosys for ECP5 (their collision rule "old data" has no block RAM), and a true
-    dual-port DP16KD is only 18 bits wide, which would cost twice the block RAM.
+    The core always comes first; the DMA takes the clocks in which the core does not use the port. Amaranth memories
+    with two read and two write ports become flip-flops with Yosys for ECP5 (their collision rule "old data" has no
+    block RAM), and a true dual-port DP16KD is only 18 bits wide, which would cost twice the block RAM.
 
     Parameters
     ----------
@@ -29,12 +29,13 @@ class DataMemory(wiring.Component):
 
     Timing
     ------
-    Read data come one clock after the read and stay until the next read of either side. Throughput: one read and one write per
-    clock. `beats.taken` is low while the core uses the port.
+    Read data come one clock after the read and stay until the next read of either side. Throughput: one read and one
+    write per clock. `beats.taken` is low while the core uses the port.
 
     Reset
     -----
-    Contents are not reset: a LOAD fills a workspace, an event its slot, and programs write scratch words before they read them.
+    Contents are not reset: a LOAD fills a workspace, an event its slot, and programs write scratch words before they
+    read them.
 
     Source
     ------

@@ -15,6 +15,7 @@ _OPCODE_BITS = 6
 
 class Logic(enum.Enum, shape=2):
     """Function of half a word."""
+
     AND = 0
     OR = 1
     XOR = 2
@@ -23,6 +24,7 @@ class Logic(enum.Enum, shape=2):
 
 class Control(data.Struct):
     """Everything the execute stage has to know of an instruction."""
+
     write: unsigned(1)      # a register is written, and it is not r0
     load: unsigned(1)
     csr: unsigned(1)
@@ -54,7 +56,7 @@ class Control(data.Struct):
 
 
 def field_of(word, operand):
-    """The bits of an `isa.Operand` in a word."""
+    """Return the bits of an `isa.Operand` in a word."""
     return word[operand.lsb:operand.lsb + operand.width]
 
 
@@ -88,7 +90,7 @@ def _formats(*formats):
 
 
 def operand_of(format, name):
-    """The `isa.Operand` of that name in a format."""
+    """Return the `isa.Operand` of that name in a format."""
     return next(o for o in FORMATS[format].operands if o.name == name)
 
 
@@ -170,7 +172,8 @@ class Decoder(wiring.Component):
             self.based.eq(any_of(*has_operand("base"))), self.base.eq(field_of(word, operand_of("load", "base"))),
             self.subtract.eq(any_of("sub", "minu", "smin", "smax", "bltu", "bgeu", "bslt", "bsge")),
             c.write.eq(any_of(*has_operand("rd")) & (self.rd != 0)),
-            c.load.eq(any_of("ld")), c.csr.eq(any_of("csr")), c.getb.eq(any_of("getb")), c.late.eq(any_of("ld", "csr", "getb")),
+            c.load.eq(any_of("ld")), c.csr.eq(any_of("csr")), c.getb.eq(any_of("getb")),
+            c.late.eq(any_of("ld", "csr", "getb")),
             c.store.eq(only("st")), c.send.eq(only("send")), c.eoe.eq(only("eoe")),
             c.setb.eq(any_of("setb")), c.swap.eq(any_of("swap")),
             c.branch.eq(any_of(*_formats("brr", "bri", "bit"))), c.jtab.eq(any_of("jtab")),

@@ -11,9 +11,9 @@ __all__ = ["EventSlots"]
 class EventSlots(wiring.Component):
     """Ring of slots, filled in order by the bus interface and emptied in order by the core.
 
-    An event whose `load` is set waits for one completed LOAD of its workspace, which may come before or after it. Any other event
-    of a flow waits only while a LOAD is under way, and an event without flow never waits. A trap leaves a workspace half changed:
-    until it is loaded again, the events for it are void.
+    An event whose `load` is set waits for one completed LOAD of its workspace, which may come before or after it. Any
+    other event of a flow waits only while a LOAD is under way, and an event without flow never waits. A trap leaves a
+    workspace half changed: until it is loaded again, the events for it are void.
 
     Parameters
     ----------

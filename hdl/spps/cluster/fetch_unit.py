@@ -39,8 +39,8 @@ class FetchUnit(wiring.Component):
 
     Timing
     ------
-    An instruction is in decode one clock after its address. A direct jump costs nothing, a jump from execute the instruction in
-    decode. Without `ready` the same address is asked for again.
+    An instruction is in decode one clock after its address. A direct jump costs nothing, a jump from execute the
+    instruction in decode. Without `ready` the same address is asked for again.
 
     Reset
     -----

@@ -11,7 +11,7 @@ __all__ = ["InstructionMemory", "checked_image"]
 
 
 def checked_image(params, image):
-    """The image as a list. Raises ValueError when it does not fit the instruction memory."""
+    """Return the image as a list. Raises ValueError when it does not fit the instruction memory."""
     image = list(image)
     if len(image) > params.imem_words:
         raise ValueError(f"image of {len(image)} words: must be at most imem_words={params.imem_words}")
@@ -24,8 +24,8 @@ def checked_image(params, image):
 class InstructionMemory(wiring.Component):
     """36-bit words with one fetch port per core, writable while the cores run.
 
-    Two cores share a copy of the program, each with one port of a true dual-port block RAM. Writes use the port of the first core,
-    while both hold their fetch: a separate write port would put a bypass behind every fetch.
+    Two cores share a copy of the program, each with one port of a true dual-port block RAM. Writes use the port of the
+    first core, while both hold their fetch: a separate write port would put a bypass behind every fetch.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ class InstructionMemory(wiring.Component):
 
     Timing
     ------
-    A word comes one clock after its fetch and stays until the next one. Throughput: a fetch per core and clock. A write takes one
-    clock, in which no fetch is done.
+    A word comes one clock after its fetch and stays until the next one. Throughput: a fetch per core and clock. A write
+    takes one clock, in which no fetch is done.
 
     Drop
     ----
@@ -63,7 +63,9 @@ class InstructionMemory(wiring.Component):
 
     def __init__(self, params, *, image=(), index=0):
         self._params, self._image, self._index = params, checked_image(params, image), index
-        super().__init__({"i": In(stream.Signature(InstructionWrite)), "core": In(FetchPort(params)).array(params.cores)})
+        super().__init__({
+            "i": In(stream.Signature(InstructionWrite)), "core": In(FetchPort(params)).array(params.cores),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -55,8 +55,8 @@ class MessagePort(wiring.Component):
 
     Timing
     ------
-    1 clock from `send` to `o.valid`. Throughput 1 beat per clock. The output of the block RAM holds the beat that waits, so nothing
-    may be read until it is `free`, which is combinational from `o.ready`.
+    1 clock from `send` to `o.valid`. Throughput 1 beat per clock. The output of the block RAM holds the beat that
+    waits, so nothing may be read until it is `free`, which is combinational from `o.ready`.
 
     Reset
     -----
@@ -97,7 +97,8 @@ class MessagePort(wiring.Component):
                 m.d.sync += self.open.eq(self.more)
 
         # what the messages of the event are: by their headers, as they leave
-        first, starts, sent, length = Signal(), Signal(), Signal(8), Signal(8)     # header in `memory_data`; beats so far; promised
+        # header in `memory_data`; beats so far; promised
+        first, starts, sent, length = Signal(), Signal(), Signal(8), Signal(8)
         passing = Signal(MessageHeader)
         settled, settles = Signal(), Signal()       # the payload is no longer the event's
         m.d.comb += [
@@ -122,8 +123,10 @@ class MessagePort(wiring.Component):
         ]
         owing = self.trap & self.event.payload & ~settled & ~settles
         with m.If(~self.ending):
-            m.d.sync += [event.eq(self.event), deadline.eq(self.deadline), close.eq(self.close), trapped.eq(self.trap), owes.eq(owing),
-                         settled.eq((settled | settles) & ~self.finish)]
+            m.d.sync += [
+                event.eq(self.event), deadline.eq(self.deadline), close.eq(self.close), trapped.eq(self.trap),
+                owes.eq(owing), settled.eq((settled | settles) & ~self.finish),
+            ]
         m.d.comb += [
             self.o.valid.eq(self.hold | self.ending), self.o.p.data.eq(self.memory_data), self.o.p.last.eq(closes),
         ]

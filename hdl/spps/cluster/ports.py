@@ -1,4 +1,4 @@
-"""Signatures between the parts of a cluster, each from the side of the part that asks, and the inputs that the cores read as CSRs."""
+"""Signatures between the parts of a cluster, each from the side of the part that asks, and what the cores read as CSRs."""
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -6,16 +6,19 @@ from ..layouts.config import ConfigWord
 from ..layouts.message import BEAT
 from ..ucode.isa import PC_BITS, WORD_BITS, memory_map
 
-__all__ = ["BeatPort", "CoreMemoryPort", "CoreTrace", "CsrInputs", "CsrPort", "EventPort", "FetchPort", "SlotPort", "map_of", "slot_meta"]
+__all__ = [
+    "BeatPort", "CoreMemoryPort", "CoreTrace", "CsrInputs", "CsrPort", "EventPort", "FetchPort", "SlotPort", "map_of",
+    "slot_meta",
+]
 
 
 def map_of(params):
-    """The `ucode.isa.MemoryMap` of a core: where workspaces, event slots and scratch words are."""
+    """Return the `ucode.isa.MemoryMap` of a core: where workspaces, event slots and scratch words are."""
     return memory_map(params.workspaces, params.event_slots)
 
 
 def slot_meta(params):
-    """What the hardware knows of a queued event without reading it."""
+    """Return the layout of what the hardware knows of a queued event without reading it."""
     return data.StructLayout({
         "conn": 16, "leg": 1, "noflow": 1, "load": 1, "workspace": (params.workspaces - 1).bit_length(),
         "payload": 1, "ref": 16,    # it has payload, whose first scratchpad page is `ref`
@@ -55,7 +58,8 @@ class CsrInputs(wiring.Signature):
 
     def __init__(self):
         super().__init__({
-            "now": Out(32), "cycles": Out(32), "isn_clock": Out(32), "epoch": Out(32), "active": Out(1), "sync_ready": Out(1),
+            "now": Out(32), "cycles": Out(32), "isn_clock": Out(32), "epoch": Out(32), "active": Out(1),
+            "sync_ready": Out(1),
             "fast_ready": Out(1), "pool_status": Out(8), "protect": Out(1), "cfg": Out(ConfigWord),
         })
 
@@ -77,7 +81,8 @@ class FetchPort(wiring.Signature):
 
     def __init__(self, params):
         super().__init__({
-            "address": Out((params.imem_words - 1).bit_length()), "fetch": Out(1), "word": In(WORD_BITS), "ready": In(1),
+            "address": Out((params.imem_words - 1).bit_length()), "fetch": Out(1), "word": In(WORD_BITS),
+            "ready": In(1),
         })
 
 
@@ -104,7 +109,8 @@ class EventPort(wiring.Signature):
 
     def __init__(self, params):
         super().__init__({
-            "start": Out(1), "void": Out(1), "event": Out(slot_meta(params)), "slot": Out((params.event_slots - 1).bit_length()),
+            "start": Out(1), "void": Out(1), "event": Out(slot_meta(params)),
+            "slot": Out((params.event_slots - 1).bit_length()),
             "take": In(1), "release": In(1), "trap": In(1),
         })
 
@@ -126,7 +132,8 @@ class SlotPort(wiring.Signature):
 
     def __init__(self, params):
         super().__init__({
-            "meta": Out(slot_meta(params)), "commit": Out(1), "tail": In((params.event_slots - 1).bit_length()), "full": In(1),
+            "meta": Out(slot_meta(params)), "commit": Out(1), "tail": In((params.event_slots - 1).bit_length()),
+            "full": In(1),
         })
 
 
@@ -138,7 +145,8 @@ class CoreMemoryPort(wiring.Signature):
     address : Out(range(words))
         Word address.
     uses_read, uses_write : Out(1)
-        The read or write port belongs to the core in this clock. Early signals: also high when the access is called off.
+        The read or write port belongs to the core in this clock. Early signals: also high when the access is called
+        off.
     read, write : Out(1)
         The access, with the `uses_` bit of its port.
     write_data : Out(32)
@@ -149,7 +157,8 @@ class CoreMemoryPort(wiring.Signature):
 
     def __init__(self, params):
         super().__init__({
-            "address": Out(_address_bits(params)), "uses_read": Out(1), "uses_write": Out(1), "read": Out(1), "write": Out(1),
+            "address": Out(_address_bits(params)), "uses_read": Out(1), "uses_write": Out(1), "read": Out(1),
+            "write": Out(1),
             "write_data": Out(32), "read_data": In(BEAT),
         })
 

@@ -27,7 +27,7 @@ __all__ = ["ProtocolCluster"]
 
 
 def _clocks_of(core):
-    """What each core counts for itself. Every clock is busy, stalled or idle."""
+    """Return what a core counts for itself. Every clock is busy, stalled or idle."""
     return Counters({
         f"core{core}_busy_cycles": f"clocks in which core {core} runs an event and does not wait for the message bus",
         f"core{core}_stalled_cycles": f"clocks in which an event on core {core} waits for the message bus",
@@ -56,7 +56,8 @@ class ProtocolCluster(wiring.Component):
         Events; messages of the cores.
     i_dma, o_dma_done : In, Out(stream of DmaCommand)
         Flowstate moves; the same when complete.
-    o_fs_read, i_fs_data, o_fs_write : Out(stream of 16 bits), In(stream of FlowstateBeat), Out(stream of FlowstateWrite)
+    o_fs_read, i_fs_data, o_fs_write : Out(stream of 16 bits), In(stream of FlowstateBeat), Out(stream of
+    FlowstateWrite)
         Flowstate memory.
     i_imem : In(stream of InstructionWrite)
         Live load of the program.
@@ -81,9 +82,9 @@ class ProtocolCluster(wiring.Component):
 
     Timing
     ------
-    10 clocks from EVENT to the first instruction, and the LOAD; 4 clocks from eoe to DONE on `o_msg`. Throughput 1 instruction per
-    clock and core, 1 beat per clock on each stream. `o_msg` holds `send` and the end of events; a core without a free slot holds
-    `i_msg`.
+    10 clocks from EVENT to the first instruction, and the LOAD; 4 clocks from eoe to DONE on `o_msg`. Throughput 1
+    instruction per clock and core, 1 beat per clock on each stream. `o_msg` holds `send` and the end of events; a core
+    without a free slot holds `i_msg`.
 
     Drop
     ----
@@ -161,7 +162,7 @@ class ProtocolCluster(wiring.Component):
             probe_beats(m, self.activity.o, self.o_msg)
 
     def _add_core(self, m, number):
-        """A core with its memory, slots and dirty lines. Returns the core."""
+        """Add a core with its memory, slots and dirty lines; return the core."""
         params, dma = self._params, self._dma
         m.submodules[f"core{number}"] = core = ProtocolCore(params)
         m.submodules[f"memory{number}"] = store = DataMemory(params)
@@ -179,10 +180,12 @@ class ProtocolCluster(wiring.Component):
         m.d.comb += [
             slots.load_start.eq(Mux(dma.load_start, chosen, 0)), slots.load_done.eq(Mux(dma.load_done, chosen, 0)),
             dirty.store.eq(core.store), dirty.address.eq(core.store_address),
-            dirty.clean.eq(Mux(mine, dma.clean, 0)), dirty.workspace.eq(dma.command.workspace), dma.dirty[number].eq(dirty.lines),
+            dirty.clean.eq(Mux(mine, dma.clean, 0)), dirty.workspace.eq(dma.command.workspace),
+            dma.dirty[number].eq(dirty.lines),
             self._csrs.conn[number].eq(conn), self._tap.conn[number].eq(conn),
             core.configured.eq(self._csrs.ready), core.runaway.eq(self.runaway), core.halt.eq(self.halt[number]),
-            core.stuck.eq(self.stuck[number]), self.waiting[number].eq(core.o.valid & ~core.o.ready), self.busy[number].eq(core.busy),
+            core.stuck.eq(self.stuck[number]), self.waiting[number].eq(core.o.valid & ~core.o.ready),
+            self.busy[number].eq(core.busy),
             self.trap_code[number].eq(core.trap_code), self.trap_pc[number].eq(core.trap_pc),
         ]
         with m.If(core.count.traps):

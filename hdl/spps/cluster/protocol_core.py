@@ -21,18 +21,23 @@ _BEATS_BITS = 5     # of a `send`
 
 
 class _Pipeline:
-    """Signals that several stages of the core look at. x_: of the instruction in execute. w_: of the one in write-back."""
+    """Signals that several stages of the core use. x_: of the instruction in execute. w_: of the one in write-back."""
 
     def __init__(self, bases):
-        # event: one runs; the instruction before the one in execute trapped, so that only the end of the event is left; it ends
+        # event: one runs; the instruction before the one in execute trapped, so that only the end of the event is
+        # left; it ends
         self.running, self.fault, self.finish = Signal(), Signal(), Signal()
-        # execute: it has an instruction, which is ready to execute; it keeps it; it branches; it waits for operands in write-back
+        # execute: it has an instruction, which is ready to execute; it keeps it; it branches; it waits for operands
+        # in write-back
         self.x_valid, self.live, self.stall, self.jump, self.missing = Signal(), Signal(), Signal(), Signal(), Signal()
-        self.late_a, self.late_b, self.late_count = Signal(), Signal(), Signal()    # operands that were not there in decode
-        # the instruction is done; it traps; more instructions than `runaway` have been; its word or beat lies beyond the memory
+        # operands that were not there in decode
+        self.late_a, self.late_b, self.late_count = Signal(), Signal(), Signal()
+        # the instruction is done; it traps; more instructions than `runaway` have been; its word or beat lies beyond
+        # the memory
         self.done, self.bad, self.exhausted, self.beyond = Signal(), Signal(), Signal(), Signal()
         self.x, self.x_pc, self.x_rd, self.x_imm = Signal(Control), Signal(PC_BITS), Signal(4), Signal(_IMM_BITS)
-        self.x_base, self.x_row, self.x_count, self.x_stop = Signal(BASE_BITS), Signal.like(bases.row), Signal(5), Signal(5)
+        self.x_base, self.x_row = Signal(BASE_BITS), Signal.like(bases.row)
+        self.x_count, self.x_stop = Signal(5), Signal(5)
         self.x_reach, self.x_after_first, self.x_stack_bad = Signal(BASE_BITS + 1), Signal(_BEATS_BITS), Signal()
         self.x_bit_low, self.x_bit_high, self.carry_in = Signal(4), Signal(8), Signal()
         self.a, self.b = Signal(32), Signal(32)
@@ -41,15 +46,16 @@ class _Pipeline:
         self.w_result, self.w_value = Signal(32), Signal(32)
 
     def field(self, format, name):
-        """An operand of the instruction in execute."""
+        """Return an operand of the instruction in execute."""
         return field_of(self.x_imm, operand_of(format, name))
 
 
 class ProtocolCore(wiring.Component):
     """Fetch, decode, execute and a write-back register; one instruction per clock in straight-line code.
 
-    Decode reads registers and bases and follows direct jumps; execute decides branches in time for the fetch of the target. A
-    trapping instruction has no effect; the event ends with a DONE that says so, and the next event starts afresh.
+    Decode reads registers and bases and follows direct jumps; execute decides branches in time for the fetch of the
+    target. A trapping instruction has no effect; the event ends with a DONE that says so, and the next event starts
+    afresh.
 
     Parameters
     ----------
@@ -89,8 +95,9 @@ class ProtocolCore(wiring.Component):
 
     Timing
     ------
-    2 clocks from `take` to the first instruction executed; 1 clock from eoe to DONE, 2 to the next `take`. Throughput: see Clocks in
-    README.md. A beat that `o` does not take holds up loads and `send`, a DONE that has not left `send` and the end of the next event.
+    2 clocks from `take` to the first instruction executed; 1 clock from eoe to DONE, 2 to the next `take`. Throughput:
+    see Clocks in README.md. A beat that `o` does not take holds up loads and `send`, a DONE that has not left `send`
+    and the end of the next event.
 
     Reset
     -----
@@ -113,7 +120,8 @@ class ProtocolCore(wiring.Component):
         self._map = map_of(params)
         memory_port = CoreMemoryPort(params)
         super().__init__({
-            "program": Out(FetchPort(params)), "events": In(EventPort(params)), "memory": Out(memory_port), "csr": Out(CsrPort()),
+            "program": Out(FetchPort(params)), "events": In(EventPort(params)), "memory": Out(memory_port),
+            "csr": Out(CsrPort()),
             "o": Out(beat_signature()), "store": Out(1), "store_address": Out(memory_port.members["address"].shape),
             "configured": In(1), "runaway": In(RUNAWAY_BITS), "halt": In(1), "stuck": In(1),
             "busy": Out(1), "waiting": Out(1), "trap_code": Out(8), "trap_pc": Out(PC_BITS),
@@ -141,7 +149,8 @@ class ProtocolCore(wiring.Component):
         fetch, decoder, program = self._fetch, self._decoder, self.program
         m.d.comb += [
             fetch.run.eq(self.events.take | (s.running & ~s.finish)), fetch.hold.eq(s.stall), fetch.jump.eq(s.jump),
-            program.address.eq(fetch.address), program.fetch.eq(fetch.fetch), fetch.ready.eq(program.ready & ~self.stuck),
+            program.address.eq(fetch.address), program.fetch.eq(fetch.fetch),
+            fetch.ready.eq(program.ready & ~self.stuck),
             fetch.direct.eq(decoder.jump), fetch.call.eq(decoder.call), fetch.ret.eq(decoder.ret),
             fetch.word_target.eq(field_of(program.word, operand_of("jump", "target"))),
         ]
@@ -162,7 +171,8 @@ class ProtocolCore(wiring.Component):
         decoder, bases, fetch, word = self._decoder, self._bases, self._fetch, self.program.word
         operand_a, operand_b = self._read_registers(m, s)
         bit = field_of(word, operand_of("bit", "bit"))
-        # A base plus `reach` carries out of BASE_BITS + 1 bits when a word, or the last of a `send`, lies beyond the data memory.
+        # A base plus `reach` carries out of BASE_BITS + 1 bits when a word, or the last of a `send`, lies beyond the
+        # data memory.
         reach, after_first = Signal(BASE_BITS + 1), Signal(_BEATS_BITS)       # beats of a `send` after its first
         m.d.comb += [
             after_first.eq(field_of(word, operand_of("send", "beats")) - 1),
@@ -170,8 +180,10 @@ class ProtocolCore(wiring.Component):
                      + Mux(decoder.control.send, Cat(1, after_first), 0)),
             decoder.word.eq(word), bases.index.eq(decoder.base),
         ]
-        # The result of `ld`, `csr` and `getb` is there in write-back: an instruction right behind one of them waits for it in execute,
-        # where that is known early in the clock, and gets it through the operand multiplexers, which decode does not use then.
+        # The result of `ld`, `csr` and `getb` is there in write-back: an instruction right behind one of them waits
+        # for it in execute,
+        # where that is known early in the clock, and gets it through the operand multiplexers, which decode does not
+        # use then.
         late, behind, from_a, from_b = s.late_a | s.late_b | s.late_count, Signal(), Signal(), Signal()
         m.d.comb += [
             s.missing.eq(s.x_valid & ~s.fault & late), s.live.eq(s.x_valid & ~s.fault & ~late),
@@ -185,7 +197,8 @@ class ProtocolCore(wiring.Component):
             m.d.sync += s.b.eq(Mux(decoder.use_immediate & ~s.missing, decoder.immediate,
                                    operand_b ^ Mux(s.missing, s.carry_in, decoder.subtract).replicate(32)))
         with m.If(~s.stall | (s.missing & s.late_count)):
-            m.d.sync += s.x_count.eq(Mux(s.missing | decoder.by_register, operand_b[:5], field_of(word, operand_of("ins", "pos"))))
+            m.d.sync += s.x_count.eq(
+                Mux(s.missing | decoder.by_register, operand_b[:5], field_of(word, operand_of("ins", "pos"))))
         with m.If(~s.stall):
             m.d.sync += [
                 s.x_valid.eq(fetch.valid & ~s.jump & ~s.finish),
@@ -195,14 +208,16 @@ class ProtocolCore(wiring.Component):
                 s.x_base.eq(bases.value), s.x_row.eq(bases.row), s.x_reach.eq(reach),
                 s.x_after_first.eq(after_first), s.x_stop.eq(decoder.stop), s.x_stack_bad.eq(fetch.stack_bad),
                 s.carry_in.eq(decoder.subtract),
-                s.x_bit_low.eq(Cat(bit[:2] == k for k in range(4))), s.x_bit_high.eq(Cat(bit[2:] == k for k in range(8))),
+                s.x_bit_low.eq(Cat(bit[:2] == k for k in range(4))),
+                s.x_bit_high.eq(Cat(bit[2:] == k for k in range(8))),
             ]
 
     def _execute(self, m, s):
         x, alu, port, bases, store = s.x, self._alu, self._port, self._bases, self.memory
         again = Signal()                        # oadd adds its carry
         m.d.comb += [
-            alu.control.eq(x), alu.a.eq(s.a), alu.b.eq(s.b), alu.carry_in.eq(s.carry_in), alu.count.eq(s.x_count), alu.stop.eq(s.x_stop),
+            alu.control.eq(x), alu.a.eq(s.a), alu.b.eq(s.b), alu.carry_in.eq(s.carry_in), alu.count.eq(s.x_count),
+            alu.stop.eq(s.x_stop),
             alu.bit_low.eq(s.x_bit_low), alu.bit_high.eq(s.x_bit_high),
             s.location.eq(s.x_base + s.field("send", "offset")),
         ]
@@ -216,15 +231,18 @@ class ProtocolCore(wiring.Component):
             s.bad.eq(s.exhausted | x.trap | s.x_stack_bad | (x.bad_base & ~x.load & ~x.store & ~x.send)
                      | ((x.load | x.store) & s.beyond) | (x.send & bad_send) | (x.eoe & port.open)),
             blocked.eq((x.load & ~port.free) | (x.send & (~port.free | port.ending)) | (x.eoe & port.ending)),
-            s.stall.eq(s.missing | (s.live & (blocked | (x.send & ~port.done) | (x.oadd & ~again)))), s.done.eq(s.live & ~s.stall),
+            s.stall.eq(s.missing | (s.live & (blocked | (x.send & ~port.done) | (x.oadd & ~again)))),
+            s.done.eq(s.live & ~s.stall),
             self.waiting.eq((s.live & blocked & ~s.bad) | (s.fault & port.ending)),
             port.send.eq(s.live & x.send), port.legal.eq(~s.exhausted & ~bad_send), port.location.eq(s.location[1:]),
-            port.after_first.eq(s.x_after_first), port.more.eq(s.field("send", "more")), port.memory_data.eq(store.read_data),
+            port.after_first.eq(s.x_after_first), port.more.eq(s.field("send", "more")),
+            port.memory_data.eq(store.read_data),
             store.address.eq(Mux(x.send, Cat(C(0, 1), port.address), s.location)), store.read.eq(port.free),
             store.uses_read.eq(port.hold | (s.live & (x.load | x.send))), store.uses_write.eq(s.live & x.store),
             store.write.eq(s.live & x.store & ~s.exhausted & ~s.beyond), store.write_data.eq(s.b),
             bases.event.eq(self.events.event), bases.slot.eq(self.events.slot), bases.idle.eq(~s.running),
-            bases.set.eq(s.live & x.setb), bases.set_row.eq(s.x_row), bases.set_value.eq(s.a[:BASE_BITS]), bases.swap.eq(s.live & x.swap),
+            bases.set.eq(s.live & x.setb), bases.set_row.eq(s.x_row), bases.set_value.eq(s.a[:BASE_BITS]),
+            bases.swap.eq(s.live & x.swap),
             self._fetch.target.eq(Mux(x.jtab, alu.sum[:PC_BITS], s.field("jump", "target"))),
             s.jump.eq((s.live & (x.jtab | (x.branch & alu.met))) | (s.live & x.branch & x.compare & alu.met_late)),
             self.csr.number.eq(s.field("csr", "csr")),
@@ -250,8 +268,8 @@ class ProtocolCore(wiring.Component):
     def _trap(self, m, s):
         """`bad` comes late in the clock, so the trap is taken in the next one.
 
-        Only stores and messages are held back at once: what else a trapping instruction may leave behind (registers, bases, stack, pc)
-        means nothing to the next event.
+        Only stores and messages are held back at once: what else a trapping instruction may leave behind (registers,
+        bases, stack, pc) means nothing to the next event.
         """
         x, cause = s.x, Signal(8)
         with m.If(s.exhausted):
@@ -270,7 +288,8 @@ class ProtocolCore(wiring.Component):
             m.d.comb += cause.eq(TrapCode.BAD_ADDRESS)
         with m.If(s.live & s.bad):
             m.d.sync += [s.fault.eq(1), self.trap_code.eq(cause), self.trap_pc.eq(s.x_pc)]
-        with m.Elif(self.halt & s.running & ~s.fault & (~(s.live & x.send) | self._port.done)):     # a `send` under way is completed
+        # a `send` under way is completed
+        with m.Elif(self.halt & s.running & ~s.fault & (~(s.live & x.send) | self._port.done)):
             m.d.sync += [s.fault.eq(1), self.trap_code.eq(TrapCode.HALTED), self.trap_pc.eq(s.x_pc)]
 
     def _run_events(self, m, s):
@@ -284,9 +303,11 @@ class ProtocolCore(wiring.Component):
         m.d.comb += [
             s.finish.eq(~port.ending & (s.fault | (s.x_valid & ~s.missing & s.x.eoe & ~port.open & ~s.exhausted))),
             self.busy.eq(s.running), events.take.eq(events.start & self.configured & ~s.running),
-            port.finish.eq(s.finish), port.trap.eq(s.fault), port.event.eq(events.event), port.deadline.eq(s.a), port.close.eq(s.b[0]),
+            port.finish.eq(s.finish), port.trap.eq(s.fault), port.event.eq(events.event), port.deadline.eq(s.a),
+            port.close.eq(s.b[0]),
             events.release.eq(s.finish), events.trap.eq(count.traps),
-            count.traps.eq(s.finish & s.fault & ~void), count.voided.eq(s.finish & void), count.cut_messages.eq(port.cut),
+            count.traps.eq(s.finish & s.fault & ~void), count.voided.eq(s.finish & void),
+            count.cut_messages.eq(port.cut),
             count.released.eq(port.released),
         ]
         with m.If(s.finish):

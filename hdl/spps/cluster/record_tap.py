@@ -15,9 +15,9 @@ __all__ = ["RecordTap"]
 class RecordTap(wiring.Component):
     """Copies the lines of each whole SYNC message into flowstate memory.
 
-    A core that traps or is fenced leaves behind what was last written back, which may be older than what it has told the outside.
-    No ACK leaves before its record, so a flow that starts again from its last record takes no ACK back: the unit is its own
-    standby.
+    A core that traps or is fenced leaves behind what was last written back, which may be older than what it has told
+    the outside. No ACK leaves before its record, so a flow that starts again from its last record takes no ACK back:
+    the unit is its own standby.
 
     Parameters
     ----------
@@ -39,8 +39,9 @@ class RecordTap(wiring.Component):
 
     Timing
     ------
-    No latency. Throughput 1 beat per clock. The lines are written after the last beat of their message, one beat per clock, and the
-    next SYNC or DONE waits until then: the lines are in flowstate memory before the director can hear of the end of the event.
+    No latency. Throughput 1 beat per clock. The lines are written after the last beat of their message, one beat per
+    clock, and the next SYNC or DONE waits until then: the lines are in flowstate memory before the director can hear of
+    the end of the event.
 
     Drop
     ----
@@ -60,7 +61,8 @@ class RecordTap(wiring.Component):
     def __init__(self, params):
         self._params = params
         super().__init__({
-            "i": In(beat_signature()), "o": Out(beat_signature()), "conn": In(data.ArrayLayout(unsigned(16), params.cores)),
+            "i": In(beat_signature()), "o": Out(beat_signature()),
+            "conn": In(data.ArrayLayout(unsigned(16), params.cores)),
             "o_write": Out(stream.Signature(FlowstateWrite)), "count": Out(self.COUNTERS.layout),
         })
 
@@ -81,10 +83,12 @@ class RecordTap(wiring.Component):
             hold.eq(first & writing & ((header.kind == MessageKind.SYNC) | (header.kind == MessageKind.DONE))),
             self.o.valid.eq(self.i.valid & ~hold), self.i.ready.eq(self.o.ready & ~hold), self.o.p.eq(self.i.p),
             passed.eq(self.o.valid & self.o.ready),
-            fits.eq((header.kind == MessageKind.SYNC) & (header.unit == Unit.SOCKET) & (argument.conn == self.conn[core])
+            fits.eq((header.kind == MessageKind.SYNC) & (header.unit == Unit.SOCKET)
+                    & (argument.conn == self.conn[core])
                     & ((argument.kind == RecordKind.DELTA) | (argument.kind == RecordKind.FULL))),
             keep.addr.eq(filled), keep.data.eq(self.i.p.data), keep.en.eq(passed & ~first & record & (filled < depth)),
-            fetch.addr.eq(at), self.o_write.valid.eq(writing), self.o_write.p.data.eq(fetch.data), self.o_write.p.conn.eq(conn),
+            fetch.addr.eq(at), self.o_write.valid.eq(writing), self.o_write.p.data.eq(fetch.data),
+            self.o_write.p.conn.eq(conn),
         ]
         with m.Switch(at // LINE_BEATS):
             for place, line in enumerate(FULL_LINES):
