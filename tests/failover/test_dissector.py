@@ -5,16 +5,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 import spps.failover
-from spps_sim.model.failover import CONFIRM, HEARTBEAT, STATE, Frame, decode, encode
+from spps_sim.model.failover import CONFIRM, HEARTBEAT, STATE, SyncFrame, decode, encode
 
 SCRIPT = Path(spps.failover.__file__).with_name("spps_sync.lua")
 FRAMES = (
-    Frame(STATE, 1, 7, conn=3, kind=0, stamp=9, clock=5, lines=tuple(range(100, 108))),
-    Frame(STATE, 1, 8, conn=4, kind=1, lines=tuple(range(48))),
-    Frame(STATE, 2, 9, conn=4, kind=2, lines=tuple(range(48))),
-    Frame(CONFIRM, 2, 9, unit=1),
-    Frame(HEARTBEAT, 2, 9, kind=1, stamp=0xDEADBEEF, tick=0xCAFE0001),
+    SyncFrame(STATE, 1, 7, conn=3, kind=0, stamp=9, clock=5, lines=tuple(range(100, 108))),
+    SyncFrame(STATE, 1, 8, conn=4, kind=1, lines=tuple(range(48))),
+    SyncFrame(STATE, 2, 9, conn=4, kind=2, lines=tuple(range(48))),
+    SyncFrame(CONFIRM, 2, 9, unit=1),
+    SyncFrame(HEARTBEAT, 2, 9, kind=1, stamp=0xDEADBEEF, tick=0xCAFE0001),
 )
 
 

@@ -1,16 +1,16 @@
 """The failover unit against its model, under both simulators."""
 
 import pytest
+
 from spps.failover.record_store import RecordStore
 from spps.params import TINY
 from spps_sim.testbench.runner import SIMULATORS, run_bench, simulations
-
-from tests.failover.units import Units
+from tests.failover.two_units import TwoUnits
 
 
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_failover(simulator, width):
-    run_bench(Units(width), "tests.failover.bench_failover", name="failover_units", simulator=simulator, parameters={"width": width})
+    run_bench(TwoUnits(width), "tests.failover.bench_failover", name="failover_units", simulator=simulator, parameters={"width": width})
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)

@@ -1,6 +1,7 @@
 """The IP switch under both simulators."""
 
 import pytest
+
 from spps.failover import IpSwitch
 from spps.params import TINY
 from spps_sim.testbench.runner import run_bench, simulations

@@ -7,7 +7,6 @@ from ..layouts.dma import FlowstateWrite
 from ..layouts.lookup import LookupCommand
 from ..layouts.message import MessageHeader, MessageKind, beat_signature
 from ..layouts.packet import packet_signature
-from ..lib import Counters
 from .ack_gate import AckGate
 from .record_store import RecordStore
 from .signature import FailoverConfig, FailoverStatus
@@ -30,7 +29,8 @@ class FailoverUnit(wiring.Component):
     Members
     -------
     i_cmd : In(stream of beats)
-        SYNC and OUTPUT messages in order.
+        SYNC and OUTPUT messages in order, no others: the kind is judged by the bus router (`bus.MessageRouter`), and the socket
+        memory controller passes only these two on. Here every message that is not SYNC is an OUTPUT.
     o_cmd : Out(stream of beats)
         OUTPUT messages, to egress.
     o_sync, i_sync : Out(stream of packet), In(stream of packet)
@@ -54,7 +54,7 @@ class FailoverUnit(wiring.Component):
 
     Drop
     ----
-    Messages of other kinds, counted; the rest see the parts.
+    See the parts.
 
     Reset
     -----
@@ -65,7 +65,7 @@ class FailoverUnit(wiring.Component):
     Patent §X.B; hdl/spps/failover/README.md.
     """
 
-    COUNTERS = SyncPort.COUNTERS | AckGate.COUNTERS | Counters({"bad_command": "messages that are neither SYNC nor OUTPUT"})
+    COUNTERS = SyncPort.COUNTERS | AckGate.COUNTERS
 
     def __init__(self, params):
         RecordStore.check(params)
@@ -86,25 +86,16 @@ class FailoverUnit(wiring.Component):
         m.submodules.gate = gate = AckGate(self.params)
 
         # The path from i_cmd to `issued` has one register, so an output's header meets the number of the record before it.
-        first, way, kind = Signal(init=1), Signal(MessageKind), Signal(MessageKind)
-        bad = Signal()
+        first, held, to_sync = Signal(init=1), Signal(), Signal()
         header = MessageHeader(self.i_cmd.payload.data)
         m.d.comb += [
-            kind.eq(Mux(first, header.kind.as_value(), way.as_value())),
-            sync.i.payload.eq(self.i_cmd.payload), gate.i_cmd.payload.eq(self.i_cmd.payload),
+            to_sync.eq(Mux(first, header.kind == MessageKind.SYNC, held)),
+            sync.i.payload.eq(self.i_cmd.payload), sync.i.valid.eq(self.i_cmd.valid & to_sync),
+            gate.i_cmd.payload.eq(self.i_cmd.payload), gate.i_cmd.valid.eq(self.i_cmd.valid & ~to_sync),
+            self.i_cmd.ready.eq(Mux(to_sync, sync.i.ready, gate.i_cmd.ready)),
         ]
-        with m.Switch(kind):
-            with m.Case(MessageKind.SYNC):
-                m.d.comb += [sync.i.valid.eq(self.i_cmd.valid), self.i_cmd.ready.eq(sync.i.ready)]
-            with m.Case(MessageKind.OUTPUT):
-                m.d.comb += [gate.i_cmd.valid.eq(self.i_cmd.valid), self.i_cmd.ready.eq(gate.i_cmd.ready)]
-            with m.Default():
-                m.d.comb += self.i_cmd.ready.eq(1)
-        m.d.sync += bad.eq(0)
         with m.If(self.i_cmd.valid & self.i_cmd.ready):
-            m.d.sync += [first.eq(self.i_cmd.payload.last), way.eq(kind)]
-            with m.If(first & (kind != MessageKind.SYNC) & (kind != MessageKind.OUTPUT)):
-                m.d.sync += bad.eq(1)
+            m.d.sync += [first.eq(self.i_cmd.payload.last), held.eq(to_sync)]
 
         connect(m, sync.o_sync, flipped(self.o_sync))
         connect(m, flipped(self.i_sync), sync.i_sync)
@@ -117,6 +108,6 @@ class FailoverUnit(wiring.Component):
             gate.issued.eq(sync.status.issued), gate.confirmed.eq(sync.status.confirmed), gate.flush.eq(~sync.status.active),
             sync.now.eq(self.now), self.tick_load.eq(sync.tick_load), self.tick.eq(sync.tick),
             self.kick.eq(sync.kick), self.level.eq(gate.level), self.high_water.eq(gate.high_water),
-            self.count.eq(Cat(sync.count, gate.count, bad)),
+            self.count.eq(Cat(sync.count, gate.count)),
         ]
         return m

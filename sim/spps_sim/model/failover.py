@@ -5,7 +5,7 @@ The frame format is derived from its published description (hdl/spps/failover/RE
 import struct
 from dataclasses import dataclass
 
-__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "Frame", "Standby", "Gate", "before", "encode", "decode", "flow_keys"]
+__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "SyncFrame", "Standby", "Gate", "before", "encode", "decode", "flow_keys"]
 
 STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
 ETHERTYPE = 0x88B5
@@ -18,12 +18,14 @@ MINIMUM = 64        # bytes of a frame without lines
 
 
 def before(a, b, bits=32):
-    """a < b for numbers modulo 2^bits."""
+    """Return a < b for numbers modulo 2^bits."""
     return (a - b) % (1 << bits) >> bits - 1 == 1
 
 
 @dataclass(frozen=True)
-class Frame:
+class SyncFrame:
+    """A sync frame: the fields of its header that carry information, and its lines."""
+
     type: int
     epoch: int
     number: int
@@ -33,11 +35,11 @@ class Frame:
     clock: int = 0
     tick: int = 0
     lines: tuple = ()       # 32-bit words, lowest line first
-    unit: int = 0           # who sent it
+    unit: int = 0           # of the sender
 
 
 def encode(frame):
-    """The bytes of a frame."""
+    """Return the bytes of a frame."""
     mask = sum(1 << line for line in LINES[frame.kind]) if frame.type == STATE else 0
     body = struct.pack(f">{len(frame.lines)}I", *frame.lines)
     station = [bytes((2, 0, 0, 0, 0, 1 + n)) for n in (0, 1)]
@@ -47,7 +49,7 @@ def encode(frame):
 
 
 def decode(data, connections=1 << 16):
-    """A Frame, or None when the form is wrong."""
+    """Return a SyncFrame, or None when the format is wrong."""
     if len(data) < HEADER.size or len(data) % 8:
         return None
     (_, source, ethertype, version, kind_of_frame, epoch, number, conn, mask, kind, _, length, stamp, clock,
@@ -63,11 +65,11 @@ def decode(data, connections=1 << 16):
         lines = struct.unpack_from(f">{length // 4}I", data, HEADER.size)
     elif length or len(data) > MINIMUM:
         return None
-    return Frame(kind_of_frame, epoch, number, conn, kind & 3, stamp, clock, tick, lines, source[5] - 1)
+    return SyncFrame(kind_of_frame, epoch, number, conn, kind & 3, stamp, clock, tick, lines, source[5] - 1)
 
 
 def flow_keys(lines):
-    """[(leg, key)] of a full record; key = (src_ip, dst_ip, src_port, dst_port, protocol, iface) as the remote end sends them."""
+    """Return [(leg, key)] of a full record; key = (src_ip, dst_ip, src_port, dst_port, protocol, iface) as the remote end sends them."""
     keys = []
     for leg, line in ((0, 2), (1, 8)):
         word = lines[8 * LINES[FULL].index(line):][:8]
@@ -77,7 +79,7 @@ def flow_keys(lines):
 
 
 class Standby:
-    """What a standby does with the frames that reach it: flowstate writes, lookup commands, numbers."""
+    """A standby: flowstate writes, lookup commands and numbers that follow from the frames it receives."""
 
     def __init__(self, epoch=1):
         self.epoch, self.applied = epoch, 0
@@ -85,7 +87,7 @@ class Standby:
         self.counts = {"applied": 0, "duplicate": 0, "out_of_order": 0, "stale_epoch": 0, "bad_frame": 0, "bad_version": 0}
 
     def take(self, data, connections=1 << 16, err=False):
-        """One frame as bytes."""
+        """Take one frame, as bytes; err: the link reports an error."""
         frame = None if err else decode(data, connections)
         if frame is None:
             foreign = not err and len(data) >= 16 and data[12:14] == ETHERTYPE.to_bytes(2, "big") and data[14] != VERSION
@@ -117,26 +119,27 @@ class Standby:
 
 
 class Gate:
-    """Which outputs may leave: gated ones in order and not before their record is confirmed, the others in order."""
+    """The order in which outputs may leave: gated ones in order and after their record is confirmed, the others in order."""
 
     def __init__(self):
         self.issued = self.confirmed = 0
         self.gated, self.free = [], []
 
     def command(self, message, gated):
-        """An OUTPUT enters."""
+        """Take an OUTPUT."""
         (self.gated if gated else self.free).append((self.issued, message))
 
     def record(self):
+        """Take a record."""
         self.issued = (self.issued + 1) % (1 << 32)
 
     def confirm(self, number):
-        """Cumulative; what lies outside confirmed..issued is ignored."""
+        """Take a cumulative confirmation; a number outside confirmed..issued has no effect."""
         if not before(number, self.confirmed) and not before(self.issued, number):
             self.confirmed = number
 
     def leave(self, message, gated):
-        """An output leaves. Raises AssertionError when it may not."""
+        """Let an output leave. Raises AssertionError when it may not."""
         queue = self.gated if gated else self.free
         assert queue, f"nothing {'gated' if gated else 'free'} is held, but {message} left"
         tag, expected = queue.pop(0)

@@ -2,12 +2,24 @@
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
+
 from spps.failover import FailoverUnit
 from spps.params import TINY
 
 
-class Units(wiring.Component):
-    """Members: a, b: all ports of unit 0 and unit 1."""
+class TwoUnits(wiring.Component):
+    """Two failover units without a link.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a packet word.
+
+    Members
+    -------
+    a, b : Out(FailoverUnit)
+        All ports of unit 0 and unit 1.
+    """
 
     def __init__(self, width):
         self.params = TINY.replace(data_width=width, replay_records=8, gate_depth=32)

@@ -1,0 +1,211 @@
+"""Two failover units, and a link between them that loses, damages and repeats frames, beside the model."""
+import os
+import random
+
+import cocotb
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from spps.failover import FailoverConfig, FailoverStatus, FailoverUnit
+from spps.layouts.dma import FlowstateWrite
+from spps.layouts.lookup import LookupCommand
+from spps.layouts.message import MessageHeader, beat_layout
+from spps.layouts.packet import packet_layout
+from spps_sim.model.failover import (
+    CONFIRM,
+    ECHO,
+    Gate,
+    Standby,
+    decode,
+)
+from spps_sim.testbench.bus.stream import (
+    StreamSink,
+    StreamSource,
+    pack,
+    reset,
+    start_clock,
+    unpack,
+)
+
+WIDTH = int(os.environ["SPPS_P_WIDTH"])
+SEED = int(os.environ["SPPS_SEED"])
+CONNECTIONS = 16
+CONFIG, STATUS = FailoverConfig().members, FailoverStatus().members
+REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, retransmit_after=500, isn_divider=9, isn_margin=1000, tick_margin=2)
+TICK = 40           # clocks
+
+
+class _Unit:
+    """Ports and counters of one unit."""
+
+    def __init__(self, tb, name, *, idle, pause):
+        self.tb, self.name, self.dut = tb, name, tb.dut
+        clock, seed = tb.dut.clk, random.Random(f"{SEED}{name}")
+        self.packet = packet_layout(WIDTH)
+        self.command = StreamSource(tb.dut, f"{name}__i_cmd", clock, layout=beat_layout(), idle=idle, rng=seed)
+        self.link = StreamSource(tb.dut, f"{name}__i_sync", clock, layout=self.packet, idle=idle, rng=seed)
+        self.outputs, self.message = [], []
+        self.frame = b""
+        StreamSink(tb.dut, f"{name}__o_cmd", clock, layout=beat_layout(), pause=pause, rng=seed, callback=self._beat)
+        StreamSink(tb.dut, f"{name}__o_sync", clock, layout=self.packet, pause=pause, rng=seed, callback=self._word)
+        self.writes = StreamSink(tb.dut, f"{name}__o_fs_write", clock, layout=FlowstateWrite, pause=pause, rng=seed).received
+        self.lookups = StreamSink(tb.dut, f"{name}__o_lookup", clock, layout=LookupCommand, pause=pause, rng=seed).received
+        self.counts = dict.fromkeys(FailoverUnit.COUNTERS, 0)
+        self.now = 0
+        self.set(now=0)
+        cocotb.start_soon(self._count())
+        cocotb.start_soon(self._tick())
+
+    def get(self, name):
+        """Value of an output or of a word of status."""
+        group = "status__" if name in STATUS else ""
+        return int(getattr(self.dut, f"{self.name}__{group}{name}").value)
+
+    def set(self, **values):
+        """Set inputs and words of configuration."""
+        for name, value in values.items():
+            group = "config__" if name in CONFIG else ""
+            getattr(self.dut, f"{self.name}__{group}{name}").value = value
+
+    async def _count(self):
+        while True:
+            await RisingEdge(self.dut.clk)
+            bits = getattr(self.dut, f"{self.name}__count").value
+            if bits.is_resolvable and int(bits):
+                for k, name in enumerate(FailoverUnit.COUNTERS):
+                    self.counts[name] += int(bits) >> k & 1
+
+    async def _tick(self):
+        """The tick counter beside the unit."""
+        while True:
+            for _ in range(TICK):
+                await RisingEdge(self.dut.clk)
+                load = getattr(self.dut, f"{self.name}__tick_load").value
+                if load.is_resolvable and int(load):
+                    self.now = self.get("tick")
+                    self.set(now=self.now)
+                    break
+            else:
+                self.now = self.now + 1 & 0xFFFFFFFF
+                self.set(now=self.now)
+
+    def _beat(self, beat):
+        self.message.append(beat["data"])
+        if len(self.message) == 1:
+            # judged at the first beat: nothing may show before its time
+            header = unpack(MessageHeader, beat["data"])
+            self.tb.left(self, header)
+        if beat["last"]:
+            assert len(self.message) == 9
+            self.outputs.append(tuple(self.message))
+            self.message = []
+
+    def _word(self, word):
+        self.frame += word["data"].to_bytes(WIDTH // 8, "big")
+        if word["last"]:
+            data, self.frame = self.frame[:len(self.frame) - word["empty"]], b""
+            self.tb.carry(self, data)
+
+    def deliver(self, data, err=False):
+        """Put a frame into i_sync."""
+        step = WIDTH // 8
+        for at in range(0, len(data), step):
+            piece = data[at:at + step]
+            last = at + step >= len(data)
+            self.link.send({"data": int.from_bytes(piece.ljust(step, b"\0"), "big"), "empty": step - len(piece), "last": last,
+                            "err": int(err and last)})
+
+    def send(self, kind, argument, body):
+        """Put a message into i_cmd."""
+        header = pack(MessageHeader, {"kind": kind, "length": len(body), "argument": argument})
+        for k, beat in enumerate([header, *body]):
+            self.command.send({"data": beat, "last": int(k == len(body))})
+
+
+class Env:
+    """Unit a, active, and unit b, standby; what a emits and what b applies is compared with the model as it happens."""
+
+    @classmethod
+    async def start(cls, dut, *, idle=0.0, pause=0.0, loss=0.0, cut=False):
+        """Start after a reset. idle, pause: share of clocks without valid, without ready. loss: share of frames lost or damaged. cut: no link."""
+        start_clock(dut)
+        dut.rst.value = 1
+        await ClockCycles(dut.clk, 4)
+        env = cls(dut, idle, pause, loss)       # drivers begin while reset holds, so they see nothing of the test before
+        env.cut = cut
+        await reset(dut)
+        await ClockCycles(dut.clk, 1000)
+        return env
+
+    def __init__(self, dut, idle, pause, loss):
+        self.dut, self.loss, self.rng = dut, loss, random.Random(SEED)
+        self.cut = False
+        self.gate, self.standby = Gate(), Standby()
+        self.frames = []
+        self.a, self.b = _Unit(self, "a", idle=idle, pause=pause), _Unit(self, "b", idle=idle, pause=pause)
+        for unit, role in ((self.a, 1), (self.b, 0)):
+            unit.set(role_init=role, role_load=0, policy=0, grant=0, egress_disable=0, detector=0, unit=1 - role, **REGISTERS)
+        dut._log.info("seed %d", SEED)
+
+    def left(self, unit, header):
+        """An output leaves `unit`."""
+        assert unit is self.a
+        self.gate.leave(header["length"] << 32 | header["argument"], header["argument"] & 1)
+
+    def carry(self, unit, data):
+        """Hand a frame of `unit` over, or not, or damaged, or twice."""
+        frame = decode(data)
+        assert frame, f"{unit.name} sent a frame that the model refuses: {data.hex()}"
+        assert frame.unit == (unit is self.b)
+        self.frames.append((unit.name, frame))
+        peer = self.b if unit is self.a else self.a
+        if self.cut:
+            return
+        fate = self.rng.random()
+        if fate < self.loss / 2:
+            return
+        err = False
+        if fate < self.loss:
+            data, err = self.damage(data)
+        for _ in range(2 if self.rng.random() < self.loss / 4 else 1):
+            peer.deliver(data, err)
+            if peer is self.b:
+                self.standby.take(data, CONNECTIONS, err)
+            else:
+                # what the active may believe from now on; it is still on its way in, so this is never too strict
+                answer = None if err else decode(data)
+                if answer and answer.type in (CONFIRM, ECHO):
+                    self.gate.confirm(answer.number)
+
+    def damage(self, data):
+        """(frame, err) that must not be taken."""
+        way = self.rng.randrange(5)
+        if way == 0:
+            return data, True
+        if way == 1:
+            return data[:8 * self.rng.randrange(1, len(data) // 8)][:-8] or data[:8], False
+        if way == 2:
+            return data + bytes(8 * self.rng.randrange(1, 30)), False
+        place = (12, 14)[way - 3]
+        return data[:place] + bytes((data[place] ^ 1 << self.rng.randrange(8),)) + data[place + 1:], False
+
+    def record(self, kind, *, legs=2):
+        """Send a SYNC message of this kind to the active."""
+        rng = self.rng
+        body = [rng.getrandbits(64) for _ in range(24 if kind else 4)]
+        if kind and legs == 1:
+            body[17] &= 0xFFFFFFFF      # leg 1: remote_ip 0
+        self.a.send(6, rng.randrange(CONNECTIONS) | kind << 16, body)
+
+    def output(self, serial, gated):
+        """Send an OUTPUT message to the active."""
+        self.a.send(5, serial << 1 | gated, [self.rng.getrandbits(64) for _ in range(8)])
+
+    async def settle(self, limit=60000):
+        """Wait until every record is confirmed and every output has left; AssertionError after `limit` clocks."""
+        for _ in range(limit // 50):
+            await ClockCycles(self.dut.clk, 50)
+            if (self.a.command.empty() and not self.gate.gated and not self.gate.free and self.a.get("issued") == self.a.get("confirmed")
+                    and self.a.link.empty() and self.b.link.empty() and self.a.get("level") == 0):
+                await ClockCycles(self.dut.clk, 200)
+                return
+        raise AssertionError(f"not settled: gated {len(self.gate.gated)} free {len(self.gate.free)} {self.a.counts}")
