@@ -1,4 +1,4 @@
-"""Bounded proofs with SymbiYosys and yices, both from the same environment as the tests."""
+"""Bounded proofs with SymbiYosys and yices, as installed with the tests."""
 import os
 import re
 import subprocess
@@ -9,17 +9,20 @@ from amaranth.back import rtlil
 
 __all__ = ["rtlil_of", "verdict"]
 
-#: from RTLIL to what the solver gets
+#: Yosys commands between RTLIL and solver
 PREPARE = "prep -top top\nflatten\nopt -full\nmemory_map\nopt -full\nasync2sync"
 
 
 def rtlil_of(contract):
-    """The RTLIL of a contract: an Elaboratable whose `ports` the solver chooses."""
+    """Return the RTLIL of a contract: an Elaboratable with a list `ports` of signals that the solver chooses."""
     return rtlil.convert(contract, name="top", ports=contract.ports)
 
 
 def verdict(text, folder, mode, steps, prepare=PREPARE):
-    """"PASS", "FAIL" or what else SymbiYosys says of the RTLIL `text` in `steps` clocks; None if it says nothing. mode: "bmc" or "cover"."""
+    """Run SymbiYosys on the RTLIL `text` for `steps` clocks, in `folder`.
+
+    mode: "bmc" or "cover". prepare: Yosys commands. Returns its verdict, "PASS", "FAIL", "UNKNOWN" or "ERROR"; None without one.
+    """
     (folder / "top.il").write_text(text)
     (folder / "top.sby").write_text(
         f"[options]\nmode {mode}\ndepth {steps}\n[engines]\nsmtbmc yices\n[script]\nread_rtlil top.il\n{prepare}\n[files]\n{folder / 'top.il'}\n")

@@ -1,13 +1,13 @@
-"""The ACK gate, for every schedule: nothing early, nothing out of order, nothing changed (patent §X.B).
+"""The ACK gate, for every schedule of 16 clocks: no output leaves early, out of order or changed (patent §X.B).
 
-One message is chosen freely when it enters; the proof follows it. Slots and numbers are small, the logic is the
-same. The numbers wrap around within the search. Each claim is also checked to fail on a mutated gate.
+The solver chooses one message when it enters, and the proof follows it. Slots and record numbers are smaller than in an SPPS,
+the logic is the same; the numbers wrap around within the 16 clocks. Three mutations show that the proof can fail.
 """
 
 import pytest
 from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Module, Mux, Signal
-from spps.failover.gate_fifo import GateFifo
 
+from spps.failover.gate_fifo import GateFifo
 from tests.formal.prover import rtlil_of, verdict
 
 DEPTH, SLOT, WIDTH, TAG = 2, 4, 2, 3
@@ -24,7 +24,7 @@ class EarlyGate(GateFifo):
 
 
 class OverflowingGate(GateFifo):
-    """Mutation: takes one message more than it has room for."""
+    """Mutation: takes one message more than it has slots."""
 
     def _write(self, m, beats, tags):
         self.depth += 1
@@ -43,7 +43,7 @@ class LateTagGate(GateFifo):
 
 
 class Contract(Elaboratable):
-    """A gate in an arbitrary environment: any messages, any records, any confirmations of issued records."""
+    """A gate in an environment that the solver chooses: messages, records, confirmations of issued records."""
 
     def __init__(self, gate):
         self.gate = gate
@@ -62,11 +62,11 @@ class Contract(Elaboratable):
             gate.tag.eq(issued), gate.confirmed.eq(confirmed), gate.o.ready.eq(self.ready), gate.flush.eq(self.flush),
             gap.eq(issued - confirmed),
         ]
-        # the ring never lets records be half the number space ahead
+        # the replay ring keeps the number of unconfirmed records below half the number space
         m.d.comb += [Assume(~self.issue | (gap < (1 << TAG - 1) - 2)), Assume(~self.confirm | (gap != 0))]
         m.d.sync += [issued.eq(issued + self.issue), confirmed.eq(confirmed + self.confirm)]
 
-        # what enters: the message chosen, and the records that must still be confirmed before it may leave
+        # input: the message chosen, and how many records must still be confirmed before it may leave
         first, index = Signal(init=1), Signal(range(SLOT + 1))
         watching, chosen, whole = Signal(), Signal(), Signal()
         stored = [Signal(WIDTH + 1, name=f"stored_{k}") for k in range(SLOT)]
@@ -87,8 +87,8 @@ class Contract(Elaboratable):
         with m.Elif(watching & self.confirm & (due != 0)):
             m.d.sync += due.eq(due - 1)
 
-        # what leaves: messages still before the chosen one, and the beat that shows. A message counts in `level` until its
-        # last beat enters the output register.
+        # output: messages still before the chosen one, and the beat that shows. A message counts in `level` until its last
+        # beat enters the output register.
         before, beat = Signal(range(DEPTH + 3)), Signal(range(SLOT + 1))
         ended, showing, done = Signal(), Signal(), Signal()
         out = gate.o.payload

@@ -1,4 +1,5 @@
--- Wireshark dissector of SPPS sync frames (failover/README.md). Use: wireshark -X lua_script:spps_sync.lua
+-- Wireshark dissector of SPPS sync frames, format version 2 (README.md in this folder).
+-- Use: wireshark -X lua_script:spps_sync.lua, or tshark with the same option.
 local sync = Proto("spps_sync", "SPPS state synchronization")
 local types = { [1] = "STATE", [2] = "CONFIRM", [3] = "HEARTBEAT", [4] = "ECHO" }
 local kinds = { [0] = "delta", [1] = "full", [2] = "retire" }
@@ -8,14 +9,14 @@ f.type = ProtoField.uint8("spps_sync.type", "Type", base.DEC, types)
 f.epoch = ProtoField.uint16("spps_sync.epoch", "Epoch")
 f.number = ProtoField.uint32("spps_sync.number", "Record number")
 f.conn = ProtoField.uint16("spps_sync.conn", "Connection")
-f.line_mask = ProtoField.uint16("spps_sync.line_mask", "Lines", base.HEX)
-f.kind = ProtoField.uint8("spps_sync.kind", "Kind", base.DEC, kinds)
-f.length = ProtoField.uint16("spps_sync.length", "Bytes of lines")
-f.stamp = ProtoField.uint32("spps_sync.stamp", "Stamp (clocks)")
-f.clock = ProtoField.uint32("spps_sync.clock", "ISN clock")
-f.tick = ProtoField.uint32("spps_sync.tick", "Tick counter")
-f.line = ProtoField.bytes("spps_sync.line", "Line")
-f.word = ProtoField.uint32("spps_sync.word", "Word", base.HEX)
+f.line_mask = ProtoField.uint16("spps_sync.line_mask", "Line mask", base.HEX)
+f.kind = ProtoField.uint8("spps_sync.kind", "Record kind", base.DEC, kinds)
+f.length = ProtoField.uint16("spps_sync.length", "Length of the lines (bytes)")
+f.stamp = ProtoField.uint32("spps_sync.stamp", "Heartbeat timestamp (clocks)")
+f.clock = ProtoField.uint32("spps_sync.clock", "ISN clock (steps)")
+f.tick = ProtoField.uint32("spps_sync.tick", "Tick counter (ticks)")
+f.line = ProtoField.bytes("spps_sync.line", "Flowstate line")
+f.word = ProtoField.uint32("spps_sync.word", "Flowstate word", base.HEX)
 
 local VERSION = 2
 local HEADER = 34
@@ -41,7 +42,7 @@ function sync.dissector(buffer, pinfo, tree)
     root:add(f.length, buffer(14, 2))
     text = text .. " conn " .. buffer(8, 2):uint() .. " " .. (kinds[buffer(12, 1):uint()] or "?")
   else
-    root:add(f.kind, buffer(12, 1)):set_text("Sender depends on the echo: " .. buffer(12, 1):uint())
+    root:add(f.kind, buffer(12, 1)):set_text("Active depends on echoes: " .. (buffer(12, 1):uint() % 2 == 1 and "yes" or "no"))
   end
   root:add(f.stamp, buffer(16, 4))
   root:add(f.clock, buffer(20, 4))

@@ -1,4 +1,4 @@
-"""Sync frames inside the block: the header as a layout, and what is left of it after checking.
+"""Sync frames inside the block: the header on the wire, and its fields after it was checked.
 
 Frames are handled as 64-bit words in wire order. All positions follow from `layouts.record` and
 `layouts.flowstate`. Source: patent §X.B; IEEE 802.3 for the Ethernet II header.
@@ -37,7 +37,8 @@ assert FULL_BEATS < SLOT_BEATS and tuple(sorted(FULL_LINES)) == FULL_LINES
 
 
 class SyncHeader(data.Struct):
-    """A frame's header without what is constant or implied."""
+    """Header of a frame without the constant fields and those that follow from others."""
+
     type: SyncType
     epoch: unsigned(16)
     number: unsigned(32)
@@ -49,7 +50,8 @@ class SyncHeader(data.Struct):
 
 
 class RecordHead(data.Struct):
-    """First beat of a record in the replay ring and on its way to the sender."""
+    """First beat of a record in the replay ring and between ring and `FrameSender`."""
+
     number: unsigned(32)
     conn: unsigned(16)
     kind: unsigned(2)
@@ -57,31 +59,31 @@ class RecordHead(data.Struct):
 
 
 def header_layout():
-    """All of the header, first field in the most significant bits."""
+    """Return the layout of the whole header, first field in the most significant bits."""
     return data.StructLayout({name: unsigned(8 * size) for name, size in reversed(HEADER_FIELDS)})
 
 
 def header_word(view, index):
-    """64-bit word `index` of a header, in wire order."""
+    """Return 64-bit word `index` of a header, in wire order."""
     top = HEADER_WORDS - index
     return view.as_value()[(top - 1) * WORD:top * WORD]
 
 
 def word_signature():
-    """Frames inside the block: packets 64 bits wide, whatever the datapath's width."""
+    """Return the signature of frames inside the block: packets 64 bits wide for every `data_width`."""
     return packet_signature(WORD)
 
 
 def swap_words(beat):
-    """Beat (lower word in bits 31:0) to wire order (lower word first), and back."""
+    """Convert a beat (lower word in bits 31:0) to wire order (lower word first), or back."""
     return beat.rotate_left(32)
 
 
 def beat_in_flowstate():
-    """(first beat in a full record, first beat in the flowstate) of each line. A delta is the first line of it."""
+    """Return [(first beat in a full record, first beat in the flowstate)] of each line. A delta is the first of these lines."""
     return [(place * LINE_BEATS, line * LINE_BEATS) for place, line in enumerate(FULL_LINES)]
 
 
 def older(a, b):
-    """1 when number `a` comes before `b`, both of one width and modulo its power of two."""
+    """Return 1 when number `a` comes before `b`; both have the same width n and count modulo 2^n."""
     return (a - b)[:len(a)][-1]
