@@ -243,7 +243,7 @@ class Spps(wiring.Component):
         taken = {
             "delivered": self.director.o_delivery.valid & self.director.o_delivery.ready,
             "done": self.bus.o_done.valid & self.bus.o_done.ready,
-            "copied": self.socket.count[self.socket.COUNTERS.index("copies")],
+            "copied": self.socket.count.copies,
         }
         for name, pulse in taken.items():
             with m.If(pulse):

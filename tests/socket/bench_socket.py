@@ -1,15 +1,21 @@
 """Random commands and reads against the model; see test_socket.py."""
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from spps.layouts.message import MessageKind
 from spps.layouts.socket import ReleaseArgument
 from spps.socket import SocketMemoryController
 from spps_sim.model.socket import PagedMemory
 from spps_sim.testbench.bus.stream import pack
 from spps_sim.testbench.runner import default_seed
-
-from tests.socket.env_socket import COUNTS, PAGES, PARAMS, SPAN, Ring, header, start
+from tests.socket.env_socket import COUNTS, PAGES, PARAMS, header, start
+from tests.socket.ring import SPAN, Ring
 from tests.socket.sizes import AXI, CONNECTIONS, RING, WIDTH
+
+#: numbers of beats behind the header that a kind must not have
+WRONG_BEATS = ((MessageKind.COPY, (0, 1, 3, 5)), (MessageKind.RELEASE, (1, 2)), (MessageKind.CONSUMED, (0, 1, 2)))
+#: reads that are refused: (connection, direction, pool), bytes
+BAD_READS = (((CONNECTIONS, 0, 0), 20), ((0xFFFF, 0, 1), 5), ((0, 0, 0), 0), ((1, 0, 0), RING + 1), ((1, 0, 0), 65535))
 
 
 async def random_traffic(dut, idle, pause, messages=300):
@@ -43,7 +49,7 @@ async def random_traffic(dut, idle, pause, messages=300):
             for _ in range(rng.choice((0, 1, 1, 2))):
                 live = ring.head - ring.released
                 if rng.random() < 0.1:
-                    place, size = rng.choice((((CONNECTIONS, 0, 0), 20), ((0xFFFF, 0, 1), 5), ((0, 0, 0), 0), ((1, 0, 0), RING + 1), ((1, 0, 0), 65535)))
+                    place, size = rng.choice(BAD_READS)
                     reads.append((place, ring.head, size, tb.model.read(*place, ring.head % SPAN, size)))
                 elif rng.random() < 0.1:                # perhaps not there, or another pool's
                     place, size = (conn, direction, rng.randrange(4)), rng.randrange(1, 900)
@@ -51,8 +57,8 @@ async def random_traffic(dut, idle, pause, messages=300):
                     reads.append((place, offset, size, tb.model.read(*place, offset % SPAN, size)))
                 elif live:
                     back = rng.randrange(1, live + 1)
-                    offset, size = ring.head - back, rng.randrange(1, back + 1)
-                    reads.append((ring.place, offset, min(size, RING), tb.model.read(*ring.place, offset % SPAN, min(size, RING))))
+                    offset, size = ring.head - back, min(rng.randrange(1, back + 1), RING)
+                    reads.append((ring.place, offset, size, tb.model.read(*ring.place, offset % SPAN, size)))
             tb.reads_of[tag] = reads
             tb.send([header(MessageKind.OUTPUT.value, length, tag)] + [rng.getrandbits(64) for _ in range(length)])
         elif choice < 0.86:                             # a record: both directions of a connection
@@ -67,25 +73,24 @@ async def random_traffic(dut, idle, pause, messages=300):
                 for one in pair:
                     one.released = rng.choice((one.released, one.head, rng.randrange(one.released, one.head + 1)))
                 late = rng.random() < 0.05
-                tb.record(kind, conn, [one.released - 3000 * late for one in pair], sort=int(rng.random() < 0.1), beats=rng.choice((3, 4, 24)))
+                snd_una = [one.released - 3000 * late for one in pair]
+                tb.record(kind, conn, snd_una, sort=int(rng.random() < 0.1), beats=rng.choice((3, 4, 24)))
         elif choice < 0.90:
-            tb.send([header(MessageKind.RELEASE.value, 0, pack(ReleaseArgument, {"ref": rng.getrandbits(16), "refused": rng.getrandbits(1),
-                                                                                 "spare": rng.getrandbits(15)}))])
+            argument = {"ref": rng.getrandbits(16), "refused": rng.getrandbits(1), "spare": rng.getrandbits(15)}
+            tb.send([header(MessageKind.RELEASE.value, 0, pack(ReleaseArgument, argument))])
         elif choice < 0.92:
             tb.copy(rng.choice((CONNECTIONS, 0xFFFF)), 0, 0, 0, 10)
-            tb.record(rng.choice((MessageKind.SYNC, MessageKind.CONSUMED)), rng.choice((CONNECTIONS, 0xFFFF)), (0, 0))
+            kind = rng.choice((MessageKind.SYNC, MessageKind.CONSUMED))
+            tb.record(kind, rng.choice((CONNECTIONS, 0xFFFF)), (0, 0))
         elif choice < 0.94:
             tb.copy(*ring.place, ring.head, rng.choice((RING + 1, 65535)), answer=b"")
         elif choice < 0.96:
             tb.copy(*ring.place, ring.head, 0)
-        elif choice < 0.98:     # wrong number of beats
-            kind = rng.choice((MessageKind.COPY, MessageKind.COPY, MessageKind.RELEASE, MessageKind.CONSUMED)).value
-            extra = {MessageKind.COPY.value: (0, 1, 3, 5), MessageKind.RELEASE.value: (1, 2), MessageKind.CONSUMED.value: (0, 1, 2)}[kind]
-            extra = rng.choice(extra)
-            tb.send([header(kind, extra, rng.getrandbits(16) % CONNECTIONS)] + [rng.getrandbits(64) for _ in range(extra)])
-        else:
-            kind = rng.choice((0, 1, 2, 7, 8, 9, 200, 255))
-            tb.send([header(kind, 3)] + [rng.getrandbits(64) for _ in range(rng.randrange(4))])
+        else:                   # wrong number of beats
+            kind, beats = rng.choice(WRONG_BEATS)
+            extra = rng.choice(beats)
+            conn = rng.getrandbits(16) % CONNECTIONS
+            tb.send([header(kind.value, extra, conn)] + [rng.getrandbits(64) for _ in range(extra)])
         while len(tb.cmd.queue) > 60:
             await RisingEdge(dut.clk)
     await tb.drain()
@@ -126,7 +131,7 @@ async def slow(dut, seed):
 
 @cocotb.test(skip=bool(AXI))
 async def moves_one_word_per_clock_both_ways(dut):
-    """A full ring is copied and read at the same time in as many clocks as it has words, and a few; any alignment, all page sizes."""
+    """Half a ring is copied while half a ring is read, in as many clocks as it has words and a few; all page sizes."""
     tb, _ = await slow(dut, 1)
     for pool in range(4):
         first, second = Ring(tb.rng, 0, pool & 1), Ring(tb.rng, 1 + pool // 2, pool & 1)
@@ -134,7 +139,8 @@ async def moves_one_word_per_clock_both_ways(dut):
             ring.place, ring.head = (*ring.place[:2], pool), tb.rng.randrange(SPAN)
         fill(tb, first, RING // 2)
         await tb.drain()
-        tb.ask(first.place, first.head - RING // 2, RING // 2, tb.model.read(*first.place, (first.head - RING // 2) % SPAN, RING // 2))
+        offset = first.head - RING // 2
+        tb.ask(first.place, offset, RING // 2, tb.model.read(*first.place, offset % SPAN, RING // 2))
         done = len(tb.free.received) + 1
         fill(tb, second, RING // 2)
         clocks = 0
@@ -146,6 +152,43 @@ async def moves_one_word_per_clock_both_ways(dut):
         assert clocks <= words + 30
         for ring in (first, second):
             tb.record(MessageKind.CONSUMED, ring.place[0], (0, 0), sort=2, beats=0)
+        await tb.drain()
+
+
+@cocotb.test(skip=bool(AXI))
+async def outputs_records_and_reads_take_the_clocks_of_the_readme(dut):
+    """Back to back: an OUTPUT 3 clocks more than its beats, a record that frees nothing 7, a read 6 more than its rows."""
+    tb, ring = await slow(dut, 9)
+
+    async def clocks(done, number):
+        """Clocks per item between the second and the last of them."""
+        while done() < 2:
+            await RisingEdge(dut.clk)
+        passed = 0
+        while done() < number:
+            await RisingEdge(dut.clk)
+            passed += 1
+        return passed / (number - 2)
+
+    for _ in range(12):
+        tb.send([header(MessageKind.OUTPUT.value, 8)] + [tb.rng.getrandbits(64) for _ in range(8)])
+    assert await clocks(lambda: len(tb.passed), 12) == 9 + 3
+    await tb.drain()
+    before = len(tb.passed)
+    for _ in range(12):
+        tb.record(MessageKind.SYNC, CONNECTIONS - 1, (0, 0), beats=4)
+    assert await clocks(lambda: len(tb.passed) - before, 12) == 5 + 7
+    await tb.drain()
+    words, size = 64, WIDTH // 8
+    ring.head = size * 1000
+    fill(tb, ring, (words + 1) * size)
+    await tb.drain()
+    for shift in range(size):
+        offset, length = size * 1000 + shift, words * size
+        for _ in range(12):
+            tb.ask(ring.place, offset, length, tb.model.read(*ring.place, offset, length))
+        extra = await clocks(lambda: 12 - len(tb.expected), 12) - words
+        assert extra == 6 + (shift != 0), f"a read of {words} words from byte {shift} takes {extra} clocks more"
         await tb.drain()
 
 
@@ -174,12 +217,12 @@ async def gives_the_ring_up_when_the_scratchpad_answers_wrongly(dut):
         fill(tb, ring, 200)
         everything_of(tb, ring, 200)
         await tb.drain()
-    assert tb.counters.total["scratch_error"] == 6 and tb.counters.total["stale_reads"] == 6 and tb.counters.total["reads"] == 6
+    assert [tb.counters.total[name] for name in ("scratch_error", "stale_reads", "reads")] == [6, 6, 6]
 
 
 @cocotb.test()
 async def keeps_bytes_that_come_before_their_turn(dut):
-    """Pages are allocated where bytes arrive; holes are filled later, also inside a page; what is released leaves the rest alone."""
+    """Pages are allocated where bytes arrive; holes are filled later, also inside a page."""
     tb, ring = await slow(dut, 4)
     base = ring.head
     pieces = [(at, min(137, 1900 - at)) for at in range(0, 1900, 137)]
@@ -205,7 +248,8 @@ async def a_page_freed_under_a_read_ends_in_err(dut):
     fill(tb, ring, RING // 2)
     await tb.drain()
     tb.data.pause = 1.1
-    tb.ask(ring.place, ring.head - RING // 2, RING // 2, tb.model.read(*ring.place, (ring.head - RING // 2) % SPAN, RING // 2))
+    offset = ring.head - RING // 2
+    tb.ask(ring.place, offset, RING // 2, tb.model.read(*ring.place, offset % SPAN, RING // 2))
     await ClockCycles(dut.clk, 60)
     tb.record(MessageKind.SYNC, 0, (0, ring.head))
     for n in range(pages * PAGES[pool] // (RING // 2) - 1):        # the stack gives the pages out again
@@ -222,7 +266,7 @@ async def a_page_freed_under_a_read_ends_in_err(dut):
 
 @cocotb.test()
 async def an_empty_pool_is_told_before_it_is_empty(dut):
-    """Windows must close first, then payload is refused, and a COPY fails only after that; the other pools do not notice."""
+    """Windows close first, then payload is refused, and a COPY fails only then; the other pools are not affected."""
     tb, ring = await slow(dut, 6)
     geometry = SocketMemoryController(PARAMS).geometry
     for pool in range(4):
@@ -250,7 +294,7 @@ async def an_empty_pool_is_told_before_it_is_empty(dut):
 
 @cocotb.test()
 async def every_page_is_free_after_the_unit_was_active(dut):
-    """When the role falls all pages come back, and copies that are still under way are refused."""
+    """When `active` falls all pages come back, and copies that are still under way are refused."""
     tb, ring = await slow(dut, 7)
     fill(tb, ring, 1000)
     everything_of(tb, ring, 1000)

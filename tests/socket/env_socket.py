@@ -3,6 +3,7 @@ import random
 from collections import defaultdict, deque
 
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from spps.layouts.message import MessageHeader, MessageKind, Unit, beat_layout
 from spps.layouts.packet import packet_layout
 from spps.layouts.scratchpad import ScratchRead
@@ -19,19 +20,19 @@ from spps_sim.testbench.bus.stream import (
     start_clock,
 )
 from spps_sim.testbench.runner import default_seed
-
+from tests.socket.ring import SPAN
 from tests.socket.sizes import AXI, CONNECTIONS, RING, WIDTH, params
 
 PARAMS = params()
 PAGES, COUNTS = PARAMS.page_bytes, PARAMS.pool_pages
-SPAN = 1 << 32
 
 
 def header(kind, length, argument=0):
-    return pack(MessageHeader, {"kind": kind, "unit": Unit.SOCKET.value, "length": length & 0xFF, "argument": argument})
+    return pack(MessageHeader, {"kind": kind, "unit": Unit.SOCKET.value, "length": length & 0xFF,
+                                "argument": argument})
 
 
-class TB:
+class Env:
     """Feeds messages; answers scratchpad requests; reads back what a passed OUTPUT may read."""
 
     def __init__(self, dut, seed, idle, pause):
@@ -43,14 +44,17 @@ class TB:
         self.cmd = StreamSource(dut, "i_cmd", dut.clk, layout=beat_layout(), idle=idle, rng=rng())
         self.scratch = StreamSource(dut, "i_scratch", dut.clk, idle=idle, rng=rng())
         self.read = StreamSource(dut, "i_read", dut.clk, layout=SocketRead, idle=idle, rng=rng())
-        self.asked = StreamSink(dut, "o_scratch", dut.clk, layout=ScratchRead, pause=pause, rng=rng(), callback=self.answer)
-        self.out = StreamSink(dut, "o_cmd", dut.clk, layout=beat_layout(), pause=pause, rng=rng(), callback=self.passed_beat)
+        self.asked = StreamSink(dut, "o_scratch", dut.clk, layout=ScratchRead, pause=pause, rng=rng(),
+                                callback=self.answer)
+        self.out = StreamSink(dut, "o_cmd", dut.clk, layout=beat_layout(), pause=pause, rng=rng(),
+                              callback=self.passed_beat)
         self.free = StreamSink(dut, "o_free", dut.clk, pause=pause, rng=rng())
         self.collector = PacketCollector(WIDTH, self.answered)
         self.data = StreamSink(dut, "o_data", dut.clk, layout=packet_layout(WIDTH), pause=pause, rng=rng(),
                                callback=self.collector)
         self.counters = CounterMonitor(dut, dut.clk, SocketMemoryController.COUNTERS)
-        self.model = SocketModel(CONNECTIONS, RING, PagedMemory(PAGES, COUNTS, 2 * RING), lambda ref, skip, length: self.answers[ref])
+        self.model = SocketModel(CONNECTIONS, RING, PagedMemory(PAGES, COUNTS, 2 * RING),
+                                 lambda ref, skip, length: self.answers[ref])
         self.answers = {}           # ref -> (bytes, err), fixed when the COPY is made
         self.requests = {}          # ref -> (skip, length) the request must have
         self.message, self.passed = [], []
@@ -80,8 +84,8 @@ class TB:
     def ask(self, place, offset, length, expected):
         """A read; place: connection, direction, pool; expected: the bytes when its OUTPUT was made."""
         conn, direction, pool = place
-        self.read.send({"address": {"offset": offset % SPAN, "ring": {"conn": conn, "direction": direction, "pool": pool}},
-                        "length": length})
+        ring = {"conn": conn, "direction": direction, "pool": pool}
+        self.read.send({"address": {"offset": offset % SPAN, "ring": ring}, "length": length})
         self.expected.append((place, offset, length, expected))
 
     def answered(self, port, data, err):
@@ -97,7 +101,7 @@ class TB:
                 ring = self.written[place[:2]]
                 self.early += 1
                 expected = bytes(ring.get((offset + i) % SPAN, 0) for i in range(length))
-            assert data == expected, f"read of {place} at {offset:#x}: {data.hex()} instead of {expected and expected.hex()}"
+            assert data == expected, f"read of {place} at {offset:#x}: {data.hex()} instead of {expected.hex()}"
             assert not any(self.collector.unused)
 
     def send(self, message):
@@ -129,8 +133,10 @@ class TB:
     async def drain(self, limit=60000, settle=600):
         for _ in range(limit):
             await RisingEdge(self.dut.clk)
-            if (self.cmd.empty() and self.scratch.empty() and self.read.empty() and not self.expected and not self.requests
-                    and len(self.passed) == len(self.model.passed) and len(self.free.received) == len(self.model.freed)):
+            if (self.cmd.empty() and self.scratch.empty() and self.read.empty()
+                    and not self.expected and not self.requests
+                    and len(self.passed) == len(self.model.passed)
+                    and len(self.free.received) == len(self.model.freed)):
                 break
         await ClockCycles(self.dut.clk, settle)
         assert not self.expected and not self.reads_of and not self.requests and not self.message
@@ -150,7 +156,7 @@ class TB:
 
 async def start(dut, seed, idle=0.0, pause=0.0):
     start_clock(dut)
-    tb = TB(dut, seed, idle, pause)
+    tb = Env(dut, seed, idle, pause)
     memory = attach_memory(dut, seed)
     await reset(dut)
     tb.axi = memory
@@ -163,11 +169,3 @@ def attach_memory(dut, seed):
         return None
     from tests.socket.external_memory import attach
     return attach(dut, seed)
-
-
-class Ring:
-    """What a test knows of one ring: live bytes are released..head."""
-
-    def __init__(self, rng, conn, direction):
-        self.place = conn, direction, rng.choice([pool for pool in range(4) if COUNTS[pool]])
-        self.head = self.released = rng.choice((SPAN - 700, SPAN // 2 - 500, rng.randrange(SPAN)))

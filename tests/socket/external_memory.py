@@ -37,6 +37,7 @@ class FailingRam(AxiRam):
 def attach(dut, seed, stall=0.3):
     ram = FailingRam(AxiBus.from_prefix(dut, "axi_"), dut.clk, dut.rst, size=1 << 20)
     rng = random.Random(seed)
-    for channel in (ram.write_if.aw_channel, ram.write_if.w_channel, ram.write_if.b_channel, ram.read_if.ar_channel, ram.read_if.r_channel):
+    write, read = ram.write_if, ram.read_if
+    for channel in (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel):
         channel.set_pause_generator(_stalls(random.Random(rng.random()), stall))
     return ram

@@ -12,5 +12,6 @@ CONNECTIONS, RING = 4, 4096
 
 def params(width=WIDTH, axi=AXI):
     """Four small pools: pages of all sizes, and too few for all windows."""
-    return TINY.replace(data_width=width, connections=CONNECTIONS, socket_bytes=RING, cores=1, page_bytes=(128, 256, 512, 1024),
-                        pool_pages=(56, 40, 17, 16), socket_memory="axi4" if axi else "onchip")
+    return TINY.replace(data_width=width, connections=CONNECTIONS, socket_bytes=RING, cores=1,
+                        page_bytes=(128, 256, 512, 1024), pool_pages=(56, 40, 17, 16),
+                        socket_memory="axi4" if axi else "onchip")

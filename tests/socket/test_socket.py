@@ -1,26 +1,27 @@
-"""Socket memory controller against its model, under both simulators and at every width, on chip and with external memory."""
+"""Socket memory controller against its model: both simulators, every width, on chip and with external memory."""
 
 import pytest
+
 from spps import gen
 from spps.pair import SppsPair
 from spps.params import TINY
 from spps.socket import AxiMemory, Geometry, SocketMemoryController
 from spps.tools.verilog import to_verilog
 from spps_sim.testbench.runner import run_bench, simulations
-
 from tests.socket import sizes
 
 
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_socket_memory_agrees_with_model(width, simulator):
-    run_bench(SocketMemoryController(sizes.params(width)), "tests.socket.bench_socket", name=f"socket_{width}", simulator=simulator,
-              parameters={"width": width})
+    run_bench(SocketMemoryController(sizes.params(width)), "tests.socket.bench_socket", name=f"socket_{width}",
+              simulator=simulator, parameters={"width": width})
 
 
 @pytest.mark.parametrize("simulator", ("icarus",))
 @pytest.mark.parametrize("width", (64, 128))
 def test_external_memory_agrees_with_model(width, simulator):
-    run_bench(SocketMemoryController(sizes.params(width, axi=1)), "tests.socket.bench_socket", name=f"socket_axi_{width}", simulator=simulator, parameters={"width": width, "axi": 1})
+    run_bench(SocketMemoryController(sizes.params(width, axi=1)), "tests.socket.bench_socket",
+              name=f"socket_axi_{width}", simulator=simulator, parameters={"width": width, "axi": 1})
 
 
 @pytest.mark.parametrize("change, message", (
@@ -52,5 +53,6 @@ def test_a_unit_with_external_memory_has_its_ports(tmp_path):
 
 
 def test_external_memory_lints(tmp_path):
-    path = to_verilog(SocketMemoryController(TINY.replace(socket_memory="axi4")), "socket_axi", tmp_path / "socket_axi.v")
+    unit = SocketMemoryController(TINY.replace(socket_memory="axi4"))
+    path = to_verilog(unit, "socket_axi", tmp_path / "socket_axi.v")
     gen.lint_verilog(path, "socket_axi")

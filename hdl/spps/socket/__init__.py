@@ -10,5 +10,5 @@ from .socket_commands import SocketCommands
 from .socket_memory_controller import SocketMemoryController
 from .socket_reader import SocketReader
 
-__all__ = ["SocketMemoryController", "SocketCommands", "SocketReader", "PoolWatermarks", "PageDirectory", "PagePools", "PageWriter",
-           "OnchipMemory", "AxiMemory", "Geometry", "axi_signature"]
+__all__ = ["AxiMemory", "Geometry", "OnchipMemory", "PageDirectory", "PagePools", "PageWriter", "PoolWatermarks",
+           "SocketCommands", "SocketMemoryController", "SocketReader", "axi_signature"]

@@ -11,15 +11,16 @@ from .storage import answer_layout, read_signature, row_layout, write_signature
 
 __all__ = ["AxiMemory", "axi_signature"]
 
-INCR, NORMAL = 1, 0b0011    # AxBURST; AxCACHE modifiable and bufferable
-BURSTS = 4                                      # writes in flight whose rows have not all gone
+INCR = 1                    # AxBURST
+NORMAL = 0b0011             # AxCACHE: modifiable and bufferable
+BURSTS = 4                  # writes whose address has gone and whose rows have not
 
 
 def axi_signature(geometry):
-    """The ports of an AXI4 manager with one ID, in its direction; 32-bit addresses."""
+    """Ports of an AXI4 manager, seen from it: one ID, 32-bit addresses."""
     width = 8 * geometry.lanes
-    address = {"id": Out(1), "addr": Out(32), "len": Out(8), "size": Out(3), "burst": Out(2), "lock": Out(1), "cache": Out(4),
-               "prot": Out(3), "valid": Out(1), "ready": In(1)}
+    address = {"id": Out(1), "addr": Out(32), "len": Out(8), "size": Out(3), "burst": Out(2), "lock": Out(1),
+               "cache": Out(4), "prot": Out(3), "valid": Out(1), "ready": In(1)}
     return wiring.Signature({
         **{f"aw{name}": flow for name, flow in address.items()},
         "wdata": Out(width), "wstrb": Out(geometry.lanes), "wlast": Out(1), "wvalid": Out(1), "wready": In(1),
@@ -30,21 +31,50 @@ def axi_signature(geometry):
 
 
 class AxiMemory(wiring.Component):
-    """Each burst of rows is one INCR burst; all have one ID, so answers come in order.
+    """Turns each burst of rows into one INCR burst of AXI4; all have one ID, so answers come in order.
 
-    A page is at most 2048 bytes and aligned to its size, so no burst crosses a 4 KiB boundary. Bytes lie in memory in the order of the wire.
-    A write counts as `written` with its response; a read that later asks for it then finds it.
-    Parameters: geometry: a page has at most 256 rows.
-    Members: w, r: see storage; axi. Latency: that of the memory, and 2 clocks. Throughput: one row per clock each way.
-    Backpressure: of each channel; rows of a write are offered with its address or later. Drop: none; a response other than OKAY is
-    an `error`. Reset: idle; answers of transfers from before a reset are not expected.
+    A page is at most 2048 bytes and aligned to its size, so no burst crosses a 4 KiB boundary. Bytes lie in memory in
+    the order of the wire. A burst is `written` with its response: a read that is asked for later finds it.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        A page has at most 256 rows.
+
+    Members
+    -------
+    w : In(write_signature)
+        Bursts to be written.
+    r : In(read_signature)
+        Bursts to be read.
+    axi : Out(axi_signature)
+        AXI4 manager.
+
+    Timing
+    ------
+    Latency: that of the memory and 2 clocks. Throughput 1 row per clock each way. Each channel waits for its `ready`;
+    rows of a write are offered with their address or later.
+
+    Drop
+    ----
+    None. The response SLVERR or DECERR sets `w.error` or `r.answer.err`.
+
+    Reset
+    -----
+    Idle. Answers to transfers from before a reset are not expected.
+
+    Raises
+    ------
+    ValueError
+        A page has more rows than the longest burst.
     """
 
     def __init__(self, geometry):
         if geometry.max_rows > 256:
             raise ValueError(f"page of {geometry.max_rows} rows: must be at most 256, the longest burst of AXI4")
         self.geometry = geometry
-        super().__init__({"w": In(write_signature(geometry)), "r": In(read_signature(geometry)), "axi": Out(axi_signature(geometry))})
+        super().__init__({"w": In(write_signature(geometry)), "r": In(read_signature(geometry)),
+                          "axi": Out(axi_signature(geometry))})
 
     def elaborate(self, platform):
         m = Module()
@@ -82,11 +112,11 @@ class AxiMemory(wiring.Component):
         return m
 
     def _swapped(self, word):
-        """The first byte of a row is in its most significant byte, that of the bus in the least significant one."""
+        """Bytes reversed: the first byte is the most significant one of a row, the least significant one of the bus."""
         return Cat(*(word[8 * i:8 * i + 8] for i in reversed(range(self.geometry.lanes))))
 
     def _address(self, m, burst, prefix, lengths):
-        """An address channel; `lengths` also takes the rows of the burst."""
+        """Drive one address channel; `lengths` also takes the number of rows, for the data channel."""
         g, axi = self.geometry, self.axi
         valid = getattr(axi, f"{prefix}valid")
         free = ~valid | getattr(axi, f"{prefix}ready")
@@ -98,4 +128,5 @@ class AxiMemory(wiring.Component):
         with m.If(free):
             m.d.sync += valid.eq(take)
         with m.If(take):
-            m.d.sync += [getattr(axi, f"{prefix}addr").eq(burst.p.row << g.lane_bits), getattr(axi, f"{prefix}len").eq(burst.p.rows - 1)]
+            m.d.sync += [getattr(axi, f"{prefix}addr").eq(burst.p.row << g.lane_bits),
+                         getattr(axi, f"{prefix}len").eq(burst.p.rows - 1)]

@@ -1,4 +1,4 @@
-"""Where pages are: pools in physical memory, virtual pages in the table. The numbers every part of the socket memory shares.
+"""Where pages are: pools in physical memory, virtual pages in the page table.
 
 Source: patent §X.A (SMC 758: page sizes).
 """
@@ -10,12 +10,32 @@ __all__ = ["Geometry"]
 
 
 class Geometry:
-    """Sizes derived from SppsParams.
+    """Sizes and places that all parts of the socket memory share, derived from SppsParams.
 
-    Physical memory is counted in granules, the smallest page in use, and in rows of a datapath word. Pools lie one behind the other,
-    largest pages first, so that every page is aligned to its size and a row is granule and row in the page put together.
-    A byte of a ring is in virtual page offset // page size. The table has room for twice a ring, so that a window that begins in
-    the middle of a page never meets itself.
+    Physical memory is counted in granules, the smallest page in use, and in rows, words of the datapath. Pools lie one
+    behind the other, largest pages first, so that every page is aligned to its size and a physical row is granule and
+    row in the page put together. A byte of a ring is in virtual page offset // page size. The page table has room for
+    two rings of bytes, so that the first and the last page of a window never have the same entry, also when the window
+    begins in the middle of a page.
+
+    Attributes
+    ----------
+    sizes, counts : tuple of int
+        Bytes of a page and number of pages, per pool.
+    pools, rings : int
+        Pools; rings, two per connection.
+    granule, granules : int
+        Bytes of the smallest page in use; granules of all pools.
+    order, step : list of int
+        Pools with pages as they lie in memory; granules per page of each pool.
+    lanes, lane_bits : int
+        Bytes of a row, and the bits that count them.
+    rows, max_rows : int
+        Rows of all pools; of the largest page.
+    entry_bits, tag_bits, page_bits : int
+        Bits of a virtual page number of the smallest page (page_bits): entry of the table (low) and tag (high).
+    reserve : list of int
+        Pages of each pool that copies under way may still take, see SppsParams.reserve_pages.
     """
 
     def __init__(self, params):
@@ -59,7 +79,8 @@ class Geometry:
 
     def row_in_page(self, offset, pool):
         """Rows of the page before the one the byte is in."""
-        return self._of_pool([offset[self.lane_bits:shift] if shift > self.lane_bits else Const(0) for shift in self.shifts], pool)
+        return self._of_pool([offset[self.lane_bits:shift] if shift > self.lane_bits else Const(0)
+                              for shift in self.shifts], pool)
 
     def page_rows(self, pool):
         """Rows of a page."""
@@ -70,11 +91,14 @@ class Geometry:
         return granule << self.granule_rows_bits | row
 
     def entry_layout(self):
-        return data.StructLayout({"valid": 1, "pool": range(self.pools), "tag": self.tag_bits, "granule": range(self.granules)})
+        """Layout of an entry of the page table."""
+        return data.StructLayout({"valid": 1, "pool": range(self.pools), "tag": self.tag_bits,
+                                  "granule": range(self.granules)})
 
     def state_layout(self):
-        """What is known of a ring: pages mapped, of which pool; every page below `released` has been freed, with `known`."""
-        return data.StructLayout({"used": range((1 << self.entry_bits) + 1), "pool": range(self.pools), "known": 1, "released": 32})
+        """Layout of a ring's state: its pages, their pool; with `known` the number below which all are freed."""
+        return data.StructLayout({"used": range((1 << self.entry_bits) + 1), "pool": range(self.pools), "known": 1,
+                                  "released": 32})
 
     def burst_layout(self):
         """Consecutive rows of one page."""

@@ -10,13 +10,39 @@ __all__ = ["OnchipMemory"]
 
 
 class OnchipMemory(wiring.Component):
-    """One memory per byte of a row, so that strobes need no byte enables of the block RAM.
+    """Keeps pages in block RAM: one memory per byte of a row, so that strobes need no byte enables.
 
-    Source: patent §IV (socket memory 236). Parameters: geometry. Members: w, r: see storage.
-    Latency: a read answers 2 clocks after its burst; a burst is `written` 2 clocks after its last row.
-    Throughput: one row written and one read per clock, across bursts too. Backpressure: `answer` stops reads.
-    Collision: a row read while it is written is undefined (`no_rw_check`): its page has just been freed, so the reader answers `err`.
-    Drop: none. Reset: idle; contents are not reset.
+    A row that is read while it is written is undefined (`no_rw_check`): its page has just been freed, so the reader
+    answers with `err`.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Rows and bytes of a row.
+
+    Members
+    -------
+    w : In(write_signature)
+        Bursts to be written; `error` is never set.
+    r : In(read_signature)
+        Bursts to be read; `err` is never set.
+
+    Timing
+    ------
+    A read answers 2 clocks after its burst; a burst is `written` 2 clocks after its last row. Throughput 1 row written
+    and 1 row read per clock, across bursts too. `r.answer` stops reads.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Idle; contents are not reset.
+
+    Source
+    ------
+    Patent §IV (socket memory 236).
     """
 
     def __init__(self, geometry):
@@ -29,7 +55,8 @@ class OnchipMemory(wiring.Component):
         write, w_busy, w_take, w_last = Signal(g.burst_layout()), Signal(), Signal(), Signal()
         read, r_busy, r_take, r_last = Signal(g.burst_layout()), Signal(), Signal(), Signal()
         held = Signal()         # a row is in the output registers
-        for burst, port, busy, take, last in ((write, w.burst, w_busy, w_take, w_last), (read, r.burst, r_busy, r_take, r_last)):
+        for burst, port, busy, take, last in ((write, w.burst, w_busy, w_take, w_last),
+                                              (read, r.burst, r_busy, r_take, r_last)):
             m.d.comb += [last.eq(burst.rows == 1), port.ready.eq(~busy | (take & last))]
             with m.If(take):
                 m.d.sync += [burst.row.eq(burst.row + 1), burst.rows.eq(burst.rows - 1), busy.eq(~last)]

@@ -7,14 +7,49 @@ __all__ = ["PagePools"]
 
 
 class PagePools(wiring.Component):
-    """Stacks of free pages in one memory.
+    """Keeps the free pages of each pool: stacks in one memory.
 
-    Source: patent §X.A (SMC 758).
-    Parameters: geometry.
-    Members: pool: whose top `page` is, one clock later; take: it is taken. give, give_pool, give_page: a page comes back; never in the
-    clock of a take. clear: all pages become free; ready: 0 while they do. free: pages of each pool.
-    Latency: one clock from `pool`, take or give to `page`. Throughput: a take every second clock, a give every clock.
-    Drop: none. Reset: as clear, one page per clock.
+    Parameters
+    ----------
+    geometry : Geometry
+        Pools and their pages.
+
+    Members
+    -------
+    pool : In(range(pools))
+        Whose top is wanted.
+    page : Out(range(granules))
+        First granule of that page, one clock later.
+    take : In(1)
+        `page` is taken from `pool`.
+    give : In(1)
+        `give_page` becomes free; never in the clock of a take.
+    give_pool : In(range(pools))
+        Its pool.
+    give_page : In(range(granules))
+        Its first granule.
+    clear : In(1)
+        All pages become free.
+    ready : Out(1)
+        0 while they do.
+    free : Out(array of range(largest count + 1)), pages
+        Free pages per pool.
+
+    Timing
+    ------
+    Latency 1 clock from `pool`, `take` or `give` to `page`. Throughput: a take every second clock, a give every clock.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    As `clear`: 1 page per clock.
+
+    Source
+    ------
+    Patent §X.A (SMC 758).
     """
 
     def __init__(self, geometry):
@@ -28,7 +63,8 @@ class PagePools(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         g = self.geometry
-        m.submodules.stack = stack = memory.Memory(shape=range(g.granules), depth=g.total_pages, init=[], attrs={"no_rw_check": 1})
+        m.submodules.stack = stack = memory.Memory(shape=range(g.granules), depth=g.total_pages, init=[],
+                                                   attrs={"no_rw_check": 1})
         write, read = stack.write_port(), stack.read_port()
         bottom = Array(g.first_page(p) for p in range(g.pools))
         m.d.comb += [read.addr.eq(bottom[self.pool] + self.free[self.pool] - 1), self.page.eq(read.data)]

@@ -11,11 +11,13 @@ __all__ = ["PageWriter", "WriteResult", "write_request"]
 
 
 def write_request(geometry):
+    """Return the layout of a copy: `length` bytes of a ring from `offset` on, in pages of `pool`."""
     return data.StructLayout({"ring": range(geometry.rings), "pool": range(geometry.pools), "offset": 32, "length": 16})
 
 
 class WriteResult(data.Struct):
-    """How a copy ended; no bit: well."""
+    """How a copy ended: well, when no bit is set."""
+
     scratch_error: 1    # the answer had err or another length
     no_page: 1
     bad_page: 1
@@ -23,14 +25,55 @@ class WriteResult(data.Struct):
 
 
 class PageWriter(wiring.Component):
-    """Writes one packet to `length` bytes from `offset` on, page by page: a page is mapped while the rows of the one before are written.
+    """Writes one packet to `length` bytes of a ring from `offset` on, page by page.
 
-    Parameters: geometry.
-    Members: i: request; i_scratch: the packet, always taken whole; o_page and the answer (answer, verdict, granule): PageDirectory;
-    bus: the storage. done: the storage has everything; result holds.
-    Latency: 3 clocks from the request to the first row, 3 after the last. Throughput: one word per clock, one clock more when the
-    last word ends in a further row. Backpressure: i_scratch waits for pages and the storage.
-    Drop: words beyond the last page that was mapped; rows that the packet is too short for hold garbage. `result` tells. Reset: idle.
+    A page is mapped while the rows of the one before are written.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Where pages are.
+    width : int
+        Bits of a word.
+
+    Members
+    -------
+    i : In(stream of write_request)
+        A copy.
+    i_scratch : In(stream of packet)
+        Its bytes; taken whole also when the copy fails.
+    o_page : Out(stream of page_request)
+        MAP, to PageDirectory.
+    answer : In(1)
+        It is answered: `verdict` and `granule` hold.
+    verdict : In(PageVerdict)
+        Whether there is a page.
+    granule : In(range(granules))
+        Its first granule.
+    bus : Out(write_signature)
+        The storage.
+    done : Out(1)
+        The packet was taken and the storage has written all bursts; `result` holds.
+    result : Out(WriteResult)
+        How the copy ended.
+
+    Timing
+    ------
+    Latency 3 clocks from the request to the first row, and 3 from the last row to `done`. Throughput 1 word per clock,
+    and 1 clock more when the last word ends in a further row. `i_scratch` waits for pages and for the storage.
+
+    Drop
+    ----
+    Words behind the last page that was mapped. Rows that the packet is too short for are written with undefined bytes.
+    `result` tells both.
+
+    Reset
+    -----
+    Idle.
+
+    Source
+    ------
+    Patent §IV (virtual buffer offset).
     """
 
     def __init__(self, geometry, width):
@@ -66,7 +109,7 @@ class PageWriter(wiring.Component):
         return m
 
     def _map(self, m, request, mapping, to_map, granted, pending):
-        """One burst per page."""
+        """Map pages; one burst per page."""
         g, bus = self.geometry, self.bus
         offset = Signal(32)
         burst = Signal(g.burst_layout())
@@ -114,7 +157,7 @@ class PageWriter(wiring.Component):
             m.d.sync += self.result.write_error.eq(1)
 
     def _move(self, m, busy, mapping, request, start, to_write, granted):
-        """Words turned into rows."""
+        """Turn words into rows."""
         g, bus = self.geometry, self.bus
         word, n = self.i_scratch.payload, g.lanes
         lanes = [word.data[8 * (n - 1 - i):8 * (n - i)] for i in range(n)]

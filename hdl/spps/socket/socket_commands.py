@@ -11,38 +11,91 @@ from ..layouts.message import MessageHeader, MessageKind, beat_layout, beat_sign
 from ..layouts.record import RecordKind, SyncArgument
 from ..layouts.scratchpad import ScratchRead
 from ..layouts.socket import CopyArgument, ReleaseArgument, SocketAddress
+from ..lib.counters import Counters
 from ..lib.skid_buffer import SkidBuffer
 from .page_directory import PageOp, page_request
 from .page_writer import WriteResult, write_request
 
 __all__ = ["SocketCommands"]
 
-PROBLEMS = tuple(name for name, _ in WriteResult.as_shape())
-UNA = tuple(SHARED[f"snd_una_{leg}"].word for leg in (0, 1))
-UNA_BEATS = max(UNA) // 2 + 1       # beats of a record that hold them
+SND_UNA_WORDS = tuple(SHARED[f"snd_una_{leg}"].word for leg in (0, 1))
+SND_UNA_BEATS = max(SND_UNA_WORDS) // 2 + 1     # beats of a record that hold them
 
 
 class SocketCommands(wiring.Component):
     """Executes COPY, RELEASE and CONSUMED and passes OUTPUT and SYNC on, one message after the other.
 
-    Line 0 of a record says what the destinations have acknowledged: SND.UNA of a leg is the number below which the ring sent on that
-    leg is free. A retire record frees both rings.
+    Line 0 of a record says what the destinations have acknowledged: SND.UNA of a leg is the number below which the ring
+    sent on that leg is free. A retire record frees both rings. The message router lets only these five kinds pass; the
+    kind is not checked again (proof: tests/formal/test_message_kinds.py).
 
-    Parameters: params, geometry.
-    Members: i_cmd, o_cmd, o_scratch, o_free as in SocketMemoryController; o_page: releases to PageDirectory; o_write, written,
-    result: PageWriter; active: 0: copies are refused.
-    Latency: OUTPUT, SYNC 3 clocks; COPY 5 clocks until the request to the scratchpad, 2 after the writer is done.
-    Throughput: COPY one word per clock; messages passed on take one clock more than they have beats; records 2 more, and what
-    their releases take.
-    Backpressure: a blocked `o_cmd`, `o_scratch` or `o_free` stops `i_cmd`.
-    Drop: `bad_kind` (swallowed); `malformed` COPY without exactly two beats, RELEASE with beats, CONSUMED without line 0; `bad_conn`,
-    `bad_length` above socket_bytes, `inactive`: memory untouched, the chain (when its reference is known) is released;
-    `scratch_error`, `no_page`, `bad_page`, `write_error` (WriteResult): the ring is given up, so that reads of it are answered with `err`.
-    Every message counts once; `refused` are RELEASEs of payload that the program had no room for. Reset: idle.
+    Parameters
+    ----------
+    params : SppsParams
+        connections, socket_bytes.
+    geometry : Geometry
+        Where pages are.
+
+    Members
+    -------
+    i_cmd : In(stream of beat)
+        Messages COPY, RELEASE, CONSUMED, OUTPUT and SYNC.
+    o_cmd : Out(stream of beat)
+        OUTPUT and SYNC, unchanged.
+    o_scratch : Out(stream of ScratchRead)
+        Payload wanted from the scratchpad for the write request that follows.
+    o_free : Out(stream of 16)
+        First page of a scratchpad chain that is given back.
+    o_write : Out(stream of write_request)
+        A copy, to PageWriter.
+    written : In(1)
+        The copy has ended; `result` holds.
+    result : In(WriteResult)
+        How it ended.
+    o_page : Out(stream of page_request)
+        RELEASE and DROP, to PageDirectory.
+    active : In(1)
+        0: copies are refused.
+    count : Out(COUNTERS.layout)
+        Each message counts once.
+
+    Timing
+    ------
+    Latency: OUTPUT and SYNC 3 clocks; COPY 5 until the request to the scratchpad, and 2 after the writer is done.
+    Throughput: COPY 1 word per clock; an OUTPUT takes 3 clocks more than it has beats, a record 7 more when nothing
+    becomes free. A blocked `o_cmd`, `o_scratch` or `o_free` stops `i_cmd`.
+
+    Drop
+    ----
+    `malformed`, `bad_conn`, `bad_length`, `inactive`: memory is untouched and the chain is released if its reference
+    has come. `scratch_error`, `no_page`, `bad_page`, `write_error` (WriteResult): the ring is dropped too, so that
+    later reads of it are answered with `err`. CONSUMED ends here.
+
+    Reset
+    -----
+    Idle.
+
+    Source
+    ------
+    Patent §IV, §X.A (SMC 758).
     """
 
-    COUNTERS = ("copies", "releases", "refused", "outputs", "syncs", "consumed", "bad_kind", "malformed", "bad_conn", "bad_length", "inactive",
-                *PROBLEMS)
+    COUNTERS = Counters({
+        "copies": "COPY messages that ended well, also those of length 0",
+        "releases": "RELEASE messages of payload that the program has dealt with",
+        "refused": "RELEASE messages of payload that the program refused because free pages ran short",
+        "outputs": "OUTPUT messages passed on",
+        "syncs": "SYNC messages passed on",
+        "consumed": "CONSUMED messages that hold line 0 or retire a connection",
+        "malformed": "COPY not of two beats, RELEASE with beats, CONSUMED without line 0",
+        "bad_conn": "COPY and CONSUMED messages of a connection that does not exist",
+        "bad_length": "COPY messages of more than socket_bytes bytes",
+        "inactive": "COPY messages refused while the unit was not active",
+        "scratch_error": "COPY messages whose scratchpad answer had err or another length",
+        "no_page": "COPY messages that found no free page in their pool",
+        "bad_page": "COPY messages of a released page, beyond the table's reach, or to another pool than the ring's",
+        "write_error": "COPY messages with an error response of external memory",
+    })
 
     def __init__(self, params, geometry):
         self._params, self.geometry = params, geometry
@@ -54,11 +107,8 @@ class SocketCommands(wiring.Component):
             "o_write": Out(stream.Signature(write_request(geometry))), "written": In(1), "result": In(WriteResult),
             "o_page": Out(stream.Signature(page_request(geometry))),
             "active": In(1),
-            "count": Out(len(self.COUNTERS)),
+            "count": Out(self.COUNTERS.layout),
         })
-
-    def _count(self, name):
-        return self.count[self.COUNTERS.index(name)].eq(1)
 
     def elaborate(self, platform):
         m = Module()
@@ -68,7 +118,6 @@ class SocketCommands(wiring.Component):
         self._header = Signal(MessageHeader)
         self._copy = Signal(CopyArgument)
         self._address = Signal(SocketAddress)
-        self._owed = Signal()       # a chain is to be released when the rest of the message is swallowed
         m.d.comb += self._header.eq(self._first.data)
         with m.FSM():
             self._decode(m)
@@ -77,47 +126,43 @@ class SocketCommands(wiring.Component):
         return m
 
     def _decode(self, m):
-        count, header, first = self._count, self._header, self._first
+        count, header, first = self.count, self._header, self._first
         release = ReleaseArgument(header.argument)
         with m.State("HEAD"):
             m.d.comb += self.i_cmd.ready.eq(1)
-            m.d.sync += [first.eq(self.i_cmd.payload), self._owed.eq(0)]
+            m.d.sync += first.eq(self.i_cmd.payload)
             with m.If(self.i_cmd.valid):
                 m.next = "DECODE"
         with m.State("DECODE"):
             with m.Switch(header.kind):
-                with m.Case(MessageKind.OUTPUT, MessageKind.SYNC, MessageKind.CONSUMED):
-                    m.next = "FIRST"
                 with m.Case(MessageKind.COPY):
                     m.next = "ARGUMENT"
                     with m.If(first.last):
-                        m.d.comb += count("malformed")
+                        m.d.comb += count.malformed.eq(1)
                         m.next = "HEAD"
                 with m.Case(MessageKind.RELEASE):
-                    m.d.sync += [self._copy.ref.eq(release.ref), self._owed.eq(1)]
+                    m.d.sync += self._copy.ref.eq(release.ref)
                     with m.If(~first.last):
-                        m.d.comb += count("malformed")
+                        m.d.comb += count.malformed.eq(1)
                         m.next = "SWALLOW"
                     with m.Else():
-                        m.d.comb += self.count.eq(Mux(release.refused, 1 << self.COUNTERS.index("refused"),
-                                                      1 << self.COUNTERS.index("releases")))
+                        m.d.comb += [count.refused.eq(release.refused), count.releases.eq(~release.refused)]
                         m.next = "FREE"
-                with m.Default():
-                    m.d.comb += count("bad_kind")
-                    m.next = "HEAD"
-                    with m.If(~first.last):
-                        m.next = "SWALLOW"
+                with m.Default():       # OUTPUT, SYNC, CONSUMED
+                    m.next = "FIRST"
 
     def _pass(self, m):
         """OUTPUT and records; what records release."""
-        count, header, first, skid = self._count, self._header, self._first, self._skid
+        count, header, first, skid = self.count, self._header, self._first, self._skid
         beat, sync = self.i_cmd.payload, SyncArgument(header.argument)
         stays = Signal()                            # CONSUMED
-        index = Signal(range(UNA_BEATS + 1))        # beats after the header
-        snd_una = Array(Signal(32, name=f"una_{leg}") for leg in (0, 1))
+        index = Signal(range(SND_UNA_BEATS + 1))    # beats after the header
+        snd_una = Array(Signal(32, name=f"snd_una_{leg}") for leg in (0, 1))
         direction, retire = Signal(), Signal()
+        unknown, short = Signal(), Signal()         # connection out of range, no line 0
         m.d.comb += [
             stays.eq(header.kind == MessageKind.CONSUMED), retire.eq(sync.kind == RecordKind.RETIRE),
+            unknown.eq(sync.conn >= self._params.connections), short.eq(~retire & (index != SND_UNA_BEATS)),
             self.o_page.p.op.eq(Mux(retire, PageOp.DROP, PageOp.RELEASE)),
             self.o_page.p.ring.eq(Cat(direction, sync.conn)),
             self.o_page.p.offset.eq(snd_una[~direction]),   # what leg 0 received is sent on leg 1
@@ -136,36 +181,36 @@ class SocketCommands(wiring.Component):
                 self.i_cmd.ready.eq(skid.i.ready | stays),
             ]
             with m.If(self.i_cmd.valid & self.i_cmd.ready):
-                for leg, word in enumerate(UNA):
+                for leg, word in enumerate(SND_UNA_WORDS):
                     with m.If(index == word // 2):
                         m.d.sync += snd_una[leg].eq(beat.data.word_select(word % 2, 32))
-                with m.If(index != UNA_BEATS):
+                with m.If(index != SND_UNA_BEATS):
                     m.d.sync += index.eq(index + 1)
                 with m.If(beat.last):
                     m.next = "PASSED"
         with m.State("PASSED"):
             m.next = "RELEASE"
-            with m.If((header.kind == MessageKind.OUTPUT) | (sync.conn >= self._params.connections) | (~retire & (index != UNA_BEATS))):
+            with m.If((header.kind == MessageKind.OUTPUT) | unknown | short):
                 m.next = "HEAD"
             with m.Switch(header.kind):
                 with m.Case(MessageKind.OUTPUT):
-                    m.d.comb += count("outputs")
+                    m.d.comb += count.outputs.eq(1)
                 with m.Case(MessageKind.SYNC):
-                    m.d.comb += count("syncs")
+                    m.d.comb += count.syncs.eq(1)
                 with m.Default():
-                    with m.If(sync.conn >= self._params.connections):
-                        m.d.comb += count("bad_conn")
-                    with m.Elif(~retire & (index != UNA_BEATS)):
-                        m.d.comb += count("malformed")
+                    with m.If(unknown):
+                        m.d.comb += count.bad_conn.eq(1)
+                    with m.Elif(short):
+                        m.d.comb += count.malformed.eq(1)
                     with m.Else():
-                        m.d.comb += count("consumed")
+                        m.d.comb += count.consumed.eq(1)
         with m.State("RELEASE"):
             m.d.comb += self.o_page.valid.eq(1)
             with m.If(self.o_page.ready):
                 m.d.sync += direction.eq(1)
                 with m.If(direction):
                     m.next = "HEAD"
-        with m.State("GIVE_UP"):        # the ring of a copy that went wrong
+        with m.State("GIVE_UP"):        # drop the ring of a copy that failed
             m.d.comb += [
                 self.o_page.valid.eq(1), self.o_page.p.op.eq(PageOp.DROP),
                 self.o_page.p.ring.eq(Cat(self._address.ring.direction, self._address.ring.conn)),
@@ -177,22 +222,23 @@ class SocketCommands(wiring.Component):
                 m.next = "FREE"
 
     def _payload(self, m):
-        """COPY, RELEASE and the rest of messages that are no good."""
-        count, copy, address, params = self._count, self._copy, self._address, self._params
+        """COPY; the chain that is given back; beats that are swallowed."""
+        count, copy, address, params = self.count, self._copy, self._address, self._params
         beat = self.i_cmd.payload
         m.d.comb += [
             self.o_free.payload.eq(copy.ref), self.o_scratch.p.ref.eq(copy.ref), self.o_scratch.p.skip.eq(copy.skip),
             self.o_scratch.p.length.eq(copy.length),
-            self.o_write.p.ring.eq(Cat(address.ring.direction, address.ring.conn)), self.o_write.p.pool.eq(address.ring.pool),
+            self.o_write.p.ring.eq(Cat(address.ring.direction, address.ring.conn)),
+            self.o_write.p.pool.eq(address.ring.pool),
             self.o_write.p.offset.eq(address.offset), self.o_write.p.length.eq(copy.length),
         ]
         with m.State("ARGUMENT"):
             m.d.comb += self.i_cmd.ready.eq(1)
-            m.d.sync += [copy.eq(beat.data), self._owed.eq(1)]
+            m.d.sync += copy.eq(beat.data)
             with m.If(self.i_cmd.valid):
                 m.next = "ADDRESS"
                 with m.If(beat.last):
-                    m.d.comb += count("malformed")
+                    m.d.comb += count.malformed.eq(1)
                     m.next = "FREE"
         with m.State("ADDRESS"):
             m.d.comb += self.i_cmd.ready.eq(1)
@@ -200,18 +246,18 @@ class SocketCommands(wiring.Component):
             with m.If(self.i_cmd.valid):
                 m.next = "CHECK"
                 with m.If(~beat.last):
-                    m.d.comb += count("malformed")
+                    m.d.comb += count.malformed.eq(1)
                     m.next = "SWALLOW"
         with m.State("CHECK"):
             m.next = "FREE"
             with m.If(address.ring.conn >= params.connections):
-                m.d.comb += count("bad_conn")
+                m.d.comb += count.bad_conn.eq(1)
             with m.Elif(copy.length > params.socket_bytes):
-                m.d.comb += count("bad_length")
+                m.d.comb += count.bad_length.eq(1)
             with m.Elif(copy.length == 0):
-                m.d.comb += count("copies")
+                m.d.comb += count.copies.eq(1)
             with m.Elif(~self.active):
-                m.d.comb += count("inactive")
+                m.d.comb += count.inactive.eq(1)
             with m.Else():
                 m.next = "REQUEST"
         with m.State("REQUEST"):
@@ -224,13 +270,18 @@ class SocketCommands(wiring.Component):
                 m.next = "WRITTEN"
         with m.State("WRITTEN"):
             with m.If(self.written):
-                m.next = "FREE"
-                with m.If(self.result.as_value() == 0):
-                    m.d.comb += count("copies")
-                for name in reversed(PROBLEMS):      # the first that is set counts
-                    with m.If(self.result[name]):
-                        m.d.comb += self.count.eq(1 << self.COUNTERS.index(name))
-                        m.next = "GIVE_UP"
+                m.next = "GIVE_UP"
+                with m.If(self.result.scratch_error):
+                    m.d.comb += count.scratch_error.eq(1)
+                with m.Elif(self.result.no_page):
+                    m.d.comb += count.no_page.eq(1)
+                with m.Elif(self.result.bad_page):
+                    m.d.comb += count.bad_page.eq(1)
+                with m.Elif(self.result.write_error):
+                    m.d.comb += count.write_error.eq(1)
+                with m.Else():
+                    m.d.comb += count.copies.eq(1)
+                    m.next = "FREE"
         with m.State("FREE"):
             m.d.comb += self.o_free.valid.eq(1)
             with m.If(self.o_free.ready):
@@ -238,6 +289,4 @@ class SocketCommands(wiring.Component):
         with m.State("SWALLOW"):
             m.d.comb += self.i_cmd.ready.eq(1)
             with m.If(self.i_cmd.valid & beat.last):
-                m.next = "HEAD"
-                with m.If(self._owed):
-                    m.next = "FREE"
+                m.next = "FREE"

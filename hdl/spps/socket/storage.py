@@ -6,17 +6,26 @@ __all__ = ["write_signature", "read_signature", "row_layout", "answer_layout"]
 
 
 def row_layout(geometry):
-    """A row to be written: byte i of `data` counted from the most significant one belongs to bit i of `strobe`."""
+    """Return the layout of a row to be written: bit i of `strobe` is for byte i of `data`, in wire order."""
     return data.StructLayout({"data": 8 * geometry.lanes, "strobe": geometry.lanes})
 
 
 def answer_layout(geometry):
+    """Return the layout of a row that was read, or of the error of reading it."""
     return data.StructLayout({"data": 8 * geometry.lanes, "err": 1})
 
 
 def write_signature(geometry):
-    """burst: some rows of one page to come, row: the rows of all bursts in order; written: one clock per burst that later reads will
-    see, error: with it.
+    """Return the signature of writes, seen from the writer.
+
+    burst : Out(stream of burst_layout)
+        Rows of one page that follow on `row`.
+    row : Out(stream of row_layout)
+        Rows of all bursts, in order.
+    written : In(1)
+        One clock per burst, when later reads will see it.
+    error : In(1)
+        With `written`: the burst failed.
     """
     return wiring.Signature({
         "burst": Out(stream.Signature(geometry.burst_layout())), "row": Out(stream.Signature(row_layout(geometry))),
@@ -25,7 +34,14 @@ def write_signature(geometry):
 
 
 def read_signature(geometry):
-    """burst: rows of one page wanted; answer: the rows of all bursts in order."""
+    """Return the signature of reads, seen from the reader.
+
+    burst : Out(stream of burst_layout)
+        Rows of one page that are wanted.
+    answer : In(stream of answer_layout)
+        Rows of all bursts, in order.
+    """
     return wiring.Signature({
-        "burst": Out(stream.Signature(geometry.burst_layout())), "answer": In(stream.Signature(answer_layout(geometry))),
+        "burst": Out(stream.Signature(geometry.burst_layout())),
+        "answer": In(stream.Signature(answer_layout(geometry))),
     })

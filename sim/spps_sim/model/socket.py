@@ -13,36 +13,46 @@ SND_UNA = 2, 4      # words of line 0 of a record: SND.UNA of both legs
 
 
 class PagedMemory:
-    """Rings of pages. A ring is any hashable; offsets count modulo 2^32; a page is freed when all of it is below the released number.
+    """Rings of pages; a page is freed when all of it is below the released number of its ring.
 
-    page_bytes, pool_pages: sizes and numbers of the pools' pages. reach: bytes that pages of one ring may span, counted in the smallest
-    page in use.
+    A ring is any hashable; offsets count modulo 2^32. Of two pages of a ring whose numbers are equal modulo the reach
+    only one can be there: hdl/spps/socket/README.md, "Pages", requires it.
+
+    Parameters
+    ----------
+    page_bytes, pool_pages : tuple of int
+        Bytes of a page and number of pages, per pool.
+    reach : int
+        Bytes; the reach in pages is this number divided by the smallest page in use.
     """
 
     def __init__(self, page_bytes, pool_pages, reach):
         self.page_bytes, self.free = page_bytes, list(pool_pages)
-        self.entries = reach // min(size for size, count in zip(page_bytes, pool_pages) if count)
+        self.reach = reach // min(size for size, count in zip(page_bytes, pool_pages) if count)
         self.pages = {}         # (ring, page number) -> bytearray
         self.pools = {}         # ring -> pool
         self.released = {}      # ring -> number
 
     def of(self, ring):
+        """Numbers of the pages that a ring has."""
         return [number for owner, number in self.pages if owner == ring]
 
     def _below(self, ring, number, offset, size):
-        """Whether page `number` of `size` bytes lies wholly below `offset`."""
+        """Tell whether page `number` of `size` bytes lies wholly below `offset`."""
         first = offset // size
         return (number - first) % (SPAN // size) >= SPAN // size // 2
 
     def map(self, ring, pool, offset):
-        """The page of a byte: None, or why there is none."""
+        """Make sure that the page of a byte is there; return None, or the counter that says why it is not."""
         size = self.page_bytes[pool]
         number, live = offset // size, self.of(ring)
         if live and self.pools[ring] == pool and number in live:
             return None
-        if any((other - number) % self.entries == 0 for other in live):
+        if any((other - number) % self.reach == 0 for other in live):
             return "bad_page"
-        if live and self.pools[ring] != pool or ring in self.released and self._below(ring, number, self.released[ring], size):
+        if live and self.pools[ring] != pool:
+            return "bad_page"
+        if ring in self.released and self._below(ring, number, self.released[ring], size):
             return "bad_page"
         if not self.free[pool]:
             return "no_page"
@@ -52,7 +62,7 @@ class PagedMemory:
         return None
 
     def write(self, ring, pool, offset, data):
-        """None, or why it did not end well; what has a page is written."""
+        """Write bytes up to the first page that cannot be had; return None, or the counter that says why."""
         size = self.page_bytes[pool]
         while data:
             problem = self.map(ring, pool, offset)
@@ -64,7 +74,7 @@ class PagedMemory:
         return None
 
     def read(self, ring, pool, offset, length):
-        """Bytes, or None when one of its pages is not there."""
+        """Return `length` bytes, or None when one of their pages is not there."""
         size, out = self.page_bytes[pool], b""
         while length:
             page = self.pages.get((ring, offset // size)) if self.pools.get(ring) == pool else None
@@ -76,6 +86,7 @@ class PagedMemory:
         return bytes(out)
 
     def release(self, ring, offset):
+        """Free the pages of a ring that lie wholly below `offset`."""
         live = self.of(ring)
         old = self.released.get(ring)
         if live and old is not None:
@@ -88,6 +99,7 @@ class PagedMemory:
                 self._free(ring, number)
 
     def drop(self, ring):
+        """Free all pages of a ring."""
         for number in self.of(ring):
             self._free(ring, number)
         self.released.pop(ring, None)
@@ -98,9 +110,16 @@ class PagedMemory:
 
 
 class SocketModel:
-    """Executes messages at once; what the RTL does must be explained by this order.
+    """Executes each message at once; what the RTL does must be explained by this order.
 
-    connections, ring_bytes: sizes. memory: PagedMemory. scratch: function (ref, skip, length) -> (bytes, err), the scratchpad's answer.
+    Parameters
+    ----------
+    connections, ring_bytes : int
+        Connections; longest copy or read in bytes.
+    memory : PagedMemory
+        The pages.
+    scratch : function (ref, skip, length) -> (bytes, bool)
+        The scratchpad's answer, and whether it ends in `err`.
     """
 
     def __init__(self, connections, ring_bytes, memory, scratch):
@@ -111,7 +130,7 @@ class SocketModel:
         self.count = Counter()
 
     def execute(self, message):
-        """message: list of 64-bit beats, the first a header."""
+        """Execute a message, a list of 64-bit beats; raises ValueError for a kind that never comes."""
         kind, argument = message[0] & 0xFF, message[0] >> 32
         if kind == MessageKind.OUTPUT.value:
             self.count["outputs"] += 1
@@ -128,10 +147,10 @@ class SocketModel:
         elif kind == MessageKind.COPY.value:
             self._copy(message)
         else:
-            self.count["bad_kind"] += 1
+            raise ValueError(f"kind {kind}: the message router lets only COPY, RELEASE, CONSUMED, OUTPUT and SYNC pass")
 
     def _record(self, message):
-        """Releases of a record; None, or why there are none."""
+        """Release what a record says; return None, or the counter that says why nothing was."""
         conn, kind = message[0] >> 32 & 0xFFFF, message[0] >> 48 & 3
         if conn >= self.connections:
             return "bad_conn"
@@ -153,7 +172,8 @@ class SocketModel:
             self.count["malformed"] += 1
             return
         ref, skip, length = (message[1] >> lsb & 0xFFFF for lsb in (0, 16, 32))
-        offset, conn, direction, pool = message[2] & 0xFFFFFFFF, message[2] >> 32 & 0xFFFF, message[2] >> 48 & 1, message[2] >> 49 & 3
+        offset, conn = message[2] & 0xFFFFFFFF, message[2] >> 32 & 0xFFFF
+        direction, pool = message[2] >> 48 & 1, message[2] >> 49 & 3
         if conn >= self.connections:
             self.count["bad_conn"] += 1
         elif length > self.ring_bytes:
@@ -172,7 +192,7 @@ class SocketModel:
                 self.memory.drop((conn, direction))
 
     def read(self, conn, direction, pool, offset, length):
-        """The answer to a SocketRead, None for one with err."""
+        """Return the answer to a SocketRead, None for one that ends in `err`."""
         if conn >= self.connections or not 0 < length <= self.ring_bytes:
             self.count["bad_reads"] += 1
             return None
