@@ -2,14 +2,14 @@
 from types import SimpleNamespace
 
 import pytest
+
 from spps.lib import Counters
 from spps.mmc import BLOCKS as BLOCK_ROWS
-from spps.mmc import Field, Mmc, Register, RegisterMap, block_counters, counting_blocks
+from spps.mmc import Mmc, Register, RegisterField, RegisterMap, block_counters, counting_blocks
 from spps.mmc.counter_file import _TAPS, _positions
 from spps.mmc.register_table import RegisterTable
 from spps.params import TINY
 from spps_sim.testbench.runner import SIMULATORS, run_bench
-
 from tests.mmc.registers_under_test import BLOCKS, build
 
 
@@ -22,7 +22,7 @@ def test_mmc(simulator):
     ({"width": 33}, "width=33: must be from 1 to 32"),
     ({"width": 4, "reset": 16}, "reset=0x10: must fit 4 bits"),
     ({"access": "wo"}, "access='wo': must be one of"),
-    ({"fields": (Field("a", 0, 4), Field("b", 3))}, "x.b: overlaps"),
+    ({"fields": (RegisterField("a", 0, 4), RegisterField("b", 3))}, "x.b: overlaps"),
 ))
 def test_register_says_what_is_wrong(arguments, message):
     with pytest.raises(ValueError, match=message):

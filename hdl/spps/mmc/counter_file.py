@@ -10,7 +10,7 @@ __all__ = ["CounterFile"]
 
 
 def _select(index, values):
-    """values[index] as a tree of two-way choices: the synthesizer builds a case over many values far larger."""
+    """Return values[index] as a tree of two-way choices: a case over many values synthesizes to far more logic."""
     for bit in index:
         values = [Mux(bit, *reversed(pair)) if len(pair) == 2 else pair[0] for pair in
                   (values[k:k + 2] for k in range(0, len(values), 2))]
@@ -22,13 +22,13 @@ _TAPS = {3: (3, 2), 4: (4, 3), 5: (5, 3), 6: (6, 5), 7: (7, 6), 8: (8, 6, 5, 4),
 
 
 def _step(state, bits):
-    """The state after this one; 0 is one of them, all ones is the one left out."""
+    """Return the state after this one; 0 is in the cycle, all ones is not."""
     fed = ~reduce(xor, (state >> tap - 1 for tap in _TAPS[bits])) & 1
     return (state << 1 | fed) & (1 << bits) - 1
 
 
 def _positions(bits):
-    """How many steps from state 0 each state is."""
+    """Return the number of steps from state 0 to each state."""
     found, state = [0] * (1 << bits), 0
     for position in range((1 << bits) - 1):
         found[state] = position
@@ -38,20 +38,41 @@ def _positions(bits):
 
 
 class CounterFile(wiring.Component):
-    """Counts pulses: small counters run freely, and a sweep adds what one of them has gained to its total in block RAM.
+    """Counts pulses, with a small counter per input and 32-bit totals in block RAM.
 
-    The sweep looks at one counter per clock, at each once per `n` clocks; so log2(n) bits suffice, whatever comes. A small
-    counter is a shift register with feedback, which needs no carry chain; a table in block RAM tells how often it has stepped.
-    What that was last time is kept beside its total.
-    Source: none; measured against a register per counter in mmc/README.md.
-    Parameters: n: counters.
-    Members:
-        pulse: bit k counts one for counter k.
-        select, read, clear: hold read or clear with the number until `done`; value: the total up to that clock.
-    Latency: up to n clocks to `done`. Throughput: one access per sweep. Backpressure, Drop: none; a pulse in the clock
-    of a clear is kept. Reset: all zero, by the first sweep.
+    A sweep looks at one small counter per clock, at each once per `n` clocks, and adds what it has gained to its total, so
+    log2(n) bits suffice for pulses in every clock. A small counter is a shift register with feedback, which needs no carry
+    chain; a table in block RAM converts its state into a number of steps. The last such number is kept beside the total.
 
-    Raises ValueError for n outside 1 to 4000.
+    Parameters
+    ----------
+    n : int
+        Counters. Raises ValueError outside 1 to 4000.
+
+    Members
+    -------
+    pulse : In(n)
+        Bit k counts one for counter k.
+    select, read, clear : In(range(n)), In(1), In(1)
+        Number of a counter and what to do; held until `done`.
+    done, value : Out(1), Out(32)
+        One clock: `value` is the total up to that clock.
+
+    Timing
+    ------
+    Latency up to n clocks to `done`. Throughput one access per sweep. Nothing waits.
+
+    Drop
+    ----
+    None; a pulse in the clock of a clear counts from zero.
+
+    Reset
+    -----
+    All zero: the first sweep takes every total as zero, whatever memory holds.
+
+    Source
+    ------
+    None. Why not a register per counter: mmc/README.md.
     """
 
     def __init__(self, n):
@@ -64,7 +85,7 @@ class CounterFile(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         period = max(self.n, 4)
-        bits = (period + 1).bit_length()        # one state less than 2**bits, and still more than a sweep can add
+        bits = (period + 1).bit_length()        # one state less than 2**bits is still more than a sweep can add
         entry = data.StructLayout({"total": 32, "seen": bits})
         m.submodules.totals = totals = memory.Memory(shape=entry, depth=period, init=[], attrs={"no_rw_check": 1})
         m.submodules.position = table = memory.Memory(shape=bits, depth=1 << bits, init=_positions(bits))

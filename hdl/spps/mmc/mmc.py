@@ -25,19 +25,58 @@ UNKNOWN = 0xDEADBEEF    # what an address without a register reads
 
 
 class Mmc(wiring.Component):
-    """Registers behind one request stream: configuration, status, counters, and a window into instruction memory.
+    """Registers behind a stream of requests: configuration, status, counters, windows into instruction and flowstate memory.
 
-    Source: patent F7 (MMC 772), §X.A; `mmc.registers`.
-    Parameters: params; counters: [(block, names)], one register each; status: further `ro` registers.
-    Members:
-        i: requests. o: one word per read, in order; writes are not answered.
-        count_<block>: In, the pulses of that block's COUNTERS. failover: Out, failover_status: In, see `failover.signature`. One member per other register of CONTROL (Out) and STATUS (In).
-        cfg: Out, one word of CONFIG after the other; cfg_<name>: Out, those of CONFIG_DIRECT, at all times.
-        masks: Out, event types per core. o_imem: instruction words. o_flowstate: a word of flowstate memory is wanted; i_flowstate: that word,
-        taken in the clock in which it comes.
-    Latency: 5 clocks; a counter up to one sweep of all counters more; a word of CONFIG 32 more to `cfg`. Throughput: one request at a time.
-    Backpressure: `i` waits for the answer to be taken, for `o_imem`, and for the word of flowstate memory.
-    Drop: accesses to no register, or the wrong way (counted, bad_address). Reset: the map's reset values.
+    Parameters
+    ----------
+    params : SppsParams
+        Sizes.
+    counters : list of (str, Counters)
+        Blocks that count; one register `<block>_<name>` per counter.
+    status : tuple of Register
+        Further registers that can be read.
+
+    Members
+    -------
+    i : In(stream(RegisterRequest))
+        Reads and writes.
+    o : Out(stream(32))
+        One word per read, in order. Writes are not answered.
+    o_imem : Out(stream(InstructionWrite))
+        Words for instruction memory.
+    o_flowstate : Out(stream(FlowstateWord))
+        The place of a word of flowstate memory that is wanted.
+    i_flowstate : In(stream(32), always ready)
+        That word.
+    cfg : Out(ConfigWord)
+        The words of CONFIG, one after the other.
+    cfg_<name> : Out(32)
+        Those of CONFIG_DIRECT, at all times.
+    masks : Out(ArrayLayout(16, total_cores))
+        Event types that each core takes.
+    failover, failover_status : Out(FailoverConfig), In(FailoverStatus)
+        Registers of the failover unit.
+    <name> : Out or In
+        One member per other register of CONTROL (Out) and STATUS (In), with its width.
+    count_<block> : In(COUNTERS of the block)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 5 clocks; a counter takes up to one sweep of all counters more, a word of CONFIG shows on `cfg` up to 32 clocks later.
+    Throughput one request at a time. `i` waits until the answer is taken, for `o_imem`, and for the word of flowstate memory.
+
+    Drop
+    ----
+    Accesses to an address without a register, and writes to a register that cannot be written; counted.
+
+    Reset
+    -----
+    The reset values of the map.
+
+    Source
+    ------
+    Patent F7 (MMC 772), §X.A; `mmc.registers`.
     """
 
     COUNTERS = Counters({"bad_address": "reads of an address without a register, writes to one that cannot be written"})
@@ -61,8 +100,7 @@ class Mmc(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        counters = self.map.of("counter")
-        m.submodules.counters = file = CounterFile(len(counters))
+        m.submodules.counters = file = CounterFile(len(self.map.of("counter")))
         self.bad = Signal()
         self.request = request = Signal(RegisterRequest)
         self.write_now = Signal()       # one clock: the request in hand is a write to a plain register
@@ -70,37 +108,18 @@ class Mmc(wiring.Component):
             file.pulse.eq(Cat(self.bad, *[getattr(self, f"count_{block}") for block, _ in self.blocks[1:]])),
             file.select.eq(request.address[2:] - COUNTER_BASE // 4),
         ]
-        m.submodules.table = self.table = table = RegisterTable({
+        m.submodules.table = table = RegisterTable({
             address: (r.reset if r.access == "rw" else 0, (1 << r.width) - 1) for address, r in self.map.of("rw", "pulse")})
-        stored = Signal()               # the register is one of the table
-        m.d.comb += [table.address.eq(request.address), table.data.eq(request.data), stored.eq(table.mask.any()), self.cfg.eq(table.cfg)]
+        m.d.comb += [table.address.eq(request.address), table.data.eq(request.data), self.cfg.eq(table.cfg)]
+        self._show_config(m)
         known, value = self._read(m)
         pulse = self._write(m)
-        self._show_config(m)
-        is_counter, is_window, is_fetch = Signal(), Signal(), Signal()
-        imem = self.o_imem.payload
-        place = self.o_flowstate.payload
-        window = {r.name: a for a, r in self.map.of("window")}
-        m.d.sync += [
-            self.bad.eq(0),
-            is_counter.eq((request.address >= COUNTER_BASE) & (request.address < COUNTER_BASE + 4 * len(counters))
-                          & (request.address[:2] == 0)),
-            is_window.eq((request.address >= WINDOW_BASE) & (request.address < WINDOW_BASE + 4 * len(window))
-                         & (request.address[:2] == 0)),
-            is_fetch.eq(request.address == self.map.by_name["flowstate_data"]),
-        ]
+        is_counter, is_window, is_fetch = self._kind(m)
+        stored = Signal()               # the register is one of the table
+        m.d.comb += stored.eq(table.mask.any())
+        m.d.sync += self.bad.eq(0)
         with m.FSM():
-            with m.State("TAKE"):
-                m.d.comb += self.i.ready.eq(table.ready)
-                m.d.sync += request.eq(self.i.payload)
-                with m.If(self.i.valid & table.ready):
-                    m.next = "LOOK"
-            with m.State("LOOK"):       # known, value, is_... are registered
-                m.d.comb += table.look.eq(1)
-                m.next = "READ"
-            with m.State("READ"):
-                m.d.comb += table.read.eq(1)
-                m.next = "ACT"
+            self._take(m, table)
             with m.State("ACT"):
                 with m.If(is_counter):
                     m.d.comb += [file.read.eq(~request.write), file.clear.eq(request.write)]
@@ -112,16 +131,7 @@ class Mmc(wiring.Component):
                             m.next = "ANSWER"
                 with m.Elif(is_window & request.write):
                     m.next = "TAKE"
-                    with m.Switch(request.address[2:4]):
-                        with m.Case(window["imem_address"] >> 2 & 3):
-                            m.d.sync += Cat(imem.address, imem.cluster).eq(request.data)
-                        with m.Case(window["imem_high"] >> 2 & 3):
-                            m.d.sync += imem.data[32:].eq(request.data)
-                        with m.Case(window["imem_low"] >> 2 & 3):
-                            m.d.sync += imem.data[:32].eq(request.data)
-                            m.next = "STORE"
-                        with m.Case(window["flowstate_address"] >> 2 & 3):
-                            m.d.sync += place.eq(request.data)
+                    self._write_window(m)
                 with m.Elif(is_fetch & ~request.write):
                     m.next = "ASK"
                 with m.Elif(request.write):
@@ -131,26 +141,73 @@ class Mmc(wiring.Component):
                 with m.Else():
                     m.d.sync += [self.o.payload.eq(Mux(stored, table.value, value)), self.bad.eq(~stored & ~known)]
                     m.next = "ANSWER"
-            with m.State("STORE"):
-                m.d.comb += self.o_imem.valid.eq(1)
-                with m.If(self.o_imem.ready):
-                    m.d.sync += imem.address.eq(imem.address + 1)
-                    m.next = "TAKE"
-            with m.State("ASK"):
-                m.d.comb += self.o_flowstate.valid.eq(1)
-                with m.If(self.o_flowstate.ready):
-                    m.next = "FETCH"
-            with m.State("FETCH"):
-                with m.If(self.i_flowstate.valid):
-                    m.d.sync += [self.o.payload.eq(self.i_flowstate.payload), Value.cast(place).eq(Value.cast(place) + 1)]
-                    m.next = "ANSWER"
+            self._ask(m)
             with m.State("ANSWER"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.next = "TAKE"
         return m
 
+    def _take(self, m, table):
+        """States that take a request and look it up."""
+        with m.State("TAKE"):
+            m.d.comb += self.i.ready.eq(table.ready)
+            m.d.sync += self.request.eq(self.i.payload)
+            with m.If(self.i.valid & table.ready):
+                m.next = "LOOK"
+        with m.State("LOOK"):       # what ACT decides on is registered
+            m.d.comb += table.look.eq(1)
+            m.next = "READ"
+        with m.State("READ"):
+            m.d.comb += table.read.eq(1)
+            m.next = "ACT"
+
+    def _kind(self, m):
+        """Return whether the register in hand is a counter, one of a window, and the one that fetches a word; one clock after its address."""
+        address = self.request.address
+        counters, windows = len(self.map.of("counter")), len(self.map.of("window"))
+        is_counter, is_window, is_fetch = Signal(), Signal(), Signal()
+        m.d.sync += [
+            is_counter.eq((address >= COUNTER_BASE) & (address < COUNTER_BASE + 4 * counters) & (address[:2] == 0)),
+            is_window.eq((address >= WINDOW_BASE) & (address < WINDOW_BASE + 4 * windows) & (address[:2] == 0)),
+            is_fetch.eq(address == self.map.by_name["flowstate_data"]),
+        ]
+        return is_counter, is_window, is_fetch
+
+    def _write_window(self, m):
+        """Write a register of a window; the low half of an instruction word also stores the word."""
+        imem, data_in = self.o_imem.payload, self.request.data
+        window = {r.name: a for a, r in self.map.of("window")}
+        with m.Switch(self.request.address[2:4]):
+            with m.Case(window["imem_address"] >> 2 & 3):
+                m.d.sync += Cat(imem.address, imem.cluster).eq(data_in)
+            with m.Case(window["imem_high"] >> 2 & 3):
+                m.d.sync += imem.data[32:].eq(data_in)
+            with m.Case(window["imem_low"] >> 2 & 3):
+                m.d.sync += imem.data[:32].eq(data_in)
+                m.next = "STORE"
+            with m.Case(window["flowstate_address"] >> 2 & 3):
+                m.d.sync += self.o_flowstate.payload.eq(data_in)
+
+    def _ask(self, m):
+        """States that hand an instruction word over, and that fetch a word of flowstate memory."""
+        imem, place = self.o_imem.payload, Value.cast(self.o_flowstate.payload)
+        with m.State("STORE"):
+            m.d.comb += self.o_imem.valid.eq(1)
+            with m.If(self.o_imem.ready):
+                m.d.sync += imem.address.eq(imem.address + 1)
+                m.next = "TAKE"
+        with m.State("ASK"):
+            m.d.comb += self.o_flowstate.valid.eq(1)
+            with m.If(self.o_flowstate.ready):
+                m.next = "FETCH"
+        with m.State("FETCH"):
+            with m.If(self.i_flowstate.valid):
+                m.d.sync += [self.o.payload.eq(self.i_flowstate.payload), place.eq(place + 1)]
+                m.next = "ANSWER"
+
     def _port(self, register):
+        """Return the member that a register drives or shows."""
         if register.member is None:
             return getattr(self, register.name)
         name, index = register.member
@@ -158,7 +215,7 @@ class Mmc(wiring.Component):
         return getattr(group, index) if isinstance(index, str) else group[index]
 
     def _read(self, m):
-        """Value of a register that is not in the table, one clock after its address."""
+        """Look up a register that is not in the table; returns (it exists, its value), one clock after its address."""
         known, value = Signal(), Signal(32, init=UNKNOWN)
         imem = self.o_imem.payload
         m.d.sync += [known.eq(0), value.eq(UNKNOWN)]
@@ -176,7 +233,7 @@ class Mmc(wiring.Component):
         return known, value
 
     def _write(self, m):
-        """The ports of registers and pulses; says whether the register in hand is a pulse. CONFIG is in the table only."""
+        """Drive the members of registers and pulses; returns whether the register in hand is a pulse. CONFIG is in the table only."""
         pulse = Signal()
         for address, register in self.map.of("rw", "pulse"):
             if register.member and register.member[0] == "cfg":
@@ -194,6 +251,7 @@ class Mmc(wiring.Component):
         return pulse
 
     def _show_config(self, m):
+        """Keep the words of CONFIG_DIRECT in registers."""
         for name in CONFIG_DIRECT:
             with m.If(self.cfg.valid & (self.cfg.index == CONFIG_INDEX[name])):
                 m.d.sync += getattr(self, f"cfg_{name}").eq(self.cfg.value)

@@ -4,7 +4,7 @@ Nothing here is hardware: the RTL, the documentation and the harness's table of 
 """
 from dataclasses import dataclass, field
 
-__all__ = ["Field", "Register", "RegisterMap", "ACCESS"]
+__all__ = ["RegisterField", "Register", "RegisterMap", "ACCESS"]
 
 #: rw: the host writes, a block reads; ro: a block writes; const: identification; pulse: each 1 written lasts one clock;
 #: window: a write does something; fetch: a read asks a block for the value; counter: counts, any write clears it
@@ -12,8 +12,9 @@ ACCESS = ("rw", "ro", "const", "pulse", "window", "fetch", "counter")
 
 
 @dataclass(frozen=True)
-class Field:
-    """Some bits of a register. Raises ValueError for bits outside 32."""
+class RegisterField:
+    """Some bits of a register. Raises ValueError for bits outside 31:0."""
+
     name: str
     lsb: int
     width: int = 1
@@ -33,6 +34,7 @@ class Register:
     secret: the value is a key, which tools do not show.
     Raises ValueError naming the value and the limit.
     """
+
     name: str
     access: str = "rw"
     width: int = 32
@@ -72,14 +74,14 @@ class RegisterMap:
         self._next = 0
 
     def region(self, address):
-        """Go on at this address. Raises ValueError when it is not a region's or lies behind."""
+        """Continue at this address. Raises ValueError when no region begins there or it is already passed."""
         if address % self.REGION or address < self._next:
             raise ValueError(f"region {address:#x}: must be a multiple of {self.REGION:#x} from {self._next:#x}")
         self._next = address
         return self
 
     def add(self, register):
-        """Next free word. Raises ValueError for a name that is taken and when the space is full."""
+        """Give `register` the next free word. Raises ValueError for a name that is taken and when the space is full."""
         if register.name in self.by_name:
             raise ValueError(f"{register.name}: this name is taken by address {self.by_name[register.name]:#06x}")
         if self._next + 4 > self.size:
@@ -90,15 +92,15 @@ class RegisterMap:
         return self
 
     def of(self, *access):
-        """(address, register) of these kinds, in order of address."""
+        """Return [(address, register)] of these kinds of access, in order of address."""
         return [(a, r) for a, r in sorted(self.by_address.items()) if r.access in access]
 
     def addresses(self):
-        """{name: address}, for the harness."""
+        """Return {name: byte address}."""
         return dict(self.by_name)
 
     def markdown(self):
-        """The table of the documentation."""
+        """Return the table of the documentation."""
         lines = ["| address | name | access | bits | reset | meaning |", "|---|---|---|---|---|---|"]
         for address, reg in sorted(self.by_address.items()):
             parts = "; ".join(f"`{f.name}` {f.lsb + f.width - 1}:{f.lsb} {f.doc}".rstrip() for f in reg.fields)

@@ -1,4 +1,4 @@
-"""What the host can write, in block RAM."""
+"""Registers that the host writes, in block RAM."""
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -17,25 +17,57 @@ _PART_BITS = 2
 
 
 def _place(address):
-    """Place of a register in a part of the table: two bits of region, five of word."""
+    """Return the place of a register in a part of the table: two bits of region, five of word."""
     return Cat(address[2:7], address[8:10])
 
 
 class RegisterTable(wiring.Component):
-    """Three words per register: its value, its value after reset, and the bits that can be written. CONFIG is shown on the side.
+    """Registers that the host writes, in block RAM: value, value after reset and mask of each; shows the words of CONFIG.
 
-    What follows a reset is copied in first, then the words of CONFIG are read one per clock, again and again, except while the host's
-    address has the one read port.
-    Source: none; measured against flip-flops in mmc/README.md.
-    Parameters: registers: {byte address: (reset value, mask)}, in the first 32 words of the first four regions of 256 bytes.
-    Members:
-        address: byte address, constant from look on. look: asks for its mask. read: asks for its value, not in the clock of look.
-        mask: from two clocks after look to the next look; 0: not in the table. value: in the clock after read.
-        write: store data & mask. cfg: one word of CONFIG. ready: the reset values stand; the members above wait for it.
-    Latency: see mask and value; a change of CONFIG is shown within 32 clocks without accesses.
-    Throughput: one look, read or write per clock. Backpressure, Drop: none. Reset: 129 clocks without `ready`.
+    After a reset the reset values are copied to the values. Then the words of CONFIG are read one per clock, in turn, except
+    while the host's address uses the read port.
 
-    Raises ValueError for an address that has no place.
+    Parameters
+    ----------
+    registers : dict
+        {byte address: (reset value, mask)}, in the first 32 words of the first four regions of 256 bytes.
+        Raises ValueError for another address.
+
+    Members
+    -------
+    address : In(16), bytes
+        Constant from `look` on.
+    look : In(1)
+        Read the mask.
+    read : In(1)
+        Read the value, not in the clock of `look`.
+    mask : Out(32)
+        From two clocks after `look` to the next one; 0: the address is not in the table.
+    value : Out(32)
+        In the clock after `read`.
+    write, data : In(1), In(32)
+        Store `data & mask`.
+    cfg : Out(ConfigWord)
+        One word of CONFIG.
+    ready : Out(1)
+        The reset values are copied; `look`, `read` and `write` must wait for it.
+
+    Timing
+    ------
+    Latency: see `mask` and `value`; a change of CONFIG is shown within 32 clocks without accesses. Throughput one look, read or
+    write per clock.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    129 clocks without `ready`.
+
+    Source
+    ------
+    None. Why not flip-flops: mmc/README.md.
     """
 
     def __init__(self, registers):

@@ -7,7 +7,7 @@ from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
 from ..layouts.socket import SOCKET_POOLS
 from ..lib import Counters
-from .register_map import Field, Register, RegisterMap
+from .register_map import Register, RegisterField, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE", "COUNTER_BASE",
            "core_status", "register_map"]
@@ -37,7 +37,7 @@ CONTROL = (
     Register("core_enable", reset=0xFFFFFFFF, doc="bit n: core n gets events; what it has it ends"),
     Register("core_choice", width=1, doc="core for a flow that is at no core: 0 the least loaded, 1 the next in turn"),
 )
-#: what blocks report, name and width
+#: what blocks report
 STATUS = (
     *(Register(item.name, "ro", item.width, doc=item.text, member=("failover_status", item.name)) for item in failover.STATUS),
     Register("now", "ro", doc="ticks"),
@@ -53,32 +53,45 @@ STATUS = (
 #: writing words into instruction memory, reading words of flowstate memory
 WINDOW = (
     Register("imem_address", "window", 16, doc="where the next word goes; its address part grows with each word",
-             fields=(Field("address", 0, 12), Field("cluster", 12, 4))),
+             fields=(RegisterField("address", 0, 12), RegisterField("cluster", 12, 4))),
     Register("imem_high", "window", 4, doc="bits 35:32 of the word"),
     Register("imem_low", "window", 32, doc="bits 31:0; the write stores the word"),
     Register("flowstate_address", "window", 23, doc="which word `flowstate_data` reads next; grows with each read",
-             fields=(Field("word", 0, 7), Field("conn", 7, 16))),
+             fields=(RegisterField("word", 0, 7), RegisterField("conn", 7, 16))),
     Register("flowstate_data", "fetch", doc="a word of flowstate memory (layouts.flowstate); 0 for a conn that does not exist"),
 )
 
 
 def core_status(params):
-    """Registers of each core: the events it has not ended yet, and where it last trapped."""
-    return tuple(Register(f"outstanding_{core}", "ro", 8, doc="events this core has and has not ended") for core in range(params.total_cores)) + tuple(Register(f"trap_{core}", "ro", 24, doc="last trap of this core",
-                          fields=(Field("pc", 0, 16), Field("code", 16, 8))) for core in range(params.total_cores))
+    """Return the registers of each core: the events it has not ended yet, and where it last trapped."""
+    cores = range(params.total_cores)
+    outstanding = [Register(f"outstanding_{core}", "ro", 8, doc="events this core has and has not ended") for core in cores]
+    trap = RegisterField("pc", 0, 16), RegisterField("code", 16, 8)
+    return (*outstanding, *[Register(f"trap_{core}", "ro", 24, doc="last trap of this core", fields=trap) for core in cores])
 
 
 def register_map(params, counters=(), status=()):
-    """The map of an SPPS.
+    """Return the RegisterMap of an SPPS.
 
-    params: SppsParams. counters: [(block, Counters)], in order. status: further `ro` registers, after STATUS.
-    Raises ValueError for equal names and when the counters do not fit.
+    Parameters
+    ----------
+    params : SppsParams
+        Sizes, of which some are registers.
+    counters : list of (str, Counters)
+        Blocks that count, in order.
+    status : tuple of Register
+        Further `ro` registers, after STATUS.
+
+    Raises
+    ------
+    ValueError
+        Two registers have one name, or the counters do not fit.
     """
     regs = RegisterMap()
     for register in (
         Register("ident", "const", reset=IDENT, doc="\"SPPS\""), Register("version", "const", reset=VERSION, doc="of this map"),
         Register("build", "const", reset=params.data_width | params.clusters << 8 | params.cores << 12 | params.ports << 16,
-                 fields=(Field("data_width", 0, 8), Field("clusters", 8, 4), Field("cores", 12, 4), Field("ports", 16, 8))),
+                 fields=(RegisterField("data_width", 0, 8), RegisterField("clusters", 8, 4), RegisterField("cores", 12, 4), RegisterField("ports", 16, 8))),
         Register("connections", "const", reset=params.connections),
         *CONTROL,
     ):
@@ -90,7 +103,7 @@ def register_map(params, counters=(), status=()):
     for register in (*STATUS, *core_status(params), *status):
         regs.add(register)
     regs.region(MASK_BASE)
-    kinds = tuple(Field(kind.name.lower(), kind.value) for kind in EventKind)
+    kinds = tuple(RegisterField(kind.name.lower(), kind.value) for kind in EventKind)
     for core in range(params.total_cores):
         regs.add(Register(f"mask_{core}", width=16, reset=0xFFFF, doc=f"event types core {core} takes", member=("masks", core),
                           fields=kinds if core == 0 else ()))

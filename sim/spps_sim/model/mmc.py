@@ -21,6 +21,7 @@ class Registers:
         self.counts[self.bad_address] += 1
 
     def write(self, address, value):
+        """Write a register."""
         access, width, _ = self.table.get(address, (None, 0, 0))
         if access in ("rw", "window"):
             self.values[address] = value % (1 << width)
@@ -30,6 +31,7 @@ class Registers:
             self._bad()
 
     def read(self, address):
+        """Return what a read answers."""
         access = self.table.get(address, (None,))[0]
         if access is None:
             self._bad()
