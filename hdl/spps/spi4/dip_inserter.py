@@ -4,7 +4,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.packet import link_layout, spi4_signature
-from .dip import Dip4
+from .dip import DIP4
 
 __all__ = ["DipInserter"]
 
@@ -12,12 +12,38 @@ __all__ = ["DipInserter"]
 class DipInserter(wiring.Component):
     """Fill bits 3:0 of control words with their DIP-4.
 
-    Source: OIF-SPI4-02.1 §6.2. Parameters: width; dip, a Dip4.
-    Members: i, a group each clock; o.
-    Latency: one clock. Throughput: all. Backpressure, Drop: none. Reset: o.valid is 0 for the first clock only.
+    Parameters
+    ----------
+    width : int
+        Datapath in bits: width // 16 words per clock.
+    dip : Dip4
+        Parity of the link.
+
+    Members
+    -------
+    i : In(link_layout(width))
+        A group of words in each clock; bits 3:0 of control words are ignored.
+    o : Out(spi4_signature(width))
+        The same words with parity.
+
+    Timing
+    ------
+    Latency one clock. Throughput one group per clock. No backpressure.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    `o.valid` is 0 in the first clock and 1 from then on.
+
+    Source
+    ------
+    OIF-SPI4-02.1 §6.2.
     """
 
-    def __init__(self, width, *, dip=Dip4()):
+    def __init__(self, width, *, dip=DIP4):
         self.width, self.dip = width, dip
         super().__init__({"i": In(link_layout(width)), "o": Out(spi4_signature(width))})
 

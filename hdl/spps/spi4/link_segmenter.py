@@ -3,28 +3,64 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..lib.counters import Counters
 from .control import ControlWord, Eops, checked_layout, segment_layout
 
 __all__ = ["LinkSegmenter"]
 
 
 class LinkSegmenter(wiring.Component):
-    """Queue groups, and cut each into segments: data words, then control words that can be taken at once.
+    """Queue groups of words and cut each into segments: data words, then control words handled in one clock.
 
-    Parameters: lanes, words of a group; depth of the queue in groups.
-    Members: i_valid, i; o, a segment each clock; level of the queue; overflow, pulse: a group was lost, the next segment says so.
-    Latency: three clocks. Throughput: a group of data, or of data and then control words, in one clock; two when data
-    follows a control
-    word. Control words behind one that is no good plain idle take another clock each. Backpressure: the queue fills. Drop:
-    groups that find it
-    full; idle groups after idle words. Reset: empty.
+    A segment has control words up to and with the first that is no plain idle word: behind a payload, reserved or bad
+    control word, and before one that ends a packet, a new segment begins.
+
+    Parameters
+    ----------
+    lanes : int
+        Words of a group.
+    depth : int
+        Groups that the queue holds.
+
+    Members
+    -------
+    i_valid : In(1)
+        `i` holds a group.
+    i : In(checked_layout(lanes))
+        Groups with DIP-4 findings. They never wait.
+    o : Out(stream of segment_layout(lanes))
+        Segments.
+    level : Out(range(depth + 1)), groups
+        Groups in the queue.
+    count : Out(COUNTERS.layout)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency three clocks. Throughput: one clock for a group of data, or of data and then control words; two when data
+    follows a control word; one more for each further segment. While `o` waits, the queue fills.
+
+    Drop
+    ----
+    Groups that find the queue full (input_overflow); the next segment has `lost`. Groups of idle words behind idle
+    words.
+
+    Reset
+    -----
+    Empty.
+
+    Source
+    ------
+    OIF-SPI4-02.1 §6.2.
     """
+
+    COUNTERS = Counters({"input_overflow": "groups of words lost because the queue at the link was full"})
 
     def __init__(self, lanes, *, depth=64):
         self.lanes, self.depth = lanes, depth
         super().__init__({
             "i_valid": In(1), "i": In(checked_layout(lanes)), "o": Out(stream.Signature(segment_layout(lanes))),
-            "level": Out(range(depth + 1)), "overflow": Out(1),
+            "level": Out(range(depth + 1)), "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -37,9 +73,9 @@ class LinkSegmenter(wiring.Component):
         stamped = Signal(layout)
         m.d.comb += [
             stamped.eq(self.i), stamped.lost.eq(lost), queue.w_data.eq(stamped),
-            self.level.eq(queue.level), self.overflow.eq(queue.w_en & ~queue.w_rdy),
+            self.level.eq(queue.level), self.count.input_overflow.eq(queue.w_en & ~queue.w_rdy),
         ]
-        # Idle after idle says nothing. Without it the queue drains while the link rests.
+        # Idle words behind idle words carry nothing. Without them the queue drains while the link is idle.
         idle, resting = Signal(), Signal()
         arriving = [ControlWord(self.i.data[n]) for n in range(lanes)]
         m.d.comb += [
@@ -54,7 +90,7 @@ class LinkSegmenter(wiring.Component):
         group = Signal(layout)                  # its next word is word 0
         have = Signal(range(lanes + 1))
         controls = [ControlWord(group.data[n]) for n in range(lanes)]
-        present = [Signal(name=f"present_{n}") for n in range(lanes)]       # a control word that is there
+        present = [Signal(name=f"present_{n}") for n in range(lanes)]       # a control word
         before = [Signal(name=f"before_{n}") for n in range(lanes)]         # no control word up to here
         run = [Signal(name=f"run_{n}") for n in range(lanes)]               # control words of this segment
         first = [Signal(name=f"first_{n}") for n in range(lanes)]
@@ -78,7 +114,7 @@ class LinkSegmenter(wiring.Component):
         for n in range(lanes):
             with m.If(first[n]):
                 m.d.comb += segment.ctl.eq(1)
-                with m.If(controls[n].payload | ~controls[n].sop):      # reserved words say nothing
+                with m.If(controls[n].payload | ~controls[n].sop):      # a reserved word ends no packet
                     m.d.comb += segment.eops.eq(controls[n].eops)
             with m.If(run[n]):                  # the last one wins
                 m.d.comb += [segment.control.eq(group.data[n]), segment.bad.eq(group.bad[n])]
@@ -97,6 +133,8 @@ class LinkSegmenter(wiring.Component):
                     for n in range(1, lanes):
                         with m.Case(n):
                             for lane in range(lanes - n):
-                                m.d.sync += [group.data[lane].eq(group.data[lane + n]), group.ctl[lane].eq(group.ctl[lane + n]),
-                                             group.bad[lane].eq(group.bad[lane + n])]
+                                m.d.sync += [
+                                    group.data[lane].eq(group.data[lane + n]), group.ctl[lane].eq(group.ctl[lane + n]),
+                                    group.bad[lane].eq(group.bad[lane + n]),
+                                ]
         return m

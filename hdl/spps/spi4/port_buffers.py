@@ -5,26 +5,65 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..layouts.packet import packet_signature
+from ..lib.counters import Counters
 from .control import burst_word_layout
 
 __all__ = ["PortBuffers"]
 
 
 class PortBuffers(wiring.Component):
-    """One ring of words per port; whole packets leave, ports in turn.
+    """Reassemble the interleaved bursts of the ports into whole packets, in one ring of words per port.
 
-    Parameters: params: data_width, ports, max_frame; headroom, bytes.
-    Members: i_valid, i; poison, pulse: every open packet, also that of i in this clock, will leave with err; o; near_full,
-    half: one bit per port:
-    less than headroom is free, more than half is used; errors, one pulse per ERRORS entry.
-    Latency: four clocks from the last word of a packet. Throughput: one word per clock in and out, two clocks between packets.
-    Backpressure: none at i; a ring that is full loses the packet. Drop: overflow, missing_eop (an open packet meets SOP):
-    the whole packet;
-    missing_sop: words up to the end of packet; oversize: what is beyond max_frame, the rest leaves with err.
-    Reset: empty; the memory's contents are guarded by the pointers.
+    Parameters
+    ----------
+    params : SppsParams
+        Uses data_width, ports, max_frame.
+    headroom : int, bytes
+        Free space of a ring below which its bit of `near_full` is set.
+
+    Members
+    -------
+    i_valid : In(1)
+        `i` holds a word.
+    i : In(burst_word_layout)
+        Words of bursts. They never wait.
+    poison : In(1), pulse
+        Every open packet, also that of `i` in this clock, will leave with err.
+    o : Out(stream of packet)
+        Whole packets, ports in turn.
+    near_full : Out(ports)
+        One bit per port: less than `headroom` is free.
+    half : Out(ports)
+        One bit per port: more than half of the ring is used.
+    count : Out(COUNTERS.layout)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency four clocks from the last word of a packet to its first at `o`. Throughput one word per clock in and out,
+    two clocks between packets. `i` never waits: a packet that finds its ring full is lost.
+
+    Drop
+    ----
+    overflow, missing_eop: the whole packet. missing_sop: words up to the end of the packet. oversize: what is beyond
+    max_frame; the rest leaves with err.
+
+    Reset
+    -----
+    Empty. The memory is not reset: pointers say which rows were written.
+
+    Source
+    ------
+    OIF-SPI4-02.1 §6.2.
     """
 
-    ERRORS = ("packets", "missing_sop", "missing_eop", "oversize", "overflow")
+    COUNTERS = Counters({
+        "packets": "packets that the sink passes on, good or with err",
+        "missing_sop": "ends of packets left out because their beginning is missing",
+        "missing_eop": "open packets lost because another began on their port",
+        "oversize": "packets cut at max_frame bytes; they leave with err",
+        "overflow": "packets lost because the ring of their port was full",
+    })
 
     def __init__(self, params, *, headroom=1024):
         self.params = params
@@ -35,27 +74,41 @@ class PortBuffers(wiring.Component):
         super().__init__({
             "i_valid": In(1), "i": In(burst_word_layout(params.data_width)), "poison": In(1),
             "o": Out(packet_signature(params.data_width)),
-            "near_full": Out(params.ports), "half": Out(params.ports), "errors": Out(len(self.ERRORS)),
+            "near_full": Out(params.ports), "half": Out(params.ports), "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
         m = Module()
         p = self.params
         row = data.StructLayout({"data": p.data_width, "empty": range(p.data_bytes), "last": 1, "err": 1})
-        bits = ceil_log2(self.depth)
+        self._bits = bits = ceil_log2(self.depth)
         m.submodules.ring = ring = memory.Memory(shape=row, depth=p.ports << bits, init=[], attrs={"no_rw_check": 1})
-        write, read = ring.write_port(), ring.read_port()
-        errors = Signal(data.StructLayout({name: 1 for name in self.ERRORS}))
-        m.d.sync += self.errors.eq(errors)
+        self._head, self._tail = self._per_port("head", bits + 1), self._per_port("tail", bits + 1)     # write, read
+        whole = self._per_port("whole", range(self.depth + 1))          # packets that may leave
+        commit = self._store(m, ring.write_port())
+        done = self._send(m, ring.read_port(), whole)
+        for n in range(p.ports):
+            used = Signal(bits + 1, name=f"used_{n}")
+            m.d.comb += used.eq(self._head[n] - self._tail[n])
+            m.d.sync += [
+                whole[n].eq(whole[n] + commit[n] - done[n]),
+                self.near_full[n].eq(used > self.depth - self.headroom), self.half[n].eq(used > self.depth // 2),
+            ]
+        return m
 
-        def per_port(name, shape):
-            return Array(Signal(shape, name=f"{name}_{n}") for n in range(p.ports))
+    def _per_port(self, name, shape):
+        """One register per port."""
+        return Array(Signal(shape, name=f"{name}_{n}") for n in range(self.params.ports))
 
-        head, start, tail = (per_port(name, bits + 1) for name in ("head", "start", "tail"))     # write, packet, read
-        is_open, skip, poisoned = (per_port(name, 1) for name in ("open", "skip", "poisoned"))
-        length = per_port("length", range(self.limit + 1))
-        whole = per_port("whole", range(self.depth + 1))        # packets that may leave
-        commit, done = Signal(p.ports), Signal(p.ports)
+    def _store(self, m, write):
+        """Words into the rings. Returns one bit per port: a packet became whole."""
+        p, bits, head, tail = self.params, self._bits, self._head, self._tail
+        found = Signal(self.COUNTERS.layout)
+        m.d.sync += self.count.eq(found)
+        start = self._per_port("start", bits + 1)                       # where the open packet begins
+        is_open, skip, poisoned = (self._per_port(name, 1) for name in ("open", "skip", "poisoned"))
+        length = self._per_port("length", range(self.limit + 1))
+        commit = Signal(p.ports)
 
         port = Signal(range(p.ports))
         base, count, free = Signal(bits + 1), Signal(range(self.limit + 1)), Signal()
@@ -69,28 +122,38 @@ class PortBuffers(wiring.Component):
             cut.eq((count == self.limit - 1) & (~self.i.last | (self.i.empty < excess))),
             ends.eq(self.i.last | cut),
             error.eq(self.i.err | self.i.bad | cut | (poisoned[port] & ~self.i.sop) | self.poison),
-            write.addr.eq(Cat(base[:bits], port)), write.data.data.eq(self.i.data), write.data.empty.eq(Mux(self.i.last, self.i.empty, 0)),
+            write.addr.eq(Cat(base[:bits], port)),
+            write.data.data.eq(self.i.data), write.data.empty.eq(Mux(self.i.last, self.i.empty, 0)),
             write.data.last.eq(ends), write.data.err.eq(ends & error),
         ]
         with m.If(self.i_valid):
-            m.d.comb += errors.missing_eop.eq(self.i.sop & is_open[port])
+            m.d.comb += found.missing_eop.eq(self.i.sop & is_open[port])
             with m.If(~self.i.sop & ~is_open[port]):
-                m.d.comb += errors.missing_sop.eq(~skip[port])
+                m.d.comb += found.missing_sop.eq(~skip[port])
                 m.d.sync += skip[port].eq(~self.i.last)
             with m.Elif(~free):
-                m.d.comb += errors.overflow.eq(1)
-                m.d.sync += [is_open[port].eq(0), skip[port].eq(~self.i.last), head[port].eq(Mux(self.i.sop, base, start[port]))]
-            with m.Else():
-                m.d.comb += [write.en.eq(1), errors.oversize.eq(cut), errors.packets.eq(ends), commit.bit_select(port, 1).eq(ends)]
+                m.d.comb += found.overflow.eq(1)
                 m.d.sync += [
-                    head[port].eq(base + 1), length[port].eq(count + 1), is_open[port].eq(~ends), skip[port].eq(cut & ~self.i.last),
-                    poisoned[port].eq(error),
+                    is_open[port].eq(0), skip[port].eq(~self.i.last), head[port].eq(Mux(self.i.sop, base, start[port])),
+                ]
+            with m.Else():
+                m.d.comb += [
+                    write.en.eq(1), found.oversize.eq(cut), found.packets.eq(ends), commit.bit_select(port, 1).eq(ends),
+                ]
+                m.d.sync += [
+                    head[port].eq(base + 1), length[port].eq(count + 1), is_open[port].eq(~ends),
+                    skip[port].eq(cut & ~self.i.last), poisoned[port].eq(error),
                 ]
                 with m.If(self.i.sop):
                     m.d.sync += start[port].eq(base)
         with m.If(self.poison):
             m.d.sync += [bit.eq(1) for bit in poisoned]
+        return commit
 
+    def _send(self, m, read, whole):
+        """Whole packets to `o`. Returns one bit per port: a packet has left."""
+        p, bits, tail = self.params, self._bits, self._tail
+        done = Signal(p.ports)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         chosen, fetched, take = Signal(range(p.ports)), Signal(), Signal()
@@ -123,11 +186,4 @@ class PortBuffers(wiring.Component):
                         m.d.comb += done.bit_select(chosen, 1).eq(1)
                         m.d.sync += fetched.eq(0)
                         m.next = "CHOOSE"
-        for n in range(p.ports):
-            used = Signal(bits + 1, name=f"used_{n}")
-            m.d.comb += used.eq(head[n] - tail[n])
-            m.d.sync += [
-                whole[n].eq(whole[n] + commit[n] - done[n]),
-                self.near_full[n].eq(used > self.depth - self.headroom), self.half[n].eq(used > self.depth // 2),
-            ]
-        return m
+        return done

@@ -1,48 +1,77 @@
 """SPI-4 transmit side."""
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.packet import (
-    link_layout,
-    packet_layout,
-    packet_signature,
-    spi4_signature,
-)
+from ..layouts.packet import link_layout, packet_layout, packet_signature, spi4_signature
+from ..lib.counters import Counters
 from .control import BLOCK_BYTES, SOP_SPACING, ControlWord, Eops
-from .dip import Dip4
+from .dip import DIP4
 from .dip_inserter import DipInserter
 
 __all__ = ["Spi4Source"]
 
-_MAX_BLOCKS = 16
+_MAX_BLOCKS = 16        # the queue holds two bursts of this length
+_SATISFIED = 2
 
 
 class Spi4Source(wiring.Component):
-    """Packets to bursts on a SPI-4 link.
+    """Send packets as bursts on a SPI-4 link.
 
-    Source: OIF-SPI4-02.1 §6; patent §I, F2 242/244.
-    Parameters: params: data_width, ports; dip.
-    Members: i; o, o.valid is 1 from the second clock after reset on; status per port; burst_blocks, 16-byte blocks of a
-    burst, 1 to 16 (0 counts as
-    1, more as 16); count, one pulse per COUNTERS entry.
-    Latency: 3 clocks from the word that makes a burst whole to its control word. Throughput: a group of W/16 words per
-    clock, one group of control words between bursts.
-    Backpressure: i waits while the queue of two largest bursts is full. A packet of a satisfied port holds up those behind it.
-    Drop: none; a packet with err ends with EOP abort. Reset: idle control words.
+    A burst cannot pause, so it starts when all of it, or the end of its packet, is queued. Its data starts at lane 0.
+    The control word before it stands in the last lane of the group before, the control word behind it next to the data;
+    idle control words fill the remaining lanes.
 
-    A burst starts when all of it, or the end of its packet, is queued: it cannot pause. Data starts at lane 0; the control
-    word before
-    it stands in the last lane of the group before, the one behind it next to the data; idle control words fill the rest.
+    Parameters
+    ----------
+    params : SppsParams
+        Uses data_width, ports.
+    dip : Dip4
+        Parity of the link.
+
+    Members
+    -------
+    i : In(stream of packet)
+        Packets.
+    o : Out(spi4_signature(data_width))
+        The link; `o.valid` is 1 from the second clock after reset on.
+    status : In(ArrayLayout(2, ports))
+        FIFO status of each port at the other end: 2 is satisfied.
+    burst_blocks : In(range(17)), blocks of 16 bytes
+        Longest burst, 1 to 16; 0 counts as 1, more than 16 as 16.
+    count : Out(COUNTERS.layout)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 3 clocks from the word that completes a burst to its control word. Throughput one group of words per clock,
+    and one group of control words between bursts. `i` waits while the queue of two longest bursts is full. A packet for
+    a satisfied port waits, and those behind it too.
+
+    Drop
+    ----
+    None. A packet with err ends with an abort.
+
+    Reset
+    -----
+    Idle control words.
+
+    Source
+    ------
+    OIF-SPI4-02.1 §6; patent §I, F2 242/244.
     """
 
-    COUNTERS = ("packets", "aborted")
+    COUNTERS = Counters({
+        "packets": "packets sent",
+        "aborted": "packets sent that end with an abort because they came with err",
+    })
 
-    def __init__(self, params, *, dip=Dip4()):
+    def __init__(self, params, *, dip=DIP4):
         self.params, self.dip = params, dip
         super().__init__({
             "i": In(packet_signature(params.data_width)), "o": Out(spi4_signature(params.data_width)),
-            "status": In(data.ArrayLayout(2, params.ports)), "burst_blocks": In(range(_MAX_BLOCKS + 1)), "count": Out(len(self.COUNTERS)),
+            "status": In(data.ArrayLayout(2, params.ports)), "burst_blocks": In(range(_MAX_BLOCKS + 1)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -66,7 +95,8 @@ class Spi4Source(wiring.Component):
 
         blocks, burst_words = Signal(range(_MAX_BLOCKS + 1)), Signal(range(depth + 1))
         m.d.comb += [
-            blocks.eq(Mux(self.burst_blocks == 0, 1, Mux(self.burst_blocks > _MAX_BLOCKS, _MAX_BLOCKS, self.burst_blocks))),
+            blocks.eq(Mux(self.burst_blocks == 0, 1,
+                          Mux(self.burst_blocks > _MAX_BLOCKS, _MAX_BLOCKS, self.burst_blocks))),
         ]
         m.d.sync += burst_words.eq(blocks * block)
         inside = Signal()                                       # of a packet
@@ -74,18 +104,24 @@ class Spi4Source(wiring.Component):
         start = Signal()
         satisfied = Signal()
         m.d.comb += [
-            satisfied.eq(self.status[0] == 2),
+            satisfied.eq(self.status[0] == _SATISFIED),
             start.eq(queue.r_rdy & ((queue.level >= burst_words) | (ends != 0)) & ~satisfied
                      & (inside | (since >= SOP_SPACING - lanes))),
         ]
         with m.Switch(word.port):
             for n in range(1, p.ports):
                 with m.Case(n):
-                    m.d.comb += satisfied.eq(self.status[n] == 2)
+                    m.d.comb += satisfied.eq(self.status[n] == _SATISFIED)
+        self._words(m, queue, word, start, burst_words, inside, since, inserter.i)
+        return m
 
+    def _words(self, m, queue, word, start, burst_words, inside, since, o):
+        """Send a burst when `start` says so, idle control words otherwise."""
+        p = self.params
+        lanes = p.spi4_lanes
         group = Signal(link_layout(p.data_width), init={"ctl": (1 << lanes) - 1})
-        m.d.comb += inserter.i.eq(group)
-        left = Signal(range(depth + 1))                         # words of the burst
+        m.d.comb += o.eq(group)
+        left = Signal.like(burst_words)                         # words of the burst
         eops = Signal(Eops)                                     # what the next control word says of the burst before it
         closing, opening = Signal(ControlWord), Signal(ControlWord)
         m.d.comb += [
@@ -93,8 +129,6 @@ class Spi4Source(wiring.Component):
             opening.payload.eq(1), opening.sop.eq(~inside), opening.address.eq(word.port),
         ]
         m.d.sync += since.eq(Mux(since > SOP_SPACING - lanes, SOP_SPACING, since + lanes))
-        packets, aborted = Signal(), Signal()
-        m.d.comb += self.count.eq(Cat(packets, aborted))
         used = Signal(range(lanes + 1))                         # lanes of the word at hand with data
         end, ending = Signal(Eops), Signal(ControlWord)
         m.d.comb += [
@@ -118,14 +152,13 @@ class Spi4Source(wiring.Component):
                 m.d.sync += [left.eq(left - 1), inside.eq(~word.last)]
                 for n in range(lanes):
                     pair = word.data[p.data_width - 16 * n - 16:p.data_width - 16 * n]
-                    odd = word.last & word.empty[0] & (used == n + 1)       # the last byte stands alone in the upper half
+                    odd = word.last & word.empty[0] & (used == n + 1)       # one byte, in the upper half
                     with m.If(n < used):
                         m.d.sync += [group.ctl[n].eq(0), group.data[n].eq(Mux(odd, pair & 0xFF00, pair))]
                     with m.Else():
                         m.d.sync += [group.ctl[n].eq(1), group.data[n].eq(Mux(used == n, ending, 0))]
                 with m.If(word.last):
-                    m.d.comb += [packets.eq(1), aborted.eq(word.err)]
+                    m.d.comb += [self.count.packets.eq(1), self.count.aborted.eq(word.err)]
                     m.d.sync += eops.eq(Mux(used == lanes, end, Eops.NONE))
                 with m.If(word.last | (left == 1)):
                     m.next = "IDLE"
-        return m

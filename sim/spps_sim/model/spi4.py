@@ -1,4 +1,7 @@
-"""Reference model of SPI-4 Phase 2 (OIF-SPI4-02.1 §6): parity, a transmitter and a receiver, one 16-bit word at a time."""
+"""Reference model of SPI-4 Phase 2: parity, a transmitter and a receiver, one 16-bit word at a time.
+
+Source: OIF-SPI4-02.1 §6.
+"""
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 
@@ -9,7 +12,7 @@ SOP_SPACING = 8
 
 
 def dip4(words, control):
-    """Four parity bits of a control word: diagonals through the data words before it and itself, its own bits set."""
+    """Return the parity of a control word: diagonals through the data words before it and itself, its own bits set."""
     # Bit b of a word that stands d words before the last lies on diagonal b - d: the standard draws the sum
     # falling to the right. Written out bit by bit; the RTL turns a register instead.
     column = [0] * 16
@@ -21,7 +24,7 @@ def dip4(words, control):
 
 
 def dip2(words):
-    """Two parity bits over 2-bit status words."""
+    """Return the two parity bits over 2-bit status words."""
     column = [0, 0]
     for distance, word in enumerate(reversed([*words, 3])):
         for bit in range(2):
@@ -31,8 +34,12 @@ def dip2(words):
 
 @dataclass
 class Burst:
-    """octets of one port. end: NONE, EOP or ABORT. control: sent instead of the payload control word; flip: XOR on it, after its parity;
-    data_flip: (word, XOR); crowd: do not keep the distance between SOPs."""
+    """Bytes of one port, and the faults of their transmission.
+
+    end: NONE, EOP or ABORT. control: sent instead of the payload control word. flip: XOR on it, after its parity.
+    data_flip: (index of a word, XOR on it). crowd: do not keep the distance between SOPs.
+    """
+
     port: int
     octets: bytes
     sop: bool = False
@@ -44,9 +51,10 @@ class Burst:
 
 
 def bursts_of(octets, port, size, *, abort=False):
-    """The bursts of one packet, `size` bytes each (a multiple of 16)."""
+    """Return the bursts of one packet, `size` bytes each (a multiple of 16)."""
     parts = [octets[n:n + size] for n in range(0, len(octets), size)]
-    return [Burst(port, part, sop=n == 0, end=NONE if n < len(parts) - 1 else ABORT if abort else EOP) for n, part in enumerate(parts)]
+    ends = [NONE] * (len(parts) - 1) + [ABORT if abort else EOP]
+    return [Burst(port, part, sop=n == 0, end=end) for n, (part, end) in enumerate(zip(parts, ends))]
 
 
 class Transmitter:
@@ -61,6 +69,7 @@ class Transmitter:
         self._sop_distance = SOP_SPACING
 
     def empty(self):
+        """Return whether everything queued is sent."""
         return not self.queue and not self._words and not self._end and not self._eops
 
     def _control(self, value, flip=0):
@@ -69,7 +78,7 @@ class Transmitter:
         return word ^ flip, 1
 
     def next(self, satisfied=lambda port: False):
-        """(word, control flag)"""
+        """Return the next word and its control flag. A burst starts when `satisfied(port)` is false."""
         self._sop_distance += 1
         if self._words:
             clean, sent = self._words.popleft()
@@ -77,7 +86,8 @@ class Transmitter:
             return sent, 0
         self._eops, self._end = self._end, 0
         burst = self.queue[0] if self.queue else None
-        if burst is None or satisfied(burst.port) or (burst.sop and self._sop_distance < SOP_SPACING and not burst.crowd):
+        close = burst is not None and burst.sop and self._sop_distance < SOP_SPACING and not burst.crowd
+        if burst is None or close or satisfied(burst.port):
             word = self._eops << 13
             self._eops = 0
             return self._control(word)
@@ -96,7 +106,7 @@ class Transmitter:
 
 
 class Receiver:
-    """Words to packets. packets[port]: list of (octets, err); octets of a packet with err may be incomplete."""
+    """Words to packets. packets[port]: list of (bytes, err); the bytes of a packet with err may be incomplete."""
 
     def __init__(self, ports, max_frame):
         self.ports, self.max_frame = ports, max_frame
@@ -111,6 +121,7 @@ class Receiver:
         self._sop_distance = SOP_SPACING
 
     def put(self, word, control):
+        """Take one word of the link and its control flag."""
         self._sop_distance += 1
         if control:
             self._control(word)
