@@ -157,7 +157,7 @@ async def moves_one_word_per_clock_both_ways(dut):
 
 @cocotb.test(skip=bool(AXI))
 async def outputs_records_and_reads_take_the_clocks_of_the_readme(dut):
-    """Back to back: an OUTPUT 3 clocks more than its beats, a record that frees nothing 7, a read 6 more than its rows."""
+    """Back to back: an OUTPUT 3 clocks more than its beats, a record that frees nothing 7, a read 6."""
     tb, ring = await slow(dut, 9)
 
     async def clocks(done, number):
