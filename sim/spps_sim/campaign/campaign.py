@@ -37,7 +37,17 @@ SUMMARY = BUILD / "campaign" / "summary.json"
 
 
 class Baseline:
-    """What a run without a kill says. first, last: cycles worth a kill. states: DataStates."""
+    """What a run without a kill says.
+
+    Attributes
+    ----------
+    failures : list of str
+        What was wrong with it.
+    first, last : int
+        The first cycle that is worth a kill, and the first that is not.
+    states : DataStates
+        Which data state is present when.
+    """
 
     def __init__(self, trial):
         self.failures = trial.failures()
@@ -45,11 +55,12 @@ class Baseline:
         self.states = DataStates(trial.frames, trial.wire, trial.marks)
 
     def at(self, cycle):
+        """Return the data states present in `cycle`, upstream and downstream."""
         return [self.states.at(cycle, direction) for direction in (0, 1)]
 
 
 def learn(scenario):
-    """Run the scenario without a kill."""
+    """Run the scenario without a kill; returns its Baseline."""
     trial = Trial(scenario, waves=False)
     trial.start()
     trial.finish()
@@ -57,9 +68,19 @@ def learn(scenario):
 
 
 def choose_kills(baseline, cases, seed, states=True):
-    """Sorted kill cycles: each cycle of the run if `cases` is None or enough for all; else a part of it.
+    """Return the kill cycles in ascending order.
 
-    A part has, as far as they exist, an equal share for every state and direction (a third of all), the rest spread evenly.
+    Parameters
+    ----------
+    baseline : Baseline
+        The run without a kill.
+    cases : int, optional
+        Number of kills; None: every cycle of the run.
+    seed : int
+        Of the choice.
+    states : bool
+        Give each state and direction, as far as it occurs, an equal share of a third of all kills. The rest is spread
+        evenly.
     """
     everything = range(baseline.first, baseline.last)
     if cases is None or cases >= len(everything):
@@ -83,15 +104,20 @@ def choose_kills(baseline, cases, seed, states=True):
 
 
 def _case(trial):
-    """Kill now, run the tail, judge. In the child."""
+    """Kill now, run to the end and judge; in the child process."""
     unit = trial.kill()
     trial.finish()
-    return {"kill": trial.killed[0], "unit": unit, "failures": trial.failures(), "takeover_cycles": trial.takeover_cycles(),
-            "cycles": trial.end - trial.killed[0]}
+    return {"kill": trial.killed[0], "unit": unit, "failures": trial.failures(),
+            "takeover_cycles": trial.takeover_cycles(), "cycles": trial.end - trial.killed[0]}
+
+
+def _lost(kill, why):
+    """Return the result of a case that did not come to an end."""
+    return {"kill": kill, "unit": None, "failures": [why], "takeover_cycles": None, "cycles": 0}
 
 
 def _in_child(trial, kill):
-    """The result of _case in a forked copy of this process."""
+    """Return the result of _case from a fork of this process."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -99,7 +125,7 @@ def _in_child(trial, kill):
         try:
             result = _case(trial)
         except BaseException as error:      # the verdict of a case, whatever it is
-            result = {"kill": kill, "unit": None, "failures": [f"{type(error).__name__}: {error}"], "takeover_cycles": None, "cycles": 0}
+            result = _lost(kill, f"{type(error).__name__}: {error}")
         with os.fdopen(writer, "wb") as pipe:
             pipe.write(json.dumps(result).encode())
         os._exit(0)
@@ -108,12 +134,12 @@ def _in_child(trial, kill):
         said = pipe.read()
     _, status = os.waitpid(child, 0)
     if status or not said:
-        return {"kill": kill, "unit": None, "failures": [f"the simulation ended with wait status {status}"], "takeover_cycles": None, "cycles": 0}
+        return _lost(kill, f"the simulation ended with wait status {status}")
     return json.loads(said)
 
 
 def run_shard(scenario, kills):
-    """Yield the result of each kill cycle; needs no other process, so any executor can run shards."""
+    """Yield the result of each kill cycle. Any executor can run shards, for one needs no other process."""
     trial = Trial(scenario, waves=False)        # forks would write into one waveform
     trial.start()
     for kill in sorted(kills):
@@ -132,7 +158,7 @@ def _shard_list(scenario, kills):
 
 
 def _local_results(scenario, shares):
-    """Results of shards in local processes, as they come."""
+    """Yield the results of shards in local processes, as they come."""
     context = multiprocessing.get_context("spawn")
     running = {}
     try:
@@ -164,17 +190,42 @@ def _results(scenario, kills, processes, executor):
         yield from _local_results(scenario, shares)
 
 
-def run_campaign(cases=500, seed=1, *, scenario=None, processes=None, executor=None, out=SUMMARY, console=None, **changes):
-    """Kill the active unit at `cases` cycles (None: every cycle); returns the summary that is written to `out`.
+def run_campaign(cases=500, seed=1, *, scenario=None, processes=None, executor=None, out=SUMMARY, console=None,
+                 **changes):
+    """Kill the active unit at many cycles of a transfer.
 
-    scenario: default Scenario(seed=seed, **changes). processes: local shards, default one per processor. executor: anything with
-    concurrent.futures' submit (a Dask client's get_executor() too); processes then is the number of shards.
-    Raises ToolError when the run without a kill already fails.
+    Parameters
+    ----------
+    cases : int, optional
+        Number of kills; None: one at every cycle.
+    seed : int
+        Of the choice of cycles, and of the default scenario.
+    scenario : Scenario, optional
+        The transfer; default Scenario(seed=seed, **changes).
+    processes : int, optional
+        Local processes, or shards of the executor; default one per processor.
+    executor : Executor, optional
+        Anything with the submit() of concurrent.futures, such as get_executor() of a Dask client.
+    out : Path
+        File for the summary.
+    console : Console, optional
+        Where progress and table are printed.
+
+    Returns
+    -------
+    dict
+        The summary.
+
+    Raises
+    ------
+    ToolError
+        When the run without a kill already fails.
     """
     console = console or Console()
     scenario = (scenario or Scenario(seed=seed, **changes)).built()
     processes = processes or os.cpu_count() or 1
-    console.print(f"campaign: seed {seed}, {scenario.preset}, faults: {scenario.fault}; learning the run without a kill")
+    console.print(f"campaign: seed {seed}, {scenario.preset}, faults: {scenario.fault}; "
+                  "learning the run without a kill")
     baseline = learn(scenario)
     if baseline.failures:
         raise ToolError("the run without a kill fails: " + "; ".join(baseline.failures[:5]))
@@ -204,15 +255,19 @@ def run_campaign(cases=500, seed=1, *, scenario=None, processes=None, executor=N
 def _summary(scenario, baseline, results, failed, cases, seconds):
     present = [(r, baseline.at(r["kill"])) for r in results]
     states = Counter(s for _, both in present for s in set(both[0]) | set(both[1]))
-    by_direction = {name: {str(s): sum(s in both[d] for _, both in present) for s in STATES} for d, name in enumerate(("up", "down"))}
+    by_direction = {name: {str(s): sum(s in both[d] for _, both in present) for s in STATES}
+                    for d, name in enumerate(("up", "down"))}
     takeovers = [r["takeover_cycles"] for r in results if r["takeover_cycles"] is not None]
     summary = {
-        "cases": cases, "passed": cases - len(failed), "failed": len(failed), "states": {str(s): states[s] for s in STATES},
+        "cases": cases, "passed": cases - len(failed), "failed": len(failed),
+        "states": {str(s): states[s] for s in STATES},
         "states_note": NOTE,
-        "states_by_direction": by_direction, "faults": {scenario.fault: cases}, "seed": scenario.seed, "preset": scenario.preset,
+        "states_by_direction": by_direction, "faults": {scenario.fault: cases}, "seed": scenario.seed,
+        "preset": scenario.preset,
         "first_cycle": baseline.first, "last_cycle": baseline.last, "cases_per_s": round(cases / max(seconds, 1e-9), 2),
         "failures": [{"kill": r["kill"], "why": r["failures"][:5],
-                      **({"replay": scenario.replay(r["kill"])} if r["kill"] is not None else {})} for r in failed[:50]],
+                      **({"replay": scenario.replay(r["kill"])} if r["kill"] is not None else {})}
+                     for r in failed[:50]],
     }
     if takeovers:
         summary["takeover_cycles"] = {"median": statistics.median(takeovers), "max": max(takeovers)}
@@ -232,11 +287,12 @@ def _print(console, summary):
     console.print(table)
     takeover = summary.get("takeover_cycles")
     if takeover:
-        console.print(f"takeover: median {takeover['median']} cycles, at most {takeover['max']}; {summary['cases_per_s']} cases/s")
+        console.print(f"takeover: median {takeover['median']} cycles, at most {takeover['max']}; "
+                      f"{summary['cases_per_s']} cases/s")
 
 
 def replay(scenario, kill, folder, waves):
-    """Run one case in this process, with captures and, if asked, waves from shortly before the kill. Returns its failures."""
+    """Run one case in this process, with captures and, on demand, a waveform around the kill; returns its failures."""
     trial = Trial(scenario.with_waves() if waves else scenario, waves=False)
     trial.start()
     window = max(trial.begin, kill - 5000)

@@ -1,6 +1,7 @@
-"""Frames with mutated headers, by seed, some ten thousand a second. Checksums are made right again for most, so that every check is met.
+"""Frames with mutated headers, by seed, some ten thousand a second.
 
-Strangers send all but a few; those few belong to a living connection and lie far outside its window.
+The checksums of most are corrected, so that the checks behind them are reached. Strangers send all but a few. Those few
+belong to a living connection and lie far outside its window.
 """
 import random
 import struct
@@ -11,8 +12,8 @@ from ..peers.frames import ip_number, tcp_frame
 __all__ = ["hostile_frames", "correct_checksums"]
 
 PSH, URG = 8, 32
-OPTIONS = (b"", b"\1\1\x08\x0a" + bytes(8), b"\2\4\5\xb4", b"\2\4\5\xb4\4\2\1\3\3\7\1\1", b"\5\x0a" + bytes(8) + b"\1\1", b"\1" * 40, b"\2\0\0\0",
-           b"\xfe\xff\0\0", b"\3\x28\0\0", b"\x08\x0a\0\0")
+OPTIONS = (b"", b"\1\1\x08\x0a" + bytes(8), b"\2\4\5\xb4", b"\2\4\5\xb4\4\2\1\3\3\7\1\1",
+           b"\5\x0a" + bytes(8) + b"\1\1", b"\1" * 40, b"\2\0\0\0", b"\xfe\xff\0\0", b"\3\x28\0\0", b"\x08\x0a\0\0")
 FLAGS = (ACK, ACK | PSH, SYN, SYN | ACK, FIN | ACK, RST, RST | ACK, 0, FIN | PSH | URG, SYN | FIN, SYN | RST, 0xFF)
 VALUES = (0, 1, 2, 4, 6, 0x0F, 17, 0x40, 0x44, 0x46, 0x4F, 0x50, 0x7F, 0x80, 0xE0, 0xF0, 0xFF)
 HEADERS = 14 + 20 + 20 + 12       # bytes of which a mutation takes one
@@ -25,7 +26,7 @@ def _sum(octets):
 
 
 def correct_checksums(frame, tcp=True):
-    """IP and, if wanted, TCP checksum as the lengths in the frame demand; nothing where these lead outside of it."""
+    """Set the IP and, if wanted, the TCP checksum as the frame's lengths say; nothing where these lead outside."""
     header = (frame[14] & 15) * 4 if len(frame) >= 34 else 0
     if header < 20 or 14 + header > len(frame):
         return
@@ -40,7 +41,19 @@ def correct_checksums(frame, tcp=True):
 
 
 def hostile_frames(count, seed, pair_mac, targets, own=None):
-    """`count` times (port, frame, err). targets: per port the addresses of the pair there. own: a frame of a living connection, from port 0."""
+    """Yield (port, frame, err) `count` times.
+
+    Parameters
+    ----------
+    count, seed : int
+        Number of frames, and seed of the mutations.
+    pair_mac : bytes
+        MAC address of the pair.
+    targets : list
+        For each port the IPv4 numbers of the pair there.
+    own : bytes, optional
+        A frame of a living connection, from port 0.
+    """
     rng = random.Random(f"hostile/{seed}")
     strangers = [(rng.randbytes(5), ip_number(f"10.9.{n}.{n + 3}")) for n in range(50)]
     for _ in range(count):
@@ -55,13 +68,15 @@ def hostile_frames(count, seed, pair_mac, targets, own=None):
             continue
         mac, ip = rng.choice(strangers)
         frame = bytearray(tcp_frame(
-            pair_mac, b"\2" + mac, (ip, rng.randrange(1, 65536)), (rng.choice(targets[port]), 81), seq=rng.getrandbits(32), ack=rng.getrandbits(32),
-            flags=rng.choice(FLAGS), window=rng.getrandbits(16), payload=bytes(rng.choice((0, 0, 1, 6, 20))), options=rng.choice(OPTIONS)))
+            pair_mac, b"\2" + mac, (ip, rng.randrange(1, 65536)), (rng.choice(targets[port]), 81),
+            seq=rng.getrandbits(32), ack=rng.getrandbits(32), flags=rng.choice(FLAGS), window=rng.getrandbits(16),
+            payload=bytes(rng.choice((0, 0, 1, 6, 20))), options=rng.choice(OPTIONS)))
         kind = rng.random()
         if kind < 0.1:
             frame = frame[:rng.randrange(1, len(frame))]
         elif kind < 0.2:                        # total length just misses, either way
-            struct.pack_into(">H", frame, 16, (int.from_bytes(frame[16:18], "big") + rng.choice((-40, -1, 1, 40))) & 0xFFFF)
+            length = int.from_bytes(frame[16:18], "big") + rng.choice((-40, -1, 1, 40))
+            struct.pack_into(">H", frame, 16, length & 0xFFFF)
         elif kind < 0.23:                       # in the name of the pair
             target = rng.choice(targets[rng.randrange(2)])
             frame[6:12], frame[26:30] = rng.choice(((pair_mac, frame[26:30]), (frame[6:12], target.to_bytes(4, "big"))))

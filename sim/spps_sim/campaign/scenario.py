@@ -17,8 +17,9 @@ from ..testbench.replay import trace_run, waves_wanted
 __all__ = ["Scenario", "Trial", "FAULTS"]
 
 FAULTS = {
-    "none": LinkFaults(), "loss": LinkFaults(loss=0.03), "duplicate": LinkFaults(duplicate=0.05), "reorder": LinkFaults(reorder=0.1),
-    "corrupt": LinkFaults(corrupt=0.03), "mixed": LinkFaults(loss=0.02, duplicate=0.03, reorder=0.05, corrupt=0.01),
+    "none": LinkFaults(), "loss": LinkFaults(loss=0.03), "duplicate": LinkFaults(duplicate=0.05),
+    "reorder": LinkFaults(reorder=0.1), "corrupt": LinkFaults(corrupt=0.03),
+    "mixed": LinkFaults(loss=0.02, duplicate=0.03, reorder=0.05, corrupt=0.01),
 }
 #: retransmission timeouts of peers and pair, cycles
 TIMEOUTS = {"rto_initial": 10_000, "rto_min": 5_000, "rto_max": 40_000}
@@ -28,13 +29,47 @@ VIP = ("10.1.0.1", "10.2.0.1")
 
 @dataclass(frozen=True)
 class Scenario:
-    """What a case does, all of it repeatable from these values.
+    """What happens in a case; a run repeats from these values.
 
-    preset: of SppsParams, or "fake" for a pair without RTL. up, down: bytes. mss: of peers and pair. timestamps: peers use them. close: who ends first,
-    "client", "server" or "both". fault: key of FAULTS. latency: of each link, cycles. tick: cycles of a timer tick of the pair.
-    msl: half of TIME-WAIT, of peers and pair, cycles.
-    limit: cycles a case may take. registers: further registers by name. defines: of a microcode variant to load into both units.
+    Parameters
+    ----------
+    preset : str
+        Of SppsParams, or "fake" for a pair without RTL.
+    seed : int
+        Of payload and faults.
+    up, down : int
+        Bytes from client to server, and back.
+    mss : int
+        Maximum segment size of peers and pair, bytes.
+    timestamps : bool
+        Peers use TCP timestamps.
+    close : str
+        Who ends first: "client", "server" or "both".
+    fault : str
+        Key of FAULTS: what the links do.
+    latency : int
+        Of each link, cycles.
+    tick : int
+        Cycles of a timer tick of the pair.
+    msl : int
+        Half of TIME-WAIT, of peers and pair, cycles.
+    limit : int
+        Cycles that a case may take.
+    registers : dict
+        Further registers by name.
+    defines : tuple
+        Of a variant of the microcode to load into both units.
+    waves : str
+        Kind of waveform the library can write: "", "fst" or "vcd".
+    library : str
+        Path of a built library, so that shards need not look at the sources; default: build it.
+
+    Raises
+    ------
+    ValueError
+        When `close` or `fault` is none of these.
     """
+
     preset: str = "tiny"
     seed: int = 1
     up: int = 3000
@@ -60,27 +95,30 @@ class Scenario:
 
     @property
     def fake(self):
+        """Whether the pair is without RTL."""
         return self.preset == "fake"
 
     def peer_config(self):
+        """Return the TcpConfig of both peers."""
         return TcpConfig(mss=self.mss, timestamps=self.timestamps, msl=self.msl, **TIMEOUTS)
 
     def target(self):
-        """The address the client connects to."""
+        """Return the address that the client connects to."""
         return SERVER if self.fake else VIP[0]
 
     def pair_registers(self):
-        """Registers that make the pair a proxy between the two networks."""
+        """Return the registers that make the pair a proxy between the two networks."""
         mac = mac_bytes(SERVER_MAC)
         return {
             "mode": 1, "vip_0": ip_number(VIP[0]), "vip_1": ip_number(VIP[1]), "server_ip": ip_number(SERVER),
-            "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"), "mss": self.mss,
-            "tick_cycles": self.tick, **{name: cycles // self.tick for name, cycles in (*TIMEOUTS.items(), ("msl", self.msl))},
+            "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"),
+            "mss": self.mss, "tick_cycles": self.tick,
+            **{name: cycles // self.tick for name, cycles in (*TIMEOUTS.items(), ("msl", self.msl))},
             "hb_interval": 300, "lease": 900, "takeover_after": 1200, "retransmit_after": 600, **self.registers,
         }
 
     def simulation(self):
-        """A fresh Simulation; builds the library when needed."""
+        """Return a fresh Simulation; builds the library when needed."""
         if self.fake:
             from ..backend.fake import FakePair
             return Simulation(FakePair())
@@ -92,7 +130,7 @@ class Scenario:
         return Simulation(VerilatedPair(self.built().library), register_addresses(params), params)
 
     def built(self):
-        """The same scenario with its library built and named."""
+        """Return the same scenario with its library built and named."""
         if self.fake or self.library:
             return self
         from spps.gen import preset_params
@@ -101,7 +139,7 @@ class Scenario:
         return replace(self, library=str(build_library(pair_verilog(preset_params(self.preset)), trace=self.waves)))
 
     def replay(self, kill):
-        """The command that runs one case again, with waves where there is RTL."""
+        """Return the command that runs one case again, with a waveform where there is RTL."""
         words = [f"{spps_command()} campaign --replay {kill}"]
         for name, value in vars(self).items():
             if name not in ("registers", "waves", "library") and value != getattr(type(self), name):
@@ -111,6 +149,7 @@ class Scenario:
         return " ".join(words + ([] if self.fake else ["--waves"]))
 
     def with_waves(self, kind="fst"):
+        """Return the same scenario with a library that can write waveforms."""
         return replace(self, waves=kind, library="")
 
 
@@ -124,7 +163,8 @@ class Trial:
     sim : Simulation, optional
         The pair; default: that of the scenario.
     waves : bool, optional
-        Record a waveform of the whole run (see testbench.replay.trace_run); default: as SPPS_WAVES says. Never of a `sim` that is given.
+        Record a waveform of the whole run (see testbench.replay.trace_run); default: as SPPS_WAVES says. Never of a
+        `sim` that is given.
     """
 
     def __init__(self, scenario, sim=None, *, waves=None):
@@ -180,20 +220,20 @@ class Trial:
             connection.close()
 
     def accepted(self):
-        """Connections of the server that got beyond the handshake."""
+        """Return the connections of the server that got beyond the handshake."""
         return [c for c in self.server.all_connections() if c.was("established")]
 
     def over(self):
-        """Both ends are closed, TIME-WAIT included."""
+        """Return whether both ends are closed, TIME-WAIT included."""
         served = self.accepted()
         return self.connection.state is State.CLOSED and (not served or all(c.state is State.CLOSED for c in served))
 
     def run_until(self, cycle):
-        """Run to exactly `cycle`; True if the connection was over before."""
+        """Run to exactly `cycle`; return whether the connection was over before."""
         return self.net.run_until(cycle, self.over)
 
     def kill(self):
-        """Kill the active unit now; returns its number. Raises RuntimeError when none is active."""
+        """Kill the active unit now and return its number. Raises RuntimeError when none is active."""
         unit = self.sim.active()
         if unit is None:
             raise RuntimeError(f"no unit is active at cycle {self.sim.cycle}")
@@ -208,30 +248,34 @@ class Trial:
         self.net.run_until(self.net.time + settle)
         for _ in range(100):                # a timer's event may be on its way
             status = self.sim.status()
-            if all(status[f"delivered_{u}"] == status[f"done_{u}"] for u in (0, 1) if not self.killed or self.killed[1] != u):
+            if all(status[f"delivered_{u}"] == status[f"done_{u}"] for u in (0, 1)
+                   if not self.killed or self.killed[1] != u):
                 break
             self.net.run_until(self.net.time + 100)
 
     # judgement -----------------------------------------------------------------------------
     def takeover_cycles(self):
-        """Cycles from kill to the survivor's role change, or None."""
+        """Return the cycles from the kill to the survivor's change to active, or None."""
         if self.killed is None:
             return None
         cycle, unit = self.killed
-        return next((m.cycle - cycle for m in self.marks if m.name == "active" and m.cycle >= cycle and m.value >> (1 - unit) & 1), None)
+        return next((m.cycle - cycle for m in self.marks
+                     if m.name == "active" and m.cycle >= cycle and m.value >> (1 - unit) & 1), None)
 
     def failures(self):
-        """Everything that is wrong at the end, as text; empty when all is well."""
+        """Return what is wrong at the end, as texts; empty when all is well."""
         wrong = []
         served = self.accepted()
         if len(served) != 1:
             wrong.append(f"the server has {len(served)} established connections instead of 1")
-        for name, connection, expected in (("client", self.connection, self.down), *(("server", c, self.up) for c in served)):
+        for name, connection, expected in (("client", self.connection, self.down),
+                                           *(("server", c, self.up) for c in served)):
             wrong += [f"{name}: {text}" for text in self._judge(connection, expected)]
         for peer in (self.client, self.server):
             if FAULTS[self.scenario.fault].corrupt == 0:
                 wrong += [f"{peer.name}: malformed frame at {time}: {text}" for time, text in peer.problems[:5]]
-            wrong += [f"{peer.name}: the MAC address of {ip:#x} changed at {time}" for time, ip, *_ in peer.arp.changes[:1]]
+            wrong += [f"{peer.name}: the MAC address of {ip:#x} changed at {time}"
+                      for time, ip, *_ in peer.arp.changes[:1]]
         if self.killed and self.takeover_cycles() is None:
             wrong.append("the standby never took over")
         wrong += self._balance()
@@ -269,7 +313,7 @@ class Trial:
             yield f"still {connection.state.name}"
 
     def write_captures(self, folder):
-        """pcapng files of the run, with comments at kill and takeover."""
+        """Write the pcapng files of the run, with comments at kill and takeover; returns link -> path."""
         captures = CaptureSet(folder)
         for raw in self.frames:
             if not raw.err and (frame := to_frame(raw)) is not None:
@@ -279,4 +323,5 @@ class Trial:
         return captures.close(kill, kill + takeover * NS_PER_CYCLE if takeover is not None else None)
 
     def sync_frames(self):
+        """Return the RawFrames of the sync link."""
         return [f for f in self.frames if f.kind in (FrameKind.SYNC0, FrameKind.SYNC1)]

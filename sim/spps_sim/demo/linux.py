@@ -18,15 +18,16 @@ _TRANSFER = [sys.executable, "-m", "spps_sim.network.transfer"]
 
 
 class _Side:
-    """One transfer process and what it has said so far."""
+    """One transfer process and its output so far."""
 
     def __init__(self, namespace, arguments):
-        self.process = namespace.popen([*_TRANSFER, *map(str, arguments)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.process = namespace.popen([*_TRANSFER, *map(str, arguments)], stdout=subprocess.PIPE,
+                                       stdin=subprocess.DEVNULL)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.progress, self.results, self.ready, self._rest = 0, [], False, b""
 
     def poll(self):
-        """Read what is there; returns True while the process lives."""
+        """Read what is there; return whether the process lives."""
         while chunk := self.process.stdout.read(65536):
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for line in lines:
@@ -76,16 +77,36 @@ def _transfer(run, testbed, limit):
     return client.results + server.results
 
 
-def run_demo(make_simulation, params, *, seed=None, connections=4, size=1 << 20, out=BUILD / "demo", limit=900, waves=False,
-             faults=None, netem=(), image=None, console=None):
-    """Run the demo over kernel sockets; returns the summary (keys: see README.md, Figures) after writing it.
+def run_demo(make_simulation, params, *, seed=None, connections=4, size=1 << 20, out=BUILD / "demo", limit=900,
+             waves=False, faults=None, netem=(), image=None, console=None):
+    """Run the demo over kernel sockets.
 
-    make_simulation: () -> Simulation. limit: seconds of wall time. faults, netem: of the links, see Testbed. image: see DemoRun. waves: the simulation can
-    trace; write a waveform around the kill.
-    Raises traffic.namespace.MissingPrivilege.
+    Parameters
+    ----------
+    make_simulation : callable
+        Returns the Simulation.
+    params : SppsParams
+        Of the pair.
+    seed, connections, size, out, waves, image, console
+        See DemoRun.
+    limit : float
+        Seconds of wall time.
+    faults, netem
+        Of the links, see Testbed.
+
+    Returns
+    -------
+    dict
+        The summary, after writing it.
+
+    Raises
+    ------
+    MissingPrivilege
+        When TAP devices are not permitted.
     """
     sim = make_simulation()
-    with DemoRun(sim, "linux", seed=seed, connections=connections, size=size, out=out, waves=waves, image=image, console=console) as run:
+    with DemoRun(sim, "linux", seed=seed, connections=connections, size=size, out=out, waves=waves, image=image,
+                 console=console) as run:
         with Testbed(sim, params, on_frame=run.record, faults=faults, netem=netem, seed=run.seed) as testbed:
             run.begin(testbed.kill)
             results = _transfer(run, testbed, limit)

@@ -1,7 +1,7 @@
-"""The demo where TAP devices are not permitted: Python TCP endpoints in simulated time instead of kernel sockets.
+"""The demo with Python TCP endpoints in simulated time, for machines without TAP devices.
 
-The transfer is that of `traffic.transfer`: each connection says its number, then carries bytes both ways at once, then FINs.
-Everything repeats from the seed, the kill to the cycle.
+The transfer is that of `network.transfer`: each connection sends its number, then carries bytes both ways at once, then
+FINs. Everything repeats from the seed, the kill to the cycle.
 """
 import hashlib
 import time
@@ -13,7 +13,6 @@ from ..checker.capture import to_frame
 from ..network.simulated import SimulatedNetwork
 from ..network.transfer import stream_bytes
 from ..peers import Endpoint, State
-from ..trace.window import TraceOptions
 from .run import DemoRun
 
 __all__ = ["Hosts", "run_python_demo"]
@@ -66,14 +65,17 @@ class _Transfer:
         return self.connection is not None and (self.connection.finished or self.connection.state is State.CLOSED)
 
     def result(self):
-        """As the processes of traffic.transfer print it."""
+        """Return what the processes of network.transfer print."""
         theirs = "down" if self.role == "client" else "up"
         received = self.received
-        result = {"role": self.role, "connection": self.number if self.number is not None else -1, "received": len(received),
-                  "received_sha256": hashlib.sha256(received).hexdigest(), "stall": self.stall / CYCLES_PER_S}
+        result = {"role": self.role, "connection": self.number if self.number is not None else -1,
+                  "received": len(received), "received_sha256": hashlib.sha256(received).hexdigest(),
+                  "stall": self.stall / CYCLES_PER_S}
         if self.number is not None:
-            result["expected_sha256"] = hashlib.sha256(stream_bytes(self.seed, self.number, theirs, self.size)).hexdigest()
-        wrong = [w for w in ("reset", "refused", "timeout", "reset_half_open") if self.connection is not None and self.connection.was(w)]
+            expected = stream_bytes(self.seed, self.number, theirs, self.size)
+            result["expected_sha256"] = hashlib.sha256(expected).hexdigest()
+        wrong = [what for what in ("reset", "refused", "timeout", "reset_half_open")
+                 if self.connection is not None and self.connection.was(what)]
         result["ok"] = result["received_sha256"] == result.get("expected_sha256") and not wrong and self.over
         if wrong or not self.over:
             result["error"] = wrong[0] if wrong else "did not end"
@@ -81,7 +83,17 @@ class _Transfer:
 
 
 class Hosts:
-    """A client and a server with all their transfers: net, TcpConfig, seed, number of connections, bytes each way of each."""
+    """A client and a server with all their transfers.
+
+    Parameters
+    ----------
+    net : SimulatedNetwork
+        The network they are attached to.
+    config : TcpConfig
+        Of both.
+    seed, connections, size : int
+        Of the payload; number of connections; bytes each way of each.
+    """
 
     def __init__(self, net, config, seed, connections, size):
         def now():
@@ -108,21 +120,37 @@ class Hosts:
 
     @property
     def transfers(self):
+        """Both ends of all connections so far."""
         return self.opened + list(self.accepted.values())
 
     @property
     def over(self):
+        """Whether all transfers are over."""
         return len(self.accepted) >= len(self.opened) and all(t.over for t in self.transfers)
 
 
-def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=BUILD / "demo", limit=100_000_000, waves=False,
-                    trace=TraceOptions(), image=None, console=None):
-    """Run the demo over Python endpoints; returns the summary (same keys as run_demo) after writing it.
+def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=BUILD / "demo",
+                    limit=100_000_000, waves=False, trace=None, image=None, console=None):
+    """Run the demo over Python endpoints.
 
-    sim: Simulation, not yet configured. limit: cycles. trace, image: see DemoRun. waves: the simulation can trace; write a waveform around the kill.
+    Parameters
+    ----------
+    sim : Simulation
+        Not yet configured; with `waves` it must be able to trace.
+    params : SppsParams
+        Of the pair.
+    seed, connections, size, out, waves, trace, image, console
+        See DemoRun.
+    limit : int
+        Cycles.
+
+    Returns
+    -------
+    dict
+        The summary, with the keys of run_demo, after writing it.
     """
-    with DemoRun(sim, "python", seed=seed, connections=connections, size=size, out=out, waves=waves, trace=trace, image=image,
-                 console=console) as run:
+    with DemoRun(sim, "python", seed=seed, connections=connections, size=size, out=out, waves=waves, trace=trace,
+                 image=image, console=console) as run:
         scenario = Scenario(mss=1460, registers={"window": min(65535, params.socket_bytes)})
         sim.configure(scenario.pair_registers())
         sim.step(5000)              # table sweep, first heartbeats
@@ -148,7 +176,8 @@ def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=
         started, first, end = time.monotonic(), sim.cycle, sim.cycle + limit
         while not hosts.over and sim.cycle < end:
             upcoming = run.next_action()
-            net.run_until(sim.cycle + SLICE if upcoming is None else max(sim.cycle + 1, min(sim.cycle + SLICE, upcoming)))
+            end_of_slice = sim.cycle + SLICE
+            net.run_until(end_of_slice if upcoming is None else max(sim.cycle + 1, min(end_of_slice, upcoming)))
             run.advance(sum(t.progress for t in hosts.transfers))
         net.run_until(sim.cycle + QUIET)
         rate = (sim.cycle - first) / max(time.monotonic() - started, 1e-9)

@@ -1,4 +1,7 @@
-"""What every demo shares, whatever its endpoints are: the kill by seed, waves and trace around it, captures, summary, report, table."""
+"""What every demo shares: the kill by seed, waveform and trace around it, captures, summary, report and table.
+
+The endpoints are those of `linux` or `python`.
+"""
 import json
 import random
 from pathlib import Path
@@ -24,33 +27,55 @@ WAVE_MARGIN = 5000      # cycles in a waveform and in a trace before the kill an
 class DemoRun:
     """One run of the demo; use as a context manager.
 
-    sim: Simulation. endpoints: what they are, for the summary. seed: None draws one. size: bytes each way of each connection.
-    image: a program that goes into both units, cluster by cluster, when a twentieth of the bytes has arrived; the kill comes after it.
-    trace: what is shown of what the cores did.
     Call begin(), then advance() again and again while the transfer runs and record() for every frame, then conclude().
+
+    Parameters
+    ----------
+    sim : Simulation
+        The pair.
+    endpoints : str
+        What they are, for the summary: "linux" or "python".
+    seed : int, optional
+        Of payload and kill; None draws one.
+    connections, size : int
+        Number of connections, and bytes each way of each.
+    out : Path
+        Directory for captures, report and summary.
+    waves : bool
+        Write a waveform around the kill.
+    trace : TraceOptions, optional
+        What is shown of what the cores did.
+    image : Image, optional
+        A program that goes into both units, cluster by cluster, when a twentieth of the bytes has arrived. The kill
+        comes after it.
+    console : Console, optional
+        Where progress and table are printed.
     """
 
-    def __init__(self, sim, endpoints, *, seed, connections, size, out, waves=False, trace=TraceOptions(),
+    def __init__(self, sim, endpoints, *, seed, connections, size, out, waves=False, trace=None,
                  image=None, console=None):
-        self.sim, self.endpoints, self.connections, self.size, self.out, self.waves = sim, endpoints, connections, size, Path(out), waves
+        self.sim, self.endpoints, self.connections, self.size = sim, endpoints, connections, size
+        self.out, self.waves = Path(out), waves
         self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
         self.console = console or Console()
         self.total = 2 * connections * size
         self.kill_bytes = int(self.total * random.Random(f"{self.seed}/kill").uniform(0.2, 0.7))
-        self.lead = min(WAVE_MARGIN, self.total // 20)      # cycles from those bytes to the kill: a waveform needs to know it before
-        self.kill_cycle = self.killed = self.role_cycle = None
+        self.lead = min(WAVE_MARGIN, self.total // 20)      # cycles from those bytes to the kill, for the waveform
+        self.kill_cycle = self.killed = self.takeover_cycle = None
         self.wave_file = None
         self._tracing = False
-        self.trace = TraceWindow(sim, trace)
+        self.trace = TraceWindow(sim, trace or TraceOptions())
         self.swaps = {}                 # unit -> Reprogram
         self._swapping = self._swap(image) if image is not None else None
         self.frames = []
-        self.console.print(f"seed {self.seed} (repeat with --seed {self.seed}); {connections} connections, {size} bytes each way each")
+        self.console.print(f"seed {self.seed} (repeat with --seed {self.seed}); {connections} connections, "
+                           f"{size} bytes each way each")
 
     def __enter__(self):
         self.out.mkdir(parents=True, exist_ok=True)
         self.captures = CaptureSet(self.out)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+                   TimeElapsedColumn())
         self._progress = Progress(*columns, console=self.console)
         self._progress.start()
         self._task = self._progress.add_task("transfer", total=self.total)
@@ -61,27 +86,27 @@ class DemoRun:
         self._end_window()
 
     def mark(self, mark):
-        """A status mark of the pair that somebody else has popped."""
-        if mark.name == "active" and self.killed is not None and self.role_cycle is None:
+        """Take a status mark of the pair that the caller has popped."""
+        if mark.name == "active" and self.killed is not None and self.takeover_cycle is None:
             unit, cycle = self.killed
             if mark.cycle >= cycle and mark.value >> (1 - unit) & 1:
-                self.role_cycle = mark.cycle
+                self.takeover_cycle = mark.cycle
 
     # while it runs ---------------------------------------------------------------------------
     def begin(self, kill):
-        """kill(): kills the active unit; returns (unit, cycle)."""
+        """Start; kill() kills the active unit and returns (unit, cycle)."""
         self._kill = kill
         if self.trace.options.early:
             self.trace.open()
 
     def record(self, link, unit, cycle, data):
-        """A frame on a network or on the sync link."""
+        """Take a frame on a network or on the sync link."""
         frame = CapturedFrame(cycle * NS_PER_CYCLE, link, unit, data)
         self.frames.append(frame)
         self.captures.add(frame)
 
     def advance(self, done):
-        """`done` bytes have arrived: kill when it is time, open and close waveform and trace."""
+        """Kill when it is time, open and close waveform and trace: `done` bytes have arrived."""
         self._progress.update(self._task, completed=done)
         if self._swapping is not None and done >= self.total // 20 and next(self._swapping, self) is self:
             self._swapping = None
@@ -106,14 +131,14 @@ class DemoRun:
         """Note the takeover; end waveform and trace some time after it."""
         for mark in self.sim.pop_marks():
             self.mark(mark)
-        if self.role_cycle is not None and self.sim.cycle >= self.role_cycle + WAVE_MARGIN:
+        if self.takeover_cycle is not None and self.sim.cycle >= self.takeover_cycle + WAVE_MARGIN:
             self._end_window()
 
     def next_action(self):
-        """The cycle before which advance() has nothing to do but to count bytes, or None."""
+        """Return the cycle before which advance() has nothing to do but count bytes, or None."""
         if self.killed is None:
             return self.kill_cycle
-        return self.role_cycle + WAVE_MARGIN if self.trace.is_open and self.role_cycle is not None else None
+        return self.takeover_cycle + WAVE_MARGIN if self.trace.is_open and self.takeover_cycle is not None else None
 
     def _end_window(self):
         self.trace.close()
@@ -125,7 +150,16 @@ class DemoRun:
     def conclude(self, results, *, rate, lost=0, fates=None):
         """Judge, write captures, trace.txt, report.html and summary.json, print the table; returns the summary.
 
-        results: of traffic.transfer. lost: frames the devices refused. fates: of frames on faulty links.
+        Parameters
+        ----------
+        results : list of dict
+            Results of network.transfer, one per end of a connection.
+        rate : float
+            Simulated cycles per second of wall time.
+        lost : int
+            Frames that the TAP devices refused.
+        fates : dict, optional
+            What faulty links did to frames, by kind.
         """
         self._watch()
         self._end_window()
@@ -134,7 +168,7 @@ class DemoRun:
         self._progress.stop()
         results = sorted(results, key=lambda r: (r["role"], r["connection"]))
         kill_time = self.killed and self.killed[1] * NS_PER_CYCLE
-        takeover_time = self.role_cycle and self.role_cycle * NS_PER_CYCLE
+        takeover_time = self.takeover_cycle and self.takeover_cycle * NS_PER_CYCLE
         self.captures.close(kill_time, takeover_time)
         report = check(self.frames)
         summary = self._summary(results, report, rate, lost)
@@ -150,14 +184,15 @@ class DemoRun:
         return summary
 
     def _summary(self, results, report, rate, lost):
-        passed = (len(results) == 2 * self.connections and all(r["ok"] for r in results) and report.ok and self.killed is not None
-                  and self.role_cycle is not None and self._swapping is None)
+        passed = (len(results) == 2 * self.connections and all(r["ok"] for r in results) and report.ok
+                  and self.killed is not None and self.takeover_cycle is not None and self._swapping is None)
         summary = {
-            "verdict": "pass" if passed else "fail", "seed": self.seed, "endpoints": self.endpoints, "connections": self.connections,
+            "verdict": "pass" if passed else "fail", "seed": self.seed, "endpoints": self.endpoints,
+            "connections": self.connections,
             "bytes_up": sum(r.get("received", 0) for r in results if r["role"] == "server"),
             "bytes_down": sum(r.get("received", 0) for r in results if r["role"] == "client"),
-            "ack_rule_checks": report.checks["I1"], "violations": len(report.violations), "sim_cycles_per_s": round(rate),
-            "simulated_cycles": self.sim.cycle, "frames_lost_in_tap": lost,
+            "ack_rule_checks": report.checks["I1"], "violations": len(report.violations),
+            "sim_cycles_per_s": round(rate), "simulated_cycles": self.sim.cycle, "frames_lost_in_tap": lost,
             "captures": {"client": "client.pcapng", "server": "server.pcapng", "sync": "sync.pcapng"},
         }
         if stalls := [r["stall"] for r in results if "stall" in r]:
@@ -165,14 +200,15 @@ class DemoRun:
         if self.killed is not None:
             unit, cycle = self.killed
             summary |= {"kill_cycle": cycle, "killed_unit": unit}
-            if self.role_cycle is not None:
-                summary["takeover_cycles"] = self.role_cycle - cycle
+            if self.takeover_cycle is not None:
+                summary["takeover_cycles"] = self.takeover_cycle - cycle
             first = next((f.time // NS_PER_CYCLE for f in self.frames if f.unit == 1 - unit and f.link != "sync"
                           and f.time >= cycle * NS_PER_CYCLE), None)
             if first is not None:
                 summary["first_frame_cycles"] = first - cycle
         if self.swaps:
-            summary["program_swaps"] = {unit: [swap._asdict() for swap in swaps.clusters] for unit, swaps in self.swaps.items()}
+            summary["program_swaps"] = {unit: [swap._asdict() for swap in swaps.clusters]
+                                        for unit, swaps in self.swaps.items()}
         if self.wave_file:
             summary["waves"] = self.wave_file
         return summary
@@ -180,10 +216,11 @@ class DemoRun:
 
 def _rows(summary):
     show = (("bytes up / down", f"{summary['bytes_up']} / {summary['bytes_down']}"),
-            *((f"new program, unit {unit} cluster {swap['cluster']}", f"no events from {swap['masked']}, served again at {swap['back']}")
+            *((f"new program, unit {unit} cluster {swap['cluster']}",
+               f"no events from {swap['masked']}, served again at {swap['back']}")
               for unit, swaps in summary.get("program_swaps", {}).items() for swap in swaps),
             ("kill cycle", summary.get("kill_cycle", "not killed")),
-            ("takeover, cycles from the kill to the new role", summary.get("takeover_cycles", "none")),
+            ("takeover, cycles from the kill to the new active", summary.get("takeover_cycles", "none")),
             ("first frame of the new active, cycles from the kill", summary.get("first_frame_cycles", "none")),
             ("longest stall seen by an endpoint", f"{summary.get('longest_stall_ms', '?')} ms"
              + (" of simulated time" if summary["endpoints"] == "python" else "")),
@@ -200,7 +237,8 @@ def _print(console, rows, results, report, out):
     console.print(table)
     for result in results:
         if not result.get("ok"):
-            console.print(f"[red]{result['role']} connection {result['connection']}: {result.get('error', 'wrong bytes')}")
+            why = result.get("error", "wrong bytes")
+            console.print(f"[red]{result['role']} connection {result['connection']}: {why}")
     for violation in report.violations[:10]:
         console.print(f"[red]{violation}")
     console.print(f"captures, report.html, trace.txt and summary.json are in {out}")

@@ -1,1 +1,1 @@
-"""From what cores and wires did to text and pictures."""
+"""What cores and links did, as text and pictures."""

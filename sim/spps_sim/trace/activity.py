@@ -1,4 +1,4 @@
-"""From what cores did in each clock to events: one `CoreEvent` per event of a core, with all it executed, stored and sent."""
+"""What cores did in each clock, as events: one `CoreEvent` for each, with all it executed, stored and sent."""
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,7 +15,8 @@ _HEADER = STRUCTS["MessageHeader"]
 
 
 class Executed(NamedTuple):
-    """An instruction. store: None or (address in data memory, value)."""
+    """An instruction; store is None or (address in data memory, value)."""
+
     cycle: int
     pc: int
     store: tuple | None
@@ -23,7 +24,8 @@ class Executed(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A message a core has sent; cycle of its last beat. words: as the program sent them, header first."""
+    """A message that a core has sent: cycle of its last beat, and its words as the program sent them, header first."""
+
     cycle: int
     kind: MessageKind
     words: list
@@ -31,7 +33,21 @@ class Message(NamedTuple):
 
 @dataclass
 class CoreEvent:
-    """unit, core (number in the unit), workspace, leg: where it ran. words: of the event; None if it came before the watch began."""
+    """An event that a core processed, and where.
+
+    Attributes
+    ----------
+    unit, core, workspace, leg : int
+        Where it ran; `core` is the number in the unit.
+    start : int
+        Cycle.
+    words : list, optional
+        Words of the event; None if it came before the watch began.
+    steps : list of Executed
+    messages : list of Message
+        DONE is the last.
+    """
+
     unit: int
     core: int
     start: int
@@ -43,10 +59,11 @@ class CoreEvent:
 
     @property
     def ended(self):
+        """Whether DONE was sent."""
         return bool(self.messages) and self.messages[-1].kind is MessageKind.DONE
 
     def field(self, name):
-        """A member of the event, by the name it has in layouts.event."""
+        """Return a member of the event, by its name in layouts.event."""
         f = STRUCTS["Event"][name]
         return self.words[f.word] >> f.lsb & (1 << f.width) - 1
 
@@ -59,7 +76,7 @@ class CoreEvent:
 
 
 class _Struct:
-    """Reads members of an Amaranth struct out of a number; `width` of all."""
+    """Reads the members of an Amaranth struct out of a number."""
 
     def __init__(self, shape):
         self._fields = [(name, f.offset, (1 << f.width) - 1) for name, f in shape]
@@ -76,10 +93,15 @@ class _Core:
 
 
 class ActivityReader:
-    """feed() it `backend.Activity`s in order; `events` are the CoreEvents so far, by their start.
+    """Turns Activities into CoreEvents; `events` has them in order of their start.
 
-    begin: cycle in which the watch began, None if nothing was on the message buses then. Otherwise the first message of a bus is left
-    out if it is seen within SETTLED clocks: it may be the rest of one, and nothing in it says so.
+    Parameters
+    ----------
+    params : SppsParams
+        Of the pair.
+    begin : int, optional
+        Cycle in which the watch began; None if nothing was on the message buses then. Otherwise the first message of
+        a bus within SETTLED clocks is left out: it may be the rest of one, and nothing in it says so.
     """
 
     def __init__(self, params, *, begin=None):
@@ -94,6 +116,7 @@ class ActivityReader:
         self.events = []
 
     def feed(self, activities):
+        """Take (cycle, unit, bits) in order of time."""
         clusters, cores = self._shape
         for cycle, unit, bits in activities:
             for cluster in range(clusters):

@@ -1,6 +1,6 @@
-"""One connection across a kill, as rows of a sequence diagram: data, commit, sync, confirm, ACK, death, takeover.
+"""One connection around a kill, as rows of a sequence diagram: data, commit, sync, confirm, ACK, death, takeover.
 
-Works on `wire.CapturedFrame` lists only, like the monitor.
+Works on lists of wire.CapturedFrame only, like the monitor.
 """
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ LANES = ("client", "unit 0", "unit 1", "server")
 @dataclass
 class Arrow:
     """A row of the diagram: from lane to lane (numbers into LANES), or a mark across all lanes (source None)."""
+
     time: int
     source: object
     target: object
@@ -31,7 +32,7 @@ def _tuple_of(frame, segment):
 
 
 def _connections(frames):
-    """conn id -> the two leg tuples, from full records; the newest binding wins."""
+    """Return {connection: its two leg tuples} from full records; the newest binding wins."""
     found = {}
     for frame in frames:
         if frame.link != "sync":
@@ -39,13 +40,14 @@ def _connections(frames):
         sync = parse_sync(frame.data)
         if sync and sync.type == STATE and 2 in sync.lines and 8 in sync.lines:
             found[sync.conn] = tuple(
-                ("client" if line[0] >> 16 & 0xFF == 0 else "server", (line[3], line[4] >> 16), (line[2], line[4] & 0xFFFF))
+                ("client" if line[0] >> 16 & 0xFF == 0 else "server",
+                 (line[3], line[4] >> 16), (line[2], line[4] & 0xFFFF))
                 for line in (sync.lines[2], sync.lines[8]))
     return found
 
 
 def sequence(frames, kill_time, takeover_time, conn=None, *, before=14, after=18):
-    """Arrows of a connection around the kill, default the busiest: the last `before` and the first `after` rows."""
+    """Return the last `before` and first `after` Arrows of a connection around the kill; default: the busiest."""
     connections = _connections(frames)
     if not connections:
         return []
@@ -58,12 +60,14 @@ def sequence(frames, kill_time, takeover_time, conn=None, *, before=14, after=18
             sync = parse_sync(frame.data)
             if sync and sync.type == STATE and sync.conn in rows:
                 kind = {0: "commit record", 1: "full record", 2: "retire record"}.get(sync.kind, "record")
-                rows[sync.conn].append(Arrow(frame.time, 1 + frame.unit, 2 - frame.unit, f"sync: {kind} {sync.number}", "sync"))
+                label = f"sync: {kind} {sync.number}"
+                rows[sync.conn].append(Arrow(frame.time, 1 + frame.unit, 2 - frame.unit, label, "sync"))
                 records[(frame.unit, sync.number)] = sync.conn
             elif sync and sync.type == CONFIRM:
                 for (unit, number), conn in list(records.items()):
                     if unit != frame.unit and number <= sync.number:
-                        rows[conn].append(Arrow(frame.time, 1 + frame.unit, 2 - frame.unit, f"confirm {sync.number}", "confirm"))
+                        label = f"confirm {sync.number}"
+                        rows[conn].append(Arrow(frame.time, 1 + frame.unit, 2 - frame.unit, label, "confirm"))
                         del records[(unit, number)]
             continue
         segment = parse_segment(frame.data)

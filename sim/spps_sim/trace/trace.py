@@ -33,22 +33,28 @@ THEIRS = {"rcv_nxt", "permitted_ack", "right_edge", "snd_wl1", "fin_kept", "hint
 RECORDS = ("delta", "full", "retire")
 FULL = RECORDS.index("full")
 MASK = 0xFFFFFFFF
-NEAR = 1 << 24          # farther from the initial number than that a number has another meaning, as before the handshake
+NEAR = 1 << 24          # a number farther from the initial one is something else, as before the handshake
 
 
 class ProgramNames:
-    """Names that the program itself gives, read from common.uasm. states: of a leg; bits: member -> names by bit."""
+    """Names that the program itself gives, from common.uasm.
+
+    `states` are those of a leg; `bits` are, for each member that is a set of flags, the names of its bits.
+    """
 
     def __init__(self):
         text = MAIN.with_name("common.uasm").read_text()
-        parts = {part.split()[0] if not part.startswith("bits of") else part.split()[2]: dict(
-            (int(number), name) for name, number in re.findall(r"^\.equ\s+(\w+)\s+(\d+)\s*(?:;|$)", part, re.M)) for part in text.split("; --- ")[1:]}
+        parts = {}
+        for part in text.split("; --- ")[1:]:
+            numbers = re.findall(r"^\.equ\s+(\w+)\s+(\d+)\s*(?:;|$)", part, re.M)
+            of = part.split()[2 if part.startswith("bits of") else 0]
+            parts[of] = {int(number): name for name, number in numbers}
         self.states = parts["L.state"]
         self.bits = {"leg_flags": parts["L.leg_flags"], "misc": parts["WS.misc"],
                      "flags": {bit: name for name, bit in vars(ConnFlag).items() if not name.startswith("_")}}
 
     def value(self, name, value):
-        """A value by its names, or None."""
+        """Return a value by its names, or None."""
         if name == "state":
             return self.states.get(value)
         if name in self.bits:
@@ -62,20 +68,39 @@ def flags_text(flags):
 
 
 class TraceEntry:
-    """One event as text. head: one line. steps, changes, sent: lists of lines. conn, unit, start: of the event."""
+    """One event as text.
+
+    Attributes
+    ----------
+    head : str
+        One line.
+    steps, changes, sent : list of str
+        Instructions, changes of state, messages.
+    conn, unit, start
+        Of the event.
+    """
 
     def __init__(self, event, head, steps, changes, sent):
         self.unit, self.start, self.conn = event.unit, event.start, event.conn
         self.head, self.steps, self.changes, self.sent = head, steps, changes, sent
 
     def text(self, steps=True):
+        """Return the lines of the event, with `steps` or without."""
         lines = [self.head, *(f"    {line}" for line in self.steps if steps)]
         lines += [f"  state  {line}" for line in self.changes] + [f"  sent   {line}" for line in self.sent]
         return "\n".join(lines) + "\n"
 
 
 class Tracer:
-    """Puts CoreEvents into words, in order: what a word held before is known from the events before. params, image: of the pair."""
+    """Puts CoreEvents into words, in order: what a word held before is known from earlier events.
+
+    Parameters
+    ----------
+    params : SppsParams
+        Of the pair.
+    image : Image
+        The program of the pair.
+    """
 
     def __init__(self, params, image):
         self.image, self.program = image, ProgramNames()
@@ -84,7 +109,7 @@ class Tracer:
 
     @cached_property
     def _names(self):
-        """Word of a flowstate -> (place, name)."""
+        """Names of the words of a flowstate: word -> (place, name)."""
         names = {f.word: ("", name) for name, f in SHARED.items()}
         for leg in (0, 1):
             for name, f in LEG.items():
@@ -92,7 +117,7 @@ class Tracer:
         return names
 
     def learn(self, frames):
-        """Take the initial numbers of connections from the full records among `wire.CapturedFrame`s: both units have them."""
+        """Take the initial numbers of connections from full records; both units have them."""
         for frame in frames:
             sync = parse_sync(frame.data) if frame.link == "sync" else None
             if sync and sync.type == STATE and sync.kind == FULL:
@@ -104,7 +129,7 @@ class Tracer:
                             self._known[unit, sync.conn, first + LEG[name].word] = sync.lines[line][word]
 
     def entry(self, event):
-        """The TraceEntry of an event that has ended."""
+        """Return the TraceEntry of an event that has ended."""
         before = dict(self._known)
         written = {}
         steps = []
@@ -116,7 +141,7 @@ class Tracer:
 
     # numbers ---------------------------------------------------------------------------------
     def _relative(self, event, leg, value, base):
-        """A sequence number relative to `iss` or `irs` of a leg, if that is known."""
+        """Return a sequence number relative to `iss` or `irs` of a leg, if that is known."""
         start = self._known.get((event.unit, event.conn, LEG_BASE + LEG_STRIDE * leg + LEG[base].word))
         if start is None:
             return f"{value:#x}"
@@ -172,7 +197,8 @@ class Tracer:
             old = before.get((event.unit, event.conn, word))
             if old != value:
                 place, name = self._names.get(word, ("", f"word {word}"))
-                places.setdefault(place, []).append(f"{name} {self._value(event, word, old)} -> {self._value(event, word, value)}")
+                change = f"{name} {self._value(event, word, old)} -> {self._value(event, word, value)}"
+                places.setdefault(place, []).append(change)
         return [f"{(place or 'connection ').strip()}: {', '.join(changes)}" for place, changes in places.items()]
 
     def _message(self, event, message):
@@ -186,11 +212,13 @@ class Tracer:
                 leg = self._leg_of(event, out)
                 seq, ack = self._relative(event, leg, out.seq, "iss"), self._relative(event, leg, out.ack, "irs")
             gated = ", behind the record" if out.flags & OutputFlag.GATED else ""
-            return f"{at} segment on port {out.iface}: {flags_text(out.tcp_flags)} seq={seq} ack={ack} len={out.length} wnd={out.window}{gated}"
+            return (f"{at} segment on port {out.iface}: {flags_text(out.tcp_flags)} seq={seq} ack={ack} "
+                    f"len={out.length} wnd={out.window}{gated}")
         if message.kind is MessageKind.SYNC:
             return f"{at} {RECORDS[words[1] >> 16 & 3]} record for the standby"
         if message.kind is MessageKind.COPY:
-            return f"{at} copy {words[3] & 0xFFFF} bytes of payload {words[2] & 0xFFFF} to ring {words[5] >> 16 & 1} at offset {words[4]}"
+            return (f"{at} copy {words[3] & 0xFFFF} bytes of payload {words[2] & 0xFFFF} to ring {words[5] >> 16 & 1} "
+                    f"at offset {words[4]}")
         if message.kind is MessageKind.RELEASE:
             return f"{at} release payload {words[1] & 0xFFFF}"
         if message.kind is MessageKind.DONE:
@@ -199,6 +227,6 @@ class Tracer:
         return f"{at} {message.kind.name} {' '.join(f'{w:#x}' for w in words[1:])}"
 
     def _leg_of(self, event, out):
-        """The leg an output leaves on: it carries what the other leg receives; an endpoint has leg 0 only."""
+        """Return the leg an output leaves on. It carries what the other leg receives; an endpoint has leg 0 only."""
         flags = self._known.get((event.unit, event.conn, SHARED["flags"].word), 1 << ConnFlag.PROXIED)
         return 1 - out.direction if flags >> ConnFlag.PROXIED & 1 else 0

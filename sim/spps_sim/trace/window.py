@@ -1,4 +1,4 @@
-"""The part of a run in which cores are watched, and what is shown of it: one connection around the kill, or from its beginning."""
+"""The part of a run in which cores are watched, and what is shown of it."""
 from dataclasses import dataclass
 
 from spps.tools.errors import ToolError
@@ -10,8 +10,27 @@ __all__ = ["TraceOptions", "TraceWindow"]
 
 @dataclass(frozen=True)
 class TraceOptions:
-    """conn: whose events, None: of the connection with the most. around: "kill", or "open" for the first ones. events: how many, before
-    and after the kill each. steps: with source lines in text. early: watch from the beginning of the run, not from shortly before the kill."""
+    """What is shown of a trace.
+
+    Parameters
+    ----------
+    conn : int, optional
+        Whose events; None: those of the connection with the most.
+    around : str
+        "kill", or "open" for the first events of the run.
+    events : int
+        Number before and after the kill each, or of the first ones.
+    steps : bool
+        With source lines in the text.
+    early : bool
+        Watch from the beginning of the run, not from shortly before the kill.
+
+    Raises
+    ------
+    ValueError
+        When `around` is neither.
+    """
+
     conn: int | None = None
     around: str = "kill"
     events: int = 6
@@ -24,7 +43,7 @@ class TraceOptions:
 
 
 class TraceWindow:
-    """open() and close() watch the cores of a Simulation; entries() are those of `options`, oldest first."""
+    """Watches the cores of a Simulation from open() to close(); entries() has what the options ask for."""
 
     def __init__(self, sim, options):
         self.sim, self.options = sim, options
@@ -32,20 +51,34 @@ class TraceWindow:
         self._noted, self._began = [], None
 
     def open(self):
+        """Watch from now on."""
         if not self.options.early:          # the buses may be busy
             self._began = self.sim.cycle
         self.sim.watch()
         self.is_open = True
 
     def close(self):
-        """No error when it is not open."""
+        """Stop watching; no error when it is not open."""
         if self.is_open:
             self.sim.watch(False)
             self._noted += self.sim.pop_activity()
             self.is_open = False
 
     def entries(self, kill_cycle, frames):
-        """TraceEntries, and their connection; ([], None) where nothing was seen. frames: wire.CapturedFrames of the run."""
+        """Return (TraceEntries in order, their connection); ([], None) where nothing was seen.
+
+        Parameters
+        ----------
+        kill_cycle : int, optional
+            Cycle of the kill.
+        frames : list of CapturedFrame
+            Of the run.
+
+        Raises
+        ------
+        ToolError
+            When there is no event of the connection asked for.
+        """
         if not self._noted:
             return [], None
         from spps.ucode.programs import default_image
@@ -61,7 +94,8 @@ class TraceWindow:
         if conn is None:
             conn = max(sorted(set(conns)), key=conns.count, default=None)
         elif conn not in conns:
-            raise ToolError(f"conn={conn}: no event of it was seen; there are events of {', '.join(map(str, sorted(set(conns))))}")
+            raise ToolError(f"conn={conn}: no event of it was seen; "
+                            f"there are events of {', '.join(map(str, sorted(set(conns))))}")
         mine, count = [entry for entry in entries if entry.conn == conn], self.options.events
         if self.options.around == "open" or kill_cycle is None:
             return mine[:count], conn
