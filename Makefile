@@ -43,6 +43,6 @@ synth-core: setup
 docs: setup
 	@$(SPPS) isa > hdl/spps/ucode/ISA.md
 	@$(SPPS) registers > hdl/spps/mmc/REGISTERS.md
-	@$(SPPS) registers --json > hdl/spps/mmc/registers.json
+	@$(SPPS) registers --format json > hdl/spps/mmc/registers.json
 clean:
 	rm -rf build

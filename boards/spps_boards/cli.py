@@ -11,13 +11,18 @@ __all__ = ["synth"]
 
 
 @click.command()
-@click.option("--preset", type=click.Choice(list(DEVICES)), default="gbe", show_default=True, help="Sizes of the unit; each has its device.")
-@click.option("--block", type=click.Choice(sorted(BLOCKS)), help="This block alone, with the sizes of the preset, instead of the whole.")
-@click.option("--seeds", type=SeedList(), default="1", show_default=True, help="Placement seeds; the design is routed once for each.")
+@click.option("--preset", type=click.Choice(list(DEVICES)), default="gbe", show_default=True,
+              help="Sizes of the unit; each has its device.")
+@click.option("--block", type=click.Choice(sorted(BLOCKS)),
+              help="This block alone, with the sizes of the preset, instead of the whole.")
+@click.option("--seeds", type=SeedList(), default="1", show_default=True,
+              help="Placement seeds; the design is routed once for each.")
 @click.option("--route/--no-route", default=True, show_default=True, help="Place and route, or stop after synthesis.")
-@click.option("--freq", type=click.IntRange(1, 1000), help="Frequency asked of the router, MHz  [default: 100; 140 with --block]")
-@out_option("synth/PRESET", "Folder for netlists, logs and summary.json; with --block the default is synth/BLOCK.")
-@click.option("--update-readme", "update", is_flag=True, help="Also put the table into boards/README.md of the checkout.")
+@click.option("--freq", type=click.IntRange(1, 1000),
+              help="Frequency asked of the router, MHz  [default: 100; 140 with --block]")
+@out_option("synth/PRESET", "Folder for netlists, logs and summary.json; synth/BLOCK with --block.")
+@click.option("--update-readme", "update", is_flag=True,
+              help="Also put the table into boards/README.md of the checkout.")
 def synth(preset, block, seeds, route, freq, out, update):
     """Cost and frequency of one unit, or of a block, on ECP5.
 
@@ -28,7 +33,8 @@ def synth(preset, block, seeds, route, freq, out, update):
     out = out or BUILD / "synth" / (block or preset)
     click.echo(f"synthesizing {block or 'one unit'} of preset {preset} in {out}", err=True)
     if block:
-        summary = synthesize_block(block, preset, DEVICES[preset], out, seeds=seeds, route=route, target_mhz=freq or 140)
+        summary = synthesize_block(block, preset, DEVICES[preset], out, seeds=seeds, route=route,
+                                   target_mhz=freq or 140)
         text = block_table(block, preset, summary)
     else:
         text = table(preset, synthesize(preset, out, seeds=seeds, route=route, target_mhz=freq or 100))

@@ -52,8 +52,10 @@ def block_costs(stat, top):
 
 
 def synthesize(preset, out=None, *, seeds=(1,), route=True, target_mhz=100):
-    """Synthesize a preset in the folder `out`, by default synth/<preset> in the build folder; returns the summary (see boards/README.md for its keys)
-    and writes it."""
+    """Synthesize a preset; returns the summary (see boards/README.md for its keys) and writes it.
+
+    out: folder, by default synth/<preset> in the build folder.
+    """
     from spps.gen import write_spps
     from spps.pair import UnitInstance
     from spps.tools.verilog import to_verilog

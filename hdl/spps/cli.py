@@ -1,7 +1,8 @@
 """The command `spps`.
 
-Commands of this package are named in COMMANDS. Those of the simulation and of the boards come through entry points of the group
-"spps.commands", so that this package imports neither. A command is imported when it is used: `spps --help` loads none.
+Commands of this package are named in COMMANDS. Those of the simulation and of the boards come through entry points of
+the group "spps.commands", so that this package imports neither. A command is imported when it is used: `spps --help`
+loads none.
 """
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -21,7 +22,10 @@ EXTRAS = {"sim": "the simulation", "synth": "the synthesis"}
 
 
 class Command(NamedTuple):
-    """where: "module:attribute", or None for an entry point. extra: the optional dependencies it needs. text: its line in `spps --help`."""
+    """A command: its line in `spps --help`, where it is, and the optional dependencies that it needs.
+
+    where: "module:attribute", or None for an entry point.
+    """
 
     text: str
     where: str | None = None
@@ -33,7 +37,7 @@ COMMANDS = {
     "disasm": Command("Disassemble microcode.", "spps.ucode.cli:disasm"),
     "isa": Command("Print the instruction set as Markdown.", "spps.ucode.cli:isa"),
     "verilog": Command("Write plain Verilog of one unit and of the pair.", "spps.cli:verilog"),
-    "registers": Command("Print the register map as Markdown or JSON.", "spps.cli:registers"),
+    "registers": Command("Print the register map, or headers with its addresses.", "spps.cli:registers"),
     "synth": Command("Cost and frequency of one unit, or of a block, on ECP5.", extra="synth"),
     "demo": Command("Real TCP transfers through a pair; the active unit dies.", extra="sim"),
     "live": Command("Keep a pair running between two network namespaces.", extra="sim"),
@@ -45,7 +49,10 @@ COMMANDS = {
 
 
 def _needs(name, error):
-    """The one line about the extra that the command `name` lacks; raises `error` when it is not an extra's module that is missing."""
+    """Return the one-line error about the extra that a command lacks.
+
+    Raises `error` itself when what is missing is not a module of an extra.
+    """
     extra = COMMANDS[name].extra if name in COMMANDS else None
     if extra is None or (error.name or "").split(".")[0] in PACKAGES:
         raise error
@@ -129,12 +136,15 @@ def verilog(preset, data_width, out, lint):
 
 @click.command()
 @preset_option(text="Sizes of the unit, on which the registers of cores and queues depend.")
-@click.option("--json", "as_json", is_flag=True, help="Print {name: byte address} as JSON.")
-def registers(preset, as_json):
-    """Print the register map as Markdown or JSON.
+@click.option("--format", "form", type=click.Choice(["markdown", "json", "c", "verilog"]), default="markdown",
+              show_default=True,
+              help="markdown: the whole map; json: {name: byte address}; c, verilog: a header of byte addresses.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def registers(preset, form, as_json):
+    """Print the register map, or headers with its addresses.
 
     All registers have 32 bits; addresses count bytes.
     """
-    from .mmc.document import registers_json, registers_markdown
+    from .mmc import document
     from .params import PRESETS
-    click.echo((registers_json if as_json else registers_markdown)(PRESETS[preset]), nl=False)
+    click.echo(getattr(document, f"registers_{'json' if as_json else form}")(PRESETS[preset]), nl=False)

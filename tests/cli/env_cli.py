@@ -1,4 +1,5 @@
 """`spps` in a process of its own."""
+
 import json
 import os
 import subprocess
@@ -37,15 +38,21 @@ class Env:
     """
 
     def __init__(self, folder, missing=()):
-        self.here, self.build = folder / "here", folder / "build"
+        self.here, self.build, self.control = folder / "here", folder / "build", folder / "live.sock"
         self.here.mkdir()
         self.missing = tuple(missing)
 
     def python(self, code, said=""):
         """The completed process of Python code that runs with this environment."""
         lead = _WITHOUT.format(missing=self.missing) if self.missing else ""
-        return subprocess.run([sys.executable, "-c", lead + code], input=said, cwd=self.here, env=os.environ | {"SPPS_BUILD": str(self.build)},
-                              capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-c", lead + code],
+            input=said,
+            cwd=self.here,
+            env=os.environ | {"SPPS_BUILD": str(self.build), "SPPS_CONTROL": str(self.control)},
+            capture_output=True,
+            text=True,
+        )
 
     def run(self, *arguments):
         """The completed process of `spps arguments`."""
@@ -53,7 +60,7 @@ class Env:
         return self.python(f"from spps.cli import main\nmain({words!r}, prog_name='spps')")
 
     def each(self, commands):
-        """[exit code, output, whether the build folder exists now, seconds, name of the exception] of each command, in one process."""
+        """Run commands in one process: [exit code, output, build folder exists, seconds, exception] of each."""
         done = self.python(_EACH, json.dumps(commands))
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)

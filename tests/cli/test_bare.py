@@ -1,4 +1,5 @@
 """`spps` where only the bare package is installed: its commands work, the others say what they need."""
+
 import json
 from importlib.metadata import metadata
 
@@ -26,20 +27,24 @@ def test_commands_of_the_bare_package_work(bare):
     done = bare.run("asm", "p.uasm", "-o", "p.hex")
     assert done.returncode == 0 and done.stdout == "p.uasm: 2 of 4096 words\n", done.stderr
     assert bare.run("disasm", "p.hex").stdout.split(";")[0].strip() == "li    r1, 7"
-    assert json.loads(bare.run("registers", "--json").stdout) == register_addresses(TINY)
+    assert json.loads(bare.run("registers", "--format", "json").stdout) == register_addresses(TINY)
     assert bare.run("isa").stdout.startswith("# Instruction set")
     for arguments in (["--help"], ["verilog", "--help"], ["demo", "--help"]):
         assert bare.run(*arguments).returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["demo", "--endpoints", "python"], ["trace"], ["campaign"], ["live"], ["ctl", "status"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["demo", "--endpoints", "python"], ["trace"], ["campaign"], ["live"], ["ctl", "status"]], ids=" ".join
+)
 def test_what_needs_the_simulation_says_so_in_one_line(bare, arguments):
     done = bare.run(*arguments)
     assert done.returncode == 1 and done.stdout == ""
-    if arguments[0] == "ctl" and "spps[sim]" not in done.stderr:        # talking to a socket takes no package
+    if arguments[0] == "ctl" and "spps[sim]" not in done.stderr:  # talking to a socket takes no package
         assert done.stderr.startswith("Error: no `spps live` answers") and done.stderr.count("\n") == 1
         return
-    assert done.stderr.startswith(f"Error: spps {arguments[0]} needs the simulation: pip install 'spps[sim]' (no module "), done.stderr
+    assert done.stderr.startswith(
+        f"Error: spps {arguments[0]} needs the simulation: pip install 'spps[sim]' (no module "
+    ), done.stderr
     assert done.stderr.count("\n") == 1 and not bare.build.exists()
 
 
@@ -54,4 +59,6 @@ def test_a_module_of_our_own_that_is_missing_is_a_defect(tmp_path):
 
 
 def test_extras_that_are_named_exist():
-    assert {command.extra for command in COMMANDS.values() if command.extra} <= set(metadata("spps").get_all("Provides-Extra"))
+    assert {command.extra for command in COMMANDS.values() if command.extra} <= set(
+        metadata("spps").get_all("Provides-Extra")
+    )

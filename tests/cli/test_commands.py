@@ -1,5 +1,7 @@
 """What the commands do that no other test runs: registers, bench, verilog, synth, build folder, progress."""
+
 import json
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -24,14 +26,16 @@ def invoke(*arguments):
 
 
 def test_registers_are_those_of_the_preset():
-    assert json.loads(invoke("registers", "--preset", "gbe", "--json")) == register_addresses(GBE)
+    assert json.loads(invoke("registers", "--preset", "gbe", "--format", "json")) == register_addresses(GBE)
     assert invoke("registers", "--preset", "gbe").startswith("# Registers of one SPPS (gbe)\n")
 
 
 def test_the_register_documentation_is_current():
     folder = Path(spps.mmc.__file__).parent
     assert (folder / "REGISTERS.md").read_text(encoding="utf-8") == invoke("registers"), "run: make docs"
-    assert (folder / "registers.json").read_text(encoding="utf-8") == invoke("registers", "--json"), "run: make docs"
+    assert (folder / "registers.json").read_text(encoding="utf-8") == invoke("registers", "--format", "json"), (
+        "run: make docs"
+    )
 
 
 def test_bench_measures_both_and_keeps_figures_of_others(monkeypatch, tmp_path):
@@ -42,7 +46,11 @@ def test_bench_measures_both_and_keeps_figures_of_others(monkeypatch, tmp_path):
     out.write_text('{"other": 1}')
     said = invoke("bench", "--out", out)
     assert "data_segment" in said and "12.5 clocks" in said and "83 clocks" in said
-    assert json.loads(out.read_text()) == {"other": 1, "cycles_per_event": {"data_segment": 12.5}, "dispatch_cycles": {"new": 83}}
+    assert json.loads(out.read_text()) == {
+        "other": 1,
+        "cycles_per_event": {"data_segment": 12.5},
+        "dispatch_cycles": {"new": 83},
+    }
 
 
 @pytest.fixture
@@ -57,7 +65,9 @@ def written(monkeypatch):
             path.write_text("module m;\nendmodule\n")
             calls.append((params, path))
             return path
+
         return one
+
     monkeypatch.setattr("spps.gen.write_spps", write("spps"))
     monkeypatch.setattr("spps.gen.write_pair", write("spps_pair"))
     return calls
@@ -79,22 +89,30 @@ def test_synth_passes_on_what_was_asked(monkeypatch, tmp_path):
     summary = {"device": "d", "speed_grade": 8, "lut4": 1, "ff": 2, "ebr": 3, "cells": {"LUT4": 1}, "blocks": {}}
     monkeypatch.setattr("spps_boards.cli.synthesize", lambda *a, **k: calls.append((a, k)) or summary)
     monkeypatch.setattr("spps_boards.cli.synthesize_block", lambda *a, **k: calls.append((a[:2], a[3], k)) or summary)
-    assert "### tiny: d grade 8" in invoke("synth", "--preset", "tiny", "--seeds", "3,4", "--no-route", "--out", tmp_path)
+    assert "### tiny: d grade 8" in invoke(
+        "synth", "--preset", "tiny", "--seeds", "3,4", "--no-route", "--out", tmp_path
+    )
     assert "### core, preset gbe, alone" in invoke("synth", "--block", "core", "--freq", "150")
-    assert calls == [(("tiny", tmp_path), {"seeds": (3, 4), "route": False, "target_mhz": 100}),
-                     (("core", "gbe"), paths.BUILD / "synth" / "core", {"seeds": (1,), "route": True, "target_mhz": 150})]
+    assert calls == [
+        (("tiny", tmp_path), {"seeds": (3, 4), "route": False, "target_mhz": 100}),
+        (("core", "gbe"), paths.BUILD / "synth" / "core", {"seeds": (1,), "route": True, "target_mhz": 150}),
+    ]
 
 
 def test_files_go_into_the_build_folder_from_any_folder(tmp_path):
     env = Env(tmp_path)
     done = env.run("campaign", "--preset", "fake", "--cycles", "3", "--processes", "1")
-    assert done.returncode == 0 and json.loads((env.build / "campaign" / "summary.json").read_text())["passed"] == 3, done.stdout + done.stderr
+    assert done.returncode == 0 and json.loads((env.build / "campaign" / "summary.json").read_text())["passed"] == 3, (
+        done.stdout + done.stderr
+    )
     assert list(env.here.iterdir()) == []
 
 
 def test_a_campaign_of_all_cycles_has_every_one(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr("spps_sim.cli.campaign.run_campaign", lambda cases, *a, **k: asked.append(cases) or {"failed": 0})
+    monkeypatch.setattr(
+        "spps_sim.cli.campaign.run_campaign", lambda cases, *a, **k: asked.append(cases) or {"failed": 0}
+    )
     for cycles in ("all", "17"):
         invoke("campaign", "--preset", "fake", "--cycles", cycles)
     assert asked == [None, 17]
@@ -115,27 +133,39 @@ class Steps:
 
     def __init__(self, monkeypatch):
         self.traces = []
-        monkeypatch.setattr("spps_sim.backend.verilated.pair_verilog", lambda params: "pair.v")
-        monkeypatch.setattr("spps_sim.backend.verilated.build_library", lambda verilog, trace: self.traces.append(trace))
+        self.seconds = 0.1
+        monkeypatch.setattr(building, "POLL_S", 0.01)
+        monkeypatch.setattr("spps_sim.backend.verilated.pair_verilog", lambda params: time.sleep(self.seconds))
+        monkeypatch.setattr("spps_sim.backend.verilated.build_library", self.library)
         monkeypatch.setattr("spps.tools.paths.exclusive", lambda name: nullcontext())
+
+    def library(self, verilog, trace):
+        time.sleep(self.seconds)
+        self.traces.append(trace)
 
 
 def test_a_build_says_its_steps_line_by_line_where_there_is_no_terminal(monkeypatch, capsys):
     steps = Steps(monkeypatch)
     building.build(TINY, "fst")
-    lines = ["generating Verilog of the pair, preset tiny", "building the simulation with waveforms", "simulation ready after 0 s"]
+    lines = [
+        "generating Verilog of the pair, preset tiny",
+        "building the simulation with waveforms",
+        "simulation ready after 0 s",
+    ]
     out, err = capsys.readouterr()
     assert out.splitlines() == lines and err == "" and steps.traces == ["fst"]
     building.build(TINY, err=True)
     out, err = capsys.readouterr()
     assert out == "" and err.splitlines() == [lines[0], "building the simulation", lines[2]]
+    steps.seconds = 0
+    monkeypatch.setattr(building, "POLL_S", 5)
+    building.build(TINY)
+    assert capsys.readouterr().out == "", "nothing to say when it is there already"
 
 
 def test_a_build_shows_compiled_files_on_a_terminal(monkeypatch, capsys):
     Steps(monkeypatch)
-    monkeypatch.setattr(building, "POLL_S", 0.01)
     monkeypatch.setattr(building, "_compiled", lambda: (3, 40))
     with building._step(Console(force_terminal=True, width=100), "building the simulation"):
-        import time
         time.sleep(0.4)
     assert "building the simulation: 3 of 40 files" in capsys.readouterr().out

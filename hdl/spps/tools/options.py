@@ -7,8 +7,10 @@ import click
 from ..params import PRESETS
 from .paths import BUILD
 
-__all__ = ["COUNT", "CYCLES", "DATA_WIDTH", "PRESET", "SEED", "ByteCount", "CountOrAll", "Define", "OutputFile", "SeedList", "existing_file",
-           "out_option", "preset_option"]
+__all__ = [
+    "COUNT", "CYCLES", "DATA_WIDTH", "PRESET", "SEED", "ByteCount", "CountOrAll", "Define", "OutputFile", "SeedList",
+    "existing_file", "out_option", "preset_option",
+]
 
 COUNT = click.IntRange(min=1)
 CYCLES = click.IntRange(min=1)
@@ -17,6 +19,7 @@ PRESET = click.Choice(list(PRESETS))
 DATA_WIDTH = click.Choice(["32", "64", "128"])
 existing_file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
+_BUILD_FOLDER = "which is $SPPS_BUILD, else build of the checkout, else build of the current folder"
 _UNITS = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -29,13 +32,15 @@ class ByteCount(click.ParamType):
         self.low = low
 
     def get_metavar(self, param, ctx=None):
+        """Return what stands for the value in --help."""
         return "BYTES"
 
     def convert(self, value, param, ctx):
         """Return the number, or fail."""
         found = re.fullmatch(r"(\d+)([kMG]?)", str(value))
         if not found or int(found[1]) * _UNITS[found[2]] < self.low:
-            self.fail(f"{value!r}: expected a number of bytes of at least {self.low}, such as 4096, 64k or 1M", param, ctx)
+            wanted = f"expected a number of bytes of at least {self.low}, such as 4096, 64k or 1M"
+            self.fail(f"{value!r}: {wanted}", param, ctx)
         return int(found[1]) * _UNITS[found[2]]
 
 
@@ -45,6 +50,7 @@ class CountOrAll(click.ParamType):
     name = "count"
 
     def get_metavar(self, param, ctx=None):
+        """Return what stands for the value in --help."""
         return "NUMBER|all"
 
     def convert(self, value, param, ctx):
@@ -62,6 +68,7 @@ class SeedList(click.ParamType):
     name = "seeds"
 
     def get_metavar(self, param, ctx=None):
+        """Return what stands for the value in --help."""
         return "SEED[,SEED]..."
 
     def convert(self, value, param, ctx):
@@ -79,6 +86,7 @@ class Define(click.ParamType):
     name = "define"
 
     def get_metavar(self, param, ctx=None):
+        """Return what stands for the value in --help."""
         return "NAME[=VALUE]"
 
     def convert(self, value, param, ctx):
@@ -110,8 +118,10 @@ def preset_option(default="tiny", text="Sizes of the unit."):
 def out_option(where, text, *, file=False):
     """--out: a folder, or with `file` a file, made with its parents. text: what is written there.
 
-    The default is `where` below the build folder; None when `where` has a word in capitals, which the command then replaces by a value.
+    The default is `where` below the build folder; None when `where` has a word in capitals, which the command then
+    replaces by a value.
     """
     return click.option(
-        "-o", "--out", type=click.Path(file_okay=file, dir_okay=not file, writable=True, path_type=Path), default=BUILD / where if where.islower() else None, show_default=False,
-        help=f"{text}  [default: {where} in the build folder, which is $SPPS_BUILD, else build of the checkout, else build of the current folder]")
+        "-o", "--out", show_default=False, default=BUILD / where if where.islower() else None,
+        type=click.Path(file_okay=file, dir_okay=not file, writable=True, path_type=Path),
+        help=f"{text}  [default: {where} in the build folder, {_BUILD_FOLDER}]")

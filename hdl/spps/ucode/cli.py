@@ -18,7 +18,8 @@ _LOWEST, _HIGHEST = 1, 1 << PC_BITS
 @click.option("-o", "--output", type=OutputFile(), help="Image to write: one word of 9 hex digits per line.")
 @click.option("--list", "listing", type=OutputFile(), help="Listing to write: address, word and source line.")
 @click.option("--sym", "symbols", type=OutputFile(), help="JSON to write: labels, constants and lines.")
-@click.option("-D", "--define", "defines", multiple=True, type=Define(), help="Name for .ifdef, or constant; may be repeated.")
+@click.option("-D", "--define", "defines", multiple=True, type=Define(),
+              help="Name for .ifdef, or constant; may be repeated.")
 @click.option("-I", "--include", "include_dirs", multiple=True, type=click.Path(exists=True, file_okay=False),
               help="Folder to search for .include; may be repeated.")
 @click.option("--words", type=click.IntRange(_LOWEST, _HIGHEST), default=_HIGHEST, show_default=True,
@@ -26,7 +27,8 @@ _LOWEST, _HIGHEST = 1, 1 << PC_BITS
 def asm(file, output, listing, symbols, defines, include_dirs, words):
     """Assemble microcode.
 
-    Without -o, --list or --sym, FILE is only checked. Errors are one line each: file, line, what was found and what was expected.
+    Without -o, --list or --sym, FILE is only checked. Errors are one line each: file, line, what was found and what was
+    expected.
     """
     try:
         image = assemble(file, defines, include_dirs, words)

