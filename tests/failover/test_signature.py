@@ -9,6 +9,7 @@ import spps.failover
 from spps.failover import FailoverConfig, FailoverStatus, signature
 from spps.failover.ip_switch import PATIENCE
 from spps.failover.sync_frame import HEADER_FIELDS
+from spps.layouts.flowstate import LINE_WORDS, SHARED
 from spps.mmc import spps_map
 from spps.params import TINY
 
@@ -49,6 +50,13 @@ def test_readme_has_the_header_of_sync_frames():
             listed[name] = place, int(each)
             place += int(each)
     assert listed == {name: (places[name], sizes[name]) for name in places}
+
+
+def test_dissector_names_the_words_of_line_0_as_the_flowstate_does():
+    script = Path(spps.failover.__file__).with_name("spps_sync.lua").read_text()
+    listed = re.search(r"local delta = \{ \[0\] = (.*?) \}", script)[1]
+    assert re.findall(r'"(\w+)"', listed) == sorted((name for name, field in SHARED.items() if field.word < LINE_WORDS),
+                                                   key=lambda name: SHARED[name].word)
 
 
 def test_readme_has_the_patience_of_the_switch():

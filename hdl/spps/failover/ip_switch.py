@@ -5,7 +5,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.packet import packet_signature
 from ..lib import Counters
-from .switch_port import FrameMerge, FrameSteer
+from .frame_merge import FrameMerge
+from .frame_steer import FrameSteer
 from .sync_frame import older
 
 __all__ = ["IpSwitch", "PATIENCE"]

@@ -15,6 +15,7 @@ DELTA, FULL, RETIRE = 0, 1, 2
 #: lines of 32 bytes that a record of each kind carries
 LINES = {DELTA: (0,), FULL: (0, 1, 2, 3, 8, 9), RETIRE: (0, 1, 2, 3, 8, 9)}
 MINIMUM = 64        # bytes of a frame without lines
+TCP = 6             # IP protocol of every connection in a record
 
 
 def before(a, b, bits=32):
@@ -74,7 +75,7 @@ def flow_keys(lines):
     for leg, line in ((0, 2), (1, 8)):
         word = lines[8 * LINES[FULL].index(line):][:8]
         if word[3]:
-            keys.append((leg, (word[3], word[2], word[4] >> 16, word[4] & 0xFFFF, 6, word[0] >> 16 & 0xFF)))
+            keys.append((leg, (word[3], word[2], word[4] >> 16, word[4] & 0xFFFF, TCP, word[0] >> 16 & 0xFF)))
     return keys
 
 
