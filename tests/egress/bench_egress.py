@@ -4,11 +4,11 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+
 from spps.egress.frame import ORDERED_OUTPUTS
 from spps_sim.model.egress import tcp_segment
 from spps_sim.testbench.bus.stream import reset
 from spps_sim.testbench.runner import default_seed
-
 from tests.egress.env_egress import (
     FLAGS,
     MAC,
@@ -20,7 +20,8 @@ from tests.egress.env_egress import (
     start,
 )
 
-#: the design puts no output behind one of its own connection (test_egress.py): only `overtaking_within_a_connection_is_noticed` runs
+#: the design puts no output behind one of its own connection (test_egress.py): only
+# `overtaking_within_a_connection_is_noticed` runs
 BROKEN = bool(int(os.environ.get("SPPS_P_BROKEN", "0")))
 
 
@@ -65,11 +66,12 @@ async def checksums_fold_every_carry(dut):
     """Sums on both sides of the second carry (RFC 1071): low half 0xFFFF, and 0xFFFF less the high half, less one."""
     tb = await start(dut, default_seed())
     for case in range(60):      # all with payload, so in order: the identification is known
-        output = tb.random_output(arp=False, port=1, length=2 * tb.rng.randrange(1, 700), window=0, options=frozenset({"timestamp"}))
+        output = tb.random_output(arp=False, port=1, length=2 * tb.rng.randrange(1, 700), window=0,
+                                  options=frozenset({"timestamp"}))
         # the payload is not known here: make it contribute a known sum
         payload = b"\xff\xff" * (output.length // 2)
 
-        def choose(halves, high_too):
+        def choose(halves, high_too, case=case):
             total = unfolded(halves)
             if high_too:
                 return (0xFFFF - total - (total >> 16) - case % 3) % 0x10000
@@ -181,7 +183,7 @@ async def control_outputs_pass_a_silent_memory(dut):
 
 @cocotb.test(skip=BROKEN)
 async def eight_outputs_wait_before_a_control_output_does(dut):
-    """N outputs that must wait are passed, N = ORDERED_OUTPUTS; the next stops in the receiver with all behind it, for one payload."""
+    """N = ORDERED_OUTPUTS outputs that must wait are passed; the next stops in the receiver with all behind it."""
     tb = await start(dut, default_seed() + 21)
     tb.late = []
     waits, other, *_ = tb.random_connections(2)
@@ -204,7 +206,7 @@ async def eight_outputs_wait_before_a_control_output_does(dut):
 
 @cocotb.test(skip=BROKEN)
 async def random_order_with_slow_memory(dut):
-    """Few connections, memory that answers after up to 2000 clocks, bursts, backpressure: the model allows every order seen."""
+    """Few connections, memory that answers after up to 2000 clocks, backpressure: the model allows every order."""
     tb = await start(dut, default_seed() + 22, 0.1, 0.1)
     rng = random.Random(default_seed() + 23)
     connections = tb.random_connections(6)
@@ -236,7 +238,7 @@ async def random_order_with_slow_memory(dut):
 
 @cocotb.test(skip=BROKEN)
 async def control_outputs_do_not_starve_a_payload(dut):
-    """An endless row of control outputs of others, the port the bottleneck: see MAY_PASS of the model. Their rate is measured."""
+    """Control outputs of others without end, the port the bottleneck (README, rule 4). Their rate is measured."""
     tb = await start(dut, default_seed() + 24)
     waits, *others = tb.random_connections(6)
     for pause in (0.0, 0.6):
@@ -262,7 +264,7 @@ async def control_outputs_do_not_starve_a_payload(dut):
 
 @cocotb.test(skip=BROKEN)
 async def slots_survive_a_reset(dut):
-    """Positions of queues keep their slots through a reset, since memory does: the receiver must keep its own, or two share one."""
+    """Positions of queues keep their slots through a reset, as memory does: so must the receiver, or two share one."""
     tb = await start(dut, default_seed() + 26)
     controls(tb, tb.random_connections(6), 7)
     await tb.drain()

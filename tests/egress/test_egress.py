@@ -4,6 +4,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
+
 from spps.egress import OutputProcessor, OutputQueues, output_processor
 from spps.params import TINY
 from spps_sim.testbench.runner import run_bench, simulations
@@ -11,7 +12,8 @@ from spps_sim.testbench.runner import run_bench, simulations
 
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_output_processor_agrees_with_model(width, simulator):
-    run_bench(OutputProcessor(TINY.replace(data_width=width)), "tests.egress.bench_egress", name=f"egress_{width}", simulator=simulator, parameters={"width": width})
+    run_bench(OutputProcessor(TINY.replace(data_width=width)), "tests.egress.bench_egress", name=f"egress_{width}",
+              simulator=simulator, parameters={"width": width})
 
 
 class ForgetfulQueues(wiring.Component):

@@ -7,4 +7,5 @@ from .output_queues import OutputQueues
 from .output_receiver import OutputReceiver
 from .payload_fetcher import PayloadFetcher
 
-__all__ = ["OutputProcessor", "OutputReceiver", "OutputQueues", "PayloadFetcher", "FrameLoader", "FrameAssembler", "EmitGate"]
+__all__ = ["EmitGate", "FrameAssembler", "FrameLoader", "OutputProcessor", "OutputQueues", "OutputReceiver",
+           "PayloadFetcher"]

@@ -7,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.packet import packet_signature
+from ..lib.counters import Counters
 from .frame_assembler import assembled_layout
 
 __all__ = ["EmitGate"]
@@ -15,23 +16,56 @@ __all__ = ["EmitGate"]
 class EmitGate(wiring.Component):
     """Lets a frame out when `enable` is high in the clock in which its first word enters the output register.
 
-    Once offered, a frame is never cut and never withdrawn. One word of one allowed frame may wait here for `o.ready`.
+    A frame that was offered is never cut and never withdrawn. One word of one allowed frame may wait here for
+    `o.ready`.
 
-    Parameters: params.
-    Members: i: words of frames; o; enable.
-    Latency: 1 clock. Throughput: one word per clock. Backpressure: `i.ready` follows `o.ready` combinationally;
-    a suppressed frame is swallowed even while `o` waits.
-    Drop: `suppressed`. `frames` counts those that leave, `payload_frames` and `overtook` some of them. Reset: before a first word.
+    Parameters
+    ----------
+    params : SppsParams
+        data_width.
+
+    Members
+    -------
+    i : In(stream of assembled_layout)
+        Words of frames.
+    o : Out(stream of packet)
+        Words of the frames that leave.
+    enable : In(1)
+        Emission is allowed.
+    count : Out(COUNTERS.layout)
+        Each frame counts as `frames` or `suppressed`, with its first word.
+
+    Timing
+    ------
+    Latency 1 clock. Throughput 1 word per clock. `i.ready` follows `o.ready` combinationally; a suppressed frame is
+    swallowed also while `o` waits.
+
+    Drop
+    ----
+    `suppressed`: whole frames.
+
+    Reset
+    -----
+    Before a first word.
+
+    Source
+    ------
+    Patent §X.B; architecture rule "no two masters".
     """
 
-    COUNTERS = ("frames", "payload_frames", "overtook", "suppressed")
+    COUNTERS = Counters({
+        "frames": "frames that left",
+        "payload_frames": "frames with payload that left, a part of egress_frames",
+        "overtook": "frames that left before an older output that waited for its payload, a part of egress_frames",
+        "suppressed": "frames dropped whole because emission was disabled at their first word",
+    })
 
     def __init__(self, params):
         super().__init__({
             "i": In(stream.Signature(assembled_layout(params.data_width))),
             "o": Out(packet_signature(params.data_width)),
             "enable": In(1),
-            "count": Out(len(self.COUNTERS)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -51,9 +85,9 @@ class EmitGate(wiring.Component):
                 m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(self.i.payload.packet)]
             with m.If(first):
                 m.d.comb += [
-                    self.count[0].eq(leaves),
-                    self.count[1].eq(leaves & self.i.payload.payload),
-                    self.count[2].eq(leaves & self.i.payload.overtook),
-                    self.count[3].eq(~leaves),
+                    self.count.frames.eq(leaves),
+                    self.count.payload_frames.eq(leaves & self.i.payload.payload),
+                    self.count.overtook.eq(leaves & self.i.payload.overtook),
+                    self.count.suppressed.eq(~leaves),
                 ]
         return m

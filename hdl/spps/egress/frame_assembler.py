@@ -1,7 +1,4 @@
-"""Fifth stage of the output processor: header and payload joined into one frame.
-
-Source: patent §IV ("reassembly"); IEEE 802.3 3.1, RFC 791 3.1, RFC 826, RFC 9293 3.1.
-"""
+"""Fifth stage of the output processor: header and payload joined into one frame."""
 from functools import reduce
 from operator import or_
 
@@ -10,31 +7,34 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
+from ..layouts.headers import ETHERNET_BYTES, TCP_BYTES, ArpOperation, EtherType, IpProtocol
 from ..layouts.output import OutputFlag
 from ..layouts.packet import packet_layout
 from .frame import (
-    ETHERNET,
     FIXED_BYTES,
+    IPV4_DONT_FRAGMENT,
+    IPV4_START,
     MIN_FRAME,
     OPTION_PLACES,
     OPTIONS,
-    TCP,
     FrameRequest,
     options_bytes,
-    wire,
+    wire_order,
 )
 from .payload_fetcher import payload_words
 
 __all__ = ["FrameAssembler", "assembled_layout"]
 
+_ARP_HARDWARE, _ARP_LENGTHS = 1, 0x0604     # Ethernet; bytes of its addresses and of IPv4's
+
 
 def assembled_layout(width):
-    """A word of a frame, and whether the frame has a payload and whether it overtook one (constant in a frame)."""
+    """Return the layout of a word of a frame; `payload`: the frame has one, `overtook`: it overtook one."""
     return data.StructLayout({"packet": packet_layout(width), "payload": 1, "overtook": 1})
 
 
 def _next_option_word(at, options):
-    """The place of the option word behind place `at`. One-hot: bit 0 is in front of all, then come the words of OPTIONS; 0: no more."""
+    """Place of the option word behind place `at`, one-hot: bit 0 is before all, then words of OPTIONS; 0: no more."""
     following, passing, place = [Const(0, 1)], at[0], 1
     for bit, (_, size, _) in enumerate(OPTIONS):
         last = place + size // 4 - 1
@@ -45,15 +45,17 @@ def _next_option_word(at, options):
 
 
 def _option_word(at, body):
-    """The option word at a place, zero behind the last."""
+    """Option word at a place, zero behind the last."""
     content = {
-        OutputFlag.MSS: wire((0x0204, 16), body.mss),
-        OutputFlag.WSCALE: wire((0x010303, 24), body.wscale),
-        OutputFlag.SACK_PERMITTED: wire((0x04020101, 32)),
-        OutputFlag.TIMESTAMP: wire((0x0101080A, 32), body.ts_val, body.ts_ecr),
-        OutputFlag.SACK: wire((0x0101050A, 32), body.sack_left, body.sack_right),
+        OutputFlag.MSS: (body.mss,), OutputFlag.WSCALE: (body.wscale,), OutputFlag.SACK_PERMITTED: (),
+        OutputFlag.TIMESTAMP: (body.ts_val, body.ts_ecr), OutputFlag.SACK: (body.sack_left, body.sack_right),
     }
-    words = wire(*(content[flag] for flag, _, _ in OPTIONS))
+    words = []
+    for flag, size, halves in OPTIONS:      # the last half of WSCALE has a constant byte and the scale
+        number = sum(half << 16 * i for i, half in enumerate(reversed(halves)))
+        bits = 8 * size - sum(len(field) for field in content[flag])
+        words.append(wire_order((number >> 16 * len(halves) - bits, bits), *content[flag]))
+    words = wire_order(*words)
     places = [words[i:i + 32] & at[j].replicate(32) for j, i in enumerate(reversed(range(0, len(words), 32)), start=1)]
     return reduce(or_, places)
 
@@ -61,29 +63,64 @@ def _option_word(at, body):
 def _fixed_headers(frame, mac):
     """FIXED_BYTES of headers in wire order."""
     body = frame.body
-    target = wire(body.mac_hi, body.mac_lo)
-    offset = Array(Const((TCP + options_bytes(i)) // 4, 4) for i in range(1 << len(OPTIONS)))[frame.options]
-    tcp = wire(
-        (0x0800, 16),
-        (0x4500, 16), Cat((frame.frame_bytes - ETHERNET)[:14], Const(0, 2)), frame.identification, (0x4000, 16),
-        frame.ttl, (6, 8), frame.ip_checksum, body.local_ip, body.remote_ip,
+    target = wire_order(body.mac_hi, body.mac_lo)
+    offset = Array(Const((TCP_BYTES + options_bytes(i)) // 4, 4) for i in range(1 << len(OPTIONS)))[frame.options]
+    tcp = wire_order(
+        (EtherType.IPV4.value, 16),
+        (IPV4_START, 16), Cat((frame.frame_bytes - ETHERNET_BYTES)[:14], Const(0, 2)),
+        frame.identification, (IPV4_DONT_FRAGMENT, 16),
+        frame.ttl, (IpProtocol.TCP.value, 8), frame.ip_checksum, body.local_ip, body.remote_ip,
         body.local_port, body.remote_port, body.seq, body.ack,
         offset, (0, 4), body.tcp_flags, body.window, frame.tcp_checksum)
-    arp = wire((0x0806, 16), (1, 16), (0x0800, 16), (0x0604, 16), (2, 16), mac, body.local_ip, target, body.remote_ip)
-    return wire(target, mac, Mux(frame.arp, wire(arp, (0, len(tcp) - len(arp))), tcp))
+    arp = wire_order(
+        (EtherType.ARP.value, 16), (_ARP_HARDWARE, 16), (EtherType.IPV4.value, 16), (_ARP_LENGTHS, 16),
+        (ArpOperation.REPLY.value, 16), mac, body.local_ip, target, body.remote_ip)
+    return wire_order(target, mac, Mux(frame.arp, wire_order(arp, (0, len(tcp) - len(arp))), tcp))
 
 
 class FrameAssembler(wiring.Component):
     """Turns a frame request and its buffer into the words of a frame, padded with zeros to 60 bytes.
 
-    Header words are zero behind the header and payload words are shifted behind it, so that joining is an OR. From FIXED_BYTES on a
-    header consists of 32-bit words that hold half of one option word and half of the next: options are not packed first.
+    Header words are zero behind the header and payload words are shifted behind it, so that joining is an OR. From
+    FIXED_BYTES on a header consists of 32-bit words that hold half of one option word and half of the next: options are
+    joined as they leave.
 
-    Parameters: params.
-    Members: i: frame, taken when the frame before has left its buffer; r_*: read port of the frame buffers;
-    o: words; mac: source address, sampled per frame.
-    Latency: 2 clocks. Throughput: one word per clock; 1 clock between frames.
-    Backpressure: `o.ready` enables the pipeline of one memory read combinationally. Drop: none. Reset: idle.
+    Parameters
+    ----------
+    params : SppsParams
+        data_width, max_frame.
+
+    Members
+    -------
+    i : In(stream of FrameRequest)
+        Frame; taken when the frame before has left its buffer.
+    r_en : Out(1)
+        Read of the frame buffers.
+    r_addr : Out(range(2 * payload_words))
+        Word in the two buffers.
+    r_data : In(data_width)
+        The word, one clock later.
+    o : Out(stream of assembled_layout)
+        Words of the frame.
+    mac : In(48)
+        Source address, sampled per frame.
+
+    Timing
+    ------
+    Latency 2 clocks. Throughput 1 word per clock, 1 clock between frames. `o.ready` enables the pipeline of one memory
+    read combinationally.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Idle.
+
+    Source
+    ------
+    Patent §IV ("reassembly"); IEEE 802.3 §3.1, RFC 791 §3.1, RFC 826, RFC 9293 §3.1.
     """
 
     def __init__(self, params):
@@ -99,19 +136,16 @@ class FrameAssembler(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width, n = self._params.data_width, self._params.data_bytes
+        n = self._params.data_bytes
         shift = exact_log2(n)
-        frame = Signal(FrameRequest)
-        mac = Signal(48)
-        busy = Signal()
-        index = Signal(range(-(-self._params.max_frame // n) + 1))
+        self._frame, self._mac = frame, mac = Signal(FrameRequest), Signal(48)
+        self._busy, self._step = busy, step = Signal(), Signal()
+        self._index = index = Signal(range(-(-self._params.max_frame // n) + 1))
         row = Signal(range(payload_words(self._params)))
         rows, last_index = Signal(range(payload_words(self._params) + 1)), Signal.like(index)
-        empty = Signal(shift)
+        self._empty = empty = Signal(shift)
         total = Signal(14)          # bytes with padding
-        step = Signal()
-        final, inside = Signal(), Signal()
-
+        self._final, self._inside = final, inside = Signal(), Signal()
         m.d.comb += [
             total.eq(Mux(self.i.payload.frame_bytes < MIN_FRAME, MIN_FRAME, self.i.payload.frame_bytes)),
             self.i.ready.eq(~busy),
@@ -134,9 +168,13 @@ class FrameAssembler(wiring.Component):
             ]
         with m.Elif(step):
             m.d.sync += [index.eq(index + 1), row.eq(row + inside), busy.eq(~final)]
+        self._join(m, self._header_word(m))
+        return m
 
-        # stage beside the memory read
-        headers = _fixed_headers(frame, mac)
+    def _header_word(self, m):
+        """Word `index` of the headers, in the clock in which a row of payload is asked for."""
+        width, frame, index = self._params.data_width, self._frame, self._index
+        headers = _fixed_headers(frame, self._mac)
         lanes = width // 32
         begin, lane_begin = divmod(FIXED_BYTES // 4, lanes)     # the first word with options, and the lane in it
         tail = [Signal(name=f"tail_{lane}") for lane in range(lanes)]
@@ -151,7 +189,8 @@ class FrameAssembler(wiring.Component):
         header = []
         for lane in range(lanes):
             starts = lane >= lane_begin
-            fixed = Array(headers[i:i + 32] for i in range(len(headers) - 32 * (lane + 1), -1, -width))[index[:bits_for(begin)]]
+            words = range(len(headers) - 32 * (lane + 1), -1, -width)
+            fixed = Array(headers[i:i + 32] for i in words)[index[:bits_for(begin)]]
             behind_place = _next_option_word(place, options)
             m.d.comb += [
                 tail[lane].eq(index >= begin if starts else index > begin),
@@ -159,26 +198,31 @@ class FrameAssembler(wiring.Component):
                 # in word `begin` only lanes with options count
                 following[lane].eq(behind_place if starts else Mux(index < begin, place, behind_place)),
             ]
-            header.append(Mux(tail[lane], wire(half, option[lane][16:]), fixed))
+            header.append(Mux(tail[lane], wire_order(half, option[lane][16:]), fixed))
             half, place = Mux(tail[lane], option[lane][:16], half), following[lane]
-        with m.If(~busy):
+        with m.If(~self._busy):
             m.d.sync += behind.eq(0)
-        with m.Elif(step):
+        with m.Elif(self._step):
             m.d.sync += [behind.eq(half), *(p.eq(f) for p, f in zip(places, following))]
+        return wire_order(*header)
 
+    def _join(self, m, header):
+        """Join a word of header and the payload that was read, shifted behind the header."""
+        width, n = self._params.data_width, self._params.data_bytes
+        shift, frame, step = exact_log2(n), self._frame, self._step
         held, held_inside = Signal(), Signal()
         held_header = Signal(width)
         held_turn = Signal(shift)   # bytes of header in the word where the payload begins
         carried = Signal(width)     # payload word before
         with m.If(step):
             m.d.sync += [
-                held.eq(busy),
-                held_inside.eq(inside),
-                held_header.eq(wire(*header)),
+                held.eq(self._busy),
+                held_inside.eq(self._inside),
+                held_header.eq(header),
                 held_turn.eq(frame.header_bytes[:shift]),
                 self.o.payload.packet.port.eq(frame.body.iface),
-                self.o.payload.packet.last.eq(final),
-                self.o.payload.packet.empty.eq(Mux(final, empty, 0)),
+                self.o.payload.packet.last.eq(self._final),
+                self.o.payload.packet.empty.eq(Mux(self._final, self._empty, 0)),
                 self.o.payload.payload.eq(frame.payload_bytes != 0),
                 self.o.payload.overtook.eq(frame.overtook),
             ]
@@ -190,8 +234,7 @@ class FrameAssembler(wiring.Component):
         ]
         with m.If(step):
             m.d.sync += carried.eq(Mux(held & ~self.o.payload.packet.last, current, 0))
-        # headers are 2 modulo 4 bytes long
         joined = Cat(current, carried)
-        m.d.comb += self.o.payload.packet.data.eq(
-            held_header | Array(joined[8 * r:8 * r + width] if r % 4 == 2 else Const(0, width) for r in range(n))[held_turn])
-        return m
+        # headers are 2 modulo 4 bytes long
+        turned = [joined[8 * r:8 * r + width] if r % 4 == 2 else Const(0, width) for r in range(n)]
+        m.d.comb += self.o.payload.packet.data.eq(held_header | Array(turned)[held_turn])

@@ -6,10 +6,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.headers import ETHERNET_BYTES, IpProtocol
 from ..layouts.message import BEAT
 from ..layouts.output import OUTPUT_BEATS, OutputBody
 from .frame import (
-    ETHERNET,
+    IPV4_DONT_FRAGMENT,
+    IPV4_START,
     STORE_BITS,
     STORE_ROWS,
     SUMMARY_ROW,
@@ -23,23 +25,73 @@ __all__ = ["FrameLoader"]
 
 
 class FrameLoader(wiring.Component):
-    """Takes the older of the two heads; while that waits for its payload, the control head.
+    """Takes the older of the two heads, or the control head while the ordered one waits for its payload.
 
-    An ordered output is loaded while its payload is still being fetched, and given up for a control output that comes meanwhile. From
-    the clock in which its payload is stored, an ordered output waits for older outputs and for at most one younger: the one being loaded.
+    An ordered output is loaded while its payload is still being fetched, and given up for a control output that comes
+    meanwhile. From the clock in which its payload is stored, an ordered output waits for older outputs and for at most
+    one younger one, which is being loaded.
 
-    Members:
-        ordered, complete, control, control_older, pop_*: see OutputQueues. r_*: the store; a read is held up while `r_stall`.
-        sum, buffer, failed, taken: see PayloadFetcher. o: frame, held until taken. ttl: time to live, sampled per frame.
-    Latency: 12 clocks without payload; with payload 3 from `complete`. Throughput: a frame every 12 clocks.
-    Backpressure: `o` only. Drop: ordered outputs that `failed`. Reset: idle, identification 0.
+    Members
+    -------
+    ordered : In(1)
+        See OutputQueues.
+    complete : In(1)
+        See OutputQueues.
+    pop_ordered : Out(1)
+        The ordered head has left its slot.
+    control : In(1)
+        See OutputQueues.
+    control_older : In(1)
+        See OutputQueues.
+    pop_control : Out(1)
+        The control head has left its slot.
+    r_en : Out(1)
+        Read of the store.
+    r_stall : In(1)
+        The read is not executed in this clock.
+    r_queue : Out(OutputQueue)
+        Whose slot is read.
+    r_row : Out(range(STORE_ROWS))
+        Row of the slot.
+    r_data : In(STORE_BITS)
+        The row, one clock later.
+    sum : In(PAYLOAD_SUM_BITS)
+        See PayloadFetcher.
+    buffer : In(1)
+        See PayloadFetcher.
+    failed : In(1)
+        See PayloadFetcher.
+    taken : Out(1)
+        See PayloadFetcher.
+    o : Out(stream of FrameRequest)
+        The frame.
+    ttl : In(8)
+        Time to live, sampled per frame.
+
+    Timing
+    ------
+    Latency 12 clocks without payload; with payload 3 from `complete`. Throughput 1 frame per 12 clocks. Waits for `o`
+    only.
+
+    Drop
+    ----
+    Ordered outputs that `failed`.
+
+    Reset
+    -----
+    Idle, identification 0.
+
+    Source
+    ------
+    Patent §IV; RFC 1071, RFC 791 §3.1, RFC 6864 (identification).
     """
 
     def __init__(self):
         super().__init__({
             "ordered": In(1), "complete": In(1), "pop_ordered": Out(1),
             "control": In(1), "control_older": In(1), "pop_control": Out(1),
-            "r_en": Out(1), "r_stall": In(1), "r_queue": Out(OutputQueue), "r_row": Out(range(STORE_ROWS)), "r_data": In(STORE_BITS),
+            "r_en": Out(1), "r_stall": In(1), "r_queue": Out(OutputQueue), "r_row": Out(range(STORE_ROWS)),
+            "r_data": In(STORE_BITS),
             "sum": In(PAYLOAD_SUM_BITS), "buffer": In(1), "failed": In(1), "taken": Out(1),
             "o": Out(stream.Signature(FrameRequest)),
             "ttl": In(8),
@@ -89,11 +141,13 @@ class FrameLoader(wiring.Component):
                 m.d.sync += body.eq(Cat(body.as_value()[BEAT:], self.r_data[:BEAT]))
             with m.Switch(arrived_row):
                 with m.Case(0):
-                    # version and header length, DF, protocol 6
-                    m.d.sync += [ip.eq(summary.address_sum + Cat(Const(6, 8), self.ttl) + 0x8500), ttl.eq(self.ttl)]
-                    m.d.sync += tcp.eq(summary.tcp_sum)
+                    protocol = Cat(Const(IpProtocol.TCP.value, 8), self.ttl)
+                    m.d.sync += [
+                        ip.eq(summary.address_sum + protocol + (IPV4_START + IPV4_DONT_FRAGMENT)),
+                        ttl.eq(self.ttl), tcp.eq(summary.tcp_sum),
+                    ]
                 with m.Case(1):
-                    m.d.sync += [ip.eq(ip + (summary.frame_bytes - ETHERNET)[:14]), tcp.eq(fold(tcp))]
+                    m.d.sync += [ip.eq(ip + (summary.frame_bytes - ETHERNET_BYTES)[:14]), tcp.eq(fold(tcp))]
                 with m.Case(2):
                     m.d.sync += ip.eq(ip + identification)
                 with m.Case(3):

@@ -25,22 +25,54 @@ __all__ = ["OutputProcessor"]
 class OutputProcessor(wiring.Component):
     """Builds Ethernet/IPv4/TCP segments and ARP replies, with payload from socket memory and all checksums.
 
-    Parameters: params.
-    Members:
-        i_cmd: OUTPUT messages; o_read, i_data: socket memory; o: frames, `port` is the body's iface, never `err`.
-        mac: own address, source of every frame. ttl: of IPv4 headers.
-        emit_enable: sampled once per frame in the clock in which its first word enters the register of `o`.
-        count: COUNTERS; frames + suppressed + drops = messages.
-    Order: outputs of one identity (iface, addresses, ports) leave as they came; those with payload leave as they came. While a payload is
-    being fetched, outputs without payload of other identities pass; one is stopped only behind ORDERED_OUTPUTS others that must wait.
-    Latency: without payload about 28 clocks from the first beat; the payload is stored before the frame leaves.
-    Throughput: one word per clock; the next payload is read while a frame leaves.
-    Backpressure: ORDERED_OUTPUTS and CONTROL_BUFFERS outputs are held, then `i_cmd` waits; socket answers are always taken.
-    Drop: see OutputReceiver (bad messages), PayloadFetcher (`read_error`), EmitGate (`suppressed`): always whole frames.
-    Reset: idle; identification 0.
+    Outputs of one identity (iface, addresses, ports) leave as they came; those with payload leave as they came. While a
+    payload is being fetched, outputs without payload of other identities pass; one is stopped only behind
+    ORDERED_OUTPUTS others that must wait.
+
+    Parameters
+    ----------
+    params : SppsParams
+        data_width, ports, max_frame.
+
+    Members
+    -------
+    i_cmd : In(stream of beat)
+        OUTPUT messages, no others (tests/formal/test_message_kinds.py).
+    o_read : Out(stream of SocketRead)
+        Payload wanted from socket memory.
+    i_data : In(stream of packet)
+        One answer per read.
+    o : Out(stream of packet)
+        Frames; `port` is the body's iface, `err` is never set.
+    mac : In(48)
+        Own address, source of every frame.
+    ttl : In(8)
+        Time to live of IPv4 headers.
+    emit_enable : In(1)
+        Sampled once per frame, in the clock in which its first word enters the register of `o`.
+    count : Out(COUNTERS.layout)
+        One pulse per occurrence; frames + suppressed + read_error + malformed + bad_port + too_long = messages.
+
+    Timing
+    ------
+    Latency without payload about 28 clocks from the first beat; the payload is stored before the frame leaves.
+    Throughput 1 word per clock; the next payload is read while a frame leaves. ORDERED_OUTPUTS and CONTROL_BUFFERS
+    outputs are held, then `i_cmd` waits; answers of socket memory are always taken.
+
+    Drop
+    ----
+    See OutputReceiver (bad messages), PayloadFetcher (`read_error`), EmitGate (`suppressed`): always whole frames.
+
+    Reset
+    -----
+    Idle; identification 0.
+
+    Source
+    ------
+    Patent §IV, F2 242/244, F7 770.
     """
 
-    COUNTERS = EmitGate.COUNTERS + PayloadFetcher.COUNTERS + OutputReceiver.COUNTERS
+    COUNTERS = EmitGate.COUNTERS | PayloadFetcher.COUNTERS | OutputReceiver.COUNTERS
 
     def __init__(self, params):
         self._params = params
@@ -52,7 +84,7 @@ class OutputProcessor(wiring.Component):
             "mac": In(48),
             "ttl": In(8, init=64),
             "emit_enable": In(1),
-            "count": Out(len(self.COUNTERS)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -70,7 +102,8 @@ class OutputProcessor(wiring.Component):
                                                 attrs={"no_rw_check": 1})
         write, read = buffers.write_port(), buffers.read_port()
         # a slot is never read before it was offered, nor written before it was left
-        m.submodules.store = store = Memory(shape=STORE_BITS, depth=STORE_SLOTS * STORE_ROWS, init=[], attrs={"no_rw_check": 1})
+        m.submodules.store = store = Memory(shape=STORE_BITS, depth=STORE_SLOTS * STORE_ROWS, init=[],
+                                            attrs={"no_rw_check": 1})
         keep, load = store.write_port(), store.read_port()
 
         wiring.connect(m, wiring.flipped(self.i_cmd), receiver.i_cmd)

@@ -23,17 +23,54 @@ __all__ = ["OutputQueues"]
 class OutputQueues(wiring.Component):
     """Puts every request into one of two queues and hands out the slots of the store.
 
-    ORDERED: outputs with payload, and those without that have the identity of one that waits there. CONTROL: all others.
-    A control output may leave before older ordered ones: none of them has its identity, nor will have. An ordered output may not leave
-    before an older control output (`control_older`), so that order within an identity is kept both ways.
+    ORDERED: outputs with payload, and those without that have the identity of one that waits there. CONTROL: all
+    others. A control output may leave before older ordered ones, because none of them has its identity, nor will have.
+    An ordered output may not leave before an older control output (`control_older`), so that order within an identity
+    is kept both ways.
 
-    Members:
-        i: request, whose slot is full. slot: where the receiver writes. ordered, control: the queue is not empty.
-        complete: nothing has to be fetched for the ordered head. control_older: the control head came before the ordered head.
-        pop_ordered, pop_control: the head has left its slot. fetch: an ordered output has not been fetched; fetched: the oldest such is.
-        r_queue: whose slot `r_slot` is, in the same clock.
-    Latency: 1 clock. Throughput: one request per clock; one without payload waits one clock more per ordered output.
-    Backpressure: `i` waits while its queue is full (ORDERED_OUTPUTS, CONTROL_BUFFERS). Drop: none. Reset: empty.
+    Members
+    -------
+    i : In(stream of OutputRequest)
+        Request whose slot is full.
+    slot : Out(range(STORE_SLOTS))
+        Where the receiver writes.
+    ordered : Out(1)
+        The ordered queue is not empty.
+    complete : Out(1)
+        Nothing has to be fetched for the ordered head.
+    pop_ordered : In(1)
+        The ordered head has left its slot.
+    control : Out(1)
+        The control queue is not empty.
+    control_older : Out(1)
+        The control head came before the ordered head.
+    pop_control : In(1)
+        The control head has left its slot.
+    fetch : Out(1)
+        An ordered output has not been fetched.
+    fetched : In(1)
+        The oldest such is now.
+    r_queue : In(OutputQueue)
+        Whose slot is wanted.
+    r_slot : Out(range(STORE_SLOTS))
+        That slot, in the same clock.
+
+    Timing
+    ------
+    Latency 1 clock. Throughput 1 request per clock; one without payload waits 1 clock more per ordered output. `i`
+    waits while its queue is full (ORDERED_OUTPUTS, CONTROL_BUFFERS).
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Empty; slots keep their owners.
+
+    Source
+    ------
+    Patent §IV (buffers reserved for control segments); architecture rule "ACK rule" (order within a connection).
     """
 
     def __init__(self):
@@ -53,11 +90,12 @@ class OutputQueues(wiring.Component):
         tail, head, fetch = Signal(ordered_bits + 1), Signal(ordered_bits + 1), Signal(ordered_bits + 1)
         control_tail, control_head = Signal(control_bits + 1), Signal(control_bits + 1)
 
-        # every position owns a slot and the receiver one more; whoever is put into a position swaps
+        # every position owns a slot and the receiver one more; an output that is put into a position swaps the two
         m.submodules.slots = slots = Memory(shape=range(STORE_SLOTS), depth=ORDERED_OUTPUTS + CONTROL_BUFFERS,
                                             init=range(STORE_SLOTS - 1))
         m.submodules.identities = identities = Memory(shape=OutputIdentity, depth=ORDERED_OUTPUTS, init=[])
-        # of a control output: `tail` when it came. Nothing behind that leaves before it does: equal to `head` it is the older one
+        # of a control output: `tail` when it came. Nothing behind that leaves before it does: equal to `head` it is the
+        # older one
         m.submodules.ages = ages = Memory(shape=ordered_bits + 1, depth=CONTROL_BUFFERS, init=[])
         swap, owned, read = slots.write_port(), slots.read_port(domain="comb"), slots.read_port(domain="comb")
         known, other = identities.write_port(), identities.read_port(domain="comb")

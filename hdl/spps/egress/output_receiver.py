@@ -1,22 +1,17 @@
-"""First stage of the output processor: takes, checks and sums OUTPUT messages.
-
-Source: patent §IV; RFC 1071 (sum), RFC 9293 3.1 (pseudo header).
-"""
+"""First stage of the output processor: takes, checks and sums OUTPUT messages."""
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.message import MessageHeader, MessageKind, beat_signature
+from ..layouts.headers import ARP_BYTES, ETHERNET_BYTES, IPV4_BYTES, TCP_BYTES, IpProtocol
+from ..layouts.message import BEAT, MessageHeader, beat_signature
 from ..layouts.output import OUTPUT_BEATS, OutputFlag
+from ..lib.counters import Counters
 from .frame import (
-    ARP,
-    ETHERNET,
-    IPV4,
     OPTIONS,
     STORE_BITS,
     STORE_ROWS,
     SUMMARY_ROW,
-    TCP,
     OutputRequest,
     OutputSummary,
     option_index,
@@ -29,23 +24,60 @@ _TABLE = range(1 << len(OPTIONS))
 
 
 def _constant_sum(index):
-    """Halves that depend on the options present only: their kinds and lengths, the protocol and the TCP header's length."""
+    """Sum of the halves that depend on the options only: kinds and lengths, the protocol, the TCP header's length."""
     halves = [half for bit, (_, _, constants) in enumerate(OPTIONS) if index >> bit & 1 for half in constants]
-    return sum(halves) + 6 + TCP + options_bytes(index)
+    return sum(halves) + IpProtocol.TCP.value + TCP_BYTES + options_bytes(index)
 
 
 class OutputReceiver(wiring.Component):
     """Writes the body of one OUTPUT message into a slot of the store and sums its header halves while they pass.
 
-    Parameters: params.
-    Members: i_cmd: message OUTPUT; w_*: rows of the slot, the summary last; o: the request, held until taken: the slot is then full.
-    Latency: 2 clocks after the last beat. Throughput: one message per OUTPUT_BEATS + 3 clocks.
-    Backpressure: one request is held; no beat is taken meanwhile.
-    Drop: `bad_kind` not an OUTPUT; `malformed` other than OUTPUT_BEATS beats; `bad_port` iface is not a port;
-    `too_long` the frame would exceed max_frame. Reset: idle.
+    Only OUTPUT messages come, so the kind is not checked (proof: tests/formal/test_message_kinds.py); their length is
+    checked here.
+
+    Parameters
+    ----------
+    params : SppsParams
+        ports, max_frame.
+
+    Members
+    -------
+    i_cmd : In(stream of beat)
+        OUTPUT messages.
+    w_en : Out(1)
+        Write of the slot.
+    w_row : Out(range(STORE_ROWS))
+        Row of the slot: beats of the body, the summary last.
+    w_data : Out(STORE_BITS)
+        The row.
+    o : Out(stream of OutputRequest)
+        The request; the slot is full when it is taken.
+    count : Out(COUNTERS.layout)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 2 clocks after the last beat. Throughput 1 message per OUTPUT_BEATS + 4 clocks. One request is held, and no
+    beat is taken meanwhile.
+
+    Drop
+    ----
+    `malformed`, `bad_port`, `too_long`: whole messages.
+
+    Reset
+    -----
+    Idle.
+
+    Source
+    ------
+    Patent §IV; RFC 1071 (sum), RFC 9293 §3.1 (pseudo header).
     """
 
-    COUNTERS = ("bad_kind", "malformed", "bad_port", "too_long")
+    COUNTERS = Counters({
+        "malformed": f"OUTPUT messages of other than {OUTPUT_BEATS} beats behind the header",
+        "bad_port": "OUTPUT messages whose iface is not a port",
+        "too_long": "OUTPUT messages whose frame would be longer than max_frame",
+    })
 
     def __init__(self, params):
         self._params = params
@@ -55,42 +87,39 @@ class OutputReceiver(wiring.Component):
             "w_row": Out(range(STORE_ROWS)),
             "w_data": Out(STORE_BITS),
             "o": Out(stream.Signature(OutputRequest)),
-            "count": Out(len(self.COUNTERS)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
         m = Module()
-        beat = self.i_cmd.payload
-        arp, payload = Signal(), Signal()
-        options = Signal(len(OPTIONS))
-        header_bytes, frame_bytes = Signal(7), Signal(17)
-        address_sum, tcp_sum = Signal(18), Signal(21)
-        iface, wscale, length = Signal(8), Signal(8), Signal(16)
-        addresses, ports = Signal(64), Signal(32)
-        header = Signal(MessageHeader)
-        index = Signal(range(OUTPUT_BEATS))
-        bad_kind = Signal()
-        present = Signal(len(OPTIONS))
+        self._summary = Signal(OutputSummary)
+        self._header_bytes, self._frame_bytes = Signal(7), Signal(17)
+        self._options = Signal(len(OPTIONS))
+        self._iface, self._wscale, self._length = Signal(8), Signal(8), Signal(16)
+        self._index = Signal(range(OUTPUT_BEATS))       # of the beat of the body
         m.d.comb += [
-            header.eq(beat.data),
-            present.eq(option_index(header.argument[:16])),
-            self.o.payload.arp.eq(arp),
-            self.o.payload.payload.eq(payload),
-            self.o.payload.identity.eq(Cat(iface[:4], addresses, ports)),
-            self.w_row.eq(index),
-            self.w_data.eq(beat.data),
+            self.w_row.eq(self._index), self.w_data.eq(self.i_cmd.payload.data),
+            self._summary.options.eq(self._options),
+            self._summary.header_bytes.eq(self._header_bytes),
+            # offered only within max_frame
+            self._summary.frame_bytes.eq(self._frame_bytes[:len(self._summary.frame_bytes)]),
         ]
+        total = self._beat_sum(m)
+        with m.FSM():
+            self._take(m, total)
+            self._check(m)
+        return m
 
-        def count(name):
-            return self.count[self.COUNTERS.index(name)].eq(1)
-
-        # a beat holds the words 2 * index and 2 * index + 1 of the body; here its four halves are chosen that are summed
-        flag = {f: options[i] for i, (f, _, _) in enumerate(OPTIONS)}
-        half = [beat.data[16 * i:16 * i + 16] for i in range(4)]
+    def _beat_sum(self, m):
+        """Sum of the halves of this beat that belong to the TCP header or the pseudo header."""
+        options, data = self._options, self.i_cmd.payload.data
+        flag = {flag: options[i] for i, (flag, _, _) in enumerate(OPTIONS)}
+        half = [data[i:i + 16] for i in range(0, BEAT, 16)]
         data_offset = Signal(4)
-        m.d.comb += data_offset.eq(Array(TCP // 4 + options_bytes(i) // 4 for i in _TABLE)[options])
+        m.d.comb += data_offset.eq(Array((TCP_BYTES + options_bytes(i)) // 4 for i in _TABLE)[options])
         summed = [Signal(16, name=f"summed_{i}") for i in range(4)]
-        with m.Switch(index):
+        # a beat holds the words 2 * index and 2 * index + 1 of the body
+        with m.Switch(self._index):
             with m.Case(1, 3):      # addresses; seq and ack
                 m.d.comb += [s.eq(h) for s, h in zip(summed, half)]
             with m.Case(2):         # ports
@@ -103,86 +132,93 @@ class OutputReceiver(wiring.Component):
                     summed[3].eq(Mux(flag[OutputFlag.MSS], half[3], 0)),
                 ]
             with m.Case(5):         # the window scale of the beat before
-                m.d.comb += summed[0].eq(Mux(flag[OutputFlag.WSCALE], wscale, 0))
+                m.d.comb += summed[0].eq(Mux(flag[OutputFlag.WSCALE], self._wscale, 0))
             with m.Case(6):
                 m.d.comb += [s.eq(Mux(flag[OutputFlag.TIMESTAMP], h, 0)) for s, h in zip(summed, half)]
             with m.Case(7):
                 m.d.comb += [s.eq(Mux(flag[OutputFlag.SACK], h, 0)) for s, h in zip(summed, half)]
         total = Signal(18)
         m.d.comb += total.eq(sum(summed))
+        return total
 
-        summary = Signal(OutputSummary)
+    def _take(self, m, total):
+        """Take a message, sum it and store its body."""
+        beat, index, summary = self.i_cmd.payload, self._index, self._summary
+        header = MessageHeader(beat.data)
+        half = [beat.data[i:i + 16] for i in range(0, BEAT, 16)]
+        arp, present = Signal(), Signal(len(OPTIONS))
+        addresses, ports = Signal(64), Signal(32)
+        address_sum, tcp_sum = Signal.like(summary.address_sum), Signal.like(summary.tcp_sum)
         m.d.comb += [
-            summary.arp.eq(arp),
-            summary.options.eq(options),
-            summary.header_bytes.eq(header_bytes),
-            summary.frame_bytes.eq(frame_bytes[:len(summary.frame_bytes)]),     # offered only within max_frame
-            summary.address_sum.eq(address_sum),
-            summary.tcp_sum.eq(tcp_sum),
+            present.eq(option_index(header.argument[:16])),
+            summary.arp.eq(arp), summary.address_sum.eq(address_sum), summary.tcp_sum.eq(tcp_sum),
+            self.o.payload.arp.eq(arp),
+            self.o.payload.identity.eq(Cat(self._iface[:4], addresses, ports)),
         ]
+        with m.State("HEAD"):
+            m.d.comb += self.i_cmd.ready.eq(1)
+            m.d.sync += [
+                index.eq(0),
+                arp.eq((header.argument & OutputFlag.ARP.value).any()),
+                self._options.eq(present),
+                self._header_bytes.eq(
+                    ETHERNET_BYTES + IPV4_BYTES + Array(TCP_BYTES + options_bytes(i) for i in _TABLE)[present]),
+                tcp_sum.eq(Array(_constant_sum(i) for i in _TABLE)[present]),
+            ]
+            with m.If(self.i_cmd.valid):
+                m.d.comb += self.count.malformed.eq(beat.last)
+                with m.If(~beat.last):
+                    m.next = "BODY"
+        with m.State("BODY"):
+            m.d.comb += [self.i_cmd.ready.eq(1), self.w_en.eq(self.i_cmd.valid)]
+            with m.If(self.i_cmd.valid):
+                m.d.sync += [index.eq(index + 1), tcp_sum.eq(tcp_sum + total), self._wscale.eq(half[1][8:])]
+                with m.Switch(index):
+                    with m.Case(0):
+                        m.d.sync += self._iface.eq(half[1][:8])
+                    with m.Case(1):
+                        m.d.sync += [addresses.eq(beat.data), address_sum.eq(total)]
+                    with m.Case(2):
+                        m.d.sync += ports.eq(beat.data[:32])
+                    with m.Case(4):
+                        m.d.sync += self._length.eq(half[2])
+                with m.If(beat.last):
+                    m.next = "CHECK"
+                    with m.If(index != OUTPUT_BEATS - 1):
+                        m.d.comb += self.count.malformed.eq(1)
+                        m.next = "HEAD"
+                with m.Elif(index == OUTPUT_BEATS - 1):
+                    m.next = "SWALLOW"
+        with m.State("SWALLOW"):
+            m.d.comb += self.i_cmd.ready.eq(1)
+            with m.If(self.i_cmd.valid & beat.last):
+                m.d.comb += self.count.malformed.eq(1)
+                m.next = "HEAD"
 
-        with m.FSM():
-            with m.State("HEAD"):
-                m.d.comb += self.i_cmd.ready.eq(1)
+    def _check(self, m):
+        """Check port and length, offer the request."""
+        arp, payload = self._summary.arp, Signal()
+        m.d.comb += self.o.payload.payload.eq(payload)
+        with m.State("CHECK"):
+            m.d.sync += [
+                self._frame_bytes.eq(self._header_bytes + self._length), payload.eq(~arp & self._length.any()),
+            ]
+            with m.If(arp):
                 m.d.sync += [
-                    index.eq(0),
-                    bad_kind.eq(header.kind != MessageKind.OUTPUT),
-                    arp.eq((header.argument & OutputFlag.ARP.value).any()),
-                    options.eq(present),
-                    header_bytes.eq(ETHERNET + IPV4 + Array(TCP + options_bytes(i) for i in _TABLE)[present]),
-                    tcp_sum.eq(Array(_constant_sum(i) for i in _TABLE)[present]),
+                    self._header_bytes.eq(ETHERNET_BYTES + ARP_BYTES), self._frame_bytes.eq(ETHERNET_BYTES + ARP_BYTES),
                 ]
-                with m.If(self.i_cmd.valid):
-                    with m.If(~beat.last):
-                        m.next = "BODY"
-                    with m.Elif(header.kind != MessageKind.OUTPUT):
-                        m.d.comb += count("bad_kind")
-                    with m.Else():
-                        m.d.comb += count("malformed")
-            with m.State("BODY"):
-                m.d.comb += [self.i_cmd.ready.eq(1), self.w_en.eq(self.i_cmd.valid)]
-                with m.If(self.i_cmd.valid):
-                    m.d.sync += [index.eq(index + 1), tcp_sum.eq(tcp_sum + total), wscale.eq(half[1][8:])]
-                    with m.Switch(index):
-                        with m.Case(0):
-                            m.d.sync += iface.eq(half[1][:8])
-                        with m.Case(1):
-                            m.d.sync += [addresses.eq(beat.data), address_sum.eq(total)]
-                        with m.Case(2):
-                            m.d.sync += ports.eq(beat.data[:32])
-                        with m.Case(4):
-                            m.d.sync += length.eq(half[2])
-                    with m.If(beat.last):
-                        m.next = "CHECK"
-                        with m.If(bad_kind):
-                            m.d.comb += count("bad_kind")
-                            m.next = "HEAD"
-                        with m.Elif(index != OUTPUT_BEATS - 1):
-                            m.d.comb += count("malformed")
-                            m.next = "HEAD"
-                    with m.Elif(index == OUTPUT_BEATS - 1):
-                        m.next = "SWALLOW"
-            with m.State("SWALLOW"):
-                m.d.comb += self.i_cmd.ready.eq(1)
-                with m.If(self.i_cmd.valid & beat.last):
-                    m.d.comb += self.count.eq(Mux(bad_kind, 1 << self.COUNTERS.index("bad_kind"),
-                                                  1 << self.COUNTERS.index("malformed")))
-                    m.next = "HEAD"
-            with m.State("CHECK"):
-                m.d.sync += [frame_bytes.eq(header_bytes + length), payload.eq(~arp & length.any())]
-                with m.If(arp):
-                    m.d.sync += [header_bytes.eq(ETHERNET + ARP), frame_bytes.eq(ETHERNET + ARP)]
-                m.next = "LIMIT"
-            with m.State("LIMIT"):
-                m.next = "OFFER"
-                with m.If(iface >= self._params.ports):
-                    m.d.comb += count("bad_port")
-                    m.next = "HEAD"
-                with m.Elif(frame_bytes > self._params.max_frame):
-                    m.d.comb += count("too_long")
-                    m.next = "HEAD"
-            with m.State("OFFER"):
-                m.d.comb += [self.o.valid.eq(1), self.w_en.eq(1), self.w_row.eq(SUMMARY_ROW), self.w_data.eq(summary)]
-                with m.If(self.o.ready):
-                    m.next = "HEAD"
-        return m
+            m.next = "LIMIT"
+        with m.State("LIMIT"):
+            m.next = "OFFER"
+            with m.If(self._iface >= self._params.ports):
+                m.d.comb += self.count.bad_port.eq(1)
+                m.next = "HEAD"
+            with m.Elif(self._frame_bytes > self._params.max_frame):
+                m.d.comb += self.count.too_long.eq(1)
+                m.next = "HEAD"
+        with m.State("OFFER"):
+            m.d.comb += [
+                self.o.valid.eq(1), self.w_en.eq(1), self.w_row.eq(SUMMARY_ROW), self.w_data.eq(self._summary),
+            ]
+            with m.If(self.o.ready):
+                m.next = "HEAD"

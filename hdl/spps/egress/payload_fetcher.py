@@ -7,39 +7,91 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..layouts.headers import ETHERNET_BYTES, IPV4_BYTES, TCP_BYTES
+from ..layouts.message import BEAT
 from ..layouts.output import OutputBody
 from ..layouts.packet import packet_signature
 from ..layouts.socket import SocketAddress, SocketRead
-from .frame import ETHERNET, IPV4, STORE_BITS, STORE_ROWS, TCP
+from ..lib.counters import Counters
+from .frame import STORE_BITS, STORE_ROWS
 
-__all__ = ["PayloadFetcher", "payload_words", "PAYLOAD_SUM_BITS"]
+__all__ = ["PAYLOAD_SUM_BITS", "PayloadFetcher", "payload_words"]
 
 #: of the sum of the halves of a payload of 16383 bytes
 PAYLOAD_SUM_BITS = 29
 
 
 def payload_words(params):
-    """Words of a frame buffer, a power of two."""
-    longest = params.max_frame - ETHERNET - IPV4 - TCP
+    """Return the words of a frame buffer, a power of two."""
+    longest = params.max_frame - ETHERNET_BYTES - IPV4_BYTES - TCP_BYTES
     return 1 << ceil_log2(-(-longest // params.data_bytes))
 
 
 class PayloadFetcher(wiring.Component):
-    """Reads the payloads of ordered outputs from socket memory, one after another, into one of two buffers, and sums them.
+    """Reads the payloads of ordered outputs from socket memory, one after another, into two buffers, and sums them.
 
-    The two buffers take turns. A payload is `taken` by the assembler, which takes a frame only when the one
-    before has left its buffer; hence the buffer written here is never the one being read.
+    The two buffers take turns. A payload is `taken` by the assembler, which takes a frame only when the one before has
+    left its buffer; hence the buffer that is written here is never the one that is read.
 
-    Parameters: params.
-    Members: wanted: there is an ordered output that was not fetched; fetched: done with it, for one clock. r_*: its slot in the store,
-    read at once when `r_en`. o_read, i_data: socket memory; w_*: write port of the frame buffers. buffer, sum, failed: of the payload
-    fetched last, until `taken`.
-    Latency: 6 clocks to the request, mostly while the payload before waits; `fetched` 2 clocks after the last word.
-    Throughput: one word per clock. Backpressure: `i_data` is always taken once asked for.
-    Drop: `read_error`: the answer had `err` or another length than asked for; `failed` tells. Reset: idle.
+    Parameters
+    ----------
+    params : SppsParams
+        data_width, max_frame.
+
+    Members
+    -------
+    wanted : In(1)
+        There is an ordered output that was not fetched.
+    fetched : Out(1)
+        One clock: the oldest such is now.
+    r_en : Out(1)
+        Read of its slot in the store, executed at once.
+    r_row : Out(range(STORE_ROWS))
+        Row of the slot.
+    r_data : In(STORE_BITS)
+        The row, one clock later.
+    o_read : Out(stream of SocketRead)
+        Payload wanted from socket memory.
+    i_data : In(stream of packet)
+        One answer per read.
+    w_en : Out(1)
+        Write of the frame buffers.
+    w_addr : Out(range(2 * payload_words))
+        Word in the two buffers.
+    w_data : Out(data_width)
+        The word; unused bytes are zero.
+    buffer : Out(1)
+        Buffer of the payload fetched last, until `taken`.
+    sum : Out(PAYLOAD_SUM_BITS)
+        Sum of its halves, carries not folded, until `taken`.
+    failed : Out(1)
+        It is unusable, until `taken`.
+    taken : In(1)
+        The payload fetched last is the assembler's, or given up.
+    count : Out(COUNTERS.layout)
+        One pulse per occurrence.
+
+    Timing
+    ------
+    Latency 6 clocks from `wanted` to the read, mostly while the payload before waits to be taken; `fetched` 2 clocks
+    after the last word. Throughput 1 word per clock. `i_data` is always taken once it was asked for.
+
+    Drop
+    ----
+    `read_error`: the payload; `failed` tells the loader.
+
+    Reset
+    -----
+    Idle.
+
+    Source
+    ------
+    Patent §IV (buses 246, 248); RFC 1071.
     """
 
-    COUNTERS = ("read_error",)
+    COUNTERS = Counters({
+        "read_error": "outputs dropped because socket memory answered with err or another length",
+    })
 
     def __init__(self, params):
         self._params = params
@@ -58,7 +110,7 @@ class PayloadFetcher(wiring.Component):
             "sum": Out(PAYLOAD_SUM_BITS),
             "failed": Out(1),
             "taken": In(1),
-            "count": Out(len(self.COUNTERS)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -89,9 +141,9 @@ class PayloadFetcher(wiring.Component):
 
         # places of the body's fields in the store
         body = OutputBody.as_shape()
-        seq_row, seq = divmod(body["seq"].offset, 64)
-        length_row, length = divmod(body["length"].offset, 64)
-        ring_row, ring = divmod(body["ring"].offset, 64)
+        seq_row, seq = divmod(body["seq"].offset, BEAT)
+        length_row, length = divmod(body["length"].offset, BEAT)
+        ring_row, ring = divmod(body["ring"].offset, BEAT)
 
         with m.If(self.taken):
             m.d.sync += [full.eq(0), self.failed.eq(0), self.buffer.eq(self.buffer ^ ~self.failed)]
@@ -106,7 +158,7 @@ class PayloadFetcher(wiring.Component):
                 m.next = "RING"
             with m.State("RING"):
                 m.d.comb += [self.r_en.eq(1), self.r_row.eq(ring_row)]
-                m.d.sync += left.eq(self.r_data[length:length + len(left)])     # the receiver lets no longer one pass
+                m.d.sync += left.eq(self.r_data[length:length + len(left)])     # the receiver has checked it
                 m.next = "KIND"
             with m.State("KIND"):
                 m.d.sync += address.ring.eq(self.r_data[ring:ring + 32])
@@ -134,7 +186,7 @@ class PayloadFetcher(wiring.Component):
                         m.d.sync += self.failed.eq(word.err | wrong | (left != got))
                         m.next = "SUM"
             with m.State("SUM"):    # the last halves are added in this clock
-                m.d.comb += [self.fetched.eq(1), self.count.eq(self.failed)]
+                m.d.comb += [self.fetched.eq(1), self.count.read_error.eq(self.failed)]
                 m.d.sync += full.eq(1)
                 m.next = "SEQ"
         return m

@@ -1,4 +1,4 @@
-"""Reference model of the output processor: frames from the standards, byte by byte, and the orders in which they may leave.
+"""Reference model of the output processor: frames from the standards, byte by byte, and orders that are allowed.
 
 Source: IEEE 802.3, RFC 791, RFC 826, RFC 9293, RFC 7323, RFC 2018, RFC 1071.
 """
@@ -12,6 +12,7 @@ __all__ = ["Output", "Waiting", "OrderError", "EgressModel", "internet_checksum"
 
 class Output(NamedTuple):
     """What an OUTPUT message asks for; options: names in mss, wscale, sack_permitted, timestamp, sack."""
+
     arp: bool = False
     options: frozenset = frozenset()
     port: int = 0
@@ -34,7 +35,7 @@ class Output(NamedTuple):
 
 
 def internet_checksum(data):
-    """RFC 1071 checksum of bytes, as a number."""
+    """Return the RFC 1071 checksum of bytes, as a number."""
     if len(data) % 2:
         data += b"\0"
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -48,7 +49,7 @@ def _ethernet(target, source, kind):
 
 
 def arp_reply(output, mac):
-    """RFC 826 reply: we (mac, local_ip) answer target_mac, remote_ip."""
+    """Return the ARP reply (RFC 826) of mac, local_ip to target_mac, remote_ip."""
     ours, theirs = mac.to_bytes(6, "big"), output.target_mac.to_bytes(6, "big")
     return (_ethernet(output.target_mac, mac, 0x0806) + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2)
             + ours + struct.pack("!I", output.local_ip) + theirs + struct.pack("!I", output.remote_ip))
@@ -66,7 +67,7 @@ def _options(output):
 
 
 def tcp_segment(output, mac, payload, *, identification=0, ttl=64):
-    """The frame without padding."""
+    """Return the frame of a segment, without padding."""
     options = _options(output)
     words = 5 + len(options) // 4
     addresses = struct.pack("!II", output.local_ip, output.remote_ip)
@@ -79,7 +80,8 @@ def tcp_segment(output, mac, payload, *, identification=0, ttl=64):
     segment = tcp(internet_checksum(pseudo + tcp(0)))
 
     def ip(checksum):
-        return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), identification, 0x4000, ttl, 6, checksum) + addresses
+        return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), identification, 0x4000, ttl, 6,
+                           checksum) + addresses
 
     return _ethernet(output.target_mac, mac, 0x0800) + ip(internet_checksum(ip(0))) + segment
 
@@ -91,6 +93,7 @@ class OrderError(AssertionError):
 @dataclass
 class Waiting:
     """An output that came and whose frame has not left. payload: None, socket memory will refuse or refused it."""
+
     output: Output
     payload: bytes | None
     bound: bool             # an earlier one of its identity that could not leave at once was there when it came
@@ -99,6 +102,7 @@ class Waiting:
 
     @property
     def fails(self):
+        """Nothing leaves of it."""
         return self.payload is None
 
     @property
@@ -108,21 +112,30 @@ class Waiting:
 
 
 def identity(output):
-    """Connection and leg on the wire; None of an ARP reply, which belongs to none."""
-    return None if output.arp else (output.port, output.local_ip, output.remote_ip, output.local_port, output.remote_port)
+    """Return connection and leg on the wire; None for an ARP reply, which belongs to none."""
+    if output.arp:
+        return None
+    return output.port, output.local_ip, output.remote_ip, output.local_port, output.remote_port
 
 
 class EgressModel:
-    """Counts, frames and order of a sequence of outputs. ports, max_frame: limits; mac, ttl: registers.
+    """Counts, frames and order of a sequence of outputs, as hdl/spps/egress/README.md, "Order", requires.
 
-    Outputs of one identity leave in the order in which they came. An output may leave before an earlier one of another identity only if
-    it has no payload and the earlier one is held: by its payload, or behind one of its own identity. Once a payload is stored, at most
-    MAY_PASS later outputs leave before it. `overtook` counts the outputs that left before an earlier one; if only before ones whose payload
-    was unusable, they may or may not count: `overtook_failing`.
+    Rule 1: outputs of one identity leave in the order in which they came. Rules 2 and 3: an output may leave before an
+    earlier one of another identity only if it has no payload and the earlier one is held: by its payload, or behind one
+    of its own identity. Rule 4: once a payload is stored, at most MAY_PASS later outputs leave before it. `overtook`
+    counts the outputs that left before an earlier one; if only before ones whose payload was unusable, they may or may
+    not count: `overtook_failing`.
+
+    Parameters
+    ----------
+    ports, max_frame : int
+        Limits: number of ports; bytes of the longest frame.
+    mac, ttl : int
+        Registers.
     """
 
-    #: one that is being loaded, and those that were already frames: in the assembler and in the registers behind it
-    MAY_PASS = 3
+    MAY_PASS = 3        # rule 4
 
     def __init__(self, ports, max_frame, mac, ttl=64):
         self.ports, self.max_frame, self.mac, self.ttl = ports, max_frame, mac, ttl
@@ -130,16 +143,16 @@ class EgressModel:
         self.count = Counter()
         self.waiting = []           # in the order in which they came
 
-    def bad_message(self, is_output):
-        """A message that is no OUTPUT, or one with a wrong number of beats."""
-        self.count["malformed" if is_output else "bad_kind"] += 1
+    def bad_message(self):
+        """Count a message with a wrong number of beats."""
+        self.count["malformed"] += 1
 
     def wants_payload(self, output):
-        """Whether socket memory is read for this output."""
+        """Tell whether socket memory is read for this output."""
         return bool(output.length) and not output.arp and self.refusal(output) is None
 
     def refusal(self, output):
-        """Counter of an output of which nothing leaves, or None."""
+        """Return the counter of an output of which nothing leaves, or None."""
         if output.port >= self.ports:
             return "bad_port"
         if not output.arp and 54 + len(_options(output)) + output.length > self.max_frame:
@@ -147,7 +160,7 @@ class EgressModel:
         return None
 
     def came(self, output, payload):
-        """An output came. payload: bytes that socket memory will answer with, None when the answer will be unusable."""
+        """Note an output that came. payload: what socket memory will answer, None when that will be unusable."""
         refusal = self.refusal(output)
         if refusal:
             self.count[refusal] += 1
@@ -157,22 +170,26 @@ class EgressModel:
         self.waiting.append(Waiting(output, payload if output.length else b"", bound))
 
     def answered(self):
-        """Socket memory handed over the last word of the payload that was asked for first."""
+        """Note that socket memory handed over the last word of the payload that was asked for first."""
         first = next(w for w in self.waiting if self.wants_payload(w.output) and not w.stored)
         first.stored = True
         self.count["read_error"] += first.fails
 
     def frame(self, waiting, identification):
-        """The frame of a waiting output, padded."""
+        """Return the frame of a waiting output, padded."""
         output = waiting.output
         if output.arp:
             frame = arp_reply(output, self.mac)
         else:
-            frame = tcp_segment(output, self.mac, waiting.payload, identification=identification, ttl=self.ttl)
+            frame = tcp_segment(output, self.mac, waiting.payload, identification=identification,
+                                ttl=self.ttl)
         return frame.ljust(60, b"\0")
 
     def leaves(self, port, frame, suppression=False):
-        """A frame leaves: the output it belongs to. suppression: earlier ones of its identity may be missing. Raises OrderError."""
+        """Return the output of a frame that leaves, or raise OrderError.
+
+        suppression: frames of earlier outputs of its identity may be missing.
+        """
         identification = self.identification
         if suppression and frame[12:14] == b"\x08\x00":       # those of the missing ones are missing too
             identification = int.from_bytes(frame[18:20], "big")
@@ -184,7 +201,8 @@ class EgressModel:
             raise OrderError(f"unexpected frame {frame.hex()}")
         this, earlier = self.waiting[place], self.waiting[:place]
         if suppression:
-            gone = [w for w in earlier if identity(w.output) == identity(this.output) or self.wants_payload(this.output)]
+            gone = [w for w in earlier
+                    if identity(w.output) == identity(this.output) or self.wants_payload(this.output)]
         else:
             self._check_order(this, [w for w in earlier if not (w.fails and w.stored)])
             sound = any(not w.fails for w in earlier)
