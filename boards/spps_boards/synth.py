@@ -101,9 +101,10 @@ def table(preset, summary):
 
 def readme():
     """boards/README.md of the checkout. Raises ToolError for an installed package."""
-    if checkout() is None:
+    root = checkout()
+    if root is None:
         raise ToolError("--update-readme: expected a source checkout; this package is installed without boards/README.md")
-    return checkout() / "boards" / "README.md"
+    return root / "boards" / "README.md"
 
 
 def update_readme(name, text):

@@ -1,4 +1,5 @@
 """Types and options that the commands of `spps` share: they refuse bad input before anything is built."""
+import os
 import re
 from pathlib import Path
 
@@ -104,13 +105,13 @@ class OutputFile(click.Path):
 
     def convert(self, value, param, ctx):
         """Return the Path, or fail."""
-        path = Path(super().convert(value, param, ctx))
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
             self.fail(f"{str(value)!r}: expected a file in a folder that exists", param, ctx)
         return path
 
 
-def preset_option(default="tiny", text="Sizes of the unit."):
+def preset_option(default: str | None = "tiny", text="Sizes of the unit."):
     """--preset: one of PRESETS. default: None where the command chooses. text: its help."""
     return click.option("--preset", type=PRESET, default=default, show_default=default is not None, help=text)
 

@@ -36,8 +36,10 @@ def _fold_zeros(text):
     """Replace the word-by-word zeroing of a memory in an `initial` block by a loop: a tenth of the text, the same meaning."""
     def fold(match):
         lines = match[1].splitlines()
-        parts = [re.fullmatch(r"\s*(\S+ ?)\[(\d+)\] = (\d+)'[hbd]0+;", line) for line in lines]
-        if len(parts) < 4 or not all(parts) or len({p[1] for p in parts}) != 1 or [int(p[2]) for p in parts] != list(range(len(parts))):
+        found = [re.fullmatch(r"\s*(\S+ ?)\[(\d+)\] = (\d+)'[hbd]0+;", line) for line in lines]
+        parts = [part for part in found if part]
+        if len(parts) < max(4, len(lines)) or len({p[1] for p in parts}) != 1 or \
+                [int(p[2]) for p in parts] != list(range(len(parts))):
             return match[0]
         name, width = parts[0][1], parts[0][3]
         fold.count += 1

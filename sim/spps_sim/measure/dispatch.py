@@ -7,6 +7,8 @@ loaded     the flowstate comes from flowstate memory
 resident   it is still in the workspace
 written_back   clocks from the Done to the end of the write-back of two lines, in which the flow's next event would wait
 """
+# pyright: reportAttributeAccessIssue=false
+# Members of signatures are made at run time: a type checker sees none of them.
 from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
