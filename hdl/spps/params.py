@@ -18,6 +18,7 @@ class SppsParams:
     data_width: packet datapath in bits (32, 64, 128).
     ports: SPI-4 ports (client network 0, server network 1, host 2, ...).
     connections: local flow ids; each has two legs (a client and a server flow key).
+    quick_entries: keys of the lookup's quick list, all compared at once (power of two).
     clusters, cores: protocol clusters, and protocol cores in each.
     workspaces: flowstates a core holds at once (power of two).
     event_slots: events a core queues (power of two).
@@ -38,6 +39,7 @@ class SppsParams:
     data_width: int = 64
     ports: int = 3
     connections: int = 16
+    quick_entries: int = 4
     clusters: int = 1
     cores: int = 2
     workspaces: int = 4
@@ -66,7 +68,7 @@ class SppsParams:
             value = getattr(self, field)
             need(isinstance(value, int) and low <= value <= high, field, f"an integer from {low} to {high}")
         for field, low, high in (
-            ("connections", 2, 32768), ("workspaces", 2, 8), ("event_slots", 2, 16), ("imem_words", 256, 4096),
+            ("connections", 2, 32768), ("quick_entries", 2, 16), ("workspaces", 2, 8), ("event_slots", 2, 16), ("imem_words", 256, 4096),
             ("event_queue", 4, 1024), ("scratch_pages", 8, 4096), ("scratch_page_bytes", 64, 2048),
             ("socket_bytes", 2048, 1 << 20), ("replay_records", 8, 1024), ("gate_depth", 8, 1024),
         ):

@@ -3,7 +3,7 @@ import os
 import random
 
 import cocotb
-from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from spps.layouts.dma import FlowstateBeat, FlowstateWord, FlowstateWrite
 from spps.lookup import FlowstateMemory
 from spps_sim.testbench.bus.counters import CounterMonitor
@@ -100,3 +100,37 @@ async def read_takes_65_clocks(dut):
         await RisingEdge(dut.clk)
         clocks += 1
         assert clocks <= 4 * (BEATS + 2) + 6
+
+
+@cocotb.test()
+async def window_words_come_between_the_beats(dut):
+    """The host reads words while flowstates are read and written; no beat changes for it."""
+    start_clock(dut)
+    rng = random.Random(default_seed())
+    read = StreamSource(dut, "i_read", dut.clk, idle=0.9, rng=random.Random(1))
+    write = StreamSource(dut, "i_write", dut.clk, layout=FlowstateWrite, idle=0.5, rng=random.Random(2))
+    window = StreamSource(dut, "i_window", dut.clk, layout=FlowstateWord)
+    sink = StreamSink(dut, "o_data", dut.clk, layout=FlowstateBeat, pause=0.3, rng=random.Random(3))
+    await reset(dut)
+    value = {(conn, beat): rng.getrandbits(64) for conn in range(2) for beat in range(BEATS)}
+    for (conn, beat), data in value.items():
+        write.send({"conn": conn, "beat": beat, "data": data})
+    while not write.empty():
+        await RisingEdge(dut.clk)
+    words = [(rng.randrange(2), rng.randrange(2 * BEATS)) for _ in range(40)] + [(CONNECTIONS, 1)]
+    for conn, word in words:
+        window.send({"conn": conn, "word": word})
+    for _ in range(4):
+        read.send(1)
+    for beat in range(BEATS):                   # another connection, so that nothing read changes
+        write.send({"conn": 2, "beat": beat, "data": 0})
+    got = []
+    for _ in range(20000):
+        await RisingEdge(dut.clk)
+        await ReadOnly()
+        if int(dut.o_window__valid.value):
+            got.append(int(dut.o_window__payload.value))
+        if len(got) == len(words) and len(sink.received) == 4 * BEATS:
+            break
+    assert got == [value.get((conn, word // 2), 0) >> 32 * (word % 2) & 0xFFFFFFFF for conn, word in words]
+    assert [beat["data"] for beat in sink.received] == 4 * [value[1, beat] for beat in range(BEATS)]

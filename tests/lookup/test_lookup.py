@@ -26,6 +26,12 @@ def test_flow_hash_refuses_zero_rounds(name):
         FlowHash(**{name: 0})
 
 
+@pytest.mark.parametrize("entries", (0, 3, 32))
+def test_quick_list_has_a_power_of_two_of_entries(entries):
+    with pytest.raises(ValueError, match=f"quick_entries={entries}: must be a power of two from 2 to 16"):
+        TINY.replace(quick_entries=entries)
+
+
 @pytest.mark.parametrize("connections", (2, 16, 256))
 def test_half_full_table_rarely_overflows(connections):
     """Two keys for every connection: how often two buckets of four are full. Printed, and bounded."""
@@ -44,7 +50,8 @@ def test_half_full_table_rarely_overflows(connections):
 
 @pytest.mark.parametrize("connections, simulator", simulations((2, 16), 16))
 def test_lookup_controller_agrees_with_model(connections, simulator):
-    run_bench(LookupController(TINY.replace(connections=connections)), "tests.lookup.bench_lookup_controller",
+    params = TINY.replace(connections=connections, quick_entries=min(connections, TINY.quick_entries))
+    run_bench(LookupController(params), "tests.lookup.bench_lookup_controller",
               name=f"lookup_controller_{connections}", simulator=simulator, parameters={"connections": connections})
 
 

@@ -7,6 +7,7 @@ __all__ = ["ConnAllocator", "Mark", "MarkOp"]
 
 
 class MarkOp(enum.Enum, shape=2):
+    """What happens to a connection."""
     CREATE = 0          # in use, half-open
     INSERT = 1          # in use; half-open if it was
     FREE = 2
@@ -14,7 +15,7 @@ class MarkOp(enum.Enum, shape=2):
 
 
 class Mark(data.Struct):
-    """What happens to conn."""
+    """A connection, and what happens to it."""
     conn: unsigned(16)
     op: MarkOp
 
@@ -22,14 +23,46 @@ class Mark(data.Struct):
 class ConnAllocator(wiring.Component):
     """Two bits per connection in memory, in use and half-open, and a scanner that keeps the next free id ready.
 
-    The scanner goes round, so that a freed id rests as long as others are free. Source: patent §III.A–B.
+    The scanner goes round the ids, so that a freed id is not used again while others are free.
 
-    Parameters: params.
-    Members: i_mark: stream(Mark); next, next_valid: a free id, if one has been found; in_use, half_open: numbers of ids;
-    scan_conn, scan_valid: a second reader: scan_valid is 1 in the clock after scan_conn when that id is in use.
-    Latency: a mark takes 3 clocks; the next free id is found after 2 clocks per id in use on the way.
-    Backpressure: i_mark waits during a mark and the sweep after reset. Marking what is marked has no effect.
-    Drop: none; a conn that does not exist is ignored (the controller counts it). Reset: a sweep frees every id.
+    Parameters
+    ----------
+    params : SppsParams
+        Sizes of the unit.
+
+    Members
+    -------
+    i_mark : In(stream of Mark)
+        Changes. Marking what is marked has no effect.
+    next : Out(range(connections))
+        A free id.
+    next_valid : Out(1)
+        `next` has been found.
+    in_use : Out(range(connections + 1)), connections
+        Ids in use.
+    half_open : Out(range(connections + 1)), connections
+        Those of them that are half-open.
+    scan_conn : In(16)
+        Id that a second reader asks about.
+    scan_valid : Out(1)
+        It is in use; one clock later.
+
+    Timing
+    ------
+    A mark takes 3 clocks. The next free id is found after 2 clocks per id in use on the way. `i_mark` waits during a mark and
+    the sweep after reset.
+
+    Drop
+    ----
+    A mark of an id that does not exist has no effect (the controller counts it).
+
+    Reset
+    -----
+    A sweep frees every id, one per clock.
+
+    Source
+    ------
+    Patent §III.A–B.
     """
 
     def __init__(self, params):

@@ -3,9 +3,9 @@
 Source: patent §III.A (hash lookup); J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF", and the
 HalfSipHash of its authors' reference code (32-bit words, 64-bit key).
 
-Strength: a pseudorandom function of a 64-bit secret. Who does not know the secret finds colliding keys only by
-trying, as long as no output is shown to him: bits 31:0 choose buckets and never leave the lookup controller; bits 63:32 are given
-to microcode for initial sequence numbers. The key is 64 bits, so this is a defence of a hash table, not a signature: 2^64 work finds it.
+Strength: a pseudorandom function of a 64-bit secret. Without the secret, colliding keys are found only by trying, as long as no
+output is visible: bits 31:0 choose buckets and never leave the lookup controller; bits 63:32 are given to microcode for initial
+sequence numbers. The secret has 64 bits: enough for a hash table, not for a signature, as 2^64 work finds it.
 """
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
@@ -25,9 +25,12 @@ def _rotate(value, count):
 
 
 class FlowHash:
-    """What is computed: HalfSipHash-`c`-`d` of the flow key, padded to 16 bytes, least significant byte first.
+    """HalfSipHash-`c`-`d` of a flow key, which is padded to 16 bytes, least significant byte first.
 
-    c, d: rounds per block and at the end, at least 1; ValueError otherwise.
+    Parameters
+    ----------
+    c, d : int
+        Rounds per block and at the end, at least 1; ValueError otherwise.
     """
 
     def __init__(self, c=2, d=4):
@@ -81,10 +84,31 @@ class FlowHash:
 class FlowHasher(wiring.Component):
     """FlowHash in hardware, one round per clock.
 
-    Parameters: flow_hash: the FlowHash.
-    Members: i: stream(FlowKey); o: stream(64); secret: In(64), sampled with i.
-    Latency and throughput: flow_hash.rounds + 1 clocks per key.
-    Backpressure: one key at a time. Drop: none. Reset: idle.
+    Parameters
+    ----------
+    flow_hash : FlowHash, optional
+        What is computed.
+
+    Members
+    -------
+    i : In(stream of FlowKey)
+        Keys.
+    o : Out(stream of 64 bits)
+        Their hashes.
+    secret : In(64)
+        Read in the clock in which a key is taken.
+
+    Timing
+    ------
+    `flow_hash.rounds` + 1 clocks per key. One key at a time: `i` waits until the hash is taken.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Idle.
     """
 
     def __init__(self, flow_hash=None):

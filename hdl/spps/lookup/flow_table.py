@@ -11,6 +11,7 @@ WAYS = 4
 
 
 class TableOp(enum.Enum, shape=3):
+    """What is done with a key."""
     FIND = 0
     CREATE = 1      # find; store conn and leg when the key is not there
     STORE = 2       # store, over what the key had
@@ -21,14 +22,43 @@ class TableOp(enum.Enum, shape=3):
 class FlowTable(wiring.Component):
     """Two-choice buckets of four slots in block RAM, probed one slot per clock; every probe compares the full key.
 
-    There is a bucket for each connection: four slots for its two keys, so the table is at most half full. A new key goes into
-    the emptier of its two buckets. Source: patent §III.A.
+    There is a bucket for each connection: four slots for its two keys, so the table is at most half full. Where a key may be
+    is part of the contract, because it decides which keys are refused:
 
-    Parameters: params.
-    Members: i: stream of op, key, hash (32), conn, leg; o: stream of hit (the key was there), conn, leg (what the table
-    says now), stored (CREATE or STORE has written), both buckets were full if neither hit nor stored; after PURGE nothing.
-    Latency: 13 clocks at most, 5 at least; PURGE 2 per slot. Throughput: one operation at a time.
-    Backpressure: i waits for o to be taken. Drop: none. Reset: a sweep empties the table, one slot per clock; i waits.
+    - With n buckets of log2(n) address bits, the first bucket of a key is the low bits of its hash, the second bucket the low
+      bits of hash[31:16]. When both are equal, the second is the bucket whose number differs in bit 0.
+    - A new key goes into the bucket with more free slots, into the first when they have equally many.
+    - No key is moved or evicted; a key is refused when both its buckets are full.
+
+    Parameters
+    ----------
+    params : SppsParams
+        Sizes of the unit.
+
+    Members
+    -------
+    i : In(stream of request)
+        `op`, `key`, `hash` (32 bits), `conn` and `leg`.
+    o : Out(stream of result)
+        One per request. `hit`: the key was there. `stored`: CREATE or STORE has written. Neither after CREATE or STORE: both
+        buckets were full. `conn`, `leg`: what the table has for the key now. After PURGE all fields but `hit` and `stored`,
+        which are 0, are undefined.
+
+    Timing
+    ------
+    Latency 5 to 13 clocks; PURGE 2 per slot. One operation at a time; `i` waits until `o` is taken.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    A sweep empties the table, one slot per clock; `i` waits.
+
+    Source
+    ------
+    Patent §III.A (hash lookup).
     """
 
     def __init__(self, params):

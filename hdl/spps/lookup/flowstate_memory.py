@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from ..layouts.dma import FlowstateBeat, FlowstateWord, FlowstateWrite
 from ..layouts.flowstate import FLOWSTATE_WORDS
 from ..layouts.message import BEAT
+from ..lib.counters import Counters
 
 __all__ = ["FlowstateMemory", "FLOWSTATE_BEATS"]
 
@@ -13,23 +14,52 @@ FLOWSTATE_BEATS = FLOWSTATE_WORDS * 32 // BEAT
 
 
 class FlowstateMemory(wiring.Component):
-    """512 bytes per connection in simple dual-port block RAM; a read streams the whole flowstate.
+    """One flowstate per connection in simple dual-port block RAM; a read streams the whole flowstate.
 
-    Source: patent §III.B, flowstate memory 214.
+    Parameters
+    ----------
+    params : SppsParams
+        Sizes of the unit.
 
-    Parameters: params.
-    Members: i_read: stream(conn); o_data: stream(FlowstateBeat), 64 beats per read, last on the 64th;
-    i_write: stream(FlowstateWrite); i_window: stream(FlowstateWord), a word the host asks for; o_window: stream(32), that word, valid
-    for one clock; count: COUNTERS.
-    Latency: 2 clocks to the first beat. Throughput: a read takes 65 clocks; one write per clock at the same time.
-    The word of i_window is there one clock after it was asked for.
-    Backpressure: i_read waits for the read before; i_write never waits; i_window waits for a clock without a read and without a write.
-    Drop: COUNTERS bad_read: a conn that does not exist reads as zeros; bad_write: a write to one is lost.
-    Reset: contents are kept and undefined at power-up: microcode writes every line of a new connection. Reading a beat in
-    the clock in which it is written is not defined; the director's rule 3 excludes it.
+    Members
+    -------
+    i_read : In(stream of 16 bits)
+        Connection to read.
+    o_data : Out(stream of FlowstateBeat)
+        `FLOWSTATE_BEATS` beats per read, `last` on the last one. A connection that does not exist reads as zeros.
+    i_write : In(stream of FlowstateWrite)
+        Beats to write.
+    i_window : In(stream of FlowstateWord)
+        A word that the host asks for.
+    o_window : Out(stream of 32 bits), always ready
+        That word; 0 for a connection that does not exist.
+    count : Out(COUNTERS.layout)
+        Pulses.
+
+    Timing
+    ------
+    Latency 2 clocks to the first beat. A read takes `FLOWSTATE_BEATS` + 1 clocks, and one write per clock is done at the same
+    time. `i_read` waits for the read before; `i_write` never waits. A window request waits for a clock without a beat
+    read and without a write; its word follows 1 clock later. The value of a beat that is read in the clock in which it
+    is written is not defined; the director's rule 3 excludes it.
+
+    Drop
+    ----
+    bad_write : the write has no effect.
+
+    Reset
+    -----
+    Contents are kept, and undefined at power-up. For a new connection the DMA writes zeros (CLEAR) before anything is read.
+
+    Source
+    ------
+    Patent §III.B, flowstate memory 214.
     """
 
-    COUNTERS = ("bad_read", "bad_write")
+    COUNTERS = Counters({
+        "bad_read": "reads of a connection that does not exist, answered with zeros",
+        "bad_write": "writes for a connection that does not exist, ignored",
+    })
 
     def __init__(self, params):
         self.params = params
@@ -39,7 +69,7 @@ class FlowstateMemory(wiring.Component):
             "i_write": In(stream.Signature(FlowstateWrite)),
             "i_window": In(stream.Signature(FlowstateWord)),
             "o_window": Out(stream.Signature(unsigned(32), always_ready=True)),
-            "count": Out(unsigned(2)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -98,5 +128,8 @@ class FlowstateMemory(wiring.Component):
                 with m.If(beat == FLOWSTATE_BEATS - 1):
                     m.d.sync += running.eq(0)
 
-        m.d.sync += self.count.eq(Cat(start & (self.i_read.payload >= n), self.i_write.valid & ~good_write))
+        m.d.sync += [
+            self.count.bad_read.eq(start & (self.i_read.payload >= n)),
+            self.count.bad_write.eq(self.i_write.valid & ~good_write),
+        ]
         return m

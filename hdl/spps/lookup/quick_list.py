@@ -5,22 +5,55 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import FlowKey
 
-__all__ = ["QuickList", "QUICK_ENTRIES"]
-
-QUICK_ENTRIES = 4
+__all__ = ["QuickList"]
 
 
 class QuickList(wiring.Component):
-    """Four recently used keys with their connections, compared at once. Source: patent §III.A ("quick list").
+    """Recently used keys with their connections, all compared at once.
 
-    Members: key: In, the key asked for; hit, conn, leg: answer one clock later. remember: put key with new_conn and new_leg
-    into the list, over an entry of that key or the oldest; forget: remove key. Both only after key has been stable for a
-    clock.
-    Latency: 1 clock. Reset: empty.
+    Parameters
+    ----------
+    conn_bits : int
+        Bits of a connection number.
+    entries : int
+        Keys in the list, a power of two.
+
+    Members
+    -------
+    key : In(FlowKey)
+        Key asked for, remembered or forgotten.
+    hit : Out(1)
+        The list has it.
+    conn : Out(conn_bits)
+        Its connection.
+    leg : Out(1)
+        Its leg.
+    remember : In(1)
+        Puts `key` with `new_conn` and `new_leg` into the list, over an entry of that key or over the oldest entry.
+    forget : In(1)
+        Removes `key`.
+    forget_all : In(1)
+        Removes all keys.
+    new_conn : In(conn_bits)
+        Connection to remember.
+    new_leg : In(1)
+        Leg to remember.
+
+    Timing
+    ------
+    `hit`, `conn` and `leg` 1 clock after `key`. `remember` and `forget` only when `key` was the same in the clock before.
+
+    Reset
+    -----
+    Empty.
+
+    Source
+    ------
+    Patent §III.A ("quick list").
     """
 
-    def __init__(self, conn_bits):
-        self.conn_bits = conn_bits
+    def __init__(self, conn_bits, entries):
+        self.conn_bits, self.entries = conn_bits, entries
         super().__init__({
             "key": In(FlowKey),
             "hit": Out(1),
@@ -34,11 +67,11 @@ class QuickList(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        match = Signal(QUICK_ENTRIES)
-        valid = Signal(QUICK_ENTRIES)
-        oldest = Signal(range(QUICK_ENTRIES))
+        match = Signal(self.entries)
+        valid = Signal(self.entries)
+        oldest = Signal(range(self.entries))
         m.d.comb += self.hit.eq((match & valid).any())
-        for k in range(QUICK_ENTRIES):
+        for k in range(self.entries):
             key = Signal(FlowKey, name=f"key_{k}")
             conn, leg = Signal(self.conn_bits, name=f"conn_{k}"), Signal(name=f"leg_{k}")
             m.d.sync += match[k].eq(key.as_value() == self.key.as_value())

@@ -60,7 +60,8 @@ def flow_key(src_ip, dst_ip, src_port, dst_port, iface, protocol=6):
 class LookupModel:
     """event() and command() say what must come out; `conn` of a new flow is the block's choice, made known by created().
 
-    The table is modelled with its buckets, because only they say when a key finds no room.
+    The table is modelled with its buckets, because only they say when a key finds no room. Which buckets a key has, and which
+    of them it goes into, is part of the contract of the block: README.md of `spps.lookup`, "Where a key may be".
     """
 
     def __init__(self, connections, secret):
@@ -103,7 +104,7 @@ class LookupModel:
         if e["kind"] != _TCP:
             self.count["noflow"] += 1
             return noflow
-        key = flow_key(*(e[f] for f in ("src_ip", "dst_ip", "src_port", "dst_port", "iface")))
+        key = flow_key(*(e[f] for f in ("src_ip", "dst_ip", "src_port", "dst_port", "iface", "protocol")))
         entry = self.find(key)
         if entry:
             self.count["hits"] += 1

@@ -1,0 +1,130 @@
+"""Drivers, monitors and model around the lookup controller."""
+import os
+import random
+
+import cocotb
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+from spps.layouts.event import Event
+from spps.layouts.lookup import LookupCommand
+from spps.lookup import LookupController
+from spps_sim.model.lookup import LookupModel, flow_key
+from spps_sim.testbench.bus.counters import CounterMonitor
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock, unpack
+from spps_sim.testbench.runner import default_seed
+
+CONNECTIONS = int(os.environ["SPPS_P_CONNECTIONS"])
+INSERT, DELETE, FREE, ESTABLISHED, PURGE = range(5)
+PROTOCOL = 6
+
+
+class Env:
+    """Sources of events and commands, the model, and what it expects to come out."""
+
+    def __init__(self, dut, idle, pause):
+        seed = default_seed() * 1000 + int(idle * 100) + int(pause * 10)
+        self.dut, self.rng = dut, random.Random(seed)
+
+        def rng():
+            return random.Random(self.rng.random())
+
+        self.events = StreamSource(dut, "i_event", dut.clk, layout=Event, idle=idle, rng=rng())
+        self.commands = StreamSource(dut, "i_cmd", dut.clk, layout=LookupCommand, idle=0.97 if idle else 0.9, rng=rng())
+        self.out = StreamSink(dut, "o_event", dut.clk, layout=Event, pause=pause, rng=rng())
+        self.dropped = StreamSink(dut, "o_drop", dut.clk, pause=pause, rng=rng())
+        self.counters = CounterMonitor(dut, dut.clk, LookupController.COUNTERS)
+        secret = self.rng.getrandbits(64)
+        dut.secret.value, dut.active.value, dut.scan_conn.value, dut.half_open_limit.value = secret, 1, 0, 0
+        self.model = LookupModel(CONNECTIONS, secret)
+        self.model.active = 1
+        self.pending = None             # what the model said of the event inside
+        self.drops = []
+        self.taken_events = self.taken_commands = 0
+        self.flows = [(self.rng.getrandbits(32), self.rng.getrandbits(32), self.rng.getrandbits(16), self.rng.getrandbits(16),
+                       self.rng.randrange(3)) for _ in range(3 * CONNECTIONS)]
+        # keys that differ in one bit from another: only a full comparison tells them apart
+        for flow in self.flows[:CONNECTIONS]:
+            field = self.rng.randrange(4)
+            self.flows.append(tuple(v ^ 1 if i == field else v for i, v in enumerate(flow)))
+
+    async def watch(self):
+        """Steps the model in the order in which the block takes events and commands."""
+        dut, shown = self.dut, False
+        while True:
+            await RisingEdge(dut.clk)
+            await ReadOnly()
+            valid = int(dut.o_event__valid.value)
+            if valid and not shown:
+                assert self.pending, "an event nobody sent"
+                self.check(unpack(Event, int(dut.o_event__payload.value)))
+            shown = valid and not int(dut.o_event__ready.value)
+            if int(dut.i_cmd__valid.value) and int(dut.i_cmd__ready.value):
+                c = unpack(LookupCommand, int(dut.i_cmd__payload.value))
+                self.model.command(c["op"], c["conn"], c["leg"], c["key"])
+                self.taken_commands += 1
+            if int(dut.i_event__valid.value) and int(dut.i_event__ready.value):
+                assert self.pending is None, "the event before has not come out"
+                e = unpack(Event, int(dut.i_event__payload.value))
+                verdict, what = self.model.event(e)
+                self.taken_events += 1
+                if verdict == "drop":
+                    if what is not None:
+                        self.drops.append(what)
+                else:
+                    self.pending = e, verdict, what
+
+    def check(self, got):
+        sent, verdict, changes = self.pending
+        self.pending = None
+        if verdict == "new":
+            self.model.created(got["conn"])
+            changes = {**changes, "conn": got["conn"]}
+        assert got == {**sent, **changes}
+
+    def event(self, flow=None, **fields):
+        rng = self.rng
+        flow = flow or rng.choice(self.flows)
+        e = {name: rng.getrandbits(shape.width) for name, shape in Event.as_shape()}
+        e |= dict(zip(("src_ip", "dst_ip", "src_port", "dst_port", "iface"), flow))
+        e |= {"protocol": PROTOCOL, "kind": 1 if rng.random() < 0.9 else rng.choice((2, 3, 4, 5, 6, 0, 77)),
+              "tcp_flags": rng.choice((2, 2, 2, 16, 24, 18, 6, 4, 0xC2)), "payload_len": rng.choice((0, 100))}
+        self.events.send({**e, **fields})
+
+    def command(self, op, conn, leg=0, flow=None):
+        key = flow_key(*flow) if flow else self.rng.getrandbits(116)
+        self.commands.send({"op": op, "conn": conn, "leg": leg, "key": key})
+
+    async def drain(self, limit=200000):
+        for _ in range(limit):
+            await RisingEdge(self.dut.clk)
+            if self.events.empty() and self.commands.empty():
+                break
+        await ClockCycles(self.dut.clk, 300)
+        total, model = self.counters.total, self.model
+        assert self.pending is None and not int(self.dut.o_event__valid.value)
+        assert list(self.dropped.received) == self.drops
+        assert {name: total[name] for name in total if name != "quick_hits"} == \
+            {name: model.count[name] for name in total if name != "quick_hits"}
+        assert self.taken_events == sum(total[n] for n in ("hits", "created", "noflow", "standby_drop", "refused"))
+        assert self.taken_events == self.events.sent and self.taken_commands == self.commands.sent
+        assert int(self.dut.in_use.value) == len(model.used) and int(self.dut.half_open.value) == len(model.half_open)
+        self.dut._log.info("seed %d: %s", default_seed(), dict(total))
+
+    async def scan(self):
+        """The ids that the timer unit would see as in use."""
+        seen = set()
+        for conn in range(CONNECTIONS):
+            self.dut.scan_conn.value = conn
+            await ClockCycles(self.dut.clk, 2)
+            await ReadOnly()
+            if int(self.dut.scan_valid.value):
+                seen.add(conn)
+            await RisingEdge(self.dut.clk)
+        return seen
+
+
+async def start(dut, idle=0.0, pause=0.0):
+    start_clock(dut)
+    env = Env(dut, idle, pause)
+    await reset(dut)
+    cocotb.start_soon(env.watch())
+    return env
