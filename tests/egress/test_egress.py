@@ -1,12 +1,16 @@
 """Output processor against its model and scapy, at every width."""
+from pathlib import Path
 
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from spps import egress
 from spps.egress import OutputProcessor, OutputQueues, output_processor
+from spps.egress.frame import CONTROL_BUFFERS, ORDERED_OUTPUTS, STORE_ROWS, STORE_SLOTS
 from spps.params import TINY
+from spps_sim.model.egress import EgressModel
 from spps_sim.testbench.runner import run_bench, simulations
 
 
@@ -14,6 +18,15 @@ from spps_sim.testbench.runner import run_bench, simulations
 def test_output_processor_agrees_with_model(width, simulator):
     run_bench(OutputProcessor(TINY.replace(data_width=width)), "tests.egress.bench_egress", name=f"egress_{width}",
               simulator=simulator, parameters={"width": width})
+
+
+def test_readme_has_the_depths_of_the_queues():
+    text = (Path(egress.__file__).parent / "README.md").read_text()
+    for words in (f"ORDERED_OUTPUTS = {ORDERED_OUTPUTS} outputs", f"ORDERED {ORDERED_OUTPUTS} ",
+                  f"CONTROL_BUFFERS = {CONTROL_BUFFERS} ", f"CONTROL {CONTROL_BUFFERS} ",
+                  f"({STORE_SLOTS} × body", f"({STORE_ROWS} rows a slot)"):
+        assert words in text
+    assert EgressModel.MAY_PASS == 3 and "at most three younger frames leave before it" in text
 
 
 class ForgetfulQueues(wiring.Component):

@@ -26,7 +26,7 @@ def _half(first, second):
 
 _NOPS = _half(TcpOption.NOP, TcpOption.NOP)
 #: TCP options in the order they are written: flag, bytes, constant halves (RFC 9293 §3.2, RFC 7323 appendix A, RFC 2018
-# §3)
+#: §3)
 OPTIONS = (
     (OutputFlag.MSS, 4, (_half(TcpOption.MSS, 4),)),
     (OutputFlag.WSCALE, 4, (_half(TcpOption.NOP, TcpOption.WSCALE), _half(3, 0))),
@@ -110,17 +110,16 @@ class OutputQueue(enum.Enum, shape=2):
     FETCH = 2       # the ordered output whose payload is wanted next
 
 
-#: rows of a slot of the store, one slot per output; the beats of the body are its first rows, the OutputSummary is its
-# last
+#: rows of a slot of the store, one slot per output: the beats of the body first, the OutputSummary last
 STORE_ROWS = 16
 SUMMARY_ROW = STORE_ROWS - 1
 STORE_BITS = max(BEAT, OutputSummary.as_shape().size)
 #: outputs that wait in order. Each costs a clock of the search for an identity, in which the receiver waits, and LUT
-# RAM for the identity. The payloads of eight full frames take a port longer than memory takes to answer, so more would
-# not raise the rate
+#: RAM for the identity. The payloads of eight full frames take a port longer than memory takes to answer, so more would
+#: not raise the rate
 ORDERED_OUTPUTS = 8
 #: outputs without payload that wait to pass those. Only needed while frames leave more slowly than control outputs
-# come, and then more of them would wait here instead of in front of the receiver
+#: come, and then more of them would wait here instead of in front of the receiver
 CONTROL_BUFFERS = 4
 #: one slot more for the output that is being received
 STORE_SLOTS = ORDERED_OUTPUTS + CONTROL_BUFFERS + 1

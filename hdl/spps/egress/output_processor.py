@@ -37,7 +37,7 @@ class OutputProcessor(wiring.Component):
     Members
     -------
     i_cmd : In(stream of beat)
-        OUTPUT messages, no others (tests/formal/test_message_kinds.py).
+        OUTPUT messages, no others: the bus router judges kinds, and SYNC ends in the failover unit.
     o_read : Out(stream of SocketRead)
         Payload wanted from socket memory.
     i_data : In(stream of packet)

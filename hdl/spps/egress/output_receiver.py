@@ -32,8 +32,8 @@ def _constant_sum(index):
 class OutputReceiver(wiring.Component):
     """Writes the body of one OUTPUT message into a slot of the store and sums its header halves while they pass.
 
-    Only OUTPUT messages come, so the kind is not checked (proof: tests/formal/test_message_kinds.py); their length is
-    checked here.
+    Only OUTPUT messages come, because the bus router judges kinds and SYNC ends in the failover unit. So the kind is
+    not checked here; the length is.
 
     Parameters
     ----------
