@@ -22,7 +22,7 @@ def record(*, kill_at=None, **transfer):
     for unit in run.pair.units:
         for core in unit.cores:
             def watched(words, workspace, unit=unit, core=core, run=core.run_event, **options):
-                csr = {name: unit._csr(name) for name in CSRS if name != "event_conn"}
+                csr = {name: unit.csr(name) for name in CSRS if name != "event_conn"}
                 seen.append(Recorded(csr, list(words), None if words[1] >> 18 & 1 else core.workspace(workspace)))
                 return run(words, workspace, **options)
             core.run_event = watched

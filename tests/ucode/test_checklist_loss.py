@@ -363,7 +363,7 @@ def test_modules_can_be_exchanged_while_connections_live(every):
     def exchanged(fields):
         if unit.events % every == 0:
             memories = [core.mem for core in unit.cores]
-            unit.cores = [CoreIss(images[unit.events // every % 2], csr=unit._csr, seed=unit.events) for _ in memories]
+            unit.cores = [CoreIss(images[unit.events // every % 2], csr=unit.csr, seed=unit.events) for _ in memories]
             for core, memory in zip(unit.cores, memories):
                 core.mem = memory
         return run(fields)

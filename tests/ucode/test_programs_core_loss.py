@@ -6,6 +6,7 @@ flowstate memory, in which the last record lies. What the peers see must be a tr
 import random
 
 import pytest
+
 from spps_sim.model.functional import FunctionalSpps, ProgramError
 from spps_sim.model.tcp_scenarios import Transfer
 
@@ -63,7 +64,7 @@ def test_a_unit_that_goes_on_with_an_old_state_is_found(monkeypatch):
 
 
 def test_a_unit_that_keeps_no_records_is_found(monkeypatch):
-    monkeypatch.setattr(FunctionalSpps, "_keep_record", lambda unit, conn, words: None)
+    monkeypatch.setattr(FunctionalSpps, "keep_record", lambda unit, conn, words: None)
     assert failures_in(up=1500, down=700, chance=0.3)
 
 

@@ -4,6 +4,7 @@ Both peers are played by hand. What the transfers of the other files reach is no
 what nothing can reach.
 """
 import pytest
+
 from spps.layouts.event import EventKind, TimerCause
 from spps.layouts.flowstate import LEG, LEG_BASE, SHARED, ConnFlag
 from spps_sim.checker.wire import ACK, FIN, RST, SYN
@@ -75,7 +76,7 @@ def test_an_endpoint_refuses_what_is_not_for_it(iface, dst, flags):
     unit, sent = pair.units[0], []
     unit.emit = lambda unit, port, frame: sent.append((port, frame))
     unit.keys[ip_number(CLIENT_IP), ip_number(dst), 40_000, 7, 6, iface] = 0, 0
-    unit.in_use, unit.flowstates = {0}, {0: unit._garbage()}
+    unit.in_use, unit.flowstates = {0}, {0: unit.garbage()}
     unit.run({"kind": EventKind.TCP.value, "iface": iface, "new": 1, "src_ip": ip_number(CLIENT_IP), "dst_ip": ip_number(dst), "src_port": 40_000,
               "dst_port": 7, "tcp_flags": flags, "seq": 9})
     assert not unit.in_use and not unit.keys
@@ -274,7 +275,7 @@ def test_one_event_sends_a_limited_number_of_segments():
     assert len(hands.client.settle()) == 16
 
 
-def test_the_timer_resends_in_a_closed_window_until_it_gives_up_an_unanswered_probe():
+def test_the_timer_retransmits_in_a_closed_window_until_it_gives_up_an_unanswered_probe():
     hands = ScriptedPeers(config={"retries": 2}).open()
     hands.client.send(window=0)
     hands.down(100)
@@ -301,7 +302,7 @@ def test_an_endpoint_gives_up_alone():
 
 
 # loss -----------------------------------------------------------------------------------------
-def test_the_only_segment_in_flight_is_resent_at_once_with_and_without_its_fin():
+def test_the_only_segment_in_flight_is_retransmitted_at_once_with_and_without_its_fin():
     for flags in (ACK, FIN | ACK):
         hands = ScriptedPeers().open()
         hands.server.send(flags, payload=bytes(100))
@@ -342,7 +343,7 @@ def test_a_nearer_sacked_range_takes_the_place_of_a_farther_one():
 
 
 @pytest.mark.parametrize("ending", ["nothing", "fin"])
-def test_what_was_to_be_resent_has_been_acknowledged_before_a_record_let_it_go(ending):
+def test_what_was_to_be_retransmitted_has_been_acknowledged_before_a_record_let_it_go(ending):
     """A full record is due and cannot be issued: nothing leaves. Meanwhile a partial ACK asks for a segment, and the next one takes it back."""
     hands = ScriptedPeers(standby=True)
     hands.unit.protect = 0

@@ -2,8 +2,14 @@
 import random
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.sim import Simulator
+
+from spps.socket import Geometry
+from spps.socket.pool_watermarks import PoolWatermarks
 from spps_sim.checker import monitor
 from spps_sim.checker.wire import ACK, parse_segment
+from spps_sim.model.functional import LOW_WATERMARK
 from spps_sim.model.functional_pair import VIP_0, FunctionalPair
 
 PAGES = 96          # of 256 bytes: 24 KiB, where 16 windows of 8 KiB could hold 7 KB each
@@ -71,7 +77,7 @@ def test_windows_close_and_nothing_is_lost_when_memory_is_overcommitted(standby,
     pair.run(until=lambda: pair.time > 5_000)
     # memory is nearly full of bytes nobody reads; the reserve for payload under way is there
     assert unit.refused > 0, "payload without room is refused"
-    assert 0 < unit.lowest[0] < 24, unit.lowest
+    assert 0 < unit.lowest[0] < unit.params.reserve_pages(256), unit.lowest
     shut = [s for f in pair.capture if f.unit == 0 and f.link == "client" and (s := parse_segment(f.data)) and s.flags == ACK and s.window << shift < 8192]
     assert shut, "windows close before"
     crowd.serve()
@@ -131,7 +137,8 @@ def test_echo_closes_its_windows_too():
         client.reading = False
         clients.append(client)
     pair.run(until=lambda: pair.time > 5_000)
-    assert pair.units[0].refused and pair.units[0].lowest[0] < 16
+    unit = pair.units[0]
+    assert unit.refused and unit.lowest[0] < unit.params.reserve_pages(256)
     for _ in range(3000):
         for client in clients:
             client.read()
@@ -164,9 +171,34 @@ def test_a_takeover_with_short_memory_announces_the_window_that_was():
     crowd = Crowd()
     crowd.pair.run(until=lambda: crowd.pair.time > 2_000)
     standby = crowd.pair.units[1]
-    room = standby._room
-    standby._room = lambda wanted=False: room(wanted) if wanted or crowd.pair.time > 6_000 else room() & 15   # never open
+    room = standby.pool_status
+    standby.pool_status = lambda wanted=False: room(wanted) if wanted or crowd.pair.time > 6_000 else room() & 15   # never open
     crowd.pair.kill()
     crowd.pair.run(until=lambda: crowd.pair.time > 6_000)
     crowd.serve()
     crowd.check()
+
+
+def test_the_model_shows_the_pool_status_of_the_rtl():
+    """Both compare free pages with the reserve of SppsParams and with the low watermark, at every number of free pages."""
+    unit = FunctionalPair().units[0]
+    marks = PoolWatermarks(Geometry(unit.params))
+    m = Module()
+    m.submodules.marks = marks
+
+    async def compare(ctx):
+        ctx.set(marks.low_watermark, LOW_WATERMARK)
+        await ctx.tick().repeat(3)
+        for free in range(max(unit.params.pool_pages) + 1):
+            unit.memory.free = [min(free, count) for count in unit.params.pool_pages]
+            for pool, level in enumerate(unit.memory.free):
+                ctx.set(marks.free[pool], level)
+            await ctx.tick().repeat(2)
+            status = ctx.get(marks.pool_status)
+            assert status.as_bits() == unit.pool_status(), free
+            assert ctx.get(marks.pools_ready) == (unit.pool_status() == unit.pool_status(True)), free
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(compare)
+    simulator.run()

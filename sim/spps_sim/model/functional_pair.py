@@ -1,11 +1,14 @@
 """Two functional SPPS between two peers, in ticks: networks with a delay, the sync link, kill and takeover.
 
-Everything that crosses a link is a scheduled action, so a run is a function of its arguments. The capture is a list of `wire.CapturedFrame` and
-goes through `monitor.check`; sync records are not captured (the monitor reads their wire format, which does not exist here).
+Everything that crosses a link is a scheduled action, so a run is a function of its arguments. The capture is a list of
+`wire.CapturedFrame` and goes through `monitor.check`; sync records are not captured (the monitor reads their wire
+format, which does not exist here).
 """
 import heapq
 from itertools import count
+from typing import Any
 
+from spps.params import TINY
 from spps.ucode.programs import default_image
 
 from ..checker.wire import CapturedFrame
@@ -19,27 +22,29 @@ __all__ = ["FunctionalPair", "PEER", "CLIENT_IP", "SERVER_IP", "VIP_0", "VIP_1"]
 CLIENT_IP, SERVER_IP, VIP_0, VIP_1 = "10.0.0.2", "10.1.0.2", "10.0.0.1", "10.1.0.1"
 SERVER_MAC = "02:00:00:00:01:02"
 #: peers whose timers are in the ticks of the units
-PEER = {"rto_initial": 1000, "rto_min": 200, "rto_max": 20_000, "msl": 500, "window": 8192, "stamp_cycles": 1}
+PEER: dict[str, Any] = {"rto_initial": 1000, "rto_min": 200, "rto_max": 20_000, "msl": 500, "window": 8192, "stamp_cycles": 1}
 
 
 class FunctionalPair:
     """client -- pair -- server.
 
-    config: overrides of layouts.config. client, server: overrides of TcpConfig. delay, sync_delay: ticks per link. standby: False for one
-    unprotected unit. lose(frame number, link, to_peer, data) -> True drops a frame. detect: ticks from kill to takeover. seed: see
-    FunctionalSpps. defines: of the program. bases: of the tick counters.
+    config: overrides of layouts.config. client, server: overrides of TcpConfig. delay, sync_delay: ticks per link.
+    standby: False for one unprotected unit. lose(frame number, link, to_peer, data) -> True drops a frame. detect:
+    ticks from kill to takeover. seed: see FunctionalSpps. defines: of the program. bases: of the tick counters.
     """
 
-    def __init__(self, *, config=None, client=None, server=None, delay=5, sync_delay=2, standby=True, lose=None, detect=30, seed=0,
-                 defines=(), units=2, bases=(0, 0), **spps):
+    def __init__(self, *, config=None, client=None, server=None, delay=5, sync_delay=2, standby=True, lose=None,
+                 detect=30, seed=0, defines=(), units=2, bases=(0, 0), **spps):
         self.time = 0
         self._heap, self._order = [], count()
         self.delay, self.sync_delay, self.lose, self.detect = delay, sync_delay, lose, detect
-        image = default_image(tuple(defines))
+        image = default_image(tuple(defines), connections=spps.get("connections", TINY.connections))
         config = {"mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1), "server_ip": ip_number(SERVER_IP),
-                  "server_mac_hi": int(SERVER_MAC[:5].replace(":", ""), 16), "server_mac_lo": int(SERVER_MAC[6:].replace(":", ""), 16),
+                  "server_mac_hi": int(SERVER_MAC[:5].replace(":", ""), 16),
+                  "server_mac_lo": int(SERVER_MAC[6:].replace(":", ""), 16),
                   } | (config or {})
-        self.units = [FunctionalSpps(n, image, lambda: self.time, config, self._emit, self._record, seed=seed, active=n == 0, base=bases[n], **spps)
+        self.units = [FunctionalSpps(n, image, lambda: self.time, config, self._emit, self._record, seed=seed,
+                                     active=n == 0, base=bases[n], **spps)
                       for n in range(2 if standby else 1)]
         for unit in self.units:
             unit.protect = int(standby)
@@ -56,9 +61,11 @@ class FunctionalPair:
 
     @property
     def active(self):
+        """The active unit, or None."""
         return next((u for u in self.units if u.alive and u.active), None)
 
     def at(self, delay, action):
+        """Call action() in so many ticks."""
         heapq.heappush(self._heap, (self.time + delay, next(self._order), action))
 
     # links ----------------------------------------------------------------------------------
@@ -104,7 +111,10 @@ class FunctionalPair:
             self.kill(self.kill_at[1])
 
     def kill(self, how="lost"):
-        """The active dies. how: "lost": records under way are lost too; "record": they arrive, outputs behind them do not."""
+        """Kill the active unit.
+
+        how: "lost": records under way are lost too; "record": they arrive, outputs behind them do not.
+        """
         self.kill_at = None
         self.killed = how
         self.units[0].alive = False
@@ -113,8 +123,9 @@ class FunctionalPair:
 
     # time -----------------------------------------------------------------------------------
     def step(self):
-        """The next moment at which something happens; False if nothing ever will."""
-        times = [peer.deadline() for peer in self.peers] + [self.time + u.deadline() for u in self.units if u.deadline() is not None]
+        """Go to the next moment at which something happens; return False if nothing ever will."""
+        times = [peer.deadline() for peer in self.peers]
+        times += [self.time + deadline for u in self.units if (deadline := u.deadline()) is not None]
         if self._heap:
             times.append(self._heap[0][0])
         times = [t for t in times if t is not None]
@@ -124,7 +135,7 @@ class FunctionalPair:
         while self._heap and self._heap[0][0] <= self.time:
             heapq.heappop(self._heap)[2]()
         for peer in self.peers:
-            if peer.deadline() is not None and peer.deadline() <= self.time:
+            if (deadline := peer.deadline()) is not None and deadline <= self.time:
                 peer.tick()
         if self.active and self.active.deadline() == 0:
             self.active.tick()
