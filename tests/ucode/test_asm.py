@@ -2,6 +2,7 @@
 import json
 
 import pytest
+
 from spps.layouts.flowstate import LEG, SHARED
 from spps.ucode.asm import assemble
 from spps.ucode.codec import decode, encode

@@ -1,5 +1,6 @@
 """Every error names file, line and what was expected; all errors of a program are reported at once."""
 import pytest
+
 from spps.ucode.asm import AssemblerError, assemble
 
 

@@ -1,5 +1,6 @@
 """Checklist, closing: items 56 to 63 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern; keepalive; cycles of opening and closing."""
 import pytest
+
 from spps.layouts.event import EventKind
 from spps.layouts.flowstate import ConnFlag
 from spps_sim.checker.wire import ACK, FIN, RST, SYN
@@ -130,7 +131,8 @@ def test_data_after_its_own_fin_is_not_taken(name):
 
 @LEGS
 @pytest.mark.parametrize("kind", [EventKind.ICMP, EventKind.UDP, EventKind.FRAGMENT, EventKind.ERROR])
-def test_icmp_and_others_do_not_abort_a_connection(name, kind):
+def test_an_event_of_a_reserved_kind_changes_nothing(name, kind):
+    """The splitter drops and counts such frames, so that no core gets these events. The program is ready for them all the same."""
     leg = opened(name)
     before = list(leg.state)
     for subtype in (0, 3, 11):

@@ -1,5 +1,6 @@
 """Checklist, handshake and options: items 1 to 16 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern."""
 import pytest
+
 from spps_sim.checker.wire import ACK, FIN, RST, SYN, parse_segment
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.lookup import half_siphash
@@ -22,7 +23,7 @@ def test_syn_is_acknowledged_with_the_number_after_it(name):
 
 
 @LEGS
-def test_unanswered_syn_or_syn_ack_is_resent_with_backoff_and_given_up(name):
+def test_unanswered_syn_or_syn_ack_is_retransmitted_with_backoff_and_given_up(name):
     leg = Leg(name, config={"syn_retries": 3})
     leg.syn()
     leg.first()

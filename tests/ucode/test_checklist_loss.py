@@ -2,6 +2,7 @@
 import random
 
 import pytest
+
 from spps.layouts.flowstate import LEG, LEG_BASE
 from spps.ucode.iss import CoreIss
 from spps.ucode.programs import default_image
@@ -60,7 +61,7 @@ def test_first_timeout_is_one_second_or_three_if_the_syn_was_lost(name, lost, rt
 
 
 @LEGS
-def test_resent_segments_are_not_measured(name):
+def test_retransmitted_segments_are_not_measured(name):
     """Karn: an ACK that comes long after a retransmitted segment changes no estimate; that of a new one does."""
     leg = opened(name, config={"rto_min": 10})
     leg.far_write(b"first")
@@ -112,7 +113,7 @@ def test_smallest_timeout_is_a_register(name, rto_min):
 
 @MODULES
 @LEGS
-def test_third_duplicate_ack_resends_and_partial_acks_retransmit_the_next_hole(name, defines):
+def test_third_duplicate_ack_retransmits_and_partial_acks_retransmit_the_next_hole(name, defines):
     leg = opened(name, defines=defines, config={"initial_window": 10})
     leg.far_write(bytes(8000))
     assert sum(len(s.payload) for s in leg.settle()) == 8000
@@ -188,7 +189,7 @@ def test_peer_that_never_answers_is_given_up_and_the_other_leg_is_told(name):
 
 @LEGS
 @pytest.mark.parametrize("window", [2500, 999])
-def test_what_is_resent_stays_within_the_peers_right_edge(name, window):
+def test_what_is_retransmitted_stays_within_the_peers_right_edge(name, window):
     leg = opened(name)
     leg.far_write(bytes(5000))
     leg.settle()
@@ -208,7 +209,7 @@ def tell(leg, ack, *sacked):
 
 @MODULES
 @LEGS
-def test_two_holes_are_resent_in_one_round_trip_and_nothing_the_peer_has(name, defines):
+def test_two_holes_are_retransmitted_in_one_round_trip_and_nothing_the_peer_has(name, defines):
     leg = opened(name, sack=True, defines=defines, window=20_000)
     leg.far_write(bytes(8000))
     assert sum(len(s.payload) for s in leg.settle()) == 8000
@@ -225,7 +226,7 @@ def test_two_holes_are_resent_in_one_round_trip_and_nothing_the_peer_has(name, d
 
 
 @LEGS
-def test_hole_that_is_longer_than_a_segment_is_resent_piece_by_piece(name):
+def test_hole_that_is_longer_than_a_segment_is_retransmitted_piece_by_piece(name):
     leg = opened(name, sack=True, window=20_000)
     leg.far_write(bytes(8000))
     leg.settle()
@@ -285,7 +286,7 @@ def test_range_beyond_the_second_is_forgotten_and_the_first_grows_alone(name):
 
 
 @LEGS
-def test_partial_ack_inside_what_was_resent_resends_nothing(name):
+def test_partial_ack_inside_what_was_retransmitted_retransmits_nothing(name):
     leg = opened(name)
     leg.far_write(bytes(8000))
     leg.settle()

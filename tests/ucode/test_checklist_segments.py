@@ -2,6 +2,7 @@
 import random
 
 import pytest
+
 from spps.layouts.event import CheckFlag, EventKind
 from spps_sim.checker.wire import ACK, FIN, RST, SYN
 from spps_sim.model.functional_pair import VIP_0, FunctionalPair
@@ -197,7 +198,7 @@ def test_data_is_acknowledged_only_when_the_destination_has_it(name):
     far = {"client": 1, "server": 0}[name]
     leg = opened(name)
     leg.pair.lose = lambda n, link, to_peer, data: link == far
-    for n in range(4):
+    for _ in range(4):
         leg.send(payload=bytes(500))
         leg.nxt += 500
     start = leg.nxt - 2000

@@ -1,5 +1,6 @@
 """Checklist, windows: items 40 to 45 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern."""
 import pytest
+
 from spps_sim.checker.wire import ACK, FIN
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg

@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spps.ucode.codec import decode, encode, operand_range, operands_of
 from spps.ucode.isa import FORMATS, OPS, WORD_BITS
-
 from tests.ucode.ucode_strategies import instructions
 
 

@@ -1,5 +1,6 @@
 """CUBIC against RFC 9438 in floating point: the curve from a loss on, its cube root, the Reno-friendly region, fast convergence."""
 import pytest
+
 from spps.layouts.flowstate import LEG, LEG_BASE
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.peers.frames import mss_option

@@ -2,6 +2,7 @@
 from types import SimpleNamespace
 
 import pytest
+
 from spps.ucode import programs
 from spps.ucode.asm import assemble
 from spps.ucode.coverage import Coverage, read_exemptions

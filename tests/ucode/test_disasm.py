@@ -1,10 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spps.ucode.asm import assemble
 from spps.ucode.codec import encode
 from spps.ucode.disasm import disassemble, disassemble_image
 from spps.ucode.isa import OPS, WORD_BITS
-
 from tests.ucode.ucode_strategies import instructions
 
 

@@ -2,6 +2,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spps.ucode.asm import assemble
 from spps.ucode.codec import encode
 from spps.ucode.isa import CSRS, OPS_BY_NAME, UNUSED_CODES, TrapCode, memory_map

@@ -1,5 +1,6 @@
 """Programs with a injected fault: each must be caught, by the streams or by the monitor of captures."""
 import pytest
+
 from spps_sim.model.tcp_scenarios import Transfer
 
 DEFECTS = ("BROKEN_ACK_BEFORE_CONFIRM", "BROKEN_ACK_BEFORE_COMMIT", "BROKEN_ONE_LEG_SYNCED", "BROKEN_FRESH_ISN", "BROKEN_WINDOW_SHRINKS",

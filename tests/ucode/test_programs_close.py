@@ -2,6 +2,7 @@
 import random
 
 import pytest
+
 from spps_sim.checker.wire import ACK, FIN, RST, SYN, parse_segment
 from spps_sim.model.functional_pair import CLIENT_IP, VIP_0, VIP_1, FunctionalPair
 from spps_sim.model.tcp_scenarios import RawClient, RawPeer, Transfer
@@ -115,12 +116,13 @@ def test_reset_that_answers_a_challenge_counts_while_data_is_withheld():
     assert not client.pair.active.in_use
 
 
-def test_challenges_are_limited():
-    client, _ = raw()
+@pytest.mark.parametrize("limit, count", [(0, 0), (3, 3), (15, 15), (16, 15), (0xFFFFFFFF, 15)])
+def test_challenge_limit_is_a_register(limit, count):
+    client, _ = raw(config={"challenge_limit": limit})
     client.open()
     for _ in range(50):
         client.send(RST, seq=client.nxt + 5)
-    assert 1 <= len(client.settle()) <= 10
+    assert len(client.settle()) == count
 
 
 def test_acks_out_of_range_are_challenged():
@@ -148,7 +150,7 @@ def test_client_reset_while_the_server_is_asked():
     assert client.settle() == [] and not pair.units[0].in_use and not pair.units[0].keys
 
 
-def test_syn_is_resent_with_backoff_and_given_up():
+def test_syn_is_retransmitted_with_backoff_and_given_up():
     pair = FunctionalPair(lose=lambda n, link, to_peer, data: link == 1, config={"syn_retries": 3})
     client = RawClient(pair)
     client.segment(client.sport, client.dst, seq=1000, flags=SYN)
@@ -162,7 +164,7 @@ def test_syn_is_resent_with_backoff_and_given_up():
     assert not pair.units[0].in_use and not pair.units[0].keys
 
 
-def test_syn_ack_is_resent_with_the_same_number():
+def test_syn_ack_is_retransmitted_with_the_same_number():
     client, _ = raw()
     client.segment(client.sport, client.dst, seq=1000, flags=SYN)
     first, = client.settle()
@@ -204,12 +206,12 @@ def test_retransmission_timer_doubles():
     assert len(times) == 5 and all(1.9 * a < b < 2.1 * a + 3 for a, b in zip(gaps, gaps[1:]))
 
 
-def test_third_duplicate_ack_resends_at_once():
+def test_third_duplicate_ack_retransmits_at_once():
     client, accepted = raw(config={"mss": 500})
     client.open()
     accepted[0].write(bytes(3000))
     assert len(client.settle(30)) >= 5
-    for n in range(3):
+    for _ in range(3):
         assert client.settle(12) == []
         client.send()
     again = client.settle(12)

@@ -1,5 +1,6 @@
 """Endpoint mode: echo and discard."""
 import pytest
+
 from spps_sim.checker.wire import parse_segment
 from spps_sim.model.functional_pair import VIP_0, VIP_1, FunctionalPair
 
@@ -54,9 +55,18 @@ def test_echo_window_is_bounded_while_the_peer_does_not_read():
     pair.run(until=lambda: len(connection.received) == 50_000)
 
 
-def test_other_ports_are_refused():
-    pair, connection, _ = run(8, 10)
+@pytest.mark.parametrize("port, config", [(8, {}), (7, {"echo_port": 1007}), (9, {"discard_port": 70_000})])
+def test_other_ports_are_refused(port, config):
+    pair, connection, _ = run(port, 10, config=config)
     assert connection.was("refused") and not pair.units[0].in_use and not pair.units[0].keys
+
+
+def test_ports_are_registers():
+    config = {"echo_port": 1007, "discard_port": 7}
+    _, connection, data = run(1007, 5000, config=config)
+    assert bytes(connection.received) == data and connection.finished
+    _, connection, _ = run(7, 5000, config=config)
+    assert not connection.received and connection.finished
 
 
 def test_outputs_are_not_gated():

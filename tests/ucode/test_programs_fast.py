@@ -2,6 +2,7 @@
 import random
 
 import pytest
+
 from spps.ucode.asm import assemble
 from spps.ucode.iss import CoreIss
 from spps_sim.checker.wire import ACK, SYN

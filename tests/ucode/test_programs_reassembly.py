@@ -3,6 +3,7 @@ import itertools
 import random
 
 import pytest
+
 from spps_sim.checker.wire import ACK, FIN
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.tcp_scenarios import RawClient, Transfer

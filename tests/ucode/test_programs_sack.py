@@ -3,6 +3,7 @@ import random
 import struct
 
 import pytest
+
 from spps_sim.checker.wire import ACK, SYN, parse_segment
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.tcp_scenarios import RawClient, Transfer

@@ -1,5 +1,7 @@
 """The program across a takeover: kill after every event of a short connection, from SYN to the end of TIME-WAIT."""
 import pytest
+
+from spps.layouts.flowstate import ConnFlag
 from spps_sim.model.tcp_scenarios import Transfer
 
 
@@ -61,7 +63,7 @@ def initial_number(transfer, leg):
 
 
 def test_resumes_soon_after_the_takeover():
-    """Prompted peers retransmit at once: much sooner than the 200 ticks of their smallest timeout."""
+    """Takeover duplicate ACKs make peers retransmit at once: much sooner than the 200 ticks of their smallest timeout."""
     for k in range(8, 30):
         transfer = Transfer(up=60_000, down=0)
         transfer.pair.kill_at = k, "lost"
@@ -72,18 +74,37 @@ def test_resumes_soon_after_the_takeover():
         assert pair.time - start < 50, (k, pair.time - start)
 
 
-def test_unprotected_after_the_takeover_and_protected_when_a_standby_joins():
+def taken_over():
+    """A transfer whose unit 1 is active and alone."""
     transfer = Transfer(up=60_000, down=1000)
     pair = transfer.pair
     pair.kill_at = 25, "lost"
     pair.run(until=lambda: pair.units[1].active)
-    unit = pair.units[1]
-    assert not unit.flowstates[0][0] & 2
+    return transfer, pair.units[1]
+
+
+def protected(unit):
+    return unit.flowstates[0][0] >> ConnFlag.PROTECTED & 1
+
+
+def test_without_a_standby_a_connection_is_unprotected_after_the_takeover():
+    transfer, unit = taken_over()
+    assert not protected(unit)
     records = unit.issued
-    pair.run(until=lambda: len(transfer.server.received) > 20_000)
+    transfer.pair.run(until=lambda: len(transfer.server.received) > 20_000)
     assert unit.issued == records
+
+
+def test_kick_with_protect_set_by_hand_makes_the_program_protect_a_connection():
+    """Only the program's part of a rejoin is shown: KICK while CSR `protect` is 1 sends a full record, and the connection goes on.
+
+    The test sets `protect` and kicks itself, and confirms the record in place of a standby. In RTL no KICK follows when a standby
+    joins: the failover unit kicks at a takeover only, so a connection that was unprotected stays so.
+    """
+    transfer, unit = taken_over()
+    records = unit.issued
     unit.protect = 1
-    unit.record = lambda u, number, words: pair.at(2, lambda: u.confirm(number))
+    unit.record = lambda u, number, words: transfer.pair.at(2, lambda: u.confirm(number))
     unit.kick()
-    assert unit.issued == records + 1 and unit.flowstates[0][0] & 2
+    assert unit.issued == records + 1 and protected(unit)
     transfer.run().check()

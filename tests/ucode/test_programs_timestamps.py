@@ -2,13 +2,13 @@
 import random
 
 import pytest
+
 from spps_sim.checker import monitor
 from spps_sim.checker.wire import ACK, RST, SYN, parse_segment
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
 from spps_sim.peers.frames import mss_option, timestamp_option
-
 from tests.ucode.test_programs_endpoint import run as run_endpoint
 
 STAMPS = {"client": {"timestamps": True}, "server": {"timestamps": True}}
@@ -230,7 +230,7 @@ def test_survives_with_sack_too():
 def test_survives_when_every_clock_wraps():
     """TSval of both legs, of both peers, and the tick counter itself go through 2^32 during the transfer."""
     probe = Transfer(**STAMPS).run()
-    for leg, link in ((0, "client"), (1, "server")):
+    for link in ("client", "server"):
         first = next(stamp(s)[0] for where, s in sent(probe) if where == link)
         wrapped = {"timestamps": True, "stamp_base": (1 << 32) - 60}
         list(sweep(step=5, isn_base=-first - 60, client=wrapped, server=wrapped))

@@ -1,5 +1,6 @@
 """The program without failures of a unit: data both ways, lost segments, windows, options, independence of garbage."""
 import pytest
+
 from spps_sim.checker.wire import ACK, FIN, SYN, parse_segment
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.tcp_scenarios import RawClient, Transfer

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from spps.ucode.isa import OPS_BY_NAME, TrapCode
 from spps.ucode.iss import CoreIss
 from spps_sim.model.random_program import random_program

@@ -1,5 +1,6 @@
 """Hypothesis strategies shared by the tests of the microcode tools."""
 from hypothesis import strategies as st
+
 from spps.ucode.codec import operand_range, operands_of
 from spps.ucode.isa import OPS
 

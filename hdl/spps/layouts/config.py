@@ -11,6 +11,8 @@ __all__ = ["Config", "CONFIG", "CONFIG_INDEX", "CONFIG_DIRECT", "CONFIG_BITS", "
 
 
 class Config(NamedTuple):
+    """A configuration word: name, reset value, and text for the register table."""
+
     name: str
     reset: int
     doc: str
@@ -18,7 +20,7 @@ class Config(NamedTuple):
 
 
 CONFIG = (
-    Config("mode", 0, "bit 0: 0 endpoint (echo on 7, discard on 9), 1 proxy"),
+    Config("mode", 0, "bit 0: 0 endpoint (echo_port, discard_port), 1 proxy"),
     Config("vip_0", 0, "our IPv4 address on port 0 (client side)"),
     Config("vip_1", 0, "our IPv4 address on port 1 (server side)"),
     Config("server_ip", 0, "where the proxy connects to; the TCP port is the client's unless server_port is set"),
@@ -36,14 +38,17 @@ CONFIG = (
     Config("rto_initial", 1000, "ticks"),
     Config("rto_min", 200, "ticks"),
     Config("rto_max", 60000, "ticks"),
-    Config("syn_retries", 5, "SYN or SYN-ACK retransmits before giving up"),
-    Config("retries", 12, "data retransmits before giving up (R2)"),
+    Config("syn_retries", 5, "SYN or SYN-ACK retransmissions before giving up"),
+    Config("retries", 12, "data retransmissions before giving up (R2)"),
     Config("msl", 1000, "ticks; TIME-WAIT lasts twice as long"),
     Config("secret", 0x5EC2E7A5, "key of ISNs, low word", secret=True),
     Config("takeover_acks", 4, "duplicate ACKs sent to each peer at takeover"),
     Config("secret_high", 0xA409382B, "high word", secret=True),
     Config("keepalive", 0, "ticks without any segment after which both peers are probed (RFC 9293 §3.8.4), every rto_max, `retries` times; 0: never"),
-    Config("pools", 0, "pool of socket memory: bits 1:0 of proxied connections, 3:2 of endpoints; must not change while connections live"),
+    Config("pools", 0, "pool of socket memory: bits 1:0 of proxied connections, 3:2 of endpoints; must not change while connections are open"),
+    Config("echo_port", 7, "TCP port of echo in endpoint mode (RFC 862); above 65535: none"),
+    Config("discard_port", 9, "TCP port of discard in endpoint mode (RFC 863); above 65535: none"),
+    Config("challenge_limit", 10, "challenge ACKs of a connection in rto_initial ticks (RFC 5961 §10), at most 15"),
 )
 CONFIG_INDEX = {c.name: i for i, c in enumerate(CONFIG)}
 #: words that other blocks than the cores need at all times
@@ -53,7 +58,8 @@ assert len(CONFIG) <= 1 << CONFIG_BITS
 
 
 class ConfigWord(data.Struct):
-    """A word of CONFIG as MMC shows it: each in its turn, again and again."""
+    """A word of CONFIG as MMC shows it: one after the other, again and again."""
+
     valid: 1
     index: CONFIG_BITS
     value: 32

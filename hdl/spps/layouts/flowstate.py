@@ -9,8 +9,8 @@ the leg block (bases L and P). The microcode assembler takes its names from here
 """
 from typing import NamedTuple
 
-__all__ = ["Field", "LINE_WORDS", "LINE_BEATS", "FLOWSTATE_WORDS", "LEG_BASE", "LEG_STRIDE", "LEG_HARD_LINES", "LEG_HARD_BEATS", "SHARED", "LEG", "LINES",
-           "DELTA_LINES", "DELTA_BEATS", "DELTA_MASK", "FULL_LINES", "FULL_BEATS", "FULL_MASK", "ConnFlag"]
+__all__ = ["Field", "LINE_WORDS", "LINE_BEATS", "FLOWSTATE_WORDS", "LEG_BASE", "LEG_STRIDE", "LEG_HARD_LINES",
+           "LEG_HARD_BEATS", "SHARED", "LEG", "LINES", "DELTA_LINES", "DELTA_BEATS", "DELTA_MASK", "FULL_LINES", "FULL_BEATS", "FULL_MASK", "ConnFlag", "Service"]
 
 LINE_WORDS = 8
 FLOWSTATE_WORDS = 128
@@ -23,13 +23,23 @@ LEG_HARD_BEATS = LEG_HARD_LINES * LINE_BEATS
 
 
 class Field(NamedTuple):
+    """Place of a field: 32-bit word, least significant bit in it, width in bits."""
+
     word: int
     lsb: int = 0
     width: int = 32
 
 
+class Service:
+    """What an endpoint does: SHARED['service']; 0 of proxied connections."""
+
+    ECHO = 1
+    DISCARD = 2
+
+
 class ConnFlag:
     """Bits of SHARED['flags'] (hard)."""
+
     VALID = 0           # the connection exists
     PROTECTED = 1       # both legs known to the standby; outputs pass the ACK gate
     PROXIED = 2         # two legs; otherwise the one leg is an endpoint of our own application
@@ -40,7 +50,8 @@ class ConnFlag:
 
 
 SHARED = {
-    # line 0: the delta record, hard; the pairs of a leg lie as in the leg (snd_una, rcv_nxt), so that a record can be sent from there
+    # line 0: the delta record, hard; the pairs of a leg lie as in the leg (snd_una, rcv_nxt), so that a record can be
+    # sent from there
     "flags": Field(0),
     "epoch": Field(1),          # epoch of the unit that wrote this state; another epoch means: taken over
     "snd_una_0": Field(2),      # leg 0: oldest unacknowledged number we sent = commitment of direction 1->0
@@ -50,10 +61,11 @@ SHARED = {
     "fin_seq_0": Field(6),      # number of the FIN of leg 0's peer, with FIN_KNOWN_0
     "fin_seq_1": Field(7),
     # line 1: soft, of the connection
-    "service": Field(8),        # endpoint mode: 7 echo, 9 discard
-    "challenges": Field(9),     # tick of the first challenge ACK of a series, without its low bits | their number (RFC 5961 §10)
-    "deadline": Field(10),      # absolute tick of TIME-WAIT or withhold limit
-    "misc": Field(11),
+    "service": Field(8),        # Service of an endpoint
+    # tick of the first challenge ACK of a series, without its low bits | their number (RFC 5961 §10)
+    "challenges": Field(9),
+    "deadline": Field(10),      # absolute tick at which TIME-WAIT ends, 0: none
+    "misc": Field(11),          # what is due, and READY: bits in ucode/programs/common.uasm
 }
 LEG = {
     # line 0 of a leg: addresses, hard, in the order of the OUTPUT message
@@ -71,9 +83,11 @@ LEG = {
     "snd_wscale": Field(10, 16, 8),
     "rcv_wscale": Field(10, 24, 8),
     "options": Field(11),           # OptionFlags in use
-    "max_window": Field(11, 16, 16),    # their upper half (soft): the largest window the peer has given, as in the segment
+    # their upper half (soft): the largest window the peer has given, as in the segment
+    "max_window": Field(11, 16, 16),
     "rcv_window": Field(12),        # receive window, bytes
-    # lines 2..5: soft. Words 16, 17 go into records as they are; words 18..27 are the end of an OUTPUT message, as they are: that of
+    # lines 2..5: soft. Words 16, 17 go into records as they are; words 18..27 are the end of an OUTPUT message, as
+    # they are: that of
     # an ACK with SND.NXT, as long as nothing is being retransmitted (retries is its length, 0)
     "snd_una": Field(16),           # SND.UNA as TCP sees it; snd_una_x of the connection is what has been recorded
     "rcv_nxt": Field(17),
@@ -108,16 +122,20 @@ LEG = {
     "cwnd_acc": Field(46),          # of the congestion module
     "high_rxt": Field(47),          # in fast recovery: number after what it has retransmitted
     # soft, but rarely written, in what the hard lines leave free
-    "hint": Field(6),               # from takeover to prompt: how far the other unit had received
+    # from a takeover to its duplicate ACKs: RCV.NXT of the other unit at its last record
+    "hint": Field(6),
     "fin_kept": Field(7),           # number of a FIN that waits for RCV.NXT
     "cc_0": Field(13),              # of the congestion module, as cwnd_acc
     "cc_1": Field(14),
-    "sack_next": Field(15),         # second range the peer has: bytes from sacked_right to it << 16 | its length; 0: none
+    # second range the peer has: bytes from sacked_right to it << 16 | its length; 0: none
+    "sack_next": Field(15),
 }
 
-#: lines of a record, lowest first: the delta; and with it the other shared line and the address and constant lines of both legs
+# lines of a record, lowest first: the delta; and with it the other shared line and the address and constant lines of
+# both legs
 DELTA_LINES = (0,)
-FULL_LINES = tuple(range(LEG_BASE // LINE_WORDS + LEG_HARD_LINES)) + tuple((LEG_BASE + LEG_STRIDE) // LINE_WORDS + n for n in range(LEG_HARD_LINES))
+FULL_LINES = (*range(LEG_BASE // LINE_WORDS + LEG_HARD_LINES),
+              *((LEG_BASE + LEG_STRIDE) // LINE_WORDS + n for n in range(LEG_HARD_LINES)))
 DELTA_BEATS, FULL_BEATS = len(DELTA_LINES) * LINE_BEATS, len(FULL_LINES) * LINE_BEATS
 #: bit n: line n
 DELTA_MASK, FULL_MASK = sum(1 << line for line in DELTA_LINES), sum(1 << line for line in FULL_LINES)

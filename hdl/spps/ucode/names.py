@@ -22,7 +22,7 @@ WORD = 32
 
 
 def struct_fields(struct):
-    """The members of an Amaranth Struct as Fields: 32-bit word, least significant bit in it, width.
+    """Return the members of an Amaranth Struct as Fields: 32-bit word, least significant bit in it, width.
 
     A member that spans words keeps its full width.
     """
@@ -37,7 +37,7 @@ def _members(cls):
 
 #: `Name.MEMBER`
 ENUMS = {cls.__name__: _members(cls) for cls in (
-    event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, message.Unit,
+    event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, flowstate.Service, message.Unit,
     message.MessageKind, output.OutputFlag, socket.PoolBit, lookup.LookupOp, dma.DmaOp, record.SyncType, record.RecordKind,
     headers.TcpFlag, headers.ArpOperation, headers.IpProtocol, TrapCode)}
 #: `Struct.member`: words of messages
