@@ -110,14 +110,15 @@ class _Assembler:
         for line in reader.lines(name, text, directory, including):
             self.guarded(line, self.read, line)
         self.place()
-        for statement, address, self.size in zip(self.statements, self.addresses, self.sizes):
+        for statement, address, size in zip(self.statements, self.addresses, self.sizes):
+            self.size = size
             self.guarded(statement.line, self.emit, statement, address)
         if len(self.image.words) > self.imem_words:
             over = self.image.source.get(self.imem_words, SourceLine(name, 0, ""))
             self.report(over, f"program of {len(self.image.words)} words is too long, expected at most {self.imem_words}")
         self.image.symbols = {label: self.addresses[index] for label, index in self.labels.items()}
-        for constant, value in self.equ.items():
-            self.guarded(self.declared.get(constant), lambda: self.image.constants.update({constant: self.scope(constant)}))
+        for constant in self.equ:
+            self.guarded(self.declared.get(constant), self.resolve, constant)
         if self.errors:
             raise AssemblerError(dict.fromkeys(self.errors))
         return self.image
@@ -180,12 +181,18 @@ class _Assembler:
         if words < 1 or self.scratch > SCRATCH_WORDS:
             raise ExpressionError(f".scratch {name} of {words} words ends at {self.scratch}, expected 1..{SCRATCH_WORDS}")
 
+    def only_value(self, statement):
+        return self.value(*self.arity(statement, 1))
+
+    def resolve(self, constant):
+        self.image.constants[constant] = self.scope(constant)
+
     # second pass: addresses
     def place(self):
         self.addresses, self.sizes, address = [], [], 0
         for statement in self.statements:
             if statement.name == ".org":
-                target = self.guarded(statement.line, lambda: self.value(*self.arity(statement, 1)))
+                target = self.guarded(statement.line, self.only_value, statement)
                 if target is not None and target < address:
                     self.report(statement.line, f".org {target:#x} goes back, expected at least {address:#x}")
                 address = max(address, target or 0)

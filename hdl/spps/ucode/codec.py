@@ -1,9 +1,9 @@
 """Instruction words to operands and back, derived from `isa.OPS`.
 
-    >>> hex(encode("add", rd=1, ra=2, rb=3))
-    '0xc048c0000'
-    >>> decode(0xC_048C_0000)
-    Instruction(op='add', operands={'rd': 1, 'ra': 2, 'rb': 3})
+>>> hex(encode("add", rd=1, ra=2, rb=3))
+'0xc048c0000'
+>>> decode(0xC_048C_0000)
+Instruction(op='add', operands={'rd': 1, 'ra': 2, 'rb': 3})
 """
 from typing import NamedTuple
 
@@ -15,12 +15,14 @@ _OPCODE_LSB = 30
 
 
 class Instruction(NamedTuple):
+    """A decoded instruction: name, and operands by name."""
+
     op: str
     operands: dict
 
 
 def operands_of(op):
-    """The operands of the instruction named `op`, in the order of its syntax."""
+    """Return the operands of the instruction named `op`, in the order of its syntax."""
     return FORMATS[OPS_BY_NAME[op].format].operands
 
 
@@ -34,7 +36,7 @@ def operand_range(operand):
 
 
 def encode(op, **operands):
-    """The 36-bit word of an instruction. ValueError: unknown name, missing or extra operand, value out of range."""
+    """Return the 36-bit word of an instruction. ValueError: unknown name, missing or extra operand, value out of range."""
     if op not in OPS_BY_NAME:
         raise ValueError(f"unknown instruction {op!r}")
     wanted = operands_of(op)
@@ -52,7 +54,7 @@ def encode(op, **operands):
 
 
 def decode(word):
-    """The instruction in a word; bits that its format does not use are ignored. ValueError: unused opcode."""
+    """Return the instruction in a word; bits that its format does not use are ignored. ValueError: unused opcode."""
     if not 0 <= word < 1 << WORD_BITS:
         raise ValueError(f"word {word:#x} is wider than {WORD_BITS} bits")
     op = OPS_BY_CODE.get(word >> _OPCODE_LSB)

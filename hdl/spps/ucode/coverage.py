@@ -19,6 +19,7 @@ _BITS = {"executed": _EXECUTED, "taken": _TAKEN, "not taken": _NOT_TAKEN}
 
 class Point(NamedTuple):
     """Something to be covered: of an instruction "executed", of a branch also "taken" and "not taken"."""
+
     address: int
     what: str
 
@@ -31,7 +32,7 @@ class Coverage:
         self.seen = bytearray(len(image.seen)) if seen is None else seen
 
     def merge(self, seen):
-        """Adds what other runs of the same image saw."""
+        """Add what other runs of the same image saw."""
         for address, bits in enumerate(seen):
             self.seen[address] |= bits
 
@@ -44,7 +45,7 @@ class Coverage:
                 yield Point(address, "not taken")
 
     def missing(self):
-        """The points that were not seen; of an instruction never executed only that."""
+        """Return the points that were not seen; of an instruction never executed only that."""
         return [p for p in self.points() if not self.seen[p.address] & _BITS[p.what]
                 and (p.what == "executed" or self.seen[p.address] & _EXECUTED)]
 
@@ -76,7 +77,7 @@ class Coverage:
                 [e for e in exemptions if e.name not in used])
 
     def name(self, point):
-        """A point's name that survives changes elsewhere in its file: file, label before it, source text, what."""
+        """Return a point's name that survives changes elsewhere in its file: file, label before it, source text, what."""
         line = self.image.source[point.address]
         label = self.image.label_at(point.address).split("+")[0]
         text = " ".join(re.sub(r"^\s*\w+:", "", line.text).split())
@@ -85,13 +86,14 @@ class Coverage:
 
 class Exemption(NamedTuple):
     """Why a point cannot be covered. place: where that is written."""
+
     name: str
     reason: str
     place: str
 
 
 def read_exemptions(path):
-    """The exemptions of a file: a line each, `file: label: source text: what: reason`. Raises ValueError for any other line."""
+    """Return the exemptions of a file: a line each, `file: label: source text: what: reason`. Raises ValueError for any other line."""
     found = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line.strip() or line.startswith("#"):

@@ -62,19 +62,20 @@ class Unresolved(ExpressionError):
 
 class Memory(NamedTuple):
     """A `base.offset` operand; field is None for a plain number."""
+
     base: str
     word: int
     field: Field | None
 
 
 def parse_operands(text):
-    """The operand trees of a comma-separated list; [] for an empty one. ExpressionError on a syntax error."""
+    """Return the operand trees of a comma-separated list; [] for an empty one. ExpressionError on a syntax error."""
     if not text.strip():
         return []
     try:
         return [_with_text(tree, text) for tree in _PARSER.parse(text).children]
     except UnexpectedInput as error:
-        expected = error.allowed if isinstance(error, UnexpectedCharacters) else error.accepts or error.expected
+        expected = error.allowed if isinstance(error, UnexpectedCharacters) else getattr(error, "accepts", None) or getattr(error, "expected", ())
         names = sorted({_FRIENDLY[t] for t in expected or () if t in _FRIENDLY}) or ["an operand"]
         at_end = getattr(getattr(error, "token", None), "type", "") == "$END"
         column = len(text) + 1 if at_end else error.column
@@ -88,12 +89,12 @@ def _with_text(tree, text):
 
 
 def text_of(tree):
-    """The source text of a parsed operand."""
+    """Return the source text of a parsed operand."""
     return tree.meta.text
 
 
 def number(value, what):
-    """An int from a value of `evaluate`; a field means its word, which must be a full word."""
+    """Return an int from a value of `evaluate`; a field means its word, which must be a full word."""
     if isinstance(value, Memory):
         raise ExpressionError(f"`{what}` is a memory operand, expected a number")
     if isinstance(value, Field):
@@ -108,7 +109,7 @@ def describe(field):
 
 
 def evaluate(tree, scope, fields=None):
-    """The value of a tree: int, Field or Memory.
+    """Return the value of a tree: int, Field or Memory.
 
     scope: function name -> int, raising ExpressionError or Unresolved. fields: names of a base, looked up first.
     """
@@ -131,7 +132,8 @@ def evaluate(tree, scope, fields=None):
     if tree.data == "inv":
         return ~term(tree.children[0])
     if tree.data == "add":
-        return _add(*(evaluate(child, scope, fields) for child in tree.children), tree)
+        left, right = (evaluate(child, scope, fields) for child in tree.children)
+        return _add(left, right, tree)
     left, right = (term(child) for child in tree.children)
     if tree.data in ("shl", "shr") and not 0 <= right <= 64:
         raise ExpressionError(f"shift by {right}, expected 0..64")
@@ -139,7 +141,7 @@ def evaluate(tree, scope, fields=None):
 
 
 def _add(left, right, tree):
-    """A field plus a number is the same field so many words on, as in SC.buffer + OutputBody.window."""
+    """Return a field plus a number: the same field so many words on, as in SC.buffer + OutputBody.window."""
     if isinstance(left, Field) != isinstance(right, Field):
         field, words = (left, right) if isinstance(left, Field) else (right, left)
         return field._replace(word=field.word + number(words, _spelled(tree)))
@@ -163,7 +165,7 @@ def _dotted(text):
     for table in (ENUMS, STRUCTS):
         if owner in table:
             if member not in table[owner]:
-                raise ExpressionError(f"unknown member `{text}`, expected one of {', '.join(table[owner])}")
+                raise ExpressionError(f"unknown member `{text}`, expected one of {', '.join(map(str, table[owner]))}")
             return table[owner][member]
     raise ExpressionError(f"unknown name `{text}`, expected one of {', '.join([*BASES, *ENUMS, *STRUCTS])} before the dot")
 

@@ -26,7 +26,7 @@ class Image:
         return f"{line.file}:{line.line}: {line.text.strip()}" if line else ""
 
     def label_at(self, address):
-        """The nearest label at or before an address, as "label+n"."""
+        """Return the nearest label at or before an address, as "label+n"."""
         below = [(a, name) for name, a in self.symbols.items() if a <= address]
         if not below:
             return f"{address:#05x}"
@@ -49,7 +49,7 @@ class Image:
         return "\n".join(lines) + "\n"
 
     def hex(self):
-        """The words, one of 9 hex digits per line."""
+        """Return the words, one of 9 hex digits per line."""
         return "".join(f"{word:09x}\n" for word in self.words)
 
     def symbol_map(self):

@@ -54,6 +54,7 @@ CSRS = {
 
 class TrapCode(enum.IntEnum):
     """Traps raised by the core itself; programs use the codes below 0xF0."""
+
     UNUSED_OPCODE = 0xFF
     BAD_BASE = 0xFE         # base register 6 or 7
     ODD_SEND = 0xFD         # send from an odd address
@@ -66,6 +67,7 @@ class TrapCode(enum.IntEnum):
 
 class MemoryMap(NamedTuple):
     """Data memory of a core, in words: first word of the workspaces, event slots, scratch, and the size."""
+
     workspaces: int
     events: int
     scratch: int
@@ -73,15 +75,18 @@ class MemoryMap(NamedTuple):
 
 
 def memory_map(workspaces, event_slots):
-    """The map for so many workspaces and event slots (counts, as in SppsParams)."""
+    """Return the map for so many workspaces and event slots (counts, as in SppsParams)."""
     events = workspaces * FLOWSTATE_WORDS
     scratch = events + event_slots * EVENT_WORDS
     return MemoryMap(0, events, scratch, scratch + SCRATCH_WORDS)
 
 
 class Operand(NamedTuple):
-    """An operand: its kind and where its bits are. kind: reg, base, imm (signed), uimm, target, csr, bit,
-    width (1..32, 32 is encoded as 0)."""
+    """An operand: its kind and where its bits are.
+
+    kind: reg, base, imm (signed), uimm, target, csr, bit, width (1..32, 32 is encoded as 0).
+    """
+
     name: str
     kind: str
     lsb: int
@@ -95,6 +100,7 @@ BASE, OFFSET = Operand("base", "base", 9, 3), Operand("offset", "uimm", 0, 9)
 
 class Format(NamedTuple):
     """syntax: how an instruction is written; operands in that order."""
+
     syntax: str
     operands: tuple
 
@@ -127,6 +133,8 @@ FORMATS = {
 
 
 class Op(NamedTuple):
+    """An instruction: opcode, name, format and what it does."""
+
     code: int
     name: str
     format: str

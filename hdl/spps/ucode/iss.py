@@ -24,7 +24,7 @@ the state between instructions.
 """
 import random
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..layouts.event import EVENT_WORDS
 from ..layouts.flowstate import FLOWSTATE_WORDS, LEG_BASE, LEG_STRIDE, LINE_WORDS
@@ -48,6 +48,7 @@ class EventResult:
     unfinished: beats of a message that a trap cut short. dirty: lines written in the event's workspace, one bit each.
     trace: [Step] if asked for.
     """
+
     messages: list = field(default_factory=list)
     deadline: int = 0
     close: int = 0
@@ -61,6 +62,7 @@ class EventResult:
 
 class Step(NamedTuple):
     """One executed instruction. op is None for an unused opcode."""
+
     pc: int
     word: int
     op: str | None
@@ -80,7 +82,7 @@ class CoreIss:
     that is to note what is executed; default the image's own. imem_words: size of the instruction memory (power of two).
     """
 
-    def __init__(self, image, workspaces=4, event_slots=8, csr=None, *, seed=0, coverage=None, imem_words=1 << PC_BITS):
+    def __init__(self, image, workspaces=4, event_slots=8, csr: Any = None, *, seed: Any = 0, coverage=None, imem_words=1 << PC_BITS):
         self.map = memory_map(workspaces, event_slots)
         self.workspaces, self.event_slots = workspaces, event_slots
         self.mem = [0] * self.map.size
@@ -113,7 +115,7 @@ class CoreIss:
         self.dirty[workspace] = 0
 
     def workspace(self, workspace):
-        """The 128 words of a workspace."""
+        """Return the 128 words of a workspace."""
         return self.mem[workspace * FLOWSTATE_WORDS:(workspace + 1) * FLOWSTATE_WORDS]
 
     def run_event(self, event_words, workspace, leg=None, max_steps=20000, *, slot=None, trace=False):
@@ -178,11 +180,13 @@ class CoreIss:
 
     # used by the semantics
     def write(self, register, value):
+        """Write a register; r0 stays zero."""
         if register:
             self.regs[register] = value & MASK
             self.written = register, value & MASK
 
     def store(self, address, value):
+        """Write a word of data memory; a line of a workspace becomes dirty."""
         self.mem[address] = value
         self.stored = address, value
         if address < self.map.events:
@@ -193,14 +197,17 @@ class CoreIss:
                 self._result.dirty |= line
 
     def read_csr(self, number):
+        """Return a CSR; 0 for a number that has none."""
         name = _CSR_NAMES.get(number)
         if name == "event_conn":
             return self._conn
         if name is None:
             return 0
-        return (self.csr(name) if callable(self.csr) else self.csr.get(name, 0)) & MASK
+        value: Any = self.csr(name) if callable(self.csr) else self.csr.get(name, 0)
+        return value & MASK
 
     def send(self, beats, more):
+        """Add beats to the message; without `more` it is complete."""
         self.sent = beats
         self.message = self.message + beats
         if not more:
@@ -208,5 +215,6 @@ class CoreIss:
             self.message = []
 
     def finish(self, deadline, close):
+        """End the event."""
         self._result.deadline, self._result.close = deadline, close
         self.result = self._result

@@ -11,12 +11,15 @@ _DEPTH = 16
 
 
 class SourceLine(NamedTuple):
+    """A line of a program, and where it stands."""
+
     file: str
     line: int
     text: str       # without comment, macros expanded
 
     @property
     def place(self):
+        """File and line, as in error messages."""
         return f"{self.file}:{self.line}"
 
 
@@ -39,7 +42,7 @@ class Preprocessor:
         self._expansions = 0
 
     def lines(self, name, text, directory=None, _including=()):
-        """Yields the lines of a source text called `name`; includes are looked up in `directory` first."""
+        """Yield the lines of a source text called `name`; includes are looked up in `directory` first."""
         pending = []        # of .ifdef: [line, this branch is taken, else seen]
         macro = None        # (line, name, _Macro) being collected
         line = SourceLine(name, 0, "")
@@ -113,7 +116,7 @@ class Preprocessor:
     def _expand(self, line, depth=0):
         match = re.match(r"(\s*(?:[A-Za-z_]\w*:)?\s*)([A-Za-z_]\w*)\b(.*)", line.text)
         macro = self.macros.get(match[2]) if match else None
-        if macro is None:
+        if match is None or macro is None:
             yield line
             return
         arguments = _split(match[3])

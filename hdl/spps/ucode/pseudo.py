@@ -1,4 +1,5 @@
 """Pseudo-instructions: what the assembler expands into one or more real ones."""
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .codec import encode, operand_range, operands_of
@@ -11,15 +12,19 @@ TEMPORARY = 15      # register that stf of a packed field overwrites
 
 
 class Pseudo(NamedTuple):
-    """size(assembler, statement) -> words, before labels are known. words(assembler, statement) -> encoded."""
+    """A pseudo-instruction.
+
+    size(assembler, statement) -> number of words, before labels are known. words(assembler, statement) -> encoded words.
+    """
+
     syntax: str
     effect: str
-    size: object
-    words: object
+    size: Callable
+    words: Callable
 
 
 def _registers(asm, statement, count, more):
-    """The first `count` operands as registers, then the trees of the `more` others."""
+    """Return the first `count` operands as registers, then the trees of the `more` others."""
     trees = asm.arity(statement, count + more)
     return [asm.register(t, statement.registers) for t in trees[:count]] + list(trees[count:])
 
@@ -97,7 +102,7 @@ def _la(asm, statement):
 
 
 def _alias(syntax, effect, *expansion):
-    """A pseudo-instruction that is a fixed sequence; `expansion` names operands of `syntax` or numbers."""
+    """Return a pseudo-instruction that is a fixed sequence; `expansion` names operands of `syntax` or numbers."""
     names = syntax.split(", ") if syntax else []
 
     def words(asm, statement):

@@ -16,7 +16,7 @@ class Trap(Exception):
 
 
 def _before(a, b):
-    """a before b in sequence space."""
+    """Return whether a is before b in sequence space."""
     return a - b & 1 << 31 != 0
 
 
@@ -25,16 +25,16 @@ def _carry(total):
 
 
 def _alu(function):
-    """rd = function of two registers, or of a register and the immediate."""
+    """Return the effect rd = function of two registers, or of a register and the immediate."""
     def run(core, rd, ra, rb=None, imm=None):
         core.write(rd, function(core.regs[ra], core.regs[rb] if imm is None else imm))
     return run
 
 
 def _branch(condition):
-    """Branch on ra and rb, an immediate or a bit number."""
+    """Return a branch on ra and rb, an immediate or a bit number."""
     def run(core, ra, target, rb=None, imm=None, bit=None):
-        other = core.regs[rb] if rb is not None else imm & MASK if bit is None else bit
+        other = core.regs[rb] if rb is not None else bit if bit is not None else (imm or 0) & MASK
         core.taken = bool(condition(core.regs[ra], other))
         if core.taken:
             core.next_pc = target

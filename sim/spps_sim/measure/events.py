@@ -18,7 +18,7 @@ __all__ = ["figures", "measure"]
 
 
 def measure(segments=200, defines=(), *, timestamps=True):
-    """Mean clocks of the events of one upload: {"data_segment", "pure_ack", "proxied_mss_protected"}."""
+    """Return mean clocks of the events of one upload: {"data_segment", "pure_ack", "proxied_mss_protected"}."""
     mss = 1448 if timestamps else 1460
     peer = {"timestamps": timestamps}
     transfer = Transfer(up=segments * mss, down=0, defines=defines, client=peer, server=peer)
@@ -33,13 +33,13 @@ def measure(segments=200, defines=(), *, timestamps=True):
                 elif not length and words[1] >> 16 & 1:
                     seen["pure_ack"].append(clocks(result.trace))
             return result
-        core.run_event = traced
+        core.run_event = traced     # pyright: ignore[reportAttributeAccessIssue]
     transfer.run().check()
     means = {name: round(sum(values) / len(values), 1) for name, values in seen.items()}
     return means | {"proxied_mss_protected": round(sum(means.values()), 1)}
 
 
 def figures():
-    """The means of an upload with timestamps and, as NAME_without_timestamps, of one without."""
+    """Return the means of an upload with timestamps and, as NAME_without_timestamps, of one without."""
     plain = measure(timestamps=False)
     return measure() | {f"{name}_without_timestamps": value for name, value in plain.items()}

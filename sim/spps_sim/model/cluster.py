@@ -1,11 +1,11 @@
 """Reference model of a protocol cluster: what its messages and flowstates must be, without time.
 
-    >>> from spps.params import TINY
-    >>> from spps.ucode.asm import assemble
-    >>> cluster = ClusterModel(TINY, assemble("eoe r0, r0").words, flowstates={5: [0] * 128})
-    >>> cluster.load(core=1, workspace=2, conn=5)
-    >>> [[hex(beat) for beat in message] for message in cluster.event(1, 2, [0, 5] + [0] * 14)]
-    [['0x1001002', '0x20005']]
+>>> from spps.params import TINY
+>>> from spps.ucode.asm import assemble
+>>> cluster = ClusterModel(TINY, assemble("eoe r0, r0").words, flowstates={5: [0] * 128})
+>>> cluster.load(core=1, workspace=2, conn=5)
+>>> [[hex(beat) for beat in message] for message in cluster.event(1, 2, [0, 5] + [0] * 14)]
+[['0x1001002', '0x20005']]
 """
 from spps.ucode.iss import CoreIss
 
@@ -107,7 +107,7 @@ class ClusterModel:
         return self._answer(core, workspace, words, messages, trap=trap, result=result)
 
     def _answer(self, core, workspace, words, messages, *, trap, result=None):
-        """The messages with what the hardware adds: a payload that a trap left behind, and DONE."""
+        """Return the messages with what the hardware adds: a payload that a trap left behind, and DONE."""
         settled = any(message[0] & 0xFF in (_COPY, _RELEASE) and message[0] >> 8 & 15 == _SOCKET for message in messages)
         if trap and not settled and words[8] & 0xFFFF:
             messages.append([header(_RELEASE, unit=_SOCKET, argument=words[8] >> 16)])
@@ -116,6 +116,6 @@ class ClusterModel:
             message[0] = message[0] & ~(0xFF << 12) | core << 12 | self.index << 16
         noflow = words[1] >> 18 & 1
         done = words[1] & 0xFFFF | workspace << 16 | noflow << 21 | trap << 22
-        if not trap:
+        if result is not None and not trap:
             done |= result.close << 20 | result.deadline << 32
         return messages + [[header(_DONE, source=core, cluster=self.index, length=1), done]]

@@ -27,5 +27,5 @@ def clocks(trace):
 
 
 def busy_clocks(trace):
-    """What busy_cycles of the core counts for the event."""
+    """Return what busy_cycles of the core counts for the event."""
     return clocks(trace) - BETWEEN + LEAD

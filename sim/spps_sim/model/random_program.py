@@ -24,7 +24,7 @@ _EDGES = (0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0xFFFF, 0x1_0000)
 
 
 def random_program(seed, blocks=12, workspaces=4, event_slots=8, csrs=STEADY_CSRS, trap=None, roam=False):
-    """An Image from a seed.
+    """Return an Image from a seed.
 
     blocks: pieces of the main program. csrs: names it may read. roam: X may point anywhere, also at other workspaces and
     event slots, which hardware may be filling; else only at the event's own workspace and the scratch. trap: None, a TrapCode or a code below 0xF0 with
@@ -145,7 +145,7 @@ class _Writer:
         return f"{op} {a}, {b}, {target}"
 
     def skip(self):
-        """A forward branch over a few instructions; sometimes a second one into the middle."""
+        """Add a forward branch over a few instructions; sometimes a second one into the middle."""
         end, middle = self.label(), self.label()
         self.emit(self.branch(end))
         self.straight(1, 3)

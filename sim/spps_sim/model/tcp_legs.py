@@ -52,6 +52,7 @@ class Leg(RawPeer):
 
     @property
     def unit(self):
+        """The active unit."""
         return self.pair.active
 
     @property
@@ -61,7 +62,7 @@ class Leg(RawPeer):
 
     # opening --------------------------------------------------------------------------------
     def syn(self, **kw):
-        """What comes before the unit's first segment: our SYN, or the far client's."""
+        """Send what comes before the unit's first segment: our SYN, or that of the far client."""
         if self.name == "server":
             self.other = self.pair.client.connect(VIP_0, 80, on_event=self._far)
         else:
@@ -83,7 +84,7 @@ class Leg(RawPeer):
             self.send(ACK, **kw)
 
     def open(self, settle=True):
-        """The whole handshake; returns the unit's first segment."""
+        """Do the whole handshake; return the first segment of the unit."""
         self.syn()
         segment = self.first()
         self.finish()
@@ -94,7 +95,7 @@ class Leg(RawPeer):
 
     # segments ---------------------------------------------------------------------------------
     def send(self, flags=ACK, payload=b"", *, seq=None, ack=None, window=None, options=b""):
-        """A segment at our next number (or `seq`), acknowledging what we know (or `ack`)."""
+        """Send a segment at our next number (or `seq`), acknowledging what we know (or `ack`)."""
         self.segment(self.sport, self.dst, seq=(self.nxt if seq is None else seq) & 0xFFFFFFFF,
                      ack=(self.rcv if ack is None else ack) & 0xFFFFFFFF, flags=flags,
                      window=self.window if window is None else window, payload=payload, options=options)
@@ -110,7 +111,7 @@ class Leg(RawPeer):
 
     # the far end ------------------------------------------------------------------------------
     def far_write(self, data):
-        """The unit has this to send to us; an echo endpoint gets it from us, in segments of its MSS."""
+        """Give the unit bytes to send to us; an echo endpoint gets them from us, in segments of its MSS."""
         if self.other is not None:
             self.other.write(data)
             return
@@ -130,6 +131,7 @@ class Leg(RawPeer):
         return not (u.in_use or u.keys or u.scratch or u.timers or u.half_open)
 
     def reset(self):
+        """Return whether the far end was reset or refused."""
         return self.other is None or self.other.was("reset") or self.other.was("refused")
 
 

@@ -21,7 +21,8 @@ class Transfer:
         self.pair = FunctionalPair(**pair)
         if peer_iss is not None:        # ISN of both peers
             for peer in self.pair.peers:
-                peer._random = SimpleNamespace(getrandbits=lambda bits: peer_iss, randrange=lambda low, high: low)
+                fixed = SimpleNamespace(getrandbits=lambda bits: peer_iss, randrange=lambda low, high: low)
+                peer._random = fixed        # pyright: ignore[reportAttributeAccessIssue]
         self.up, self.down = random.Random(5).randbytes(up), random.Random(6).randbytes(down)
         self.close, self.accepted = close, []
         self.pair.server.listen(port, self._server_event)
@@ -51,11 +52,12 @@ class Transfer:
         return self.accepted[-1] if self.accepted else None
 
     def run(self, **kw):
+        """Run the pair; arguments as FunctionalPair.run. Returns self."""
         self.pair.run(**kw)
         return self
 
     def problems(self):
-        """What is not as a completed transfer must be; empty if all is well."""
+        """Return what differs from a completed transfer; empty if all is well."""
         out = []
         if self.server is None:
             return ["the server never had an established connection"]
@@ -74,6 +76,7 @@ class Transfer:
                 out.append(f"the {name} saw numbers go back: {peer.ack_regressions[:2]} {peer.edge_regressions[:2]}")
         out += [str(v) for v in monitor.check(self.pair.capture).violations]
         unit = self.pair.active
+        assert unit is not None, "both units are dead"
         if unit.in_use or unit.keys or unit.scratch or unit.gate:
             out.append(f"left behind: connections {unit.in_use}, keys {unit.keys}, payload {len(unit.scratch)}, gate {len(unit.gate)}")
         if any(u.in_use or u.keys for u in self.pair.units if u.alive):
@@ -81,6 +84,7 @@ class Transfer:
         return out
 
     def check(self):
+        """Raise AssertionError with the problems, if there are any."""
         problems = self.problems()
         assert not problems, "\n".join(problems)
 
@@ -95,14 +99,14 @@ class RawPeer:
         pair.peers[port] = self
 
     def receive(self, data):
+        """Note a frame."""
         arp = parse_arp(data)
         if arp:
             self.replies.append(arp)
             return
         segment = parse_segment(data)
-        assert not segment.problems, segment.problems
+        assert segment is not None and not segment.problems, segment and segment.problems
         self.got.append(segment)
-
 
     def settle(self, ticks=60):
         """Run for so many ticks and return the segments that came."""
@@ -113,15 +117,18 @@ class RawPeer:
         return got
 
     def deadline(self):
+        """Return None: nothing happens by itself."""
         return None
 
     def tick(self):
-        pass
+        """Do nothing."""
 
     def arp(self, target):
+        """Send an ARP request."""
         self.pair._from_peer(self.port, arp_frame(b"\xff" * 6, Arp(1, self.mac, self.ip, bytes(6), ip_number(target))))
 
     def segment(self, src_port, dst, *, seq=0, ack=0, flags=0, window=8192, payload=b"", options=b""):
+        """Send a segment to the unit."""
         self.pair._from_peer(self.port, tcp_frame(self.gateway, self.mac, (self.ip, src_port), dst, seq=seq, ack=ack, flags=flags,
                                                   window=window, payload=payload, options=options))
 
@@ -135,12 +142,12 @@ class RawClient(RawPeer):
         self.nxt = iss
 
     def send(self, flags=ACK, payload=b"", *, seq=None, ack=None, window=None):
-        """A segment at the next number (or `seq`), acknowledging what we know (or `ack`)."""
+        """Send a segment at the next number (or `seq`), acknowledging what we know (or `ack`)."""
         self.segment(self.sport, self.dst, seq=self.nxt if seq is None else seq, ack=self.rcv if ack is None else ack, flags=flags,
                      window=self.window if window is None else window, payload=payload)
 
     def open(self):
-        """The handshake; returns the SYN-ACK."""
+        """Do the handshake; return the SYN-ACK."""
         self.segment(self.sport, self.dst, seq=self.iss, flags=SYN, window=self.window, options=self.options)
         answer, = self.settle()
         assert answer.flags == SYN | ACK, answer

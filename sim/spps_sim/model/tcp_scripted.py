@@ -12,7 +12,8 @@ class _Server(RawPeer):
 
     def __init__(self, pair, iss=70_000, window=8192):
         super().__init__(pair, 1, SERVER_IP, SERVER_MAC)
-        self.iss, self.window, self.local, self.remote = iss, window, None, None
+        self.iss, self.window, self.local, self.remote = iss, window, 0, (0, 0)
+        self.nxt = self.rcv = iss
 
     def send(self, flags=ACK, payload=b"", *, seq=None, ack=None, window=None, options=b""):
         self.segment(self.local, self.remote, seq=self.nxt if seq is None else seq, ack=self.rcv if ack is None else ack, flags=flags,
@@ -30,10 +31,11 @@ class ScriptedPeers:
 
     @property
     def unit(self):
+        """The active unit."""
         return self.pair.active
 
     def syn(self):
-        """The client's SYN, until the server has ours."""
+        """Send the SYN of the client, and run until the server has ours."""
         self.client.segment(self.client.sport, self.client.dst, seq=self.client.iss, flags=SYN, window=self.client.window,
                             options=self.client.options)
         self.client.nxt = self.client.iss + 1
@@ -44,7 +46,7 @@ class ScriptedPeers:
         return self
 
     def syn_ack(self):
-        """The server accepts, until the client has our SYN-ACK."""
+        """Let the server accept, and run until the client has our SYN-ACK."""
         self.server.send(SYN | ACK, seq=self.server.iss, options=mss_option(self.mss))
         answer, = self.client.settle()
         assert answer.flags == SYN | ACK, answer
@@ -61,13 +63,13 @@ class ScriptedPeers:
         return self
 
     def up(self, size, **fields):
-        """The client sends `size` bytes; returns what the server gets."""
+        """Send `size` bytes from the client; return what the server gets."""
         self.client.send(payload=bytes(size), **fields)
         self.client.nxt += size
         return self.server.settle()
 
     def down(self, size, **fields):
-        """The server sends `size` bytes; returns what the client gets."""
+        """Send `size` bytes from the server; return what the client gets."""
         self.server.send(payload=bytes(size), **fields)
         self.server.nxt += size
         return self.client.settle()
