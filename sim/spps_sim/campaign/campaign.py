@@ -11,7 +11,8 @@ import random
 import statistics
 import time
 from collections import Counter
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from rich.console import Console
@@ -160,7 +161,7 @@ def _shard_list(scenario, kills):
 def _local_results(scenario, shares):
     """Yield the results of shards in local processes, as they come."""
     context = multiprocessing.get_context("spawn")
-    running = {}
+    running: dict[Connection, BaseProcess] = {}
     try:
         for share in shares:
             reader, writer = context.Pipe(duplex=False)
@@ -170,6 +171,7 @@ def _local_results(scenario, shares):
             running[reader] = process
         while running:
             for reader in wait(list(running)):
+                assert isinstance(reader, Connection)
                 try:
                     yield reader.recv()
                 except EOFError:

@@ -100,7 +100,7 @@ class Scenario:
 
     def peer_config(self):
         """Return the TcpConfig of both peers."""
-        return TcpConfig(mss=self.mss, timestamps=self.timestamps, msl=self.msl, **TIMEOUTS)
+        return replace(TcpConfig(mss=self.mss, timestamps=self.timestamps, msl=self.msl), **TIMEOUTS)
 
     def target(self):
         """Return the address that the client connects to."""
@@ -177,7 +177,7 @@ class Trial:
         self.up, self.down = rng.randbytes(scenario.up), rng.randbytes(scenario.down)
         self.frames, self.wire, self.marks = [], [], []
         self.killed = None          # (cycle, unit)
-        self.begin = None           # cycle of the first SYN
+        self.begin = 0              # cycle of the first SYN
 
     def start(self):
         """Configure the pair, open the connection."""

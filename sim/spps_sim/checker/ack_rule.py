@@ -67,7 +67,7 @@ class _RuledLeg:
     acked: int = 0          # of the pair's stream, by the peer
     stored: int = 0
     sent_ack: int = 0
-    other: "_RuledLeg" = None
+    other: "_RuledLeg | None" = None
     known: bool = False     # the standby holds the full record
     due: "tuple | None" = None      # (offset, since): permitted and not yet acknowledged
 

@@ -37,7 +37,8 @@ class _NanosecondWriter(RawPcapNgWriter):
         self.header_present = True
 
     def _write_block_idb(self, linktype, ifname=None):
-        options = struct.pack("<HH", 2, len(ifname)) + self._add_padding(ifname)
+        name = ifname or b""
+        options = struct.pack("<HH", 2, len(name)) + self._add_padding(name)
         options += struct.pack("<HHB3xHH", 9, 1, 9, 0, 0)       # if_tsresol: 10^-9 s
         self.f.write(self.build_block(struct.pack("<I", 1), struct.pack("<HHI", linktype, 0, 262144), options=options))
 
@@ -79,7 +80,8 @@ class CaptureSet:
         writer = _NanosecondWriter(path)
         for i, frame in enumerate(frames):
             sender = f"unit {frame.unit}" if frame.unit is not None else f"{frame.link} network"
-            writer._write_packet(frame.data, ETHERNET, sec=Fraction(frame.time, 10**9), ifname=sender.encode(),
+            seconds = Fraction(frame.time, 10**9)       # exact, where scapy expects a float
+            writer._write_packet(frame.data, ETHERNET, sec=seconds, ifname=sender.encode(),     # pyright: ignore[reportArgumentType]
                                  direction=2 if frame.unit is not None else 1, comments=notes.get(i))
         writer.close()
         return path

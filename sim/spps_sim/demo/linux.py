@@ -110,7 +110,8 @@ def run_demo(make_simulation, params, *, seed=None, connections=4, size=1 << 20,
         with Testbed(sim, params, on_frame=run.record, faults=faults, netem=netem, seed=run.seed) as testbed:
             run.begin(testbed.kill)
             results = _transfer(run, testbed, limit)
-            lost, rate, fates = testbed.lost, testbed.rate(), testbed.link.fates
+            lost, rate = testbed.lost, testbed.rate()
+            fates = {str(fate): count for fate, count in testbed.link.fates.items()}
             if netem:
                 fates["netem_lost"] = sum(sum(namespace.netem_drops()) for namespace in testbed.namespaces)
         return run.conclude(results, rate=rate, lost=sum(lost), fates=fates)

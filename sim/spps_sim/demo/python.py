@@ -12,7 +12,7 @@ from ..campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 from ..checker.capture import to_frame
 from ..network.simulated import SimulatedNetwork
 from ..network.transfer import stream_bytes
-from ..peers import Endpoint, State
+from ..peers import Endpoint, State, TcpConnection
 from .run import DemoRun
 
 __all__ = ["Hosts", "run_python_demo"]
@@ -29,26 +29,28 @@ class _Transfer:
 
     def __init__(self, role, seed, size, now):
         self.role, self.seed, self.size, self._now = role, seed, size, now
-        self.number = self.connection = None
+        self.number: int | None = None
+        self.connection: TcpConnection | None = None
         self.stall, self._last = 0, now()
 
     def happened(self, connection, what):
         """on_event of the connection."""
         self.connection = connection
-        if what == "established" and self.role == "client":
-            self._send(self.number.to_bytes(NUMBER, "big") + stream_bytes(self.seed, self.number, "up", self.size))
+        if what == "established" and self.number is not None:       # the client's, which is known before
+            stream = stream_bytes(self.seed, self.number, "up", self.size)
+            self._send(connection, self.number.to_bytes(NUMBER, "big") + stream)
         elif what == "data" and self.role == "server" and self.number is None and len(connection.received) >= NUMBER:
             self.number = int.from_bytes(connection.received[:NUMBER], "big")
-            self._send(stream_bytes(self.seed, self.number, "down", self.size))
+            self._send(connection, stream_bytes(self.seed, self.number, "down", self.size))
         if what in ("established", "data", "fin"):
             if what != "established":
                 self.stall = max(self.stall, self._now() - self._last)
             self._last = self._now()
 
-    def _send(self, outgoing):
-        self.sent = outgoing
-        self.connection.write(outgoing)
-        self.connection.close()
+    @staticmethod
+    def _send(connection, outgoing):
+        connection.write(outgoing)
+        connection.close()
 
     @property
     def received(self):

@@ -45,7 +45,7 @@ class TcpConnection(Sender):
         self.on_event = on_event or (lambda connection, what: None)
         self.state = State.CLOSED
         self.history = []
-        self.iss, self.irs = iss, None
+        self.iss, self.irs = iss, 0
         self.outgoing = bytearray()
         self.queue = ReassemblyQueue()
         self.snd_una = self.nxt = self.max = 0      # offsets

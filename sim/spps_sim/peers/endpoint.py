@@ -41,7 +41,7 @@ class Endpoint:
         self.past = []                  # connections replaced or over
         self.counters = dict.fromkeys(("frames", "bad", "other", "resets_sent", "unknown"), 0)
         self.problems = []              # (time, text) of malformed frames
-        self.arp = None
+        self.arp: ArpTable              # made by attach()
 
     def attach(self, send, now):
         """Connect to a network: send(frame) transmits, now() returns the time in cycles."""

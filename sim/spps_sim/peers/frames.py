@@ -120,5 +120,5 @@ def parse_arp(data):
     """Return the Arp in a frame, or None when there is none for IPv4 over Ethernet."""
     if len(data) < 42 or data[12:14] != b"\x08\x06":
         return None
-    hardware, protocol, hlen, plen, *rest = struct.unpack_from("!HHBBH6sI6sI", data, 14)
-    return Arp(*rest) if (hardware, protocol, hlen, plen) == (1, IPV4_TYPE, 6, 4) else None
+    kind, packet = struct.unpack_from("!HHBB", data, 14), struct.unpack_from("!H6sI6sI", data, 20)
+    return Arp._make(packet) if kind == (1, IPV4_TYPE, 6, 4) else None

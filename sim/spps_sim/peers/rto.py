@@ -16,8 +16,8 @@ class RetransmissionTimer:
 
     def __init__(self, initial, minimum, maximum, granularity=1):
         self._initial, self._minimum, self._maximum, self._granularity = initial, minimum, maximum, granularity
-        self.srtt = None
-        self.rttvar = None
+        self.srtt: int | None = None
+        self.rttvar = 0
         self.value = initial
         self.deadline = None
         self.backoffs = 0
@@ -29,10 +29,10 @@ class RetransmissionTimer:
         else:
             self.rttvar = (3 * self.rttvar + abs(self.srtt - rtt)) // 4
             self.srtt = (7 * self.srtt + rtt) // 8
-        self.value = self._measured()
+        self.value = self._measured(self.srtt)
 
-    def _measured(self):
-        return min(max(self.srtt + max(self._granularity, 4 * self.rttvar), self._minimum), self._maximum)
+    def _measured(self, srtt):
+        return min(max(srtt + max(self._granularity, 4 * self.rttvar), self._minimum), self._maximum)
 
     def start(self, now):
         """Expire one timeout after `now`."""
@@ -52,4 +52,4 @@ class RetransmissionTimer:
         """Leave the back-off: new data was acknowledged."""
         if self.backoffs:
             self.backoffs = 0
-            self.value = self._initial if self.srtt is None else self._measured()
+            self.value = self._initial if self.srtt is None else self._measured(self.srtt)

@@ -2,8 +2,10 @@
 
 Source: RFC 9293 §3.8, RFC 6298 (RTO), RFC 5681 and 6582 (congestion, fast retransmit, partial ACKs), RFC 2018 (SACK).
 """
+from collections.abc import Callable
+
 from ..checker.wire import ACK, FIN, RST, SYN
-from .config import MASK, SYNCHRONIZED, State, unwrap
+from .config import MASK, SYNCHRONIZED, State, TcpConfig, unwrap
 from .frames import (
     mss_option,
     sack_option,
@@ -11,6 +13,9 @@ from .frames import (
     timestamp_option,
     wscale_option,
 )
+from .reassembly import ReassemblyQueue
+from .rto import RetransmissionTimer
+from .timestamps import Timestamps
 
 __all__ = ["Sender"]
 
@@ -19,6 +24,43 @@ PSH = 8
 
 class Sender:
     """Sending methods of a TcpConnection, which has the variables and changes the states."""
+
+    config: TcpConfig
+    state: State
+    stamps: Timestamps
+    timer: RetransmissionTimer
+    queue: ReassemblyQueue
+    outgoing: bytearray
+    counters: dict[str, int]
+    closing: bool
+    fin_taken: bool
+    reading: bool
+    sack: bool
+    iss: int
+    irs: int
+    mss: int
+    wnd: int
+    snd_una: int
+    nxt: int
+    max: int
+    rcv_shift: int
+    edge: int
+    consumed: int
+    cwnd: int
+    ssthresh: int
+    dup_acks: int
+    recover: "int | None"
+    retransmitted: int
+    sacked: list[list[int]]
+    _peer_scaled: bool
+    _timed: "tuple[int, int] | None"
+    _retries: int
+    _linger: "int | None"
+    _now: Callable[[], int]
+    _emit: Callable[..., None]
+    _note: Callable[[str], None]
+    _end: Callable[[str], None]
+    _fin_acknowledged: Callable[[], None]
 
     @property
     def rcv_nxt(self):

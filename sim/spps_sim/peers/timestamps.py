@@ -50,7 +50,7 @@ class Timestamps:
         """Take the SYN of the peer."""
         found = self.fields(segment)
         self.on = self.config.timestamps and found is not None
-        if self.on:
+        if self.on and found is not None:
             self.recent, self.since = found[0], self._now()
             self._measure(found)
 

@@ -44,7 +44,7 @@ class CocotbPair:
         self._status = {}
         self._stop, self._reason = Stop.NONE, Stop.NONE
         self._wake, self._offered = Event(), Event()
-        self._origin = None
+        self._origin = 0.0
 
     async def start(self):
         """Start the clock, reset the pair, start the drivers."""
@@ -115,7 +115,7 @@ class CocotbPair:
                 self._offered.clear()
                 await self._offered.wait()
             port, data, err = self._input[0]
-            start = None
+            cycles = []
             for word in packet_words(data, self.width, port=port, err=err):
                 dut.i__payload.value = word
                 dut.i__valid.value = 1
@@ -124,10 +124,10 @@ class CocotbPair:
                     await ReadOnly()
                     taken, now = self._sample("i__ready"), self.cycle
                     await self._edge
-                start = now if start is None else start
+                cycles.append(now)
             dut.i__valid.value = 0
             self._input.popleft()
-            self._frames.append(RawFrame(FrameKind.IN, port, start, now, data, err))
+            self._frames.append(RawFrame(FrameKind.IN, port, cycles[0], cycles[-1], data, err))
             self._happened(Stop.IN)
 
     async def _watch(self, name):

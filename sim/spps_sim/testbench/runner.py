@@ -81,7 +81,8 @@ def run_bench(component, module, *, name, simulator="icarus", parameters=None, t
         When a test fails, none runs, or the build fails; the command that replays it is printed before.
     """
     import pytest
-    from cocotb_tools.runner import get_results, get_runner
+    from cocotb_tools.check_results import get_results
+    from cocotb_tools.runner import get_runner
 
     if simulator == "icarus" and not shutil.which("iverilog"):
         pytest.skip("iverilog is not installed (apt-get install iverilog)")

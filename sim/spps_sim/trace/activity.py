@@ -64,6 +64,8 @@ class CoreEvent:
 
     def field(self, name):
         """Return a member of the event, by its name in layouts.event."""
+        if self.words is None:
+            raise ValueError(f"{name}: the event came before the watch began")
         f = STRUCTS["Event"][name]
         return self.words[f.word] >> f.lsb & (1 << f.width) - 1
 

@@ -1,5 +1,6 @@
 """cocotb-bus driver and monitor of a SPI-4 link: groups of W/16 words with control flags per clock."""
 import random
+from typing import Any
 
 from cocotb.triggers import ReadOnly, RisingEdge
 from cocotb_bus.drivers import BusDriver
@@ -31,6 +32,8 @@ class Spi4Driver(BusDriver):
     """
 
     _signals = ["payload", "valid"]
+    bus: Any
+    clock: Any
 
     def __init__(self, entity, name, clock, *, width, satisfied=lambda port: False, gaps=0.0, slip=0.05, rng=None):
         super().__init__(entity, name, clock, **_NAMES)
@@ -74,6 +77,8 @@ class Spi4Monitor(BusMonitor):
     """Passes each word of `<name>` as (word, control flag) to the callback, in wire order; fails on X."""
 
     _signals = ["payload", "valid"]
+    bus: Any
+    clock: Any
 
     def __init__(self, entity, name, clock, *, width, callback=None):
         self.lanes = width // 16

@@ -5,6 +5,7 @@ Every transfer is one payload as an integer or, with a layout, a dict of fields.
 """
 import random
 from collections import deque
+from typing import Any
 
 from amaranth.lib import data
 from cocotb.triggers import Event, ReadOnly, RisingEdge, ValueChange
@@ -12,14 +13,18 @@ from cocotb.triggers import Event, ReadOnly, RisingEdge, ValueChange
 __all__ = ["StreamSource", "StreamSink", "pack", "unpack", "start_clock", "reset"]
 
 
+def _layout(shape) -> Any:
+    return data.Layout.cast(shape)
+
+
 def pack(layout, values):
     """Return a dict of fields as an integer; fields may be dicts and lists. Raises ValueError for too large a value."""
-    layout = data.Layout.cast(layout)
+    layout = _layout(layout)
     word = 0
     for key, value in values.items():
         field = layout[key]
         try:
-            inner = data.Layout.cast(field.shape)
+            inner = _layout(field.shape)
         except TypeError:
             inner = None
         if inner is not None and isinstance(value, (dict, list, tuple)):
@@ -33,7 +38,7 @@ def pack(layout, values):
 
 def unpack(layout, word):
     """Return the fields of an integer as a dict, one level deep."""
-    layout = data.Layout.cast(layout)
+    layout = _layout(layout)
     return {key: word >> field.offset & (1 << field.width) - 1 for key, field in layout}
 
 
@@ -121,7 +126,7 @@ class StreamSink:
         self.ready = _handle(dut, f"{name}__ready")
         self.clock, self.pause, self.callback = clock, pause, callback
         self._fields = None if layout is None else [
-            (key, field.offset, (1 << field.width) - 1) for key, field in data.Layout.cast(layout)]
+            (key, field.offset, (1 << field.width) - 1) for key, field in _layout(layout)]
         self.rng = rng or random.Random(2)
         self.received = deque()
         self.name = name
