@@ -1,7 +1,7 @@
-"""Linux sockets at both ends of the pair in RTL, in one process, with a hand on the wires between.
+"""Linux sockets at both ends of the pair in RTL, in one process, with control over the links between them.
 
-Sockets live in the namespaces of a `live.Testbed`; the test moves the testbed itself, so it decides what happens when. Every frame may be
-dropped, changed or doubled by a rule, segments may be forged in the name of either Linux, and everything is kept for the monitor.
+The sockets are in the namespaces of a `network.testbed.Testbed`. The test moves the testbed itself, so it decides what happens when. A rule may drop, change
+or duplicate every frame, segments may be forged in the name of either Linux, and the monitor gets everything.
 """
 import os
 import random
@@ -38,7 +38,7 @@ class Passed(NamedTuple):
 
 
 class _LinkRules:
-    """Between devices and pair, in place of `network.FaultyLink`: rules see every TCP segment and say what arrives of its frame.
+    """Between devices and pair, in place of `network.links.FaultyLink`: rules see every TCP segment and say what arrives of its frame.
 
     clocks: TSval with which Linux begins on either link, as the pair and the rules see it. Linux's own depends on when and as what the machine was started.
     """

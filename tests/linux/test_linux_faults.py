@@ -1,7 +1,7 @@
 """Linux sockets at both ends of links that lose, reorder, duplicate and corrupt, while the active unit dies.
 
 Once the faults are the harness's own, by seed, between the TAP devices and the pair, in both directions: they can be repeated, and `sch_netem` is not in
-every kernel. Where it is, it makes the faults once more. The Python peers meet the same faults in test_harness_rtl.py.
+every kernel. Where it is, it makes the faults once more. The Python peers meet the same faults in tests/campaign/test_campaign_rtl.py.
 """
 import pytest
 
