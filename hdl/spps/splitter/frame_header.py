@@ -2,15 +2,12 @@
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
-__all__ = ["FrameHeader", "ETHERTYPE_IPV4", "ETHERTYPE_ARP", "PROTOCOL_ICMP", "PROTOCOL_TCP", "PROTOCOL_UDP"]
-
-ETHERTYPE_IPV4 = 0x0800
-ETHERTYPE_ARP = 0x0806
-PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP = 1, 6, 17
+__all__ = ["FrameHeader"]
 
 
 class Ipv4Fields(data.Struct):
     """Seven 32-bit words after the Ethernet header, read as IPv4 (RFC 791), least significant field first."""
+
     total_length: unsigned(16)
     service: unsigned(8)
     header_words: unsigned(4)
@@ -29,6 +26,7 @@ class Ipv4Fields(data.Struct):
 
 class ArpFields(data.Struct):
     """The same words read as ARP for IPv4 over Ethernet (RFC 826)."""
+
     protocol_type: unsigned(16)
     hardware_type: unsigned(16)
     operation: unsigned(16)
@@ -45,6 +43,7 @@ class ArpFields(data.Struct):
 
 class TcpFields(data.Struct):
     """The first five words of a TCP segment (RFC 9293)."""
+
     destination_port: unsigned(16)
     source_port: unsigned(16)
     sequence: unsigned(32)
@@ -58,19 +57,22 @@ class TcpFields(data.Struct):
 
 
 class NetworkHeader(data.Union):
+    """The 28 bytes after the Ethernet header."""
+
     words: data.ArrayLayout(32, 7)
     ipv4: Ipv4Fields
     arp: ArpFields
 
 
 class FrameHeader(data.Struct):
-    """Headers of one frame as they were on the wire, and sums over them. Words that the frame did not reach are stale."""
+    """Headers of one frame as on the wire, and sums over them. Words beyond the end of the frame are undefined."""
+
     destination_mac: unsigned(48)
     source_mac: unsigned(48)
     ethertype: unsigned(16)
     port: unsigned(8)
     length: unsigned(16)            # bytes of the frame
-    err: unsigned(1)
+    err: unsigned(1)                # of the frame's last word
     stored: unsigned(1)             # a payload packet went to the scratchpad
     network: NetworkHeader
     tcp: TcpFields

@@ -1,40 +1,69 @@
 """Capture of headers, and payload cut out of frames."""
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.headers import ETHERNET_BYTES, IPV4_BYTES, TCP_BYTES, EtherType
 from ..layouts.packet import packet_layout, packet_signature
 from ..lib.packet_slice import PacketSlice
-from .frame_header import ETHERTYPE_IPV4, PROTOCOL_TCP, FrameHeader
+from .checks import Facts, failures
+from .frame_header import FrameHeader
+from .packet_pad import PAD_BYTES
 
 __all__ = ["HeaderParser"]
 
+_ETHERNET_WORDS = (PAD_BYTES + ETHERNET_BYTES) // 4     # 32-bit words
+
 
 def _lane(word, index):
-    """32-bit lane `index` of a word, lane 0 first on the wire."""
+    """Return the 32-bit lane `index` of a word, lane 0 first on the wire."""
     top = len(word) - 32 * index
     return word[top - 32:top]
 
 
 def _halves(word):
+    """Return the 16-bit parts of a word."""
     return [word[n:n + 16] for n in range(0, len(word), 16)]
 
 
 class HeaderParser(wiring.Component):
     """Capture Ethernet, IP, ARP and TCP headers of one frame at a time, sum both checksums, pass the TCP payload on.
 
-    Source: RFC 791, RFC 826, RFC 9293; patent §II.
-    Parameters: width.
-    Members: i, frames with two bytes in front; o_header, one per frame, after the frame's last word and its payload;
-    o_payload; mac.
-    Latency: a header follows the last word by 3 to 9 clocks. Throughput: one word per clock; between two frames as many
-    clocks as the latency says.
-    Backpressure: i waits for o_payload and o_header. Drop: payload of frames whose headers are wrong is not passed on.
-    Reset: empty.
+    Two cuts align everything. The first leaves [IP header length, total length) of the datagram: the segment without
+    Ethernet padding. The second leaves what follows the TCP header.
 
-    Two cuts make everything aligned: the first leaves [IP header length, total length) of the packet, the segment without
-    Ethernet
-    padding; the second leaves what follows the TCP header.
+    Parameters
+    ----------
+    width : int
+        Datapath in bits.
+
+    Members
+    -------
+    i : In(stream of packet)
+        Frames with PAD_BYTES in front.
+    o_header : Out(stream of FrameHeader)
+        One per frame, after the last word of the frame and of its payload.
+    o_payload : Out(stream of packet)
+        TCP payloads of frames that pass the early checks of `checks.CHECKS`.
+    mac : In(48)
+        Own MAC address.
+
+    Timing
+    ------
+    A header follows the last word by 3 to 9 clocks; as many clocks pass between two frames. Throughput one word per
+    clock. `i` waits for `o_payload` and `o_header`.
+
+    Drop
+    ----
+    Payload of frames that fail an early check, and empty payload.
+
+    Reset
+    -----
+    Empty.
+
+    Source
+    ------
+    Patent §II; RFC 791, RFC 826, RFC 9293.
     """
 
     def __init__(self, width):
@@ -46,26 +75,42 @@ class HeaderParser(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        size, lanes = self.width // 8, self.width // 32
-        ethernet_words = 16 // size
         m.submodules.segment_cut = segment_cut = PacketSlice(self.width, granule=4)
         m.submodules.payload_cut = payload_cut = PacketSlice(self.width, granule=4)
-
         header = Signal(FrameHeader)
-        ip = header.network.ipv4
-        ethernet = Signal(128)                  # two bytes of padding, addresses, type
-        m.d.comb += [
-            Cat(header.ethertype, header.source_mac, header.destination_mac).eq(ethernet[:112]),
-            self.o_header.payload.eq(header), self.o_header.p.length.eq(header.length - 2),
-        ]
+        index, segment_index = Signal(5), Signal(4)     # words of the frame and of the segment, saturate
+        m.d.comb += [self.o_header.payload.eq(header), self.o_header.p.length.eq(header.length - PAD_BYTES)]
 
-        # frame -> network words: capture beside the first register
-        index = Signal(5)                       # word of the frame, saturates
+        word_valid, word_free = self._capture_network(m, header, index, segment_cut)
+        segment_busy = self._capture_segment(m, header, segment_index, segment_cut, payload_cut)
+        self._cut_payload(m, header, payload_cut)
+
+        with m.FSM():
+            with m.State("RECEIVE"):
+                m.d.comb += self.i.ready.eq(word_free)
+                with m.If(self.i.valid & self.i.ready & self.i.p.last):
+                    m.next = "DRAIN"
+            with m.State("DRAIN"):
+                m.d.comb += self.o_header.valid.eq(~(word_valid | segment_cut.busy | segment_busy | payload_cut.busy))
+                with m.If(self.o_header.valid & self.o_header.ready):
+                    m.d.sync += [
+                        index.eq(0), segment_index.eq(0), header.length.eq(0), header.stored.eq(0), header.ip_sum.eq(0),
+                        header.tcp_sum.eq(0),
+                    ]
+                    m.next = "RECEIVE"
+        return m
+
+    def _capture_network(self, m, header, index, segment_cut):
+        """Frame to the words behind the Ethernet header. Returns signals: a word is held; its register is free."""
+        size, lanes = self.width // 8, self.width // 32
+        ethernet_words = _ETHERNET_WORDS // lanes
+        ip = header.network.ipv4
+        ethernet = Signal(32 * _ETHERNET_WORDS)         # padding, addresses, type
         word, word_valid, network, word_index = Signal(packet_layout(self.width)), Signal(), Signal(), Signal(5)
-        word_free = Signal()
-        is_ip = Signal()
+        word_free, is_ip = Signal(), Signal()
         m.d.comb += [
-            is_ip.eq(header.ethertype == ETHERTYPE_IPV4),
+            Cat(header.ethertype, header.source_mac, header.destination_mac).eq(ethernet[:8 * ETHERNET_BYTES]),
+            is_ip.eq(header.ethertype == EtherType.IPV4),
             segment_cut.i.payload.eq(word),
             segment_cut.i.valid.eq(word_valid & network & is_ip),
             word_free.eq(~word_valid | ~(network & is_ip) | segment_cut.i.ready),
@@ -78,24 +123,27 @@ class HeaderParser(wiring.Component):
                 for n in range(lanes) for half in _halves(_lane(word.data, n))))
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [
-                word.eq(self.i.payload), word_valid.eq(1), network.eq(index >= ethernet_words), word_index.eq(index - ethernet_words),
+                word.eq(self.i.payload), word_valid.eq(1),
+                network.eq(index >= ethernet_words), word_index.eq(index - ethernet_words),
                 header.length.eq(header.length + size - Mux(self.i.p.last, self.i.p.empty, 0)),
                 header.port.eq(self.i.p.port), header.err.eq(self.i.p.last & self.i.p.err),
             ]
             with m.If(index != 31):
                 m.d.sync += index.eq(index + 1)
-            for n in range(4 + 7):
-                target = _lane(ethernet, n) if n < 4 else header.network.words[n - 4]
+            targets = [_lane(ethernet, n) for n in range(_ETHERNET_WORDS)] + list(header.network.words)
+            for n, target in enumerate(targets):
                 with m.If(index == n // lanes):
                     m.d.sync += target.eq(_lane(self.i.p.data, n % lanes))
+        return word_valid, word_free
 
-        # network words -> segment
-        segment_length = Signal(16)
-        m.d.sync += segment_length.eq(ip.total_length - (ip.header_words << 2))
+    def _capture_segment(self, m, header, segment_index, segment_cut, payload_cut):
+        """Words behind the Ethernet header to the TCP segment. Returns a signal: a word of it is on its way."""
+        lanes, ip = self.width // 32, header.network.ipv4
         m.d.comb += [
-            segment_cut.start.eq(Mux(ip.header_words < 5, 20, ip.header_words << 2)), segment_cut.end.eq(ip.total_length),
+            segment_cut.start.eq(Mux(ip.header_words < IPV4_BYTES // 4, IPV4_BYTES, ip.header_words << 2)),
+            segment_cut.end.eq(ip.total_length),
         ]
-        segment, segment_valid, segment_index = Signal(packet_layout(self.width)), Signal(), Signal(4)
+        segment, segment_valid = Signal(packet_layout(self.width)), Signal()
         partial, partial_valid = Signal(20), Signal()
         m.d.comb += [
             payload_cut.i.payload.eq(segment), payload_cut.i.valid.eq(segment_valid),
@@ -109,40 +157,28 @@ class HeaderParser(wiring.Component):
             m.d.sync += [partial.eq(sum(_halves(segment_cut.o.p.data))), partial_valid.eq(1)]
             with m.If(segment_index != 15):
                 m.d.sync += segment_index.eq(segment_index + 1)
-            for n in range(5 + 10):
-                target = header.tcp.as_value()[32 * n:32 * n + 32] if n < 5 else header.options[n - 5]
+            tcp = header.tcp.as_value()
+            targets = [tcp[32 * n:32 * n + 32] for n in range(TCP_BYTES // 4)] + list(header.options)
+            for n, target in enumerate(targets):
                 with m.If(segment_index == n // lanes):
                     m.d.sync += target.eq(_lane(segment_cut.o.p.data, n % lanes))
         with m.If(partial_valid):
             m.d.sync += header.tcp_sum.eq(header.tcp_sum + partial)
+        return segment_valid | partial_valid
 
-        # segment -> payload. The event builder judges the frame; this only keeps rubbish out of the scratchpad.
-        worth = Signal()
-        m.d.sync += worth.eq(
-            (header.destination_mac == self.mac) & (ip.version == 4) & (ip.header_words >= 5) & ~ip.more_fragments
-            & (ip.fragment_offset == 0) & (ip.protocol == PROTOCOL_TCP)
-            & (ip.total_length >= (ip.header_words << 2)) & (header.tcp.offset >= 5)
-            & (header.ip_sum[:16] + header.ip_sum[16:] == 0xFFFF))
+    def _cut_payload(self, m, header, payload_cut):
+        """Segment to payload, if the headers pass the early checks. Only IP frames come here."""
+        ip, tcp = header.network.ipv4, header.tcp
+        segment_length, passes = Signal(16), Signal()
+        facts = Facts(header, self.mac, is_ip=Const(1), is_arp=Const(0))
+        m.d.sync += [
+            segment_length.eq(ip.total_length - (ip.header_words << 2)),
+            passes.eq(~Cat(failed for _, failed in failures(facts, early=True)).any()),
+        ]
         m.d.comb += [
-            payload_cut.start.eq(Mux(header.tcp.offset < 5, 20, header.tcp.offset << 2)),
-            payload_cut.end.eq(Mux(worth, segment_length, 0)),
+            payload_cut.start.eq(Mux(tcp.offset < TCP_BYTES // 4, TCP_BYTES, tcp.offset << 2)),
+            payload_cut.end.eq(Mux(passes, segment_length, 0)),
         ]
         wiring.connect(m, payload_cut.o, wiring.flipped(self.o_payload))
         with m.If(self.o_payload.valid & self.o_payload.ready & self.o_payload.p.last):
             m.d.sync += header.stored.eq(1)
-
-        with m.FSM():
-            with m.State("RECEIVE"):
-                m.d.comb += self.i.ready.eq(word_free)
-                with m.If(self.i.valid & self.i.ready & self.i.p.last):
-                    m.next = "DRAIN"
-            with m.State("DRAIN"):
-                m.d.comb += self.o_header.valid.eq(~(word_valid | segment_cut.busy | segment_valid | partial_valid
-                                                     | payload_cut.busy))
-                with m.If(self.o_header.valid & self.o_header.ready):
-                    m.d.sync += [
-                        index.eq(0), segment_index.eq(0), header.length.eq(0), header.stored.eq(0), header.ip_sum.eq(0),
-                        header.tcp_sum.eq(0),
-                    ]
-                    m.next = "RECEIVE"
-        return m

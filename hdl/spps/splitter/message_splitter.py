@@ -1,12 +1,12 @@
 """Frames to events and payloads."""
-from amaranth.hdl import Cat, Module, unsigned
+from amaranth.hdl import Module, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import Event
 from ..layouts.packet import packet_signature
 from ..layouts.scratchpad import ScratchPage
-from .event_builder import EventBuilder, Verdict
+from .event_builder import EventBuilder
 from .header_parser import HeaderParser
 from .packet_pad import PacketPad
 
@@ -14,24 +14,52 @@ __all__ = ["MessageSplitter"]
 
 
 class MessageSplitter(wiring.Component):
-    """Splits each Ethernet II frame into one typed event and its payload, or counts why not.
+    """Split each Ethernet II frame into one typed event and its payload, or count why not.
 
-    Source: patent §II, F2 206/208; RFC 791, RFC 826, RFC 9293, RFC 1122.
-    Parameters: params: data_width.
-    Members: i, frames without FCS; o_event, ARP and TCP; o_payload to the scratchpad, left-aligned, without Ethernet
-    padding, never
-    empty; i_page, one answer per payload packet, in order; o_free, chains of frames found bad after their payload had been
-    stored; mac, vip,
-    own addresses; count, one pulse per COUNTERS entry: frames = events + all others once the input rests.
-    Latency: an event follows the last word of its frame by 9 to 16 clocks, and one per option byte beyond the usual, if the
-    scratchpad
-    answers at once.
-    Throughput: one word per clock, 5 to 8 clocks more per frame.
-    Backpressure: i waits for o_payload and, one frame later, for o_event, o_free and i_page.
-    Drop: see Verdict. Reset: idle.
+    Parameters
+    ----------
+    params : SppsParams
+        Uses data_width.
+
+    Members
+    -------
+    i : In(stream of packet)
+        Frames without frame check sequence.
+    o_event : Out(stream of Event)
+        ARP messages and TCP segments.
+    o_payload : Out(stream of packet)
+        TCP payloads to the scratchpad: left-aligned, without Ethernet padding, never empty.
+    i_page : In(stream of ScratchPage)
+        The scratchpad's answers, one per payload in order.
+    o_free : Out(stream of unsigned(16))
+        References of stored payloads whose frames turned out bad.
+    mac : In(48)
+        Own MAC address.
+    vip : In(ArrayLayout(32, 2))
+        Own IP addresses; 0: none.
+    count : Out(COUNTERS.layout)
+        One pulse per occurrence. frames = sum of the others when no frame is inside.
+
+    Timing
+    ------
+    An event leaves 9 to 16 clocks after the last word of its frame, and up to one later per option byte unless the
+    options are NOP NOP TIMESTAMP, if the scratchpad answers at once. Throughput one word per clock, and on average up
+    to 10 clocks more per frame. `i` waits for `o_payload` and, one frame later, for `o_event`, `o_free` and `i_page`.
+
+    Drop
+    ----
+    Every frame whose Verdict is not EVENT, counted by verdict.
+
+    Reset
+    -----
+    Idle.
+
+    Source
+    ------
+    Patent §II, F2 206/208; RFC 791, RFC 826, RFC 9293, RFC 1122.
     """
 
-    COUNTERS = ("frames", "events") + tuple(v.name.lower() for v in Verdict if v is not Verdict.EVENT)
+    COUNTERS = EventBuilder.COUNTERS
 
     def __init__(self, params):
         self.params = params
@@ -39,7 +67,7 @@ class MessageSplitter(wiring.Component):
             "i": In(packet_signature(params.data_width)), "o_event": Out(stream.Signature(Event)),
             "o_payload": Out(packet_signature(params.data_width)), "i_page": In(stream.Signature(ScratchPage)),
             "o_free": Out(stream.Signature(unsigned(16))), "mac": In(48), "vip": In(data.ArrayLayout(32, 2)),
-            "count": Out(len(self.COUNTERS)),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -55,7 +83,6 @@ class MessageSplitter(wiring.Component):
         wiring.connect(m, builder.o_event, wiring.flipped(self.o_event))
         wiring.connect(m, builder.o_free, wiring.flipped(self.o_free))
         m.d.comb += [
-            parser.mac.eq(self.mac), builder.mac.eq(self.mac), builder.vip.eq(self.vip),
-            self.count.eq(Cat(builder.frames, *(builder.judged & (builder.verdict == verdict) for verdict in Verdict))),
+            parser.mac.eq(self.mac), builder.mac.eq(self.mac), builder.vip.eq(self.vip), self.count.eq(builder.count),
         ]
         return m

@@ -5,16 +5,39 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.packet import packet_signature
 
-__all__ = ["PacketPad"]
+__all__ = ["PAD_BYTES", "PacketPad"]
+
+#: bytes in front of a frame
+PAD_BYTES = 2
 
 
 class PacketPad(wiring.Component):
-    """Put two zero bytes in front of each packet: what follows the 14-byte Ethernet header starts at byte 16.
+    """Put two zero bytes in front of each packet, so that what follows the Ethernet header starts at byte 16.
 
-    Parameters: width.
-    Members: i, o.
-    Latency: one clock. Throughput: one word per clock, one more for a packet whose last word has fewer than two unused bytes.
-    Backpressure: i.ready follows o.ready combinationally. Drop: none. Reset: empty.
+    Parameters
+    ----------
+    width : int
+        Datapath in bits.
+
+    Members
+    -------
+    i : In(stream of packet)
+        Frames.
+    o : Out(stream of packet)
+        The same frames with PAD_BYTES zero bytes in front.
+
+    Timing
+    ------
+    Latency one clock. Throughput one word per clock, one clock more for a packet whose last word has fewer than two
+    unused bytes. `i.ready` follows `o.ready` combinationally.
+
+    Drop
+    ----
+    None.
+
+    Reset
+    -----
+    Empty.
     """
 
     def __init__(self, width):
@@ -32,7 +55,8 @@ class PacketPad(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
         with m.If(free & flush):
             m.d.sync += [
-                flush.eq(0), carry.eq(0), self.o.valid.eq(1), self.o.p.data.eq(carry << self.width - 16), self.o.p.port.eq(port),
+                flush.eq(0), carry.eq(0), self.o.valid.eq(1), self.o.p.data.eq(carry << self.width - 16),
+                self.o.p.port.eq(port),
                 self.o.p.empty.eq(size - 2 + flush_byte), self.o.p.last.eq(1), self.o.p.err.eq(error),
             ]
         with m.Elif(free & self.i.valid):

@@ -126,7 +126,7 @@ def _split_ip(frame, port, own):
     verdict, event, payload = _split_tcp(packet[header:total], source, destination, own(frame[6:12], source))
     if event:
         event.update({
-            "iface": port, "checks": (header > 20) | (packet[1] & 3 == 3) << 1,
+            "iface": port, "protocol": protocol, "checks": (header > 20) | (packet[1] & 3 == 3) << 1,
             "src_ip": int.from_bytes(source, "big"), "dst_ip": int.from_bytes(destination, "big"),
             "src_mac_hi": int.from_bytes(frame[6:8], "big"), "src_mac_lo": int.from_bytes(frame[8:12], "big"),
         })

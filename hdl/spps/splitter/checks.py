@@ -1,0 +1,149 @@
+"""Checks of a frame's headers, in the order in which they are made."""
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..layouts.headers import (
+    ARP_BYTES,
+    ETHERNET_BYTES,
+    IPV4_BYTES,
+    TCP_BYTES,
+    ArpOperation,
+    EtherType,
+    IpProtocol,
+    TcpFlag,
+)
+from .verdict import Verdict
+
+__all__ = ["CHECKS", "Check", "Facts", "failures"]
+
+_GROUP = 40                     # the bit of a MAC address that means broadcast or multicast
+_ARP_ETHERNET, _MAC_BYTES, _IP_BYTES = 1, 6, 4      # RFC 826: hardware type, address lengths
+_ONES = 0xFFFF                  # RFC 1071: sum over data with a right checksum in it
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the checks look at, all Values. Early checks use the first four only.
+
+    h: FrameHeader. mac: own address. is_ip, is_arp: its EtherType. segment: bytes of the TCP segment.
+    tcp_sum: 17-bit sum over pseudo header and segment. own: the sender has one of our addresses.
+    """
+
+    h: Any
+    mac: Any
+    is_ip: Any
+    is_arp: Any
+    segment: Any = None
+    tcp_sum: Any = None
+    own: Any = None
+
+    @property
+    def ip(self):
+        """IPv4 header."""
+        return self.h.network.ipv4
+
+    @property
+    def arp(self):
+        """ARP message."""
+        return self.h.network.arp
+
+    @property
+    def tcp(self):
+        """TCP header."""
+        return self.h.tcp
+
+    @property
+    def ip_bytes(self):
+        """Bytes of the IP header."""
+        return (self.ip.header_words << 2)[:6]
+
+    @property
+    def tcp_bytes(self):
+        """Bytes of the TCP header."""
+        return (self.tcp.offset << 2)[:6]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A verdict, and the condition under which a frame gets it.
+
+    ip: the condition holds for IPv4 frames only. early: the condition needs headers only, so that it is known before
+    the payload goes to the scratchpad; a frame that fails an early check stores no payload.
+    """
+
+    verdict: Verdict
+    failed: Callable[[Facts], Any]
+    ip: bool = False
+    early: bool = False
+
+
+def _folded(total):
+    """Return a ones-complement sum with its carries added once."""
+    return total[:16] + total[16:]
+
+
+def _no_host(address):
+    """Return whether no host has this IP address: multicast, reserved, loopback, network 0 (RFC 1122 §3.2.1.3)."""
+    return ~((address[24:] < 224) & (address[24:] != 127) & (address[24:] != 0))
+
+
+def _runt(f):
+    size = f.h.length
+    return ((size < ETHERNET_BYTES) | f.is_ip & (size < ETHERNET_BYTES + IPV4_BYTES)
+            | f.is_arp & (size < ETHERNET_BYTES + ARP_BYTES))
+
+
+def _arp_malformed(f):
+    arp = f.arp
+    return f.is_arp & (
+        (arp.hardware_type != _ARP_ETHERNET) | (arp.protocol_type != EtherType.IPV4)
+        | (arp.hardware_size != _MAC_BYTES) | (arp.protocol_size != _IP_BYTES)
+        | (arp.operation != ArpOperation.REQUEST) & (arp.operation != ArpOperation.REPLY)
+        | arp.sender_mac_hi[_GROUP - 16])
+
+
+def _tcp_flags(f):
+    has = {flag: (f.tcp.flags & flag).any() for flag in TcpFlag}
+    opens = has[TcpFlag.SYN] & (has[TcpFlag.FIN] | has[TcpFlag.RST])
+    return ~(has[TcpFlag.ACK] | has[TcpFlag.SYN] | has[TcpFlag.RST]) | opens
+
+
+#: the first that fails is the verdict
+CHECKS = (
+    Check(Verdict.FRAME_ERROR, lambda f: f.h.err),
+    Check(Verdict.RUNT, _runt),
+    Check(Verdict.SOURCE_ADDRESS, lambda f: f.h.source_mac[_GROUP]),
+    Check(Verdict.NOT_FOR_US, lambda f: (f.h.destination_mac != f.mac) & ~(f.h.destination_mac[_GROUP] & f.is_arp),
+          early=True),
+    Check(Verdict.UNKNOWN_ETHERTYPE, lambda f: ~f.is_ip & ~f.is_arp),
+    Check(Verdict.ARP_MALFORMED, _arp_malformed),
+    Check(Verdict.IP_VERSION, lambda f: f.ip.version != 4, ip=True, early=True),
+    Check(Verdict.IP_HEADER_LENGTH, lambda f: (f.ip.header_words < IPV4_BYTES // 4) | (f.ip.total_length < f.ip_bytes),
+          ip=True, early=True),
+    Check(Verdict.IP_LENGTH, lambda f: f.ip.total_length + ETHERNET_BYTES > f.h.length, ip=True),
+    Check(Verdict.IP_CHECKSUM, lambda f: _folded(f.h.ip_sum) != _ONES, ip=True, early=True),
+    Check(Verdict.SOURCE_ADDRESS, lambda f: _no_host(f.ip.source), ip=True),
+    Check(Verdict.DESTINATION_ADDRESS, lambda f: _no_host(f.ip.destination), ip=True),
+    Check(Verdict.IP_FRAGMENT, lambda f: f.ip.more_fragments | (f.ip.fragment_offset != 0), ip=True, early=True),
+    Check(Verdict.ICMP, lambda f: f.ip.protocol == IpProtocol.ICMP, ip=True),
+    Check(Verdict.UDP, lambda f: f.ip.protocol == IpProtocol.UDP, ip=True),
+    Check(Verdict.UNKNOWN_PROTOCOL, lambda f: f.ip.protocol != IpProtocol.TCP, ip=True, early=True),
+    Check(Verdict.TCP_OFFSET, lambda f: f.tcp.offset < TCP_BYTES // 4, ip=True, early=True),
+    Check(Verdict.TCP_OFFSET, lambda f: (f.segment < TCP_BYTES) | (f.tcp_bytes > f.segment), ip=True),
+    Check(Verdict.TCP_CHECKSUM, lambda f: _folded(f.tcp_sum) != _ONES, ip=True),
+    Check(Verdict.LAND, lambda f: (f.ip.source == f.ip.destination) & (f.tcp.source_port == f.tcp.destination_port),
+          ip=True),
+    Check(Verdict.OWN_ADDRESS, lambda f: f.own),
+    Check(Verdict.TCP_PORT, lambda f: (f.tcp.source_port == 0) | (f.tcp.destination_port == 0), ip=True),
+    Check(Verdict.TCP_FLAGS, _tcp_flags, ip=True),
+)
+
+
+def failures(facts, *, early=False):
+    """Return (verdict, Value that is 1 when the check fails) of all checks in order, or of the early ones.
+
+    facts: Facts.
+    """
+    return [(check.verdict, facts.is_ip & check.failed(facts) if check.ip else check.failed(facts))
+            for check in CHECKS if check.early or not early]

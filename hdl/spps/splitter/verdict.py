@@ -1,0 +1,53 @@
+"""What becomes of a frame."""
+from amaranth.lib import enum
+
+__all__ = ["Verdict"]
+
+
+class _Counted(int):
+    """Number of a verdict with the text of its counter."""
+
+    def __new__(cls, number, text):
+        """Return `number` as an integer that has `text`."""
+        self = super().__new__(cls, number)
+        self.text = text
+        return self
+
+
+class Verdict(enum.Enum, shape=5):
+    """What becomes of a frame: EVENT, or the first check that fails. Each has a number, and a counter with a text."""
+
+    EVENT = _Counted(0, "frames that became an event")
+    FRAME_ERROR = _Counted(1, "frames with err from the interface: wrong DIP-4, abort, oversize or a lost part")
+    RUNT = _Counted(2, "frames that end inside the headers that every frame of their EtherType has")
+    SOURCE_ADDRESS = _Counted(3, "frames from a group MAC address or from an IP address that is no host's")
+    NOT_FOR_US = _Counted(4, "frames to another unicast MAC address, and broadcast or multicast frames other than ARP")
+    UNKNOWN_ETHERTYPE = _Counted(5, "frames with an EtherType other than IPv4 and ARP")
+    ARP_MALFORMED = _Counted(6, "ARP frames other than requests and replies for IPv4 over Ethernet by one sender")
+    IP_VERSION = _Counted(7, "IPv4 frames whose version field is not 4")
+    IP_HEADER_LENGTH = _Counted(8, "IP headers below 20 bytes or longer than their datagram")
+    IP_LENGTH = _Counted(9, "IP datagrams longer than their frame")
+    IP_CHECKSUM = _Counted(10, "IP headers with a wrong checksum")
+    DESTINATION_ADDRESS = _Counted(11, "IP datagrams to an address that is no host's")
+    IP_FRAGMENT = _Counted(12, "IP fragments")
+    ICMP = _Counted(13, "ICMP messages")
+    UDP = _Counted(14, "UDP datagrams")
+    UNKNOWN_PROTOCOL = _Counted(15, "IP datagrams of a protocol other than TCP, UDP and ICMP")
+    TCP_OFFSET = _Counted(16, "TCP segments shorter than their header, or with a header below 20 bytes")
+    TCP_CHECKSUM = _Counted(17, "TCP segments with a wrong checksum")
+    LAND = _Counted(18, "TCP segments whose source address and port are also their destination")
+    PAYLOAD_LENGTH = _Counted(19, "TCP segments of whose payload the scratchpad counted another number of bytes")
+    SCRATCHPAD_FULL = _Counted(20, "TCP segments whose payload found no page in the scratchpad")
+    TCP_FLAGS = _Counted(21, "TCP segments without ACK, SYN and RST, or with SYN and FIN or RST")
+    TCP_PORT = _Counted(22, "TCP segments from or to port 0")
+    OWN_ADDRESS = _Counted(23, "frames sent in our name: their MAC, IP or ARP sender address is one of ours")
+
+    @property
+    def text(self):
+        """What the counter of this verdict counts."""
+        return self.value.text
+
+    @property
+    def counter(self):
+        """Name of the counter of this verdict."""
+        return "events" if self is Verdict.EVENT else self.name.lower()
