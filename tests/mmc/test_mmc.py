@@ -1,12 +1,15 @@
 """MMC against its model; the rules of the register map; the documents made of it."""
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import spps.mmc
 from spps.lib import Counters
 from spps.mmc import BLOCKS as BLOCK_ROWS
-from spps.mmc import Mmc, Register, RegisterField, RegisterMap, block_counters, counting_blocks
+from spps.mmc import Mmc, Register, RegisterField, RegisterMap, block_counters, counting_blocks, register_map, spps_map
 from spps.mmc.counter_file import _TAPS, _positions
+from spps.mmc.document import registers_json, registers_markdown
 from spps.mmc.register_table import RegisterTable
 from spps.params import TINY
 from spps_sim.testbench.runner import SIMULATORS, run_bench
@@ -55,6 +58,21 @@ def test_every_register_is_in_the_table_once():
     regs = build()
     rows = [line.split(" | ")[:2] for line in regs.markdown().splitlines()[2:]]
     assert rows == [[f"| {address:#06x}", name] for name, address in regs.addresses().items()]
+
+
+def test_every_register_has_a_text():
+    assert not [register.name for register in spps_map(TINY).by_address.values() if not (register.doc or register.fields)]
+
+
+@pytest.mark.parametrize("name, text", (("REGISTERS.md", registers_markdown), ("registers.json", registers_json)))
+def test_documents_are_current(name, text):
+    """Else: make docs."""
+    assert Path(spps.mmc.__file__).with_name(name).read_text() == text(TINY)
+
+
+def test_counters_of_a_block_need_texts():
+    with pytest.raises(ValueError, match="shaper: counters are tuple, must be Counters"):
+        register_map(TINY, [("shaper", ("some",))])
 
 
 class _Counting:

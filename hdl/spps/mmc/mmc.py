@@ -95,7 +95,7 @@ class Mmc(wiring.Component):
             "failover": Out(FailoverConfig()), "failover_status": In(FailoverStatus()),
             **{r.name: Out(r.width) for r in CONTROL if r.member is None},
             **{r.name: In(r.width) for r in self.status if r.member is None},
-            **{f"count_{block}": In(len(names)) for block, names in self.blocks[1:]},
+            **{f"count_{block}": In(counted.layout) for block, counted in self.blocks[1:]},
         })
 
     def elaborate(self, platform):

@@ -85,14 +85,14 @@ def register_map(params, counters=(), status=()):
     Raises
     ------
     ValueError
-        Two registers have one name, or the counters do not fit.
+        Two registers have one name, the counters of a block are not Counters, or they do not fit.
     """
     regs = RegisterMap()
     for register in (
         Register("ident", "const", reset=IDENT, doc="\"SPPS\""), Register("version", "const", reset=VERSION, doc="of this map"),
         Register("build", "const", reset=params.data_width | params.clusters << 8 | params.cores << 12 | params.ports << 16,
                  fields=(RegisterField("data_width", 0, 8), RegisterField("clusters", 8, 4), RegisterField("cores", 12, 4), RegisterField("ports", 16, 8))),
-        Register("connections", "const", reset=params.connections),
+        Register("connections", "const", reset=params.connections, doc="connections that this unit can hold"),
         *CONTROL,
     ):
         regs.add(replace(register, reset=params.connections * 3 // 4) if register.name == "half_open_limit" else register)
@@ -108,9 +108,11 @@ def register_map(params, counters=(), status=()):
         regs.add(Register(f"mask_{core}", width=16, reset=0xFFFF, doc=f"event types core {core} takes", member=("masks", core),
                           fields=kinds if core == 0 else ()))
     regs.region(COUNTER_BASE)
-    for block, names in counters:
-        for name in names:
-            regs.add(Register(f"{block}_{name}", "counter", doc=names[name] if isinstance(names, Counters) else ""))
+    for block, counters_of in counters:
+        if not isinstance(counters_of, Counters):
+            raise ValueError(f"{block}: counters are {type(counters_of).__name__}, must be Counters")
+        for name in counters_of:
+            regs.add(Register(f"{block}_{name}", "counter", doc=counters_of[name]))
     regs.region(WINDOW_BASE)
     for register in WINDOW:
         regs.add(register)
