@@ -1,15 +1,16 @@
-"""The pages of socket memory, for every short schedule of requests: none is lost, none is in two places, what must be free is (patent §X.A).
+"""Pages of socket memory: none is lost, none is in two places, what must be free is free (patent §X.A).
 
-Two rings, a table of two entries per ring, two pools with pages of one and of two granules. A shadow of who owns which page follows the
-directory. Each claim is also checked to fail on a mutated directory.
+The proof covers every schedule of requests of STEPS clocks: two rings, a table of two entries per ring, two pools with
+pages of one and of two granules. A shadow of which ring owns which page follows the directory. Each claim is also
+checked to fail on a mutated directory.
 """
 import inspect
 
 import pytest
 from amaranth.hdl import Array, Assert, Assume, Cover, Elaboratable, Module, Signal
 from amaranth.utils import exact_log2
-from spps.socket import geometry, page_directory, page_pools
 
+from spps.socket import geometry, page_directory, page_pools
 from tests.formal.prover import rtlil_of, verdict
 
 STEPS = 17
@@ -28,14 +29,15 @@ class SmallGeometry(geometry.Geometry):
 
 
 class Contract(Elaboratable):
-    """A directory in an environment that asks whatever it likes."""
+    """A directory in an environment that asks anything."""
 
     def __init__(self, names):
         self.names, self.directory = names, names["PageDirectory"](SmallGeometry())
         self.g = self.directory.geometry
         self.valid, self.op, self.ring, self.pool = Signal(), Signal(2), Signal(), Signal()
         self.page, self.probe_page, self.probe_ring, self.probe_pool = Signal(4), Signal(4), Signal(), Signal()
-        self.ports = [self.valid, self.op, self.ring, self.pool, self.page, self.probe_page, self.probe_ring, self.probe_pool]
+        self.ports = [self.valid, self.op, self.ring, self.pool, self.page,
+                      self.probe_page, self.probe_ring, self.probe_pool]
 
     def elaborate(self, platform):
         m = Module()
@@ -47,10 +49,10 @@ class Contract(Elaboratable):
             dut.i.p.pool.eq(self.pool), dut.i.p.offset.eq(self.page << 28),
             dut.l_ring.eq(self.probe_ring), dut.l_pool.eq(self.probe_pool), dut.l_offset.eq(self.probe_page << 28),
         ]
-        firsts = {0: 1, 2: 0, 3: 0}                         # granule a page begins at -> its pool; larger pages come first
+        firsts = {0: 1, 2: 0, 3: 0}                         # first granule of a page -> its pool; larger pages first
         owned = {granule: Signal(name=f"owned_{granule}") for granule in firsts}
         ring = {granule: Signal(name=f"ring_{granule}") for granule in firsts}
-        page = {granule: Signal(4, name=f"page_{granule}") for granule in firsts}    # virtual page of its pool's size
+        page = {granule: Signal(4, name=f"page_{granule}") for granule in firsts}   # virtual page number
         busy = Signal()
         with m.If(dut.i.valid & dut.i.ready):
             m.d.sync += [request.eq(dut.i.payload), busy.eq(1)]
@@ -72,7 +74,8 @@ class Contract(Elaboratable):
             m.d.comb += [Assert(owned[granule] | (request.pool != pool)) for granule, pool in firsts.items()]
 
         # what becomes free is owned, and was released or dropped
-        gone = {granule: owned[granule] & (ring[granule] == dut.freed_ring) & (page[granule] == dut.freed_page) for granule in firsts}
+        gone = {granule: owned[granule] & (ring[granule] == dut.freed_ring) & (page[granule] == dut.freed_page)
+                for granule in firsts}
         below = {}                                          # the request's number is beyond the whole page
         for granule, pool in firsts.items():
             distance = Signal(g.page_bits, name=f"distance_{granule}")
@@ -86,14 +89,16 @@ class Contract(Elaboratable):
                     m.d.sync += owned[granule].eq(0)
 
         # between requests the books agree, and all is gone that was dropped or is below a number that has not gone back
-        released, known = Array(Signal(32, name=f"released_{n}") for n in range(2)), Array(Signal(name=f"known_{n}") for n in range(2))
+        released = Array(Signal(32, name=f"released_{n}") for n in range(2))
+        known = Array(Signal(name=f"known_{n}") for n in range(2))
         idle = Signal()
         m.d.comb += idle.eq(dut.i.ready)
         with m.If(dut.sweeping):
             m.d.sync += [busy.eq(0), *(o.eq(0) for o in owned.values()), *(k.eq(0) for k in known)]
         with m.Elif(idle):
             for pool in range(g.pools):
-                m.d.comb += Assert(dut.free[pool] + sum(o for granule, o in owned.items() if firsts[granule] == pool) == g.counts[pool])
+                taken = sum(o for granule, o in owned.items() if firsts[granule] == pool)
+                m.d.comb += Assert(dut.free[pool] + taken == g.counts[pool])
             with m.If(busy & ~(dut.i.valid & dut.i.ready)):
                 m.d.sync += busy.eq(0)
             with m.If(busy):
@@ -101,7 +106,8 @@ class Contract(Elaboratable):
                 for granule, pool in firsts.items():
                     mine = owned[granule] & (ring[granule] == asked_ring)
                     step = Signal(g.page_bits, name=f"step_{granule}")
-                    m.d.comb += step.eq(g.virtual_page(request.offset, pool) - g.virtual_page(released[asked_ring], pool))
+                    last = g.virtual_page(released[asked_ring], pool)
+                    m.d.comb += step.eq(g.virtual_page(request.offset, pool) - last)
                     back = known[asked_ring] & g.ahead(step, pool)[1]
                     with m.If(mine & back):
                         m.d.comb += backwards.eq(1)
@@ -116,10 +122,11 @@ class Contract(Elaboratable):
 
         # a look-up finds a page exactly when the ring has it
         probed, probe = Signal(), Signal.like(request)
-        m.d.sync += [probed.eq(idle & ~dut.i.valid), probe.ring.eq(self.probe_ring), probe.pool.eq(self.probe_pool), probe.offset.eq(dut.l_offset)]
+        m.d.sync += [probed.eq(idle & ~dut.i.valid), probe.ring.eq(self.probe_ring), probe.pool.eq(self.probe_pool),
+                     probe.offset.eq(dut.l_offset)]
         with m.If(probed):
-            has = [owned[granule] & (ring[granule] == probe.ring) & (page[granule] == g.virtual_page(probe.offset, pool)) & (probe.pool == pool)
-                   for granule, pool in firsts.items()]
+            has = [owned[granule] & (ring[granule] == probe.ring) & (probe.pool == pool)
+                   & (page[granule] == g.virtual_page(probe.offset, pool)) for granule, pool in firsts.items()]
             m.d.comb += Assert(dut.l_hit == (sum(has) != 0))
 
         emptied = Signal()
@@ -132,7 +139,8 @@ class Contract(Elaboratable):
 def names_of(changes):
     """The names of page_pools and page_directory, with pieces of their source changed."""
     names = {"__name__": "mutated"}
-    sources = [inspect.getsource(module).replace("from .page_pools import PagePools\n", "") for module in (page_pools, page_directory)]
+    sources = [inspect.getsource(module).replace("from .page_pools import PagePools\n", "")
+               for module in (page_pools, page_directory)]
     for old, new in changes:
         assert sum(source.count(old) for source in sources) == 1, f"{old!r}: not once in the source"
         sources = [source.replace(old, new) for source in sources]

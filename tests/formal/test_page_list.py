@@ -1,15 +1,15 @@
-"""The scratchpad's free list, for every short schedule: no page is lost, none is given out twice, chains keep their links (patent §II).
+"""Free list of the scratchpad: no page is lost, none is given out twice, chains keep their links (patent §II).
 
-Four pages, a writer and a releaser that choose freely. A shadow of who owns which page follows the list. Each claim is
-also checked to fail on a mutated list.
+The proof covers every schedule of STEPS clocks: four pages, a writer and a releaser that choose freely. A shadow of the
+owner of each page follows the list. Each claim is also checked to fail on a mutated list.
 """
 import inspect
 
 import pytest
 from amaranth.hdl import Array, Assert, Cover, Elaboratable, Module, Signal
 from amaranth.lib import enum
-from spps.scratchpad import page_list
 
+from spps.scratchpad import page_list
 from tests.formal.prover import rtlil_of, verdict
 
 PAGES = 4
@@ -23,7 +23,7 @@ class Owner(enum.Enum, shape=2):
 
 
 class Contract(Elaboratable):
-    """A list in an arbitrary environment that keeps its rules: pages are taken when available, live chains are freed once."""
+    """A list in any environment that keeps its rules: a page is taken when available, a live chain is freed once."""
 
     def __init__(self, pages):
         self.pages = pages
@@ -35,9 +35,9 @@ class Contract(Elaboratable):
         m = Module()
         m.submodules.pages = pages = self.pages
         owner = Array(Signal(Owner, name=f"owner_{n}") for n in range(PAGES))
-        head = Array(Signal(range(PAGES), name=f"head_{n}") for n in range(PAGES))          # of the chain a page is in
-        after = Array(Signal(range(PAGES), name=f"after_{n}") for n in range(PAGES))        # the page behind it
-        final = Array(Signal(name=f"final_{n}") for n in range(PAGES))                      # the last of its chain
+        head = Array(Signal(range(PAGES), name=f"head_{n}") for n in range(PAGES))      # of the chain a page is in
+        after = Array(Signal(range(PAGES), name=f"after_{n}") for n in range(PAGES))    # the page behind it
+        final = Array(Signal(name=f"final_{n}") for n in range(PAGES))                  # the last of its chain
         first, last, count = Signal(range(PAGES)), Signal(range(PAGES)), Signal(range(PAGES + 1))
         tails = Array(Signal(range(PAGES), name=f"tail_{n}") for n in range(PAGES))
         counts = Array(Signal(range(PAGES + 1), name=f"count_{n}") for n in range(PAGES))
@@ -48,11 +48,13 @@ class Contract(Elaboratable):
         # the writer: takes pages; keeps or gives back what it has
         m.d.comb += [
             pages.take.eq(self.take & pages.available & ~self.end),
-            pages.commit.eq(self.end & self.keep & (count != 0)), pages.rollback.eq(self.end & ~self.keep & (count != 0)),
+            pages.commit.eq(self.end & self.keep & (count != 0)),
+            pages.rollback.eq(self.end & ~self.keep & (count != 0)),
         ]
         with m.If(pages.take):
             m.d.comb += Assert(owner[pages.next] == Owner.FREE)
-            m.d.sync += [owner[pages.next].eq(Owner.WRITER), last.eq(pages.next), count.eq(count + 1), final[pages.next].eq(1)]
+            m.d.sync += [owner[pages.next].eq(Owner.WRITER), last.eq(pages.next), count.eq(count + 1),
+                         final[pages.next].eq(1)]
             with m.If(count == 0):
                 m.d.sync += [first.eq(pages.next), head[pages.next].eq(pages.next)]
             with m.Else():
