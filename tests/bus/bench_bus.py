@@ -1,8 +1,8 @@
 """Random messages of all clusters and deliveries to them; see test_bus.py."""
 import cocotb
 from cocotb.triggers import ClockCycles
-from spps_sim.testbench.bus.stream import reset, start_clock
 
+from spps_sim.testbench.bus.stream import reset, start_clock
 from tests.bus.env_bus import CLUSTERS, Env
 
 

@@ -4,6 +4,7 @@ import random
 from collections import deque
 
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from spps.bus import MessageBus
 from spps.layouts.director import CoreDone, Delivery
 from spps.layouts.lookup import LookupCommand

@@ -1,6 +1,7 @@
 """Message bus against its model."""
 
 import pytest
+
 from spps.bus import MessageBus
 from spps.params import TINY
 from spps_sim.testbench.runner import run_bench, simulations

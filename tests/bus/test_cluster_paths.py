@@ -1,5 +1,6 @@
 """What the clusters share beside messages: DMA commands, flowstate memory, instruction words."""
 from amaranth.sim import Simulator
+
 from spps.bus import DmaBus, FlowstateBus, InstructionBus
 from spps.layouts.dma import DmaOp
 from spps.params import TINY

@@ -1,9 +1,9 @@
 """Events, timers, lost cores and lost events; see test_director.py."""
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
+
 from spps.layouts.director import Done
 from spps_sim.testbench.bus.stream import pack
-
 from tests.director.env_director import (
     CONNECTIONS,
     SLOTS,
@@ -144,7 +144,7 @@ async def an_answer_that_waits_holds_no_event(dut):
 @cocotb.test()
 async def a_flow_that_comes_back_needs_no_load(dut):
     env = await start(dut, trap_rate=0, close_rate=0)
-    for turn in range(4):
+    for _ in range(4):
         env.send(1)
         await env.drain()
     total = env.counters.total
@@ -180,7 +180,7 @@ async def a_masked_core_gives_its_flows_away(dut):
     masks = list(env.masks)
     env.masks[home] = 0
     dut.masks.value = sum(mask << 16 * c for c, mask in enumerate(env.masks))
-    for turn in range(2):
+    for _ in range(2):
         env.send(1)
         await env.drain()
     assert [place[0] for place in env.model.space] != [home] and len(env.model.space) == 1

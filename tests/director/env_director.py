@@ -5,6 +5,7 @@ from collections import deque
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+
 from spps.director import FlowDirector
 from spps.layouts.director import (
     CoreDone,

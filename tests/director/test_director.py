@@ -1,6 +1,7 @@
 """Flow director against its model."""
 
 import pytest
+
 from spps.director import FlowDirector
 from spps.params import TINY
 from spps_sim.testbench.runner import run_bench, simulations

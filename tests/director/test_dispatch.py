@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from spps_sim.measure import dispatch
 
 ROOT = Path(__file__).parents[2]

@@ -18,13 +18,14 @@ from amaranth.hdl import (
     ResetSignal,
     Signal,
 )
+
 from spps.director import FlowDirector, flow_director
+from spps.director.dispatch import Dispatch
 from spps.director.flow_cam import FlowCam
 from spps.director.restart_marks import RestartMarks
 from spps.layouts.dma import DmaOp
 from spps.layouts.event import EventKind
 from spps.params import TINY
-
 from tests.formal.prover import rtlil_of, verdict
 
 PARAMS = TINY.replace(connections=2, clusters=1, cores=2, workspaces=2, event_slots=2)
@@ -107,6 +108,24 @@ class RacingDirector(FlowDirector):
     def elaborate(self, platform):
         m = super().elaborate(platform)
         m.d.comb += m.submodules.completion.slots.frozen.eq(0)
+        return m
+
+
+class JoiningDispatch(Dispatch):
+    """Mutation: a timer event joins the events of its flow."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.sync += self._known.eq(0)
+        return m
+
+
+class LyingDispatch(Dispatch):
+    """Mutation: a refused timer event is answered as taken."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.sync += self.o_answer.payload.taken.eq(1)
         return m
 
 
@@ -281,11 +300,12 @@ class Contract(Elaboratable):
         return m
 
 
-def prove(tmp_path, mode, *, cam=FlowCam, marks=ReadyMarks, director=FlowDirector, steps=STEPS):
+def prove(tmp_path, mode, *, cam=FlowCam, marks=ReadyMarks, dispatch=Dispatch, director=FlowDirector, steps=STEPS):
     """The verdict on a director of these parts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flow_director, "FlowCam", cam)
         patch.setattr(flow_director, "RestartMarks", marks)
+        patch.setattr(flow_director, "Dispatch", dispatch)
         contract = Contract(director(PARAMS), issubclass(cam, ResidentCam))
         text = rtlil_of(contract)
     return verdict(text, tmp_path, mode, steps, PREPARE)
@@ -312,6 +332,12 @@ def test_a_broken_cam_is_found(tmp_path, cam):
 @pytest.mark.slow
 def test_a_director_that_forgets_losses_is_found(tmp_path):
     assert prove(tmp_path, "bmc", cam=ResidentCam, marks=ForgetfulMarks) == "FAIL"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dispatch", (JoiningDispatch, LyingDispatch))
+def test_wrong_answers_to_timer_events_are_found(tmp_path, dispatch):
+    assert prove(tmp_path, "bmc", dispatch=dispatch) == "FAIL"
 
 
 @pytest.mark.slow

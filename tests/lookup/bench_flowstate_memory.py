@@ -4,6 +4,7 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+
 from spps.layouts.dma import FlowstateBeat, FlowstateWord, FlowstateWrite
 from spps.lookup import FlowstateMemory
 from spps_sim.testbench.bus.counters import CounterMonitor

@@ -4,6 +4,7 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+
 from spps.layouts.event import Event
 from spps.layouts.lookup import LookupCommand
 from spps.lookup import LookupController

@@ -4,6 +4,7 @@ import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+
 from spps.layouts.director import TimerAnswer, TimerSet
 from spps.layouts.event import Event
 from spps.lookup import TimerUnit

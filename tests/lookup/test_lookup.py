@@ -1,6 +1,7 @@
 """Lookup controller, flowstate memory and timers against their models."""
 
 import pytest
+
 from spps.lookup import FlowHash, FlowstateMemory, LookupController, TimerUnit
 from spps.params import TINY
 from spps_sim.model.lookup import LookupModel, half_siphash

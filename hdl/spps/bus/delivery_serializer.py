@@ -30,8 +30,8 @@ class DeliverySerializer(wiring.Component):
 
     Timing
     ------
-    Latency 1 clock to the header. A message takes `EVENT_BEATS` + 1 clocks, and one clock lies between messages. `i` waits
-    while a message leaves.
+    Latency 1 clock to the header. A message takes `EVENT_BEATS` + 1 clocks, and one clock lies between messages. `i`
+    waits while a message leaves.
 
     Drop
     ----

@@ -56,7 +56,8 @@ class DmaBus(wiring.Component):
         n = params.clusters
         super().__init__({
             "i": In(stream.Signature(ClusterDma)), "o": Out(stream.Signature(ClusterDma)),
-            "o_cluster": Out(stream.Signature(DmaCommand)).array(n), "i_cluster": In(stream.Signature(DmaCommand)).array(n),
+            "o_cluster": Out(stream.Signature(DmaCommand)).array(n),
+            "i_cluster": In(stream.Signature(DmaCommand)).array(n),
             "count": Out(self.COUNTERS.layout),
         })
 

@@ -11,7 +11,7 @@ __all__ = ["FlowstateBus"]
 
 
 class FlowstateBus(wiring.Component):
-    """Shares the read port of flowstate memory between the clusters, and its write port between them and the failover unit.
+    """Shares flowstate memory: the clusters read and write it, the failover unit writes it.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ class FlowstateBus(wiring.Component):
 
     Timing
     ------
-    Latency 2 clocks for a read or write, 0 for a beat read. Throughput 1 write per clock, and beats as fast as the memory
-    gives them. A cluster that does not take its beats holds the reads of the others. Writes take turns.
+    Latency 2 clocks for a read or write, 0 for a beat read. Throughput 1 write per clock, and beats as fast as the
+    memory gives them. A cluster that does not take its beats holds the reads of the others. Writes take turns.
 
     Drop
     ----
@@ -55,7 +55,8 @@ class FlowstateBus(wiring.Component):
         self.params = params
         n = params.clusters
         super().__init__({
-            "i_read": In(stream.Signature(unsigned(16))).array(n), "o_data": Out(stream.Signature(FlowstateBeat)).array(n),
+            "i_read": In(stream.Signature(unsigned(16))).array(n),
+            "o_data": Out(stream.Signature(FlowstateBeat)).array(n),
             "i_write": In(stream.Signature(FlowstateWrite)).array(n + 1),
             "o_read": Out(stream.Signature(unsigned(16))), "i_data": In(stream.Signature(FlowstateBeat)),
             "o_write": Out(stream.Signature(FlowstateWrite)),

@@ -48,15 +48,17 @@ class InstructionBus(wiring.Component):
     def __init__(self, params):
         self.params = params
         super().__init__({
-            "i": In(stream.Signature(InstructionWrite)), "o": Out(stream.Signature(InstructionWrite)).array(params.clusters),
+            "i": In(stream.Signature(InstructionWrite)),
+            "o": Out(stream.Signature(InstructionWrite)).array(params.clusters),
             "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.demux = demux = StreamDemux(InstructionWrite, self.params.clusters, lambda payload: payload.cluster)
+        n = self.params.clusters
+        m.submodules.demux = demux = StreamDemux(InstructionWrite, n, lambda payload: payload.cluster)
         wiring.connect(m, wiring.flipped(self.i), demux.i)
-        for k in range(self.params.clusters):
+        for k in range(n):
             wiring.connect(m, demux.o[k], wiring.flipped(self.o[k]))
         m.d.comb += self.count.eq(demux.count)
         return m

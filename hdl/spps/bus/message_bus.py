@@ -13,8 +13,8 @@ from .message_router import MessageRouter
 
 __all__ = ["MessageBus"]
 
-#: bits of the errors that wait to be counted. Up to five occur in one clock (four clusters and a delivery), one is counted per
-#: clock; more than 255 waiting would need a stream of bad messages from several clusters at once
+#: bits of the errors that wait to be counted. Up to five occur in one clock (four clusters and a delivery), one is counted
+#: per clock; more than 255 waiting would need a stream of bad messages from several clusters at once
 _OWED_BITS = 8
 
 
@@ -47,9 +47,9 @@ class MessageBus(wiring.Component):
 
     Timing
     ------
-    Latency: delivery 1 clock; cluster to `o_socket` 4 clocks, to `o_done` and `o_lookup` 4 after the last beat. Throughput 1
-    beat per clock and target. A target that waits holds the clusters whose oldest message is for it. `o_cluster[n]` holds
-    `i_delivery` while the delivery at its head is for cluster n.
+    Latency: delivery 1 clock; cluster to `o_socket` 4 clocks, to `o_done` and `o_lookup` 4 after the last beat.
+    Throughput 1 beat per clock and target. A target that waits holds the clusters whose oldest message is for it.
+    `o_cluster[n]` holds `i_delivery` while the delivery at its head is for cluster n.
 
     Drop
     ----
@@ -65,7 +65,7 @@ class MessageBus(wiring.Component):
     """
 
     COUNTERS = Counters({
-        "bad_unit": "messages for an unknown unit or of a kind that the unit does not take, and deliveries to an unknown cluster",
+        "bad_unit": MessageRouter.COUNTERS["bad_unit"] + ", and deliveries to an unknown cluster",
         "bad_length": MessageRouter.COUNTERS["bad_length"],
     })
 

@@ -16,7 +16,8 @@ __all__ = ["MessageRouter"]
 _SOCKET_KINDS = (MessageKind.COPY, MessageKind.RELEASE, MessageKind.OUTPUT, MessageKind.SYNC, MessageKind.CONSUMED)
 #: kinds for the lookup controller, and the command each becomes
 _COMMANDS = {
-    MessageKind.INSERT: LookupOp.INSERT, MessageKind.DELETE: LookupOp.DELETE, MessageKind.ESTABLISHED: LookupOp.ESTABLISHED,
+    MessageKind.INSERT: LookupOp.INSERT, MessageKind.DELETE: LookupOp.DELETE,
+    MessageKind.ESTABLISHED: LookupOp.ESTABLISHED,
 }
 #: bits of the count of lookup commands on their way: at most two are in the arbiter's skid buffer and one is offered
 _PENDING_BITS = 3
@@ -52,8 +53,8 @@ class MessageRouter(wiring.Component):
 
     Timing
     ------
-    Latency 2 clocks to `o_socket`, 2 after the last beat to the other outputs. Throughput 1 beat per clock, and one clock
-    more per message. A target that waits holds the later messages of this cluster, and of no other.
+    Latency 2 clocks to `o_socket`, 2 after the last beat to the other outputs. Throughput 1 beat per clock, and one
+    clock more per message. A target that waits holds the later messages of this cluster, and of no other.
 
     Drop
     ----

@@ -15,8 +15,9 @@ __all__ = ["Completion"]
 class Completion(wiring.Component):
     """Counts a Done in the CAM, gives the event slot back, sets the timer and, after the last event, writes back.
 
-    A workspace in which an event trapped is not written back: the flow is marked and starts again from what flowstate memory
-    has, with a timer event at once. Of a new connection there is nothing to start from: its keys are removed and it is freed.
+    A workspace in which an event trapped is not written back: the flow is marked and starts again from what flowstate
+    memory has, with a timer event at once. Of a new connection there is nothing to start from: its keys are removed
+    and it is freed.
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ class Completion(wiring.Component):
 
     Timing
     ------
-    Latency 3 clocks to the commands. Throughput one Done per 4 clocks. `i_done` waits until the commands of the Done before
-    have left, and while `slots.frozen`.
+    Latency 3 clocks to the commands. Throughput one Done per 4 clocks. `i_done` waits until the commands of the Done
+    before have left, and while `slots.frozen`.
 
     Drop
     ----
@@ -139,7 +140,8 @@ class Completion(wiring.Component):
             m.d.comb += [
                 finish.commit.eq(finish.select), slots.back.eq(sender),
                 self.mark.eq(finish.last & finish.void & ~closed & ~purged),
-                self.count.write_backs.eq(finish.last & ~finish.void), self.count.closed.eq(closed), self.count.purged.eq(purged),
+                self.count.write_backs.eq(finish.last & ~finish.void),
+                self.count.closed.eq(closed), self.count.purged.eq(purged),
             ]
             m.d.sync += [
                 self.o_set.valid.eq(1),

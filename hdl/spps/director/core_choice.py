@@ -43,8 +43,8 @@ class CoreChoice(wiring.Component):
 
     Source
     ------
-    Patent §III.F: "simply round robin to the compatible PPC that has least recently received an event, or on the basis of
-    PPC queue fullness".
+    Patent §III.F: "simply round robin to the compatible PPC that has least recently received an event, or on the
+    basis of PPC queue fullness".
     """
 
     def __init__(self, cores, load_bits):

@@ -59,9 +59,9 @@ class Dispatch(wiring.Component):
 
     Timing
     ------
-    Latency 4 clocks. Throughput one event per 6 clocks. An event that must wait repeats MATCH, SELECT and DECIDE; a Done
-    may commit in each MATCH. A timer event never waits. An answer that waits holds the next timer event and no other event.
-    `i_event.ready` is combinational in `i_timer.valid`, `i_timer.ready` in `i_event.valid`.
+    Latency 4 clocks. Throughput one event per 6 clocks. An event that must wait repeats MATCH, SELECT and DECIDE; a
+    Done may commit in each MATCH. A timer event never waits. An answer that waits holds the next timer event and no
+    other event. `i_event.ready` is combinational in `i_timer.valid`, `i_timer.ready` in `i_event.valid`.
 
     Drop
     ----
@@ -99,7 +99,8 @@ class Dispatch(wiring.Component):
             "o_free": Out(stream.Signature(LookupCommand)),
             "o_drop": Out(stream.Signature(unsigned(16))),
             "masks": In(data.ArrayLayout(unsigned(16), cores)), "core_enable": In(cores), "round_robin": In(1),
-            "search": Out(FlowSearch(entries, conn_bits)), "restart": Out(RestartSearch(conn_bits)), "slots": In(SlotReturn(cores)),
+            "search": Out(FlowSearch(entries, conn_bits)), "restart": Out(RestartSearch(conn_bits)),
+            "slots": In(SlotReturn(cores)),
             "outstanding": Out(data.ArrayLayout(range(params.event_slots + 1), cores)),
             "count": Out(self.COUNTERS.layout),
         })
@@ -141,9 +142,11 @@ class Dispatch(wiring.Component):
             with m.State("SELECT"):
                 m.d.comb += slots.frozen.eq(1)
                 usable = search.open | (search.resident & (~event.new).replicate(self.entries))
-                joins = Cat(search.match[e] & usable[e] & takes[e // self.params.workspaces] for e in range(self.entries))
+                places = self.params.workspaces
+                joins = Cat(search.match[e] & usable[e] & takes[e // places] for e in range(self.entries))
                 m.d.sync += [
-                    self._known.eq((search.match & search.busy).any()), self._held_by.eq(joins), self._may_add.eq(joins.any()),
+                    self._known.eq((search.match & search.busy).any()),
+                    self._held_by.eq(joins), self._may_add.eq(joins.any()),
                 ]
                 m.next = "DECIDE"
             with m.State("DECIDE"):
@@ -154,11 +157,14 @@ class Dispatch(wiring.Component):
                     m.next = "ACCEPT"
             with m.State("DROP"):
                 with m.If(~self.o_drop.valid | self.o_drop.ready):
-                    m.d.sync += [self.o_drop.payload.eq(event.scratch_ref), self.o_drop.valid.eq(event.payload_len != 0)]
+                    m.d.sync += [
+                        self.o_drop.payload.eq(event.scratch_ref), self.o_drop.valid.eq(event.payload_len != 0),
+                    ]
                     m.next = "ACCEPT"
                     with m.If(event.new):
                         m.next = "DELETE_KEY"
-            for state, op, following in (("DELETE_KEY", LookupOp.DELETE, "FREE_CONN"), ("FREE_CONN", LookupOp.FREE, "ACCEPT")):
+            for state, op, following in (("DELETE_KEY", LookupOp.DELETE, "FREE_CONN"),
+                                         ("FREE_CONN", LookupOp.FREE, "ACCEPT")):
                 with m.State(state):
                     m.d.comb += [self.o_free.valid.eq(1), self.o_free.payload.op.eq(op)]
                     with m.If(self.o_free.ready):
@@ -166,7 +172,7 @@ class Dispatch(wiring.Component):
         return m
 
     def _watch_cores(self, m):
-        """Which cores could take the event, the best of them, and the workspace that each would use. Returns who takes its kind."""
+        """Finds the best core for the event and a workspace of each. Returns the cores that take the kind and have a slot."""
         p, event = self.params, self.o_delivery.payload.event
         cores, places = p.total_cores, p.workspaces
         m.submodules.core_choice = self._choice = choice = CoreChoice(cores, p.event_slots.bit_length())
@@ -205,8 +211,9 @@ class Dispatch(wiring.Component):
         """Names the workspace in `o_dma`, and the connection and key of `event` in `o_free`."""
         delivery, load, command = self.o_delivery.payload, self.o_dma.payload, self.o_free.payload
         m.d.comb += [
-            load.command.op.eq(Mux(event.new, DmaOp.CLEAR, DmaOp.LOAD)), load.command.core.eq(delivery.core),
-            load.command.workspace.eq(delivery.workspace), load.command.conn.eq(event.conn), load.cluster.eq(delivery.cluster),
+            load.command.op.eq(Mux(event.new, DmaOp.CLEAR, DmaOp.LOAD)), load.command.conn.eq(event.conn),
+            load.cluster.eq(delivery.cluster), load.command.core.eq(delivery.core),
+            load.command.workspace.eq(delivery.workspace),
             command.conn.eq(event.conn),
             command.key.src_ip.eq(event.src_ip), command.key.dst_ip.eq(event.dst_ip),
             command.key.src_port.eq(event.src_port), command.key.dst_port.eq(event.dst_port),
@@ -221,7 +228,8 @@ class Dispatch(wiring.Component):
         go = Signal()
         m.d.comb += go.eq((unknown & found) | (~unknown & may_add & ~(from_timer & known)))
         with m.If(from_timer):
-            m.d.sync += [self.o_answer.valid.eq(1), self.o_answer.payload.conn.eq(event.conn), self.o_answer.payload.taken.eq(go)]
+            answer = self.o_answer.payload
+            m.d.sync += [self.o_answer.valid.eq(1), answer.conn.eq(event.conn), answer.taken.eq(go)]
         with m.If(go):
             m.d.comb += [count.delivered.eq(1), count.timers.eq(from_timer)]
             m.d.sync += self.o_delivery.valid.eq(1)
@@ -258,7 +266,8 @@ class Dispatch(wiring.Component):
                     m.d.comb += self._slot_used[c].eq(1)
                     m.d.sync += [
                         delivery.cluster.eq(c // p.cores), delivery.core.eq(c % p.cores),
-                        delivery.workspace.eq(victim[c] & flow.replicate(4)), oldest[c].eq(Mux(flow, victim[c] + 1, oldest[c])),
+                        delivery.workspace.eq(victim[c] & flow.replicate(4)),
+                        oldest[c].eq(Mux(flow, victim[c] + 1, oldest[c])),
                     ]
                     for w in range(p.workspaces):
                         m.d.comb += self.search.allocate[c * p.workspaces + w].eq(flow & (victim[c] == w))

@@ -10,6 +10,7 @@ __all__ = ["FlowCam", "FlowState"]
 
 class FlowState(enum.Enum, shape=3):
     """State of a workspace."""
+
     FREE = 0
     LOADING = 1         # events may be queued at the core, which waits for its workspace
     ACTIVE = 2
@@ -20,8 +21,9 @@ class FlowState(enum.Enum, shape=3):
 class FlowCam(wiring.Component):
     """One entry per workspace of each core; the number of the entry is core * workspaces + workspace.
 
-    An entry holds the connection, its state, the number of its events at the core, whether it is to be closed, whether an
-    event trapped (the workspace is void), and whether the connection is new and no event of it has ended well.
+    An entry holds the connection, its state, the number of its events at the core, whether it is to be closed,
+    whether an event trapped (the workspace is void), and whether the connection is new and no event of it has ended
+    well.
 
     Parameters
     ----------
@@ -94,7 +96,8 @@ class FlowCam(wiring.Component):
                 m.d.sync += state.eq(FlowState.FREE)
             with m.If(found.allocate[e]):
                 m.d.sync += [
-                    conn.eq(found.conn), state.eq(FlowState.LOADING), events.eq(1), closing.eq(0), void.eq(0), new.eq(found.new),
+                    conn.eq(found.conn), state.eq(FlowState.LOADING), events.eq(1),
+                    closing.eq(0), void.eq(0), new.eq(found.new),
                 ]
             with m.If(found.add[e]):
                 m.d.sync += [events.eq(events + 1), new.eq(new | found.new)]
@@ -102,7 +105,8 @@ class FlowCam(wiring.Component):
                     m.d.sync += [state.eq(FlowState.ACTIVE), events.eq(1)]
             with m.If(ended.commit[e]):
                 m.d.sync += [
-                    events.eq(events - 1), closing.eq(closing | ended.close), void.eq(void | ended.trap), new.eq(new & ended.trap),
+                    events.eq(events - 1), closing.eq(closing | ended.close),
+                    void.eq(void | ended.trap), new.eq(new & ended.trap),
                 ]
                 with m.If(events == 1):
                     m.d.sync += state.eq(Mux(void | ended.trap, FlowState.FREE, FlowState.WRITING_BACK))

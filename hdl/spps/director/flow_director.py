@@ -21,14 +21,14 @@ __all__ = ["FlowDirector"]
 class FlowDirector(wiring.Component):
     """Chooses a core for each event, moves flowstates to and from workspaces, and follows the end of events.
 
-    1. A flow is at one core at a time. 2. Its events are processed in order of arrival. 3. Its flowstate is not read from
-    memory while a write-back is pending. 4. A flow without events at a core goes to a core that takes the kind, is enabled
-    and not fenced, and has a free workspace and event slot: the least loaded one, or the next in turn. 5. At most
-    params.event_slots deliveries are outstanding per core. 6. A core that stops answering is fenced; a flow that loses an
-    event by a trap or fence starts again from flowstate memory, at any core.
+    1. A flow is at one core at a time. 2. Its events are processed in order of arrival. 3. Its flowstate is not read
+    from memory while a write-back is pending. 4. A flow without events at a core goes to a core that takes the kind,
+    is enabled and not fenced, and has a free workspace and event slot: the least loaded one, or the next in turn. 5.
+    At most params.event_slots deliveries are outstanding per core. 6. A core that stops answering is fenced; a flow
+    that loses an event by a trap or fence starts again from flowstate memory, at any core.
 
-    After its events a workspace keeps a clean copy of its flow, which needs no LOAD when it comes back before another flow
-    takes the workspace.
+    After its events a workspace keeps a clean copy of its flow, which needs no LOAD when it comes back before another
+    flow takes the workspace.
 
     Parameters
     ----------
@@ -78,10 +78,10 @@ class FlowDirector(wiring.Component):
 
     Timing
     ------
-    Latency 4 clocks from event to delivery. Throughput one event per 6 clocks and, at the same time, one Done per 4 clocks.
-    An event that must wait (write-back of its flow, no slot, no workspace) holds the events behind it; a timer event is
-    refused instead. `i_done` and `i_dma_done` never wait for `i_event`, `o_delivery` or `o_answer`. An answer that waits holds
-    the next timer event only.
+    Latency 4 clocks from event to delivery. Throughput one event per 6 clocks and, at the same time, one Done per 4
+    clocks. An event that must wait (write-back of its flow, no slot, no workspace) holds the events behind it; a
+    timer event is refused instead. `i_done` and `i_dma_done` never wait for `i_event`, `o_delivery` or `o_answer`. An
+    answer that waits holds the next timer event only.
 
     Drop
     ----
@@ -135,8 +135,10 @@ class FlowDirector(wiring.Component):
             (dispatch.o_answer, wiring.flipped(self.o_answer)), (dispatch.o_delivery, wiring.flipped(self.o_delivery)),
             (dispatch.o_drop, wiring.flipped(self.o_drop)),
             (wiring.flipped(self.i_done), completion.i_done), (completion.o_set, wiring.flipped(self.o_set)),
-            (completion.o_dma, join_dma.i[0]), (dispatch.o_dma, join_dma.i[1]), (join_dma.o, wiring.flipped(self.o_dma)),
-            (completion.o_free, join_free.i[0]), (dispatch.o_free, join_free.i[1]), (join_free.o, wiring.flipped(self.o_free)),
+            (completion.o_dma, join_dma.i[0]), (dispatch.o_dma, join_dma.i[1]),
+            (join_dma.o, wiring.flipped(self.o_dma)),
+            (completion.o_free, join_free.i[0]), (dispatch.o_free, join_free.i[1]),
+            (join_free.o, wiring.flipped(self.o_free)),
             (dispatch.search, cam.search), (dispatch.restart, marks.search), (completion.finish, cam.finish),
             (completion.slots, dispatch.slots), (wiring.flipped(self.fence), watchdog.fence),
         ):

@@ -66,8 +66,8 @@ class FlowFinish(wiring.Signature):
     trap : Out(1)
         The event was not processed to its end.
     commit : Out(entries)
-        `select` when the Done is counted, else zero. The entry loses an event; after its last one it is WRITING_BACK, or
-        FREE when its workspace is void. Not in a clock with `FlowSearch.add` or `FlowSearch.allocate`.
+        `select` when the Done is counted, else zero. The entry loses an event; after its last one it is WRITING_BACK,
+        or FREE when its workspace is void. Not in a clock with `FlowSearch.add` or `FlowSearch.allocate`.
     fits : In(1)
         The entry is open and holds `conn`.
     last : In(1)

@@ -9,7 +9,9 @@ __all__ = ["RestartMarks"]
 
 
 class RestartMarks(wiring.Component):
-    """One bit per connection: its last workspace was void, so flowstate memory holds an older state than the peers have seen.
+    """One bit per connection: its last workspace was void.
+
+    Flowstate memory then holds an older state of the flow than the peers have seen.
 
     Parameters
     ----------

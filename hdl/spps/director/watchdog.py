@@ -49,7 +49,8 @@ class Watchdog(wiring.Component):
     def __init__(self, cores):
         self.cores = cores
         super().__init__({
-            "fence": In(FenceControl(cores)), "occupied": In(cores), "done": In(cores), "count": Out(self.COUNTERS.layout),
+            "fence": In(FenceControl(cores)), "occupied": In(cores), "done": In(cores),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):

@@ -21,8 +21,9 @@ class Counters(Mapping):
                 ...
                 m.d.sync += self.count.frames.eq(taken)
 
-    Each bit of `count` is high for one clock per occurrence. MMC makes a 32-bit register `<block>_<name>` of each, with the text.
-    A block that shows the counters of its parts joins them with `|`, and their members with `Cat`, in the same order.
+    Each bit of `count` is high for one clock per occurrence. MMC makes a 32-bit register `<block>_<name>` of each,
+    with the text. A block that shows the counters of its parts joins them with `|`, and their members with `Cat`, in
+    the same order.
 
     Parameters
     ----------

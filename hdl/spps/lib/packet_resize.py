@@ -25,8 +25,8 @@ class PacketResize(wiring.Component):
 
     Timing
     ------
-    Latency 0 clocks when narrowing or with equal widths, 1 when widening. The narrower side carries a word in every clock.
-    `i.ready` is combinational in `o.ready`.
+    Latency 0 clocks when narrowing or with equal widths, 1 when widening. The narrower side carries a word in every
+    clock. `i.ready` is combinational in `o.ready`.
 
     Drop
     ----

@@ -33,8 +33,8 @@ class PacketSlice(wiring.Component):
 
     Timing
     ------
-    Latency 1 clock, 2 when the range does not start on a word. Throughput 1 word per clock, and one clock more for a packet
-    whose last bytes do not fit into the word before. `i.ready` is combinational in `o.ready`.
+    Latency 1 clock, 2 when the range does not start on a word. Throughput 1 word per clock, and one clock more for a
+    packet whose last bytes do not fit into the word before. `i.ready` is combinational in `o.ready`.
 
     Drop
     ----

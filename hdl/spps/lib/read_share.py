@@ -18,7 +18,8 @@ class ReadShare(wiring.Component):
     n : int
         Clients, at least 1; ValueError otherwise.
     depth : int
-        Requests under way, at least 1. The default covers the two requests that the arbiter holds and two in the memory.
+        Requests under way, at least 1. The default covers the two requests that the arbiter holds and two in the
+        memory.
 
     Members
     -------
@@ -33,8 +34,9 @@ class ReadShare(wiring.Component):
 
     Timing
     ------
-    Latency 2 clocks for a request, 0 for an answer. Throughput 1 transfer per clock. Requests wait while `depth` are under
-    way. A client that does not take its answer holds the answers behind it; `i_answer.ready` is combinational in its `ready`.
+    Latency 2 clocks for a request, 0 for an answer. Throughput 1 transfer per clock. Requests wait while `depth` are
+    under way. A client that does not take its answer holds the answers behind it; `i_answer.ready` is combinational
+    in its `ready`.
 
     Drop
     ----

@@ -23,8 +23,8 @@ class SkidBuffer(wiring.Component):
 
     Timing
     ------
-    Latency 1 clock. Throughput 1 transfer per clock. `i.ready` is a register; it falls one clock after `o.ready`, and the
-    word of that clock is kept aside.
+    Latency 1 clock. Throughput 1 transfer per clock. `i.ready` is a register; it falls one clock after `o.ready`, and
+    the word of that clock is kept aside.
 
     Drop
     ----

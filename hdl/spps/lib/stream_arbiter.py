@@ -31,8 +31,9 @@ class StreamArbiter(wiring.Component):
 
     Timing
     ------
-    Latency 2 clocks. Throughput 1 transfer per clock inside a packet; one clock is lost between two packets of the same
-    input, none between packets of different inputs. `o` is registered both ways; an input without the grant is not ready.
+    Latency 2 clocks. Throughput 1 transfer per clock inside a packet; one clock is lost between two packets of the
+    same input, none between packets of different inputs. `o` is registered both ways; an input without the grant is
+    not ready.
 
     Drop
     ----

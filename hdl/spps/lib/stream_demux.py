@@ -32,7 +32,8 @@ class StreamDemux(wiring.Component):
 
     Timing
     ------
-    Latency 1 clock. Throughput 1 transfer per clock. A transfer whose output is not ready holds the transfers behind it.
+    Latency 1 clock. Throughput 1 transfer per clock. A transfer whose output is not ready holds the transfers behind
+    it.
 
     Drop
     ----

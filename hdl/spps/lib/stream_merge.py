@@ -23,8 +23,8 @@ class StreamMerge(wiring.Component):
 
     Timing
     ------
-    Latency 0. Throughput 1 transfer per clock. `i.ready` is combinational in `o.ready`. An offer that waits at `o` keeps its
-    place, because a stream does not withdraw an offer.
+    Latency 0. Throughput 1 transfer per clock. `i.ready` is combinational in `o.ready`. An offer that waits at `o`
+    keeps its place, because a stream does not withdraw an offer.
 
     Drop
     ----

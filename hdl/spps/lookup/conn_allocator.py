@@ -8,6 +8,7 @@ __all__ = ["ConnAllocator", "Mark", "MarkOp"]
 
 class MarkOp(enum.Enum, shape=2):
     """What happens to a connection."""
+
     CREATE = 0          # in use, half-open
     INSERT = 1          # in use; half-open if it was
     FREE = 2
@@ -16,6 +17,7 @@ class MarkOp(enum.Enum, shape=2):
 
 class Mark(data.Struct):
     """A connection, and what happens to it."""
+
     conn: unsigned(16)
     op: MarkOp
 
@@ -49,8 +51,8 @@ class ConnAllocator(wiring.Component):
 
     Timing
     ------
-    A mark takes 3 clocks. The next free id is found after 2 clocks per id in use on the way. `i_mark` waits during a mark and
-    the sweep after reset.
+    A mark takes 3 clocks. The next free id is found after 2 clocks per id in use on the way. `i_mark` waits during a
+    mark and the sweep after reset.
 
     Drop
     ----

@@ -3,9 +3,10 @@
 Source: patent §III.A (hash lookup); J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF", and the
 HalfSipHash of its authors' reference code (32-bit words, 64-bit key).
 
-Strength: a pseudorandom function of a 64-bit secret. Without the secret, colliding keys are found only by trying, as long as no
-output is visible: bits 31:0 choose buckets and never leave the lookup controller; bits 63:32 are given to microcode for initial
-sequence numbers. The secret has 64 bits: enough for a hash table, not for a signature, as 2^64 work finds it.
+Strength: a pseudorandom function of a 64-bit secret. Without the secret, colliding keys are found only by trying, as
+long as no output is visible: bits 31:0 choose buckets and never leave the lookup controller; bits 63:32 are given to
+microcode for initial sequence numbers. The secret has 64 bits: enough for a hash table, not for a signature, as 2^64
+work finds it.
 """
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring

@@ -12,6 +12,7 @@ WAYS = 4
 
 class TableOp(enum.Enum, shape=3):
     """What is done with a key."""
+
     FIND = 0
     CREATE = 1      # find; store conn and leg when the key is not there
     STORE = 2       # store, over what the key had
@@ -22,11 +23,11 @@ class TableOp(enum.Enum, shape=3):
 class FlowTable(wiring.Component):
     """Two-choice buckets of four slots in block RAM, probed one slot per clock; every probe compares the full key.
 
-    There is a bucket for each connection: four slots for its two keys, so the table is at most half full. Where a key may be
-    is part of the contract, because it decides which keys are refused:
+    There is a bucket for each connection: four slots for its two keys, so the table is at most half full. Where a key
+    may be is part of the contract, because it decides which keys are refused:
 
-    - With n buckets of log2(n) address bits, the first bucket of a key is the low bits of its hash, the second bucket the low
-      bits of hash[31:16]. When both are equal, the second is the bucket whose number differs in bit 0.
+    - With n buckets of log2(n) address bits, the first bucket of a key is the low bits of its hash, the second bucket
+      the low bits of hash[31:16]. When both are equal, the second is the bucket whose number differs in bit 0.
     - A new key goes into the bucket with more free slots, into the first when they have equally many.
     - No key is moved or evicted; a key is refused when both its buckets are full.
 
@@ -40,9 +41,9 @@ class FlowTable(wiring.Component):
     i : In(stream of request)
         `op`, `key`, `hash` (32 bits), `conn` and `leg`.
     o : Out(stream of result)
-        One per request. `hit`: the key was there. `stored`: CREATE or STORE has written. Neither after CREATE or STORE: both
-        buckets were full. `conn`, `leg`: what the table has for the key now. After PURGE all fields but `hit` and `stored`,
-        which are 0, are undefined.
+        One per request. `hit`: the key was there. `stored`: CREATE or STORE has written. Neither after CREATE or
+        STORE: both buckets were full. `conn`, `leg`: what the table has for the key now. After PURGE all fields but
+        `hit` and `stored`, which are 0, are undefined.
 
     Timing
     ------

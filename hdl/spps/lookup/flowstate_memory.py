@@ -38,10 +38,10 @@ class FlowstateMemory(wiring.Component):
 
     Timing
     ------
-    Latency 2 clocks to the first beat. A read takes `FLOWSTATE_BEATS` + 1 clocks, and one write per clock is done at the same
-    time. `i_read` waits for the read before; `i_write` never waits. A window request waits for a clock without a beat
-    read and without a write; its word follows 1 clock later. The value of a beat that is read in the clock in which it
-    is written is not defined; the director's rule 3 excludes it.
+    Latency 2 clocks to the first beat. A read takes `FLOWSTATE_BEATS` + 1 clocks, and one write per clock is done at
+    the same time. `i_read` waits for the read before; `i_write` never waits. A window request waits for a clock
+    without a beat read and without a write; its word follows 1 clock later. The value of a beat that is read in the
+    clock in which it is written is not defined; the director's rule 3 excludes it.
 
     Drop
     ----
@@ -49,7 +49,8 @@ class FlowstateMemory(wiring.Component):
 
     Reset
     -----
-    Contents are kept, and undefined at power-up. For a new connection the DMA writes zeros (CLEAR) before anything is read.
+    Contents are kept, and undefined at power-up. For a new connection the DMA writes zeros (CLEAR) before anything is
+    read.
 
     Source
     ------

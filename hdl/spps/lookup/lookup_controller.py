@@ -14,14 +14,17 @@ from .quick_list import QuickList
 
 __all__ = ["LookupController"]
 
+#: flags that decide whether a segment opens a connection: SYN alone does
+_OPENING = TcpFlag.SYN | TcpFlag.RST | TcpFlag.ACK
+
 
 class LookupController(wiring.Component):
     """Fills `conn`, `leg`, `new`, `noflow` and the flow hash of each event, in order.
 
-    A TCP SYN without ACK and RST that has no flow creates one; other TCP without a flow, and every other kind, goes on with
-    `noflow`. `sack_left` of a `new` event is the keyed hash of its key. An established flow never makes room for a new one,
-    and a new one is half-open until the program says ESTABLISHED. There are at most `half_open_limit` half-open flows, so a
-    flood of SYNs leaves ids for others.
+    A TCP SYN without ACK and RST that has no flow creates one; other TCP without a flow, and every other kind, goes
+    on with `noflow`. `sack_left` of a `new` event is the keyed hash of its key. An established flow never makes room
+    for a new one, and a new one is half-open until the program says ESTABLISHED. There are at most `half_open_limit`
+    half-open flows, so a flood of SYNs leaves ids for others.
 
     Parameters
     ----------
@@ -59,15 +62,16 @@ class LookupController(wiring.Component):
 
     Timing
     ------
-    Latency 4 clocks without a flow or when the quick list knows it, else 29 to 37 (hash 19, table 5 to 13). One event or
-    command at a time. Commands go first and are served while `o_event` or `o_drop` wait, so a unit that waits for a command
-    never waits for an event. A PURGE looks at every slot, two clocks each. A new connection may wait for the allocator's scan,
-    two clocks per id in use.
+    Latency 4 clocks without a flow or when the quick list knows it, else 29 to 37 (hash 19, table 5 to 13). One event
+    or command at a time. Commands go first and are served while `o_event` or `o_drop` wait, so a unit that waits for
+    a command never waits for an event. A PURGE looks at every slot, two clocks each. A new connection may wait for
+    the allocator's scan, two clocks per id in use.
 
     Drop
     ----
     standby_drop : an event while the unit is standby.
-    refused : a SYN, counted also as table_full (no free id), half_open_refused (the limit) or insert_failed (both buckets full).
+    refused : a SYN, counted also as table_full (no free id), half_open_refused (the limit) or insert_failed (both
+    buckets full).
     insert_failed, delete_missing, bad_conn : a command without effect on the table.
 
     Reset
@@ -159,7 +163,8 @@ class LookupController(wiring.Component):
                     m.next = "ASK_TABLE"
             with m.State("ASK_TABLE"):
                 # an id that can be found is waited for; the scan is bounded
-                found = serving | ~creates | crowded | allocator.next_valid | (allocator.in_use == self.params.connections)
+                full = allocator.in_use == self.params.connections
+                found = serving | ~creates | crowded | allocator.next_valid | full
                 unhashed = serving & (command.op == LookupOp.PURGE)
                 m.d.comb += table.i.valid.eq((hasher.o.valid | unhashed) & found)
                 with m.If(table.i.valid & table.i.ready):
@@ -182,7 +187,8 @@ class LookupController(wiring.Component):
 
     def _wire_parts(self, m):
         """Key and answer to the parts, status of the allocator out."""
-        hasher, quick, allocator, answer, key = self._hasher, self._quick, self._allocator, self._table.o.payload, self._key
+        hasher, quick, allocator, key = self._hasher, self._quick, self._allocator, self._key
+        answer = self._table.o.payload
         m.d.comb += [
             self.in_use.eq(allocator.in_use), self.half_open.eq(allocator.half_open),
             allocator.scan_conn.eq(self.scan_conn), self.scan_valid.eq(allocator.scan_valid),
@@ -231,7 +237,7 @@ class LookupController(wiring.Component):
             m.d.sync += [
                 self._serving.eq(0), event.eq(arriving),
                 event.conn.eq(0), event.leg.eq(0), event.new.eq(0), event.noflow.eq(0),
-                self._creates.eq((arriving.tcp_flags & (TcpFlag.SYN | TcpFlag.RST | TcpFlag.ACK).value) == TcpFlag.SYN.value),
+                self._creates.eq((arriving.tcp_flags & _OPENING.value) == TcpFlag.SYN.value),
                 key.src_ip.eq(arriving.src_ip), key.dst_ip.eq(arriving.dst_ip),
                 key.src_port.eq(arriving.src_port), key.dst_port.eq(arriving.dst_port),
                 key.protocol.eq(arriving.protocol), key.iface.eq(arriving.iface),
@@ -279,8 +285,8 @@ class LookupController(wiring.Component):
         with m.Elif(self._creates):
             self._drop(m, pulse.refused)
             m.d.comb += [
-                pulse.table_full.eq(~self._crowded & ~self._allocator.next_valid), pulse.half_open_refused.eq(self._crowded),
-                pulse.insert_failed.eq(self._room),
+                pulse.table_full.eq(~self._crowded & ~self._allocator.next_valid),
+                pulse.half_open_refused.eq(self._crowded), pulse.insert_failed.eq(self._room),
             ]
         with m.Else():
             m.d.comb += pulse.noflow.eq(1)

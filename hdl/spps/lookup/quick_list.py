@@ -41,7 +41,8 @@ class QuickList(wiring.Component):
 
     Timing
     ------
-    `hit`, `conn` and `leg` 1 clock after `key`. `remember` and `forget` only when `key` was the same in the clock before.
+    `hit`, `conn` and `leg` 1 clock after `key`. `remember` and `forget` only when `key` was the same in the clock
+    before.
 
     Reset
     -----

@@ -15,9 +15,9 @@ PACE = 4        # clocks from one entry of a scan to the next: choose, read, com
 class TimerUnit(wiring.Component):
     """Offers a TIMER event for each connection whose deadline has passed, and KICK events after `kick`.
 
-    Each offer gets an answer. A deadline that the director took is off until the next set of that connection; the Done of
-    that event brings one. A refused deadline or kick stays and is offered again on a later scan. One offer is under way at a
-    time. Deadlines compare modulo 2^32: at most 2^31 ticks ahead.
+    Each offer gets an answer. A deadline that the director took is off until the next set of that connection; the
+    Done of that event brings one. A refused deadline or kick stays and is offered again on a later scan. One offer is
+    under way at a time. Deadlines compare modulo 2^32: at most 2^31 ticks ahead.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ class TimerUnit(wiring.Component):
 
     Timing
     ------
-    A deadline is offered at most 4 * connections clocks after its tick, later when the director waits. Throughput one set per
-    3 clocks. An offer or an answer that waits stops the scan, never `i_set`. An answer waits for the set or the entry in
-    hand. A tick costs a scan only while a deadline is armed or a kick is due.
+    A deadline is offered at most 4 * connections clocks after its tick, later when the director waits. Throughput one
+    set per 3 clocks. An offer or an answer that waits stops the scan, never `i_set`. An answer waits for the set or
+    the entry in hand. A tick costs a scan only while a deadline is armed or a kick is due.
 
     Drop
     ----
-    bad_conn : the set has no effect. An offer that a set overtakes is not withdrawn: microcode may see a deadline that has
-    not passed.
+    bad_conn : the set has no effect. An offer that a set overtakes is not withdrawn: microcode may see a deadline
+    that has not passed.
 
     Reset
     -----
@@ -167,7 +167,7 @@ class TimerUnit(wiring.Component):
         return m
 
     def _settle(self, m):
-        """State SETTLE: the answer. An entry whose event was taken loses its deadline or kick, unless the deadline is a new one."""
+        """State SETTLE: the answer. What was taken is over, unless it is a deadline that has been set anew."""
         event, entry, write, due = self.o_timer.payload, self._entry, self._write, self._due
         m.d.comb += self.i_answer.ready.eq(1)
         m.d.sync += self._asked.eq(0)

@@ -15,15 +15,17 @@ def event_message(event, cluster, core, workspace, load):
 
 
 class BusModel:
-    """route() returns (target, what): target "done", "lookup", "socket" or None for what is swallowed.
-
-    what: ("done" beat, cluster, core); (operation, conn, leg, key), key None where it does not count; the beats.
-    """
+    """Where each message of a cluster goes, and the counters of what goes nowhere."""
 
     def __init__(self):
         self.count = Counter()
 
     def route(self, cluster, beats):
+        """Route one message.
+
+        Returns (target, what). Target "done": (beat, cluster, core). "lookup": (operation, conn, leg, key), key None where it
+        does not count. "socket": the beats. None: the message is discarded, and counted.
+        """
         header = beats[0]
         kind, unit, core, argument = header & 0xFF, header >> 8 & 15, header >> 12 & 15, header >> 32
         if unit == _UNITS["socket"] and kind in (_COPY, _RELEASE, _OUTPUT, _SYNC, _CONSUMED):

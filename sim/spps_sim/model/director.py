@@ -1,9 +1,8 @@
 """Model of what surrounds and constrains the director: flowstate memory, cores, and rules 1 to 6.
 
-A flowstate is the list of the events it has seen. A LOAD copies it into the workspace, processing an event appends to it there, a
-WRITE_BACK copies it back. Whatever breaks rules 1 to 3 leaves a list that is not the order of arrival. An event that traps takes with it
-what its workspace had seen since the last write-back.
-Source: patent §III.D–H, §VIII.
+A flowstate is the list of the events it has seen. A LOAD copies it into the workspace, processing an event appends to
+it there, a WRITE_BACK copies it back. Whatever breaks rules 1 to 3 leaves a list that is not the order of arrival. An
+event that traps takes with it what its workspace had seen since the last write-back. Source: patent §III.D–H, §VIII.
 """
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ __all__ = ["DirectorModel", "Space"]
 @dataclass
 class Space:
     """A workspace with a flow in it."""
+
     conn: int
     tags: list = field(default_factory=list)
     events: int = 1
@@ -26,7 +26,11 @@ class Space:
 
 
 class DirectorModel:
-    """Steps: arrive, deliver, load, process, finish, write_back, each in the order seen at the director; AssertionError names the rule."""
+    """Rules 1 to 6, checked step by step.
+
+    Steps are arrive, deliver, load, process, finish and write_back, each in the order seen at the director. A broken rule raises
+    AssertionError with its number.
+    """
 
     def __init__(self, cores, workspaces, event_slots):
         self.workspaces, self.event_slots = workspaces, event_slots
@@ -41,7 +45,7 @@ class DirectorModel:
         self.count = Counter()
 
     def arrive(self, conn, tag):
-        """conn None: an event without a flow."""
+        """Take an event. conn None: it has no flow."""
         self.waiting.append((conn, tag))
         if conn is not None:
             self.arrived.setdefault(conn, []).append(tag)
@@ -111,8 +115,10 @@ class DirectorModel:
         return conn, workspace, tag, trap
 
     def finish(self, core, workspace, trap):
-        """The director takes the Done of a flow. Returns None, or after the last event "write_back", "void" or "purge", and
-        whether the connection ends."""
+        """Take the Done of a flow.
+
+        Returns None while events are left, else what follows ("write_back", "void" or "purge") and whether the connection ends.
+        """
         space = self.space[core, workspace]
         space.events -= 1
         space.new &= trap

@@ -60,8 +60,9 @@ def flow_key(src_ip, dst_ip, src_port, dst_port, iface, protocol=6):
 class LookupModel:
     """event() and command() say what must come out; `conn` of a new flow is the block's choice, made known by created().
 
-    The table is modelled with its buckets, because only they say when a key finds no room. Which buckets a key has, and which
-    of them it goes into, is part of the contract of the block: README.md of `spps.lookup`, "Where a key may be".
+    The table is modelled with its buckets, because only they say when a key finds no room. Which buckets a key has,
+    and which of them it goes into, is part of the contract of the block: README.md of `spps.lookup`, "Where a key may
+    be".
     """
 
     def __init__(self, connections, secret):
@@ -186,5 +187,5 @@ class TimerModel:
             self.kick.remove(conn)
 
     def late(self, conn, now):
-        """Has the deadline of conn passed?"""
+        """Whether the deadline of conn has passed."""
         return conn in self.deadline and (now - self.deadline[conn]) % 2**32 < 2**31
