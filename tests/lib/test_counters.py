@@ -1,5 +1,6 @@
 """Declared counters: layout, joining, and what is refused."""
 import pytest
+
 from spps.lib import Counters
 
 

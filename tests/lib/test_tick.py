@@ -1,5 +1,6 @@
 """The tick counter."""
 from amaranth.sim import Simulator
+
 from spps.lib.tick import TickCounter
 
 
