@@ -1,6 +1,6 @@
 // An SPPS inside somebody's Verilog: an echo server that needs no host.
 //
-// Module `spps` comes from `spps verilog --preset tiny`; `registers.vh` from `spps registers --preset tiny --verilog`.
+// Module `spps` comes from `spps verilog --preset tiny`; `registers.vh` from `spps registers --preset tiny --format verilog`.
 // After reset a small sequencer writes the registers; then TCP port 7 echoes and port 9 discards on both addresses.
 `default_nettype none
 
