@@ -1,124 +1,25 @@
 """cocotb bench of the message splitter against its model."""
 import os
-import random
-from collections import deque
 
 import cocotb
-from cocotb.triggers import RisingEdge
-from spps.layouts.event import Event
-from spps.layouts.packet import packet_layout
-from spps.layouts.scratchpad import ScratchPage
+from cocotb.triggers import ReadOnly, RisingEdge
+
 from spps.splitter import MessageSplitter
-from spps_sim.model.splitter import Splitter
-from spps_sim.testbench.bus.counters import CounterMonitor
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
+from tests.splitter.env_splitter import SIZE, Env
+from tests.splitter.frames import arp_frame, fix_ip, tcp_frame, traffic
 
-from tests.splitter.frames import MAC, VIPS, tcp_frame, traffic
-
-WIDTH = int(os.environ["SPPS_P_WIDTH"])
 COUNT = int(os.environ["SPPS_P_COUNT"])
-SEED = int(os.environ["SPPS_SEED"])
-SIZE = WIDTH // 8
-FULL = 0.03         # probability that the scratchpad has no page
-
-
-class Bench:
-    """Frames in; a scratchpad that answers at random moments; events, frees and counters collected."""
-
-    def __init__(self, dut, rng, idle, pause):
-        self.dut, self.rng, self.idle = dut, rng, idle
-        layout = packet_layout(WIDTH)
-        self.i = StreamSource(dut, "i", dut.clk, layout=layout, idle=idle, rng=random.Random(rng.random()))
-        self.page = StreamSource(dut, "i_page", dut.clk, layout=ScratchPage, idle=idle, rng=random.Random(rng.random()))
-        self.event = StreamSink(dut, "o_event", dut.clk, layout=Event, pause=pause, rng=random.Random(rng.random()))
-        self.free = StreamSink(dut, "o_free", dut.clk, pause=pause, rng=random.Random(rng.random()))
-        self.payload = StreamSink(dut, "o_payload", dut.clk, layout=layout, pause=pause, rng=random.Random(rng.random()),
-                                  callback=self._store)
-        self.octets, self.next_ref = b"", 1
-        self.stored, self.refused, self.pages_full = {}, 0, True
-
-    def send(self, frame, port, err):
-        for at in range(0, len(frame), SIZE):
-            chunk = frame[at:at + SIZE]
-            last = at + SIZE >= len(frame)
-            self.i.send({"data": int.from_bytes(chunk.ljust(SIZE, b"\xa5"), "big"), "port": port, "last": last,
-                         "empty": SIZE - len(chunk), "err": err and last})
-
-    def _store(self, word):
-        octets = word["data"].to_bytes(SIZE, "big")
-        self.octets += octets[:SIZE - word["empty"]] if word["last"] else octets
-        if word["last"]:
-            ok = not word["err"] and not (self.pages_full and self.rng.random() < FULL)
-            if ok:
-                self.stored[self.next_ref] = self.octets
-            self.refused += not ok
-            self.page.send({"ref": self.next_ref if ok else 0, "length": len(self.octets) if ok else 0, "ok": ok})
-            self.next_ref = self.next_ref % 65535 + 1
-            self.octets = b""
-
-    async def drain(self, frames):
-        """Wait until every frame is judged; a hang fails."""
-        edge = RisingEdge(self.dut.clk)
-        quiet = 0
-        while quiet < 400:
-            before = self.count["frames"], len(self.event.received), self.i.sent
-            await edge
-            quiet = 0 if (self.count["frames"], len(self.event.received), self.i.sent) != before else quiet + 1
-        assert self.i.empty() and self.page.empty() and not self.octets, "splitter hangs"
-        assert self.count["frames"] == frames
-
-
-def check(bench, model, expected):
-    """Events in order with their payloads; no page lost; counters add up and are the model's."""
-    full = bench.count["scratchpad_full"]
-    for event in bench.event.received:
-        while True:
-            assert expected, f"event without a frame: {event}"
-            wanted, payload = expected.popleft()
-            got_payload = bench.stored.get(event["scratch_ref"]) if event["payload_len"] else b""
-            if all(event[k] == wanted.get(k, 0) for k in event if k != "scratch_ref") and got_payload == payload:
-                break
-            assert payload and full, f"got {event}, expected {wanted}"
-            full -= 1       # this frame found no page
-        if payload:
-            del bench.stored[event["scratch_ref"]]
-    assert len(expected) == full
-    for ref in bench.free.received:
-        del bench.stored[ref]
-    assert not bench.stored, "pages lost"
-    frames = bench.count["frames"]
-    assert frames == sum(bench.count.values()) - frames
-    lost = bench.count.pop("scratchpad_full", 0)
-    bench.count["events"] += lost
-    assert +bench.count == +model.count
-
-
-async def start(dut, idle, pause):
-    rng = random.Random(SEED)
-    start_clock(dut)
-    dut.mac.value = MAC
-    dut.vip.value = VIPS[0] | VIPS[1] << 32
-    bench = Bench(dut, rng, idle, pause)
-    await reset(dut)
-    bench.count = CounterMonitor(dut, dut.clk, MessageSplitter.COUNTERS).total
-    return bench, rng
 
 
 async def run(dut, idle, pause, count):
-    bench, rng = await start(dut, idle, pause)
-    dut._log.info("seed %d", SEED)
-    model = Splitter(MAC, VIPS)
-    expected = deque()
-    for frame, port, err in traffic(rng, count):
-        bench.send(frame, port, err)
-        event, payload = model.put(frame, port=port, err=err)
-        if event:
-            expected.append((event, payload))
-    await bench.drain(count)
-    dut._log.info("verdicts: %s", dict(model.count))
-    missing = set(MessageSplitter.COUNTERS) - set(+bench.count) - {"payload_length"}
+    env = await Env.start(dut, idle, pause)
+    for frame in traffic(env.rng, count):
+        env.send(*frame)
+    await env.drain()
+    dut._log.info("verdicts: %s", dict(env.model.count))
+    missing = set(MessageSplitter.COUNTERS) - set(+env.count) - {"payload_length"}
     assert count < 1000 or not missing, f"never hit: {missing}"
-    check(bench, model, expected)
+    env.check()
 
 
 @cocotb.test()
@@ -142,29 +43,86 @@ async def splits_random_frames_with_gaps_and_backpressure(dut):
 
 
 @cocotb.test()
+async def names_the_protocol_of_an_event(dut):
+    env = await Env.start(dut, full=0.0)
+    env.send(tcp_frame(env.rng, 10))
+    env.send(arp_frame(env.rng))
+    await env.drain()
+    env.check()
+    assert [event["protocol"] for event in env.event.received] == [6, 0]
+
+
+@cocotb.test()
+async def stores_no_payload_of_a_frame_that_fails_an_early_check(dut):
+    env = await Env.start(dut, full=0.0)
+    good = b""
+    while not good or good[14] != 0x45:         # without IP options
+        good = tcp_frame(env.rng, 100)
+    bad = {                                     # position, octet, is the IP checksum made right
+        "not_for_us": (0, 0x04, True), "ip_version": (14, 0x55, True), "ip_header_length": (14, 0x44, False),
+        "ip_checksum": (24, good[24] ^ 1, False), "ip_fragment": (20, 0x20, True), "icmp": (23, 1, True),
+        "udp": (23, 17, True), "unknown_protocol": (23, 47, True), "tcp_offset": (46, 0x40, True),
+    }
+    for at, octet, right in bad.values():
+        frame = bytearray(good)
+        frame[at] = octet
+        if right:
+            fix_ip(frame)
+        env.send(bytes(frame))
+    await env.drain()
+    env.check()
+    assert +env.count == {"frames": len(bad), **dict.fromkeys(bad, 1)}
+    assert not env.stored and not env.refused and not env.free.received, "payload went to the scratchpad"
+
+
+@cocotb.test()
 async def wrong_scratchpad_count_drops_frame(dut):
-    bench, rng = await start(dut, 0.0, 0.0)
-    bench.pages_full = False
-    send = bench.page.send
-    bench.page.send = lambda answer: send({**answer, "length": answer["length"] + 1})
+    env = await Env.start(dut, full=0.0)
+    send = env.page.send
+    env.page.send = lambda answer: send({**answer, "length": answer["length"] + 1})
     for _ in range(5):
-        bench.send(tcp_frame(rng, 100), 0, False)
-    await bench.drain(5)
-    assert bench.count["payload_length"] == 5 and not bench.event.received
-    assert sorted(bench.free.received) == sorted(bench.stored)
+        env.send(tcp_frame(env.rng, 100))
+    await env.drain()
+    assert env.count["payload_length"] == 5 and not env.event.received
+    assert sorted(env.free.received) == sorted(env.stored) and len(env.stored) == 5
 
 
 @cocotb.test()
 async def loses_ten_clocks_per_frame_at_most_on_average(dut):
-    bench, rng = await start(dut, 0.0, 0.0)
-    bench.pages_full = False
-    frames = [tcp_frame(rng, 200) for _ in range(50)]
+    env = await Env.start(dut, full=0.0)
+    frames = [tcp_frame(env.rng, 200) for _ in range(50)]
     for frame in frames:
-        bench.send(frame, 0, False)
+        env.send(frame)
     words = sum(-(-len(frame) // SIZE) for frame in frames)
     clocks, edge = 0, RisingEdge(dut.clk)
-    while not bench.i.empty():
+    while not env.i.empty():
         await edge
         clocks += 1
     dut._log.info("%d words in %d clocks", words, clocks)
     assert clocks <= words + 50 * 10
+    await env.drain()
+    env.check()
+
+
+@cocotb.test()
+async def offers_an_event_9_to_16_clocks_after_its_frame_and_one_later_per_option_byte(dut):
+    env = await Env.start(dut, full=0.0)
+    delays = []
+    for _ in range(60):
+        frame = arp_frame(env.rng) if env.rng.random() < 0.2 else tcp_frame(env.rng)
+        env.send(frame)
+        events, last, clock = len(env.event.received), 0, 0
+        while len(env.event.received) == events:
+            await RisingEdge(dut.clk)
+            await ReadOnly()
+            clock += 1
+            assert clock < 2000, "no event"
+            if int(dut.i__valid.value):
+                last = clock
+            if int(dut.o_event__valid.value):
+                came = clock
+        options = (frame[14 + (frame[14] & 15) * 4 + 12] >> 4) * 4 - 20 if frame[12:14] == b"\x08\0" else 0
+        delays.append((came - last, options))
+    dut._log.info("delays by option bytes: %s", sorted(set(delays)))
+    assert all(9 <= delay <= 16 + options for delay, options in delays)
+    env.check()

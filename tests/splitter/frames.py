@@ -14,7 +14,8 @@ _OPTIONS = (
     [("MSS", 536)], [("WScale", 15), ("NOP", None)], [("NOP", None)] * 40,
     [("NOP", None), ("NOP", None), ("SAck", (100, 200, 300, 400))],
     [("Timestamp", (1, 2)), ("NOP", None), ("NOP", None), ("SAck", (0xFFFFFF00, 16))],
-    [("MSS", 1400), ("EOL", None)], [(254, b"\x12\x34\x56"), ("NOP", None), ("NOP", None), ("MSS", 1300), ("NOP", None)],
+    [("MSS", 1400), ("EOL", None)],
+    [(254, b"\x12\x34\x56"), ("NOP", None), ("NOP", None), ("MSS", 1300), ("NOP", None)],
 )
 
 
@@ -22,12 +23,12 @@ def tcp_frame(rng, size=None):
     """A valid TCP frame; size: bytes of payload."""
     size = rng.choice((0, 0, 1, 2, 3, 5, 6, 7, 16, rng.randrange(100), rng.randrange(1400))) if size is None else size
     options = rng.choice(_OPTIONS)
-    flags = rng.choice(("S", "SA", "A", "PA", "FA", "R", "FPU", "SEC"))
+    flags = rng.choice(("S", "SA", "A", "PA", "FA", "R", "FPUA", "SEC"))
     ip = IP(src=f"10.0.{rng.randrange(256)}.{rng.randrange(1, 255)}", dst=f"192.168.0.{rng.randrange(1, 255)}",
             tos=rng.choice((0, 0, 3, 0xB8)), id=rng.randrange(65536), ttl=rng.randrange(1, 256),
             options=rng.choice(([], [], [], b"\x94\x04\x00\x00", b"\x01" * rng.randrange(1, 41))))
-    tcp = TCP(sport=rng.randrange(1, 65536), dport=rng.randrange(1, 65536), seq=rng.randrange(1 << 32), ack=rng.randrange(1 << 32),
-              flags=flags, window=rng.randrange(65536), options=options)
+    tcp = TCP(sport=rng.randrange(1, 65536), dport=rng.randrange(1, 65536), seq=rng.randrange(1 << 32),
+              ack=rng.randrange(1 << 32), flags=flags, window=rng.randrange(65536), options=options)
     frame = bytes(Ether(src=PEER, dst=MAC_TEXT) / ip / tcp / Raw(rng.randbytes(size)))
     if len(frame) < 60 and rng.random() < 0.7:
         frame += rng.randbytes(60 - len(frame))         # padding, not always zero
@@ -56,12 +57,13 @@ def odd_frame(rng):
         Ether(src=MAC_TEXT, dst=MAC_TEXT) / ip / TCP(), ether / ip / TCP(sport=0), ether / ip / TCP(dport=0),
         *(ether / ip / TCP(flags=flags) for flags in ("", "FPU", "F", "SF", "SR", "FSRPAUEC")),
         Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, hwsrc=PEER, psrc="172.16.0.1", pdst="10.0.0.1"),
-        Ether(src="ff:ff:ff:ff:ff:ff", dst=MAC_TEXT) / ip / TCP(), Ether(src=PEER, dst=MAC_TEXT, type=0x86DD) / Raw(rng.randbytes(46)),
+        Ether(src="ff:ff:ff:ff:ff:ff", dst=MAC_TEXT) / ip / TCP(),
+        Ether(src=PEER, dst=MAC_TEXT, type=0x86DD) / Raw(rng.randbytes(46)),
     )))
 
 
 def mutate(rng, frame):
-    """The same frame with header bytes changed, or with its end cut; sometimes with the IP checksum made right again."""
+    """The same frame with header bytes changed or its end cut; sometimes with the checksums made right again."""
     octets = bytearray(frame)
     if rng.random() < 0.15:
         return bytes(octets[:rng.randrange(1, len(octets) + 1)])

@@ -2,6 +2,7 @@
 import random
 
 from amaranth.sim import Simulator
+
 from spps.splitter import OptionParser
 from spps_sim.model.splitter import parse_options
 
@@ -46,6 +47,29 @@ def test_reads_options_as_the_model_in_a_clock_per_byte():
                 assert clocks <= len(octets) + 1, f"{octets.hex()}: no end"
             found = ctx.get(dut.o)
             assert {name: found[name] for name in dut.o.shape().members} == parse_options(octets, syn), octets.hex()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(process)
+    simulator.run()
+
+
+def test_reads_the_usual_options_in_two_clocks():
+    dut = OptionParser()
+    octets = b"\x01\x01\x08\x0a" + bytes(range(8))
+
+    async def process(ctx):
+        for n in range(3):
+            ctx.set(dut.words[n], int.from_bytes(octets[4 * n:4 * n + 4], "big"))
+        ctx.set(dut.size, 12)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        assert not ctx.get(dut.done)
+        await ctx.tick()
+        assert ctx.get(dut.done)
+        found = ctx.get(dut.o)
+        assert {name: found[name] for name in dut.o.shape().members} == parse_options(octets, False)
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)

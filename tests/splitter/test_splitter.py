@@ -1,8 +1,9 @@
-"""Message splitter: parameters and the cocotb bench."""
-
+"""Message splitter: the model by itself, the table of verdicts, and the cocotb bench."""
 import pytest
+
 from spps.params import TINY
-from spps.splitter import MessageSplitter
+from spps.splitter import MessageSplitter, Verdict
+from spps.splitter.checks import CHECKS
 from spps_sim.model.splitter import checksum, parse_options, split
 from spps_sim.testbench.runner import run_bench, simulations
 
@@ -11,7 +12,8 @@ from spps_sim.testbench.runner import run_bench, simulations
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_splits_frames_as_the_model(width, simulator):
     count = 10000 if simulator == "verilator" else 400        # Icarus runs 640 clocks a second
-    run_bench(MessageSplitter(TINY.replace(data_width=width)), "tests.splitter.bench_splitter", name="splitter", simulator=simulator, parameters={"width": width, "count": count})
+    run_bench(MessageSplitter(TINY.replace(data_width=width)), "tests.splitter.bench_splitter", name="splitter",
+              simulator=simulator, parameters={"width": width, "count": count})
 
 
 def test_model_computes_published_checksum():
@@ -20,10 +22,33 @@ def test_model_computes_published_checksum():
 
 
 def test_model_reads_a_frame_written_by_hand():
-    frame = bytes.fromhex(
-        "0200 5e5d 5001 0211 2233 4455 0800" "4500 0029 0001 0000 4006 66cc 0a00 0001 0a00 0002"
-        "04d2 0050 0000 0001 0000 0002 5018 2000 0000 0000" "41 0000000000")
-    assert split(frame, port=1, mac=0x02005E5D5001)[0] == "tcp_checksum"
+    # pseudo header: 0a00 + 0001 + 0a00 + 0002 + 0006 + 0015 = 141e
+    # segment: 04d2 + 0050 + 0001 + 0002 + 5018 + 2000 + 4100 = b63d; checksum: ~(141e + b63d) = 35a4
+    head = "0200 5e5d 5001 0211 2233 4455 0800" "4500 0029 0001 0000 4006 66cc 0a00 0001 0a00 0002"
+    tcp, end = "04d2 0050 0000 0001 0000 0002 5018 2000", "0000" "41 0000000000"
+    frame = bytes.fromhex(head + tcp + "35a4" + end)
+    verdict, event, payload = split(frame, port=1, mac=0x02005E5D5001)
+    assert (verdict, payload) == ("events", b"A")
+    assert event == {
+        "kind": 1, "iface": 1, "protocol": 6, "checks": 0, "src_ip": 0x0A000001, "dst_ip": 0x0A000002, "src_port": 1234,
+        "dst_port": 80, "seq": 1, "ack": 2, "window": 0x2000, "tcp_flags": 0x18, "payload_len": 1, "filled": 1,
+        "plain": 1, "stamped": 0, "mss": 0, "wscale": 0, "options": 0, "ts_val": 0, "ts_ecr": 0, "sack_left": 0,
+        "sack_right": 0, "src_mac_hi": 0x0211, "src_mac_lo": 0x22334455}
+    assert split(frame, port=1, mac=0x02005E5D5002)[0] == "not_for_us"
+    assert split(bytes.fromhex(head + tcp + "35a5" + end), port=1, mac=0x02005E5D5001)[0] == "tcp_checksum"
+
+
+def test_model_reads_options_written_by_hand():
     assert parse_options(bytes.fromhex("020405b4 0402 080a 00000001 00000000 01 030307"), True) == {
         "mss": 1460, "wscale": 7, "options": 15, "ts_val": 1, "ts_ecr": 0, "sack_left": 0, "sack_right": 0}
     assert parse_options(b"\x05\x00\x02\x04", True)["options"] == 0
+
+
+def test_each_verdict_but_the_late_ones_has_a_check():
+    late = {Verdict.EVENT, Verdict.SCRATCHPAD_FULL, Verdict.PAYLOAD_LENGTH}
+    assert {check.verdict for check in CHECKS} == set(Verdict) - late
+
+
+def test_counters_are_the_verdicts_in_order():
+    assert list(MessageSplitter.COUNTERS) == ["frames", *(verdict.counter for verdict in Verdict)]
+    assert [verdict.value for verdict in Verdict] == list(range(len(Verdict)))

@@ -1,6 +1,7 @@
 """Reference model of the message splitter: bytes of a frame in, verdict, event and payload out.
 
-Offsets are those of the standards: Ethernet II, RFC 826 (ARP), RFC 791 (IPv4), RFC 9293 (TCP), RFC 7323 and RFC 2018 (options).
+Offsets are those of the standards: Ethernet II, RFC 826 (ARP), RFC 791 (IPv4), RFC 9293 (TCP), RFC 7323 and RFC 2018
+(options).
 """
 import struct
 from collections import Counter
@@ -23,7 +24,7 @@ def checksum(octets):
 
 
 def parse_options(octets, syn):
-    """Event fields of TCP options; what follows a malformed option is ignored."""
+    """Return the event fields of TCP options; what follows a malformed option is ignored."""
     found = {"mss": 0, "wscale": 0, "options": 0, "ts_val": 0, "ts_ecr": 0, "sack_left": 0, "sack_right": 0}
     at = 0
     while at < len(octets):
@@ -78,7 +79,7 @@ def _split_arp(frame, port, own):
 
 
 def _split_tcp(segment, source, destination, own):
-    """Verdict, event fields and payload of a segment."""
+    """Return verdict, event fields and payload of a segment."""
     if len(segment) < 20:
         return "tcp_offset", None, b""
     source_port, destination_port, seq, ack, offset, flags, window = struct.unpack(">HHIIBBH", segment[:16])
@@ -112,7 +113,8 @@ def _split_ip(frame, port, own):
     fragment = int.from_bytes(packet[6:8], "big")
     protocol, source, destination = packet[9], packet[12:16], packet[16:20]
     for verdict, failed in (
-        ("ip_version", packet[0] >> 4 != 4), ("ip_header_length", header < 20 or header > total), ("ip_length", total > len(packet)),
+        ("ip_version", packet[0] >> 4 != 4), ("ip_header_length", header < 20 or header > total),
+        ("ip_length", total > len(packet)),
     ):
         if failed:
             return verdict, None, b""
@@ -134,10 +136,15 @@ def _split_ip(frame, port, own):
 
 
 def split(frame, *, port, mac, vips=(), err=False):
-    """(verdict, event fields or None, payload). verdict is a counter's name, "events" for a good frame; fields left out are 0."""
+    """Return (verdict, event fields or None, payload).
+
+    verdict: name of a counter, "events" for a good frame. Event fields that are left out are 0.
+    vips: own IP addresses, 0: none.
+    """
     def own(source_mac, source_ip):
-        """Somebody sends in our name. vips: addresses, 0 for none."""
-        return int.from_bytes(source_mac, "big") == mac or int.from_bytes(source_ip, "big") in [vip for vip in vips if vip]
+        """Return whether the frame was sent in our name."""
+        address = int.from_bytes(source_ip, "big")
+        return int.from_bytes(source_mac, "big") == mac or address != 0 and address in vips
 
     ethertype = int.from_bytes(frame[12:14], "big") if len(frame) >= 14 else None
     if err:
@@ -156,14 +163,14 @@ def split(frame, *, port, mac, vips=(), err=False):
 
 
 class Splitter:
-    """The above with counters."""
+    """`split` with counters."""
 
     def __init__(self, mac, vips=()):
         self.mac, self.vips = mac, vips
         self.count = Counter()
 
     def put(self, frame, *, port=0, err=False):
-        """Event fields and payload of one frame, or (None, b"")."""
+        """Return event fields and payload of one frame, or (None, b"")."""
         verdict, event, payload = split(frame, port=port, mac=self.mac, vips=self.vips, err=err)
         self.count["frames"] += 1
         self.count[verdict] += 1
