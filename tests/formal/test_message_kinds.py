@@ -1,8 +1,8 @@
 """Which messages reach whom: the message bus judges kinds, and the blocks behind it rely on that.
 
 The bus hands the socket memory controller only COPY, RELEASE, OUTPUT, SYNC and CONSUMED, whole and not interleaved,
-whatever the clusters send. Given that, the socket memory controller passes only OUTPUT and SYNC on. Each claim is also checked to fail
-on a mutated design.
+whatever the clusters send. Given that, the socket memory controller passes only OUTPUT and SYNC on. Each claim is also
+checked to fail on a mutated design.
 """
 import inspect
 
