@@ -33,8 +33,8 @@ async def lives(dut, idle, pause, packets=250):
         if doomed and len(env.reads) >= doomed[0][0] and rng.random() < 0.05:
             quiet = 0
             _, ref = doomed.popleft()
-            # The model frees before the RTL does, so it accepts a reference that the RTL gives out too early. Two chains on
-            # one page show in what is read, and a lost page shows at the end.
+            # The model frees before the RTL does, so it accepts a reference that the RTL gives out too early.
+            # Two chains on one page show in what is read, and a lost page shows at the end.
             env.model.free(ref)
             env.free.send(ref)
             if rng.random() < 0.05:

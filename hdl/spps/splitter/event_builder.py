@@ -39,7 +39,8 @@ class EventBuilder(wiring.Component):
 
     Timing
     ------
-    Latency 7 clocks; 2 more for the options NOP NOP TIMESTAMP, and up to one more per option byte for others.
+    Latency 7 clocks for ARP, 8 for TCP, one more with payload if the scratchpad answers at once, and up to one more per
+    option byte unless the options are NOP NOP TIMESTAMP.
     Throughput one frame at a time. `i_header` waits for `o_event`, `o_free` and `i_page`.
 
     Drop

@@ -42,9 +42,10 @@ class MessageSplitter(wiring.Component):
 
     Timing
     ------
-    An event leaves 9 to 16 clocks after the last word of its frame, and up to one later per option byte unless the
-    options are NOP NOP TIMESTAMP, if the scratchpad answers at once. Throughput one word per clock, and on average up
-    to 10 clocks more per frame. `i` waits for `o_payload` and, one frame later, for `o_event`, `o_free` and `i_page`.
+    An event leaves 10 to 16 clocks (17 at 128 bits) after the last word of its frame, and up to one later per option
+    byte unless the options are NOP NOP TIMESTAMP, if the scratchpad answers at once. Throughput one word per clock, and
+    on average up to 10 clocks more per frame. `i` waits for `o_payload` and, one frame later, for `o_event`, `o_free`
+    and `i_page`.
 
     Drop
     ----
