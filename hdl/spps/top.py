@@ -3,18 +3,17 @@ from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .bus import MessageBus
+from .bus import DmaBus, FlowstateBus, InstructionBus, MessageBus
 from .cluster import ProtocolCluster
 from .director import FlowDirector
 from .egress import OutputProcessor
 from .events import EventQueue
 from .failover import FailoverUnit
 from .layouts.activity import activity_layout
-from .layouts.dma import ClusterDma, FlowstateBeat, FlowstateWrite
 from .layouts.lookup import LookupCommand
 from .layouts.packet import packet_signature, spi4_signature
-from .layouts.register import InstructionWrite, RegisterRequest
-from .lib import ReadShare, StreamArbiter, StreamDemux, TickCounter
+from .layouts.register import RegisterRequest
+from .lib import StreamArbiter, TickCounter
 from .lookup import FlowstateMemory, LookupController, TimerUnit
 from .mmc import Mmc, block_counters, counting_blocks
 from .params import TINY
@@ -23,8 +22,7 @@ from .socket import Geometry, SocketMemoryController, axi_signature
 from .spi4 import Spi4Sink, Spi4Source
 from .splitter import MessageSplitter
 
-__all__ = ["Spps", "spps_signature", "PROBES"]
-
+__all__ = ["PROBES", "Spps", "spps_signature"]
 
 #: counters that campaigns and traces watch
 PROBES = ("issued", "confirmed", "delivered", "done", "copied")
@@ -45,87 +43,130 @@ def spps_signature(params, activity=False):
     })
 
 
+def _each(m, sources, sinks):
+    """Connect streams pairwise."""
+    for source, sink in zip(sources, sinks):
+        wiring.connect(m, source, sink)
+
+
 class Spps(wiring.Component):
     """A stateful protocol processing system: SPI-4 in, SPI-4 out, a sync link and registers.
 
-    Source: patent F2, F7.
-
     Parameters
     ----------
-    params : SppsParams. image : microcode words, default the program in ucode/programs. activity : with a port that tells what the cores do.
+    params : SppsParams
+        Sizes.
+    image : list of int, 36-bit words
+        Microcode that every cluster holds after reset; by default the program in `ucode/programs`.
+    activity : bool
+        With the port `activity`, for traces in simulation.
 
     Members
     -------
-    i_spi4, o_spi4, status_o, status_i : SPI-4 with the FIFO status of each direction. i_sync, o_sync : sync link.
-    i_mmc, o_mmc : register access. enable : 0 freezes every register and memory (the streams' neighbours must not hand over then).
-    axi : external memory, with socket_memory="axi4".
-    unit : number in the pair, names the sender of sync frames. detector, role_init : failover inputs. active, epoch : failover state. PROBES : counters for traces. activity : see layouts.activity; zero while disabled.
+    i_spi4, o_spi4 : In, Out(SPI-4 words)
+        Frames of all ports, both ways.
+    status_o, status_i : Out, In(2 bits × params.ports)
+        FIFO status: of our sink, and of the sink that our source sends to; 0 starving, 1 hungry, 2 satisfied.
+    i_sync, o_sync : In, Out(stream of packet)
+        The link to the other unit.
+    i_mmc, o_mmc : In(stream of RegisterRequest), Out(stream of 32 bits)
+        Register access; reads are answered, writes are not.
+    enable : In(1)
+        0 freezes every register and memory; what is connected must not hand over words then.
+    unit, detector, role_init : In(1)
+        Number in the pair; the other unit is dead; 1: active after reset. Registers of these names say the same.
+    active, epoch : Out(1), Out(16)
+        State of failover.
+    issued, confirmed, delivered, done, copied : Out(32)
+        Sync records issued and confirmed, events delivered and ended, payloads copied; for traces.
+    activity : Out(layouts.activity)
+        What the cores do in this clock; zero while disabled. With `activity` only.
+    axi : Out(AXI4)
+        External socket memory. With `socket_memory="axi4"` only.
 
-    Latency: about 1000 clocks from a data segment to the segment sent on. Throughput: see the README's figures.
-    Backpressure: SPI-4 status. Reset: synchronous, then some thousand clocks of table sweep during which events wait.
+    Timing
+    ------
+    Latency about 1000 clocks from a data segment to the segment sent on. Throughput: `spps bench`. Backpressure is the
+    SPI-4 status.
+
+    Drop
+    ----
+    See the blocks; each reason is a counter of the register map.
+
+    Reset
+    -----
+    Synchronous; then some thousand clocks in which tables are swept and events wait.
+
+    Source
+    ------
+    Patent F2, F7.
     """
 
     def __init__(self, params=TINY, *, image=None, activity=False):
-        self.params, self.image, self.shows_activity = params, image, activity
+        self.params, self.shows_activity = params, activity
         super().__init__(spps_signature(params, activity))
+        if image is None:
+            from .ucode.programs import default_image
+            image = default_image(imem_words=params.imem_words, connections=params.connections).words
+        self.sink = Spi4Sink(params)
+        self.admission = FrameAdmission(params)
+        self.splitter = MessageSplitter(params)
+        self.scratchpad = Scratchpad(params)
+        self.events = EventQueue(params)
+        self.lookup = LookupController(params)
+        self.timers = TimerUnit(params)
+        self.flowstate = FlowstateMemory(params)
+        self.director = FlowDirector(params)
+        self.bus = MessageBus(params)
+        self.dma_bus = DmaBus(params)
+        self.flowstate_bus = FlowstateBus(params)
+        self.instruction_bus = InstructionBus(params)
+        self.clusters = [ProtocolCluster(params, image=image, index=n, activity=activity) for n in range(params.clusters)]
+        self.socket = SocketMemoryController(params)
+        self.failover = FailoverUnit(params)
+        self.egress = OutputProcessor(params)
+        self.source = Spi4Source(params)
+        self.ticks = TickCounter()
+        self.mmc = Mmc(params, block_counters(params))
 
     def elaborate(self, platform):
         m = Module()
-        self.make_blocks(m)
-        self.wire_ingress(m)
-        self.wire_dispatch(m)
-        self.wire_clusters(m)
-        self.wire_egress(m)
-        self.wire_registers(m)
-        self.wire_probes(m)
+        self._add_blocks(m)
+        self._wire_ingress(m)
+        self._wire_dispatch(m)
+        self._wire_clusters(m)
+        self._wire_egress(m)
+        self._wire_registers(m)
+        self._wire_failover(m)
+        self._wire_probes(m)
         return EnableInserter(self.enable)(m)
 
-    def make_blocks(self, m):
-        params = self.params
-        if self.image is None:
-            from .ucode.programs import default_image
-            self.image = default_image(imem_words=params.imem_words, connections=params.connections).words
-        m.submodules.spi4_sink = self.sink = Spi4Sink(params)
-        m.submodules.admission = self.admission = FrameAdmission(params)
-        m.submodules.splitter = self.splitter = MessageSplitter(params)
-        m.submodules.scratchpad = self.scratchpad = Scratchpad(params)
-        m.submodules.event_queue = self.events = EventQueue(params)
-        m.submodules.lookup = self.lookup = LookupController(params)
-        m.submodules.timers = self.timers = TimerUnit(params)
-        m.submodules.flowstate = self.flowstate = FlowstateMemory(params)
-        m.submodules.director = self.director = FlowDirector(params)
-        m.submodules.bus = self.bus = MessageBus(params)
-        self.clusters = []
-        for n in range(params.clusters):
-            cluster = ProtocolCluster(params, image=self.image, index=n, activity=self.shows_activity)
+    def _add_blocks(self, m):
+        for name in ("sink", "admission", "splitter", "scratchpad", "events", "lookup", "timers", "flowstate", "director", "bus",
+                     "dma_bus", "flowstate_bus", "instruction_bus", "socket", "failover", "egress", "source", "ticks", "mmc"):
+            m.submodules[name] = getattr(self, name)
+        for n, cluster in enumerate(self.clusters):
             m.submodules[f"cluster_{n}"] = cluster
-            self.clusters.append(cluster)
-        m.submodules.socket = self.socket = SocketMemoryController(params)
-        m.submodules.failover = self.failover = FailoverUnit(params)
-        m.submodules.egress = self.egress = OutputProcessor(params)
-        m.submodules.spi4_source = self.source = Spi4Source(params)
-        m.submodules.ticks = self.ticks = TickCounter()
 
-    def wire_ingress(self, m):
+    def _wire_ingress(self, m):
+        """Words of SPI-4 to frames, frames to payload and events; chains of the scratchpad come back."""
         wiring.connect(m, wiring.flipped(self.i_spi4), self.sink.i)
         wiring.connect(m, self.sink.o, self.admission.i)
         wiring.connect(m, self.admission.o, self.splitter.i)
-        m.d.comb += self.admission.free_pages.eq(self.scratchpad.free_pages)
         wiring.connect(m, self.splitter.o_payload, self.scratchpad.i)
         wiring.connect(m, self.scratchpad.o_page, self.splitter.i_page)
         m.submodules.free_arbiter = frees = StreamArbiter(unsigned(16), 4, packets=False)
-        for port, stream_ in zip(frees.i, (self.splitter.o_free, self.lookup.o_drop, self.director.o_drop, self.socket.o_free)):
-            wiring.connect(m, stream_, port)
+        _each(m, (self.splitter.o_free, self.lookup.o_drop, self.director.o_drop, self.socket.o_free), frees.i)
         wiring.connect(m, frees.o, self.scratchpad.i_free)
         wiring.connect(m, self.splitter.o_event, self.events.i)
         wiring.connect(m, self.events.o, self.lookup.i_event)
-        m.d.comb += self.status_o.eq(self.sink.status)
+        m.d.comb += [self.admission.free_pages.eq(self.scratchpad.free_pages), self.status_o.eq(self.sink.status)]
 
-    def wire_dispatch(self, m):
+    def _wire_dispatch(self, m):
+        """Events to their connection, connections to cores."""
         lookup, timers, director, bus = self.lookup, self.timers, self.director, self.bus
         m.submodules.command_arbiter = commands = StreamArbiter(LookupCommand, 3, packets=False)
-        for port, stream_ in zip(commands.i, (bus.o_lookup, director.o_free, self.failover.o_lookup)):
-            wiring.connect(m, stream_, port)
+        _each(m, (bus.o_lookup, director.o_free, self.failover.o_lookup), commands.i)
         wiring.connect(m, commands.o, lookup.i_cmd)
         wiring.connect(m, lookup.o_event, director.i_event)
         wiring.connect(m, timers.o_timer, director.i_timer)
@@ -137,39 +178,41 @@ class Spps(wiring.Component):
             timers.now.eq(self.ticks.now), timers.kick.eq(self.failover.kick),
             director.now.eq(self.ticks.now), director.standby.eq(~self.failover.status.active),
             director.fence.waiting.eq(Cat(cluster.waiting for cluster in self.clusters)),
-            lookup.active.eq(self.failover.status.active), lookup.scan_conn.eq(timers.scan_conn), timers.scan_valid.eq(lookup.scan_valid),
+            lookup.active.eq(self.failover.status.active),
+            lookup.scan_conn.eq(timers.scan_conn), timers.scan_valid.eq(lookup.scan_valid),
         ]
 
-    def wire_clusters(self, m):
-        count = self.params.clusters
-        m.submodules.dma_demux = demux = StreamDemux(ClusterDma, count, lambda payload: payload.cluster)
-        m.submodules.dma_done = dma_done = StreamArbiter(ClusterDma, count, packets=False)
-        m.submodules.flowstate_read = reads = ReadShare(unsigned(16), FlowstateBeat, count)
-        m.submodules.flowstate_write = writes = StreamArbiter(FlowstateWrite, count + 1, packets=False)
-        wiring.connect(m, self.director.o_dma, demux.i)
-        wiring.connect(m, dma_done.o, self.director.i_dma_done)
-        wiring.connect(m, reads.o_request, self.flowstate.i_read)
-        wiring.connect(m, self.flowstate.o_data, reads.i_answer)
-        wiring.connect(m, writes.o, self.flowstate.i_write)
-        wiring.connect(m, self.failover.o_fs_write, writes.i[count])
+    def _wire_clusters(self, m):
+        """Messages, flowstates, instruction words and CSRs of each cluster."""
+        dma, flowstates, status = self.dma_bus, self.flowstate_bus, self.failover.status
+        wiring.connect(m, self.director.o_dma, dma.i)
+        wiring.connect(m, dma.o, self.director.i_dma_done)
+        wiring.connect(m, flowstates.o_read, self.flowstate.i_read)
+        wiring.connect(m, self.flowstate.o_data, flowstates.i_data)
+        wiring.connect(m, flowstates.o_write, self.flowstate.i_write)
+        wiring.connect(m, self.failover.o_fs_write, flowstates.i_write[-1])
+        cores = self.params.cores
         for n, cluster in enumerate(self.clusters):
             wiring.connect(m, self.bus.o_cluster[n], cluster.i_msg)
             wiring.connect(m, cluster.o_msg, self.bus.i_cluster[n])
-            wiring.connect(m, cluster.o_fs_read, reads.i_request[n])
-            wiring.connect(m, reads.o_answer[n], cluster.i_fs_data)
-            wiring.connect(m, cluster.o_fs_write, writes.i[n])
+            wiring.connect(m, dma.o_cluster[n], cluster.i_dma)
+            wiring.connect(m, cluster.o_dma_done, dma.i_cluster[n])
+            wiring.connect(m, cluster.o_fs_read, flowstates.i_read[n])
+            wiring.connect(m, flowstates.o_data[n], cluster.i_fs_data)
+            wiring.connect(m, cluster.o_fs_write, flowstates.i_write[n])
+            wiring.connect(m, self.instruction_bus.o[n], cluster.i_imem)
+            csr = cluster.csr
             m.d.comb += [
-                cluster.i_dma.payload.eq(demux.o[n].payload.command), cluster.i_dma.valid.eq(demux.o[n].valid),
-                demux.o[n].ready.eq(cluster.i_dma.ready),
-                dma_done.i[n].payload.command.eq(cluster.o_dma_done.payload), dma_done.i[n].payload.cluster.eq(n),
-                dma_done.i[n].valid.eq(cluster.o_dma_done.valid), cluster.o_dma_done.ready.eq(dma_done.i[n].ready),
-                cluster.csr.now.eq(self.ticks.now), cluster.csr.cycles.eq(self.ticks.cycles), cluster.csr.isn_clock.eq(self.failover.status.isn_clock),
-                cluster.csr.epoch.eq(self.failover.status.epoch), cluster.csr.active.eq(self.failover.status.active),
-                cluster.csr.sync_ready.eq(self.failover.status.sync_ready), cluster.csr.pool_status.eq(self.socket.pool_status),
-                cluster.csr.fast_ready.eq(self.failover.status.sync_ready & self.socket.pools_ready), cluster.csr.protect.eq(self.failover.status.protect),
+                csr.now.eq(self.ticks.now), csr.cycles.eq(self.ticks.cycles), csr.isn_clock.eq(status.isn_clock),
+                csr.epoch.eq(status.epoch), csr.active.eq(status.active), csr.sync_ready.eq(status.sync_ready),
+                csr.protect.eq(status.protect), csr.pool_status.eq(self.socket.pool_status),
+                csr.fast_ready.eq(status.sync_ready & self.socket.pools_ready), csr.cfg.eq(self.mmc.cfg),
+                cluster.runaway.eq(self.mmc.runaway), cluster.halt.eq(self.director.fence.fenced[n * cores:(n + 1) * cores]),
+                cluster.stuck.eq(self.mmc.fault_stuck[n * cores:(n + 1) * cores]),
             ]
 
-    def wire_egress(self, m):
+    def _wire_egress(self, m):
+        """Commands of the cores: payload into socket memory, records, frames out."""
         socket, failover, egress = self.socket, self.failover, self.egress
         wiring.connect(m, self.bus.o_socket, socket.i_cmd)
         wiring.connect(m, socket.o_scratch, self.scratchpad.i_read)
@@ -182,63 +225,58 @@ class Spps(wiring.Component):
             wiring.connect(m, socket.axi, wiring.flipped(self.axi))
         wiring.connect(m, egress.o, self.source.i)
         wiring.connect(m, self.source.o, wiring.flipped(self.o_spi4))
+        m.d.comb += [
+            self.source.status.eq(self.status_i),
+            socket.active.eq(failover.status.active), egress.emit_enable.eq(failover.status.emit_enable),
+        ]
+
+    def _wire_registers(self, m):
+        """Registers to the blocks, status and counters back."""
+        mmc, mac, fence = self.mmc, Signal(48), self.director.fence
+        wiring.connect(m, wiring.flipped(self.i_mmc), mmc.i)
+        wiring.connect(m, mmc.o, wiring.flipped(self.o_mmc))
+        wiring.connect(m, mmc.o_imem, self.instruction_bus.i)
+        wiring.connect(m, mmc.o_flowstate, self.flowstate.i_window)
+        wiring.connect(m, self.flowstate.o_window, mmc.i_flowstate)
+        m.d.comb += [
+            mac.eq(Cat(mmc.cfg_mac_lo, mmc.cfg_mac_hi[:16])), self.splitter.mac.eq(mac), self.egress.mac.eq(mac),
+            self.splitter.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)), self.egress.ttl.eq(mmc.ttl),
+            self.source.burst_blocks.eq(mmc.burst_blocks), self.ticks.tick_cycles.eq(mmc.tick_cycles),
+            self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)), self.lookup.half_open_limit.eq(mmc.half_open_limit),
+            self.director.masks.eq(mmc.masks), self.director.core_enable.eq(mmc.core_enable),
+            self.director.round_robin.eq(mmc.core_choice), fence.limit.eq(mmc.watchdog), fence.lift.eq(mmc.fence_lift),
+            self.socket.low_watermark.eq(mmc.socket_low_watermark),
+            mmc.now.eq(self.ticks.now), mmc.free_pages.eq(self.scratchpad.free_pages), mmc.in_use.eq(self.lookup.in_use),
+            mmc.half_open.eq(self.lookup.half_open), mmc.timers_armed.eq(self.timers.armed), mmc.fenced_cores.eq(fence.fenced),
+            mmc.gate_level.eq(self.failover.level), mmc.gate_high_water.eq(self.failover.high_water),
+            mmc.event_level.eq(self.events.level), mmc.event_high_water.eq(self.events.high_water),
+            *(getattr(mmc, f"socket_free_{pool}").eq(level) for pool, level in enumerate(self.socket.free)),
+            *(getattr(mmc, f"socket_lowest_{pool}").eq(level) for pool, level in enumerate(self.socket.lowest)),
+            *(getattr(mmc, f"outstanding_{core}").eq(level) for core, level in enumerate(self.director.outstanding)),
+            *(getattr(mmc, f"count_{name}").eq(block.count) for name, block in counting_blocks(self).items()),
+        ]
+        for n, cluster in enumerate(self.clusters):
+            for core in range(self.params.cores):
+                pc = cluster.trap_pc[core]
+                m.d.comb += getattr(mmc, f"trap_{n * self.params.cores + core}").eq(
+                    Cat(pc, Signal(16 - len(pc)), cluster.trap_code[core]))
+
+    def _wire_failover(self, m):
+        """The sync link, configuration and status. Some registers have a pin that says the same."""
+        failover, registers = self.failover, self.mmc.failover
         wiring.connect(m, failover.o_sync, wiring.flipped(self.o_sync))
         wiring.connect(m, wiring.flipped(self.i_sync), failover.i_sync)
-        m.d.comb += [
-            socket.active.eq(failover.status.active), self.source.status.eq(self.status_i), egress.emit_enable.eq(failover.status.emit_enable),
+        wiring.connect(m, registers, failover.config)
+        wiring.connect(m, failover.status, self.mmc.failover_status)
+        m.d.comb += [       # in place of what connect() has assigned
+            failover.config.detector.eq(self.detector | registers.detector),
+            failover.config.unit.eq(self.unit | registers.unit),
+            failover.config.role_init.eq(Mux(registers.role_load, registers.role_init, self.role_init)),
+            failover.now.eq(self.ticks.now), self.ticks.load.eq(failover.tick_load), self.ticks.tick.eq(failover.tick),
             self.active.eq(failover.status.active), self.epoch.eq(failover.status.epoch),
         ]
 
-    def wire_registers(self, m):
-        """Registers to the nouns of the blocks, status and counters back."""
-        m.submodules.mmc = mmc = Mmc(self.params, block_counters(self.params))
-        wiring.connect(m, wiring.flipped(self.i_mmc), mmc.i)
-        wiring.connect(m, mmc.o, wiring.flipped(self.o_mmc))
-        failover, mac = self.failover, Signal(48)
-        wiring.connect(m, mmc.failover, failover.config)
-        wiring.connect(m, failover.status, mmc.failover_status)
-        m.d.comb += [
-            mac.eq(Cat(mmc.cfg_mac_lo, mmc.cfg_mac_hi[:16])), self.splitter.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)),
-            self.splitter.mac.eq(mac), self.egress.mac.eq(mac), self.egress.ttl.eq(mmc.ttl),
-            self.source.burst_blocks.eq(mmc.burst_blocks),
-            self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)),
-            self.lookup.half_open_limit.eq(mmc.half_open_limit), mmc.half_open.eq(self.lookup.half_open),
-            self.ticks.tick_cycles.eq(mmc.tick_cycles),
-            self.director.masks.eq(mmc.masks), self.director.core_enable.eq(mmc.core_enable), self.director.round_robin.eq(mmc.core_choice),
-            self.director.fence.limit.eq(mmc.watchdog), self.director.fence.lift.eq(mmc.fence_lift),
-            mmc.fenced_cores.eq(self.director.fence.fenced),
-            # registers that have a pin too: these assignments replace those of connect
-            failover.config.detector.eq(self.detector | mmc.failover.detector), failover.config.unit.eq(self.unit | mmc.failover.unit),
-            failover.config.role_init.eq(Mux(mmc.failover.role_load, mmc.failover.role_init, self.role_init)), failover.now.eq(self.ticks.now),
-            self.ticks.load.eq(failover.tick_load), self.ticks.tick.eq(failover.tick),
-            mmc.now.eq(self.ticks.now), mmc.gate_level.eq(failover.level), mmc.gate_high_water.eq(failover.high_water),
-            mmc.free_pages.eq(self.scratchpad.free_pages), mmc.in_use.eq(self.lookup.in_use),
-            mmc.timers_armed.eq(self.timers.armed),
-            self.socket.low_watermark.eq(mmc.socket_low_watermark),
-            *(getattr(mmc, f"socket_free_{pool}").eq(level) for pool, level in enumerate(self.socket.free)),
-            *(getattr(mmc, f"socket_lowest_{pool}").eq(level) for pool, level in enumerate(self.socket.lowest)),
-            mmc.event_level.eq(self.events.level), mmc.event_high_water.eq(self.events.high_water),
-        ]
-        for name, block in counting_blocks(self).items():
-            m.d.comb += getattr(mmc, f"count_{name}").eq(block.count)
-        m.submodules.imem_demux = imem = StreamDemux(InstructionWrite, len(self.clusters), lambda payload: payload.cluster)
-        wiring.connect(m, mmc.o_imem, imem.i)
-        wiring.connect(m, mmc.o_flowstate, self.flowstate.i_window)
-        wiring.connect(m, self.flowstate.o_window, mmc.i_flowstate)
-        for n, cluster in enumerate(self.clusters):
-            wiring.connect(m, imem.o[n], cluster.i_imem)
-            mine = slice(n * self.params.cores, (n + 1) * self.params.cores)
-            m.d.comb += [
-                cluster.csr.cfg.eq(mmc.cfg), cluster.runaway.eq(mmc.runaway), cluster.halt.eq(self.director.fence.fenced[mine]),
-                cluster.stuck.eq(mmc.fault_stuck[mine]),
-            ]
-            for core in range(self.params.cores):
-                number = n * self.params.cores + core
-                m.d.comb += getattr(mmc, f"outstanding_{number}").eq(self.director.outstanding[number])
-                m.d.comb += getattr(mmc, f"trap_{number}").eq(
-                    Cat(cluster.trap_pc[core], Signal(16 - len(cluster.trap_pc[core])), cluster.trap_code[core]))
-
-    def wire_probes(self, m):
+    def _wire_probes(self, m):
         """Counters that campaigns and traces watch; not part of the register map."""
         taken = {
             "delivered": self.director.o_delivery.valid & self.director.o_delivery.ready,

@@ -2,6 +2,8 @@
 from importlib import import_module
 from typing import NamedTuple
 
+from amaranth.lib import wiring
+
 __all__ = ["BLOCKS", "Block", "block_counters", "counting_blocks", "register_addresses", "spps_map"]
 
 
@@ -30,6 +32,8 @@ BLOCKS = (
     Block("failover", "failover", "FailoverUnit", "failover"),
     Block("egress", "egress", "OutputProcessor", "egress"),
     Block("source", "spi4", "Spi4Source", "source"),
+    Block("dma", "bus", "DmaBus", "dma_bus"),
+    Block("instructions", "bus", "InstructionBus", "instruction_bus"),
 )
 
 
@@ -52,7 +56,7 @@ def counting_blocks(spps):
     found, rows = {}, {block.attribute: block for block in BLOCKS}
     for attribute, value in vars(spps).items():
         parts = value if isinstance(value, list) else [value]
-        counting = [part for part in parts if hasattr(type(part), "COUNTERS") or hasattr(type(part), "counters")]
+        counting = [part for part in parts if isinstance(part, wiring.Component) and "count" in part.signature.members]
         if counting and attribute not in rows:
             raise ValueError(f"{attribute}: {type(counting[0]).__name__} counts, but mmc.blocks has no row for it")
         if counting:
