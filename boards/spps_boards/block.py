@@ -19,8 +19,27 @@ _COUNTED = ("LUT4", "CCU2C", "TRELLIS_DPR16X4")
 def synthesize_block(name, preset, device, out, *, seeds=(1,), route=True, target_mhz=140):
     """Synthesize and place one block between port registers; returns the summary and writes it to out/summary.json.
 
-    The costs are of the block's own module, which keeps its boundary until they are counted; fmax_mhz includes the paths from and
-    to the registers.
+    The costs are those of the block's own module, which keeps its boundary until they are counted; `fmax_mhz` includes
+    the paths from and to the port registers.
+
+    Parameters
+    ----------
+    name : str
+        A key of BLOCKS.
+    preset : str
+        Name of the SppsParams from which the block is made.
+    device : tuple
+        A value of `synth.DEVICES`.
+    out : pathlib.Path
+        Folder of the netlists, logs and the summary.
+    seeds : iterable of int
+        Placement seeds; the block is routed once for each.
+    route : bool
+        Whether to place and route, or to stop after synthesis.
+    target_mhz : int
+        Frequency asked of nextpnr.
+
+    Raises ToolError when Yosys fails or nextpnr writes no report.
     """
     out.mkdir(parents=True, exist_ok=True)
     top = to_verilog(Pinless(BLOCKS[name](PRESETS[preset])), "top", out / "top.v")
@@ -30,7 +49,8 @@ def synthesize_block(name, preset, device, out, *, seeds=(1,), route=True, targe
               f"{synth('top')}; tee -q -o stat.json stat -json; "
               "setattr -mod -unset keep_hierarchy top.inner; flatten; opt_clean; write_json top.json", out, "yosys.log")
     cells = json.loads((out / "stat.json").read_text())["modules"]["\\top.inner"]["num_cells_by_type"]
-    summary = {"device": device[0], "speed_grade": device[3], **costs(cells), "cells": {kind: cells.get(kind, 0) for kind in _COUNTED},
+    summary = {"device": device[0], "speed_grade": device[3], **costs(cells),
+               "cells": {kind: cells.get(kind, 0) for kind in _COUNTED},
                "yosys_seconds": round(time.time() - started)}
     if route:
         summary |= place(out, device, seeds=seeds, target_mhz=target_mhz)

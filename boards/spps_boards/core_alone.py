@@ -1,20 +1,24 @@
-"""One protocol core as it stands in a cluster, with its own memories and nothing else: the unit of measurement of `synth --block core`."""
+"""One protocol core with its own memories and nothing else: what `spps synth --block core` measures."""
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+# Amaranth makes the members of a component, and the shape of a Struct, at run time.
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
+
 from spps.cluster import DataMemory, InstructionMemory, ProtocolCore
 from spps.layouts.register import InstructionWrite
 
 __all__ = ["CoreAlone"]
 
-#: members of the core that lead to its memories, that only traces look at, or that the cluster sets and clears for all cores
+#: members of the core that lead to its memories, are read by traces only, or are driven by the cluster for all cores
 _INSIDE = frozenset({"program", "memory", "trace", "configured", "stuck"})
 
 
 class CoreAlone(wiring.Component):
-    """ProtocolCore, DataMemory and InstructionMemory for one core.
+    """ProtocolCore with the DataMemory and the InstructionMemory of one core.
 
-    EventSlots, DirtyLines and CsrFile belong to the cluster and are not in it; their side of the core are ports here.
+    EventSlots, DirtyLines and CsrFile belong to the cluster and are left out; the members of the core that lead to them
+    are ports.
 
     Parameters
     ----------
@@ -27,18 +31,21 @@ class CoreAlone(wiring.Component):
         Live load of the program.
     beats : In(BeatPort)
         The DMA's side of DataMemory.
-    others
-        The members of ProtocolCore that do not lead to a memory and are not for traces.
+    others : as in ProtocolCore
+        The members that lead to no memory, are for no trace and are not set by the cluster for all cores.
     """
 
     def __init__(self, params):
         self.params = params.replace(cores=1, clusters=1)
         self._core, self._store = ProtocolCore(self.params), DataMemory(self.params)
-        self._outer = [(self._core, name, member) for name, member in self._core.signature.members.items() if name not in _INSIDE]
+        self._outer = [(self._core, name, member) for name, member in self._core.signature.members.items()
+                       if name not in _INSIDE]
         self._outer.append((self._store, "beats", self._store.signature.members["beats"]))
-        super().__init__({"i_imem": In(stream.Signature(InstructionWrite))} | {name: member for _, name, member in self._outer})
+        super().__init__({"i_imem": In(stream.Signature(InstructionWrite)),
+                          **{name: member for _, name, member in self._outer}})
 
     def elaborate(self, platform):
+        """Connect core and memories, and every outer member to its port."""
         m = Module()
         m.submodules.core, m.submodules.data = core, store = self._core, self._store
         m.submodules.program = program = InstructionMemory(self.params)

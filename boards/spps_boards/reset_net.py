@@ -1,9 +1,9 @@
 """The reset of flip-flops on a clock net.
 
-A net with 20,000 loads has no place among the wires between logic; the clock network of ECP5 reaches the LSR input of every slice.
-nextpnr puts only clocks there by itself, so a DCCA (clock gate, always open) is inserted into the synthesized netlist.
-Loads that are logic stay on the net they were on: clock nets do not reach LUT inputs.
-Source: Lattice ECP5 sysCLOCK usage guide (FPGA-TN-02200), DCC.
+A net with 20,000 loads cannot be routed over the wires between logic; the clock network of ECP5 reaches the LSR input
+of every slice. nextpnr puts only clocks on it by itself, so a DCCA (clock gate, always open) is inserted into the
+synthesized netlist. Loads that are logic stay on the net they were on: clock nets do not reach LUT inputs. Source:
+Lattice ECP5 sysCLOCK usage guide (FPGA-TN-02200), DCC.
 """
 import json
 
@@ -11,9 +11,11 @@ __all__ = ["reset_on_clock_net"]
 
 
 def reset_on_clock_net(path, port="rst"):
-    """Move each flip-flop of the Yosys netlist `path` (JSON, one flat module) that `port` resets to the output of a DCCA; returns how many.
+    """Reset the flip-flops of a netlist through a clock net, a DCCA behind input `port`. Returns how many there are.
 
-    Raises ValueError when the top module has no such input or it resets nothing.
+    path: Yosys netlist (JSON, one flat module), rewritten in place; port: the top module's reset.
+
+    Raises ValueError when the top module has no such input or the input resets no flip-flop.
     """
     design = json.loads(path.read_text())
     top = next(m for m in design["modules"].values() if int(m.get("attributes", {}).get("top", "0"), 2))
@@ -23,7 +25,8 @@ def reset_on_clock_net(path, port="rst"):
     flops = [c for c in top["cells"].values() if c["type"] == "TRELLIS_FF" and c["connections"].get("LSR") == [net]]
     if not flops:
         raise ValueError(f"{path}: input {port!r} resets no flip-flop")
-    clock_net = 1 + max(bit for cell in top["cells"].values() for bits in cell["connections"].values() for bit in bits if isinstance(bit, int))
+    clock_net = 1 + max(bit for cell in top["cells"].values() for bits in cell["connections"].values()
+                        for bit in bits if isinstance(bit, int))
     for cell in flops:
         cell["connections"]["LSR"] = [clock_net]
     directions = {"CLKI": "input", "CE": "input", "CLKO": "output"}

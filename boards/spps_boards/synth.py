@@ -1,4 +1,4 @@
-"""Synthesis, placement and routing of one SPPS for ECP5, with a table of what each block costs.
+"""Synthesis, placement and routing of one SPPS for ECP5, with a table of the costs of each block.
 
 `spps synth` is the command; it writes synth/<preset or block>/summary.json below the build folder.
 """
@@ -25,12 +25,12 @@ DEVICES = {
     "oc192": ("LFE5UM5G-85F", "--um5g-85k", "CABGA756", 8),
 }
 
-#: `enable` stops a unit in simulation; a board ties it, and no flip-flop then needs a clock enable for it
+#: inputs that a board ties: `enable` stops a unit in simulation; tied, no flip-flop needs a clock enable for it
 TIED = {"enable": 1}
 
 
 def block_costs(stat, top):
-    """Costs of the submodules of module `top` from the JSON of `stat`: {name: {lut4, ff, ebr, dsp}}."""
+    """Return {submodule of module `top`: {lut4, ff, ebr, dsp}}; stat: JSON that Yosys's `stat` wrote."""
     modules = {name.lstrip("\\"): value for name, value in stat["modules"].items()}
 
     def total(name):
@@ -52,9 +52,25 @@ def block_costs(stat, top):
 
 
 def synthesize(preset, out=None, *, seeds=(1,), route=True, target_mhz=100):
-    """Synthesize a preset; returns the summary (see boards/README.md for its keys) and writes it.
+    """Synthesize a preset; returns the summary and writes it to out/summary.json.
 
-    out: folder, by default synth/<preset> in the build folder.
+    The costs of a block are those of its module, mapped alone with LUTs of four inputs; the whole is mapped flat.
+
+    Parameters
+    ----------
+    preset : str
+        A key of DEVICES.
+    out : path, optional
+        Folder of the netlists, logs and the summary; by default synth/<preset> in the build folder.
+    seeds : iterable of int
+        Placement seeds; the unit is routed once for each.
+    route : bool
+        Whether to place and route, or to stop after synthesis.
+    target_mhz : int
+        Frequency asked of nextpnr.
+
+    Returns {device, speed_grade, lut4, ff, ebr, dsp, blocks: {name: costs}, yosys_seconds} and, when routed, what
+    `flow.place` returns. Raises ToolError when Yosys fails or nextpnr writes no report.
     """
     from spps.gen import write_spps
     from spps.pair import UnitInstance
@@ -62,7 +78,8 @@ def synthesize(preset, out=None, *, seeds=(1,), route=True, target_mhz=100):
     part, _, _, grade = DEVICES[preset]
     out = Path(out or BUILD / "synth" / preset)
     out.mkdir(parents=True, exist_ok=True)
-    # through Verilog, as any user of the generated files would: Yosys honours no_rw_check only on memories it has read from Verilog
+    # through Verilog, as users of the generated file do: Yosys heeds no_rw_check only on memories it has read from
+    # Verilog
     verilog = write_spps(PRESETS[preset], out)
     top = to_verilog(Pinless(UnitInstance(PRESETS[preset]), TIED), "top", out / "top.v")
     source = readable(verilog.read_text() + top.read_text())
@@ -79,7 +96,8 @@ def synthesize(preset, out=None, *, seeds=(1,), route=True, target_mhz=100):
                "yosys_seconds": round(time.time() - started)}
     if route:
         netlist = json.loads((out / "top.json").read_text())["modules"]["top"]["cells"]
-        found = place(out, DEVICES[preset], seeds=seeds, target_mhz=target_mhz, block=blocks_of_cells(netlist, source, "synth.v", "spps"))
+        found = place(out, DEVICES[preset], seeds=seeds, target_mhz=target_mhz,
+                      block=blocks_of_cells(netlist, source, "synth.v", "spps"))
         for name, fast in found.pop("blocks").items():
             summary["blocks"][name] |= fast
         summary |= found
@@ -91,26 +109,30 @@ def table(preset, summary):
     """The summary as a Markdown table."""
     lines = [f"### {preset}: {summary['device']} grade {summary['speed_grade']}", "",
              frequency_line(summary), "",
-             "| block | LUT4 | FF | block RAM | Fmax, MHz | slowest path that ends in it |", "|---|---|---|---|---|---|"]
+             "| block | LUT4 | FF | block RAM | Fmax, MHz | slowest path that ends in it |",
+             "|---|---|---|---|---|---|"]
     blocks = sorted(summary["blocks"].items(), key=lambda item: -item[1]["lut4"])
     for name, found in [*blocks, ("**whole, flattened, with port registers**", summary)]:
         fmax = ", ".join(map(str, found.get("fmax_mhz", {}).values())) or "-"
-        lines.append(f"| {name} | {found['lut4']} | {found['ff']} | {found['ebr']} | {fmax} | {found.get('critical_path', '-')} |")
+        path = found.get("critical_path", "-")
+        lines.append(f"| {name} | {found['lut4']} | {found['ff']} | {found['ebr']} | {fmax} | {path} |")
     return "\n".join(lines)
 
 
 def readme():
-    """boards/README.md of the checkout. Raises ToolError for an installed package."""
+    """Return the path of boards/README.md in the checkout. Raises ToolError for an installed package."""
     root = checkout()
     if root is None:
-        raise ToolError("--update-readme: expected a source checkout; this package is installed without boards/README.md")
+        raise ToolError("--update-readme: expected a source checkout; "
+                        "this package is installed without boards/README.md")
     return root / "boards" / "README.md"
 
 
 def update_readme(name, text):
-    """Put the text between the marks of `name` in boards/README.md. Raises ToolError when there are none, or no checkout."""
+    """Put a text between the marks of `name` in boards/README.md. Raises ToolError without marks or checkout."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before = readme().read_text()
     if start not in before or end not in before:
         raise ToolError(f"{readme()}: no marks {start} and {end}")
-    readme().write_text(re.sub(re.escape(start) + ".*?" + re.escape(end), lambda _: f"{start}\n{text}\n{end}", before, flags=re.S))
+    marked = re.escape(start) + ".*?" + re.escape(end)
+    readme().write_text(re.sub(marked, lambda _: f"{start}\n{text}\n{end}", before, flags=re.S))

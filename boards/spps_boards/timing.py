@@ -1,6 +1,6 @@
 """Static timing of a routed design: the slowest path that ends in each block, from the delays in nextpnr's SDF file.
 
-nextpnr's own report names one path of the whole; a block that is not on it shows no figure there.
+nextpnr's own report has one path of the whole, and so no figure of a block that this path does not touch.
 """
 import re
 from bisect import bisect_right
@@ -10,37 +10,42 @@ from typing import NamedTuple
 __all__ = ["Path", "Timing", "read_sdf", "slowest_paths", "blocks_of_cells"]
 
 _CLOCKS = frozenset({"CLK", "CLKA", "CLKB", "WCK"})
-_PACKED = re.compile(r"\$(DPRAM_COMB|RAMW)\d*.*$")     # what nextpnr appends to the name of a distributed RAM it takes apart
+#: what nextpnr appends to the name of a distributed RAM that it takes apart
+_PACKED = re.compile(r"\$(DPRAM_COMB|RAMW)\d*.*$")
 
 
 class Path(NamedTuple):
     """The slowest path to one of a set of registers: picoseconds from clock to clock, first and last cell."""
+
     picoseconds: int
     start: str
     end: str
 
     @property
     def mhz(self):
+        """Frequency at which the path takes one clock."""
         return 1e6 / self.picoseconds
 
 
 class Timing(NamedTuple):
     """Delays of a routed design in picoseconds, worst case. Pins are named cell.pin.
 
-    arcs: pin -> [(pin, delay)], wires and logic; starts: output of a register -> delay from the clock; ends: input of a register -> setup.
+    arcs: pin -> [(pin, delay)], wires and logic; starts: output of a register -> delay from the clock; ends: input of a
+    register -> setup time.
     """
+
     arcs: dict
     starts: dict
     ends: dict
 
 
 def _worst(*triples):
-    """The largest of (minimum:typical:maximum), rising and falling."""
+    """Return the largest of (minimum:typical:maximum), rising and falling."""
     return max(int(value) for triple in triples for value in triple.strip("()").split(":"))
 
 
 def read_sdf(path):
-    """Timing of a file that nextpnr wrote with --sdf-cvc: one statement per line."""
+    """Return the Timing in a file that nextpnr wrote with --sdf-cvc, which has one statement per line."""
     arcs, starts, ends, instance = defaultdict(list), defaultdict(int), defaultdict(int), ""
     with open(path) as file:
         for line in file:
@@ -62,7 +67,7 @@ def read_sdf(path):
 
 
 def _arrivals(timing):
-    """{pin: (latest arrival, pin before it or None)} of what registers drive. Raises ValueError for a loop of gates."""
+    """Return {pin: (latest arrival, pin before it or None)} behind registers. Raises ValueError for a loop of gates."""
     waiting, seen, stack = Counter(), set(timing.starts), list(timing.starts)
     while stack:
         for sink, _ in timing.arcs.get(stack.pop(), ()):
@@ -88,7 +93,7 @@ def _arrivals(timing):
 
 
 def slowest_paths(timing, group):
-    """{group(last cell): Path}; cells of group None are left out."""
+    """Return {group(last cell): Path}; cells of group None are left out. Raises ValueError for a loop of gates."""
     latest, worst = _arrivals(timing), {}
     for pin, setup in timing.ends.items():
         name = group(pin.rpartition(".")[0])
@@ -107,10 +112,13 @@ def slowest_paths(timing, group):
 
 
 def blocks_of_cells(cells, verilog, source, top):
-    """A function from a cell of the flat netlist to the submodule of module `top` it was written in, "(glue)" for `top` itself, else None.
+    """Return a function from the name of a cell of the flat netlist to its block.
 
-    cells: of the netlist by name; verilog: text of the file `source`, whose lines the netlist's attributes name. Flattening may name a
-    cell after a wire of another block, so the line counts; memories have none, but a name of their own.
+    A block is the submodule of module `top` in whose Verilog the cell was written, "(glue)" for `top` itself, else
+    None. Flattening may name a cell after a wire of another block, so the line of the source decides; memories have
+    no line, but a name that begins with that of their block.
+
+    cells: cells of the netlist by name; verilog: text of the file `source`, whose lines the netlist's attributes name.
     """
     firsts, modules = zip(*((verilog.count("\n", 0, found.start()) + 1, found[1])
                             for found in re.finditer(r"^module\s+\\?(\S+?)\s*\(", verilog, re.M)), strict=True)
