@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import yaml
+
 from spps import PRESETS
 from spps.gen import write_spps
 

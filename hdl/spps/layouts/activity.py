@@ -1,4 +1,4 @@
-"""What the cores of an SPPS do in each clock, for traces in simulation. All zero in a clock in which nothing happens."""
+"""What the cores of an SPPS do in each clock, for traces in simulation; all zero when nothing happens."""
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
@@ -9,6 +9,7 @@ __all__ = ["BeatActivity", "CoreActivity", "activity_layout"]
 
 class CoreActivity(data.Struct):
     """One core. Numbers are zero unless the bit in front of them is set."""
+
     commit: unsigned(1)         # the event whose last beat came before is complete in this slot
     commit_slot: unsigned(4)
     start: unsigned(1)          # the event in this slot begins
@@ -28,13 +29,14 @@ class CoreActivity(data.Struct):
 
 class BeatActivity(data.Struct):
     """A beat that crosses a message stream."""
+
     valid: unsigned(1)
     last: unsigned(1)
     data: unsigned(BEAT)
 
 
 def activity_layout(params):
-    """Of all clusters: messages to the cluster, messages of its cores, and its cores."""
+    """Return the layout of what all clusters do: messages to the cluster, messages of its cores, and its cores."""
     return data.ArrayLayout(data.StructLayout({
         "i": BeatActivity, "o": BeatActivity, "cores": data.ArrayLayout(CoreActivity, params.cores),
     }), params.clusters)

@@ -1,4 +1,7 @@
-"""Messages of the director: an event for a core, its end, and the deadline that goes with it. Source: patent §III.D to H, §VI."""
+"""Messages of the director: an event for a core, its end, and the deadline that goes with it.
+
+Source: patent §III.D to H, §VI.
+"""
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
@@ -12,6 +15,7 @@ EVENT_BEATS = Event.as_shape().size // BEAT
 
 class EventArgument(data.Struct):
     """Argument of EVENT."""
+
     workspace: unsigned(4)
     load: unsigned(1)       # a DMA LOAD of this workspace was issued: the core waits for it
     spare: unsigned(27)
@@ -19,6 +23,7 @@ class EventArgument(data.Struct):
 
 class Done(data.Struct):
     """End of event (one beat)."""
+
     conn: unsigned(16)
     workspace: unsigned(4)
     close: unsigned(1)      # the connection is over: free conn when its event counter is zero
@@ -30,6 +35,7 @@ class Done(data.Struct):
 
 class Delivery(data.Struct):
     """Director -> bus: an event for a core."""
+
     event: Event
     cluster: unsigned(4)
     core: unsigned(4)
@@ -39,6 +45,7 @@ class Delivery(data.Struct):
 
 class CoreDone(data.Struct):
     """Bus -> director: Done with the sender that the header named."""
+
     done: Done
     cluster: unsigned(4)
     core: unsigned(4)
@@ -46,10 +53,13 @@ class CoreDone(data.Struct):
 
 class TimerAnswer(data.Struct):
     """Director -> timer unit: what became of a timer event."""
+
     conn: unsigned(16)
     taken: unsigned(1)      # it goes to a core; 0: refused, as the flow has events or no core can take it now
 
 
 class TimerSet(data.Struct):
+    """Director -> timer unit: the next deadline of a connection, as its last end of event gave it."""
+
     conn: unsigned(16)
     deadline: unsigned(32)

@@ -1,4 +1,7 @@
-"""Commands of the DMA between flowstate memory and workspaces, and the beats that it moves. Source: patent §III.B, §VI."""
+"""Commands of the DMA between flowstate memory and workspaces, and the beats that it moves.
+
+Source: patent §III.B, §VI.
+"""
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
@@ -8,12 +11,16 @@ __all__ = ["ClusterDma", "DmaCommand", "DmaOp", "FlowstateBeat", "FlowstateWord"
 
 
 class DmaOp(enum.Enum, shape=2):
+    """What the DMA of a cluster does with a workspace."""
+
     LOAD = 0        # flowstate memory -> workspace, clears its dirty lines
     WRITE_BACK = 1  # dirty lines of the workspace -> flowstate memory
     CLEAR = 2       # a new connection: zeros into the workspace and into flowstate memory
 
 
 class DmaCommand(data.Struct):
+    """One operation of the DMA: on this workspace of a core, for this connection."""
+
     op: DmaOp
     core: unsigned(4)
     workspace: unsigned(4)
@@ -22,12 +29,14 @@ class DmaCommand(data.Struct):
 
 class ClusterDma(data.Struct):
     """DmaCommand between the director and the DMA of one of the clusters."""
+
     command: DmaCommand
     cluster: unsigned(4)
 
 
 class FlowstateBeat(data.Struct):
     """Answer to a flowstate read: 64 beats in order, last on the 64th."""
+
     data: unsigned(BEAT)
     last: unsigned(1)
 
@@ -40,6 +49,8 @@ class FlowstateWord(data.Struct):
 
 
 class FlowstateWrite(data.Struct):
+    """One beat to be written into flowstate memory."""
+
     conn: unsigned(16)
     beat: unsigned(6)       # 64-bit beat inside the flowstate
     data: unsigned(BEAT)

@@ -11,6 +11,7 @@ __all__ = ["EventKind", "TimerCause", "FlowKey", "Event", "EVENT_WORDS", "CheckF
 
 class EventKind(enum.Enum, shape=8):
     """Event types (§II.B). The type indexes the table of compatible cores."""
+
     NONE = 0
     TCP = 1
     ARP = 2
@@ -27,12 +28,14 @@ class EventKind(enum.Enum, shape=8):
 
 class TimerCause(enum.Enum, shape=8):
     """Subtype of a TIMER event."""
+
     DEADLINE = 0    # the deadline given at the last end of event has passed
     KICK = 1        # the walker visits every flow after a change of role
 
 
 class OptionFlag(enum.IntFlag, shape=8):
     """Options present in the segment."""
+
     MSS = 1
     WSCALE = 2
     SACK_PERMITTED = 4
@@ -42,12 +45,14 @@ class OptionFlag(enum.IntFlag, shape=8):
 
 class CheckFlag(enum.IntFlag, shape=8):
     """Stateless findings of the splitter that are no errors."""
+
     IP_OPTIONS = 1
     ECN = 2
 
 
 class FlowKey(data.Struct):
     """116 bits: addresses, ports, protocol, receive interface (§III.A), as the remote end sends them."""
+
     src_ip: unsigned(32)
     dst_ip: unsigned(32)
     src_port: unsigned(16)
@@ -57,7 +62,11 @@ class FlowKey(data.Struct):
 
 
 class Event(data.Struct):
-    """One event. `conn`, `leg`, `new` and `noflow` are filled by the lookup controller, `restart` by the director; the rest by the splitter."""
+    """One event.
+
+    The lookup controller fills `conn`, `leg`, `new` and `noflow`, the director `restart`, the splitter the rest.
+    """
+
     # word 0
     kind: EventKind
     subtype: unsigned(8)
@@ -68,7 +77,7 @@ class Event(data.Struct):
     leg: unsigned(1)        # 0 the leg whose SYN came first (client), 1 the other
     new: unsigned(1)        # the lookup controller has just created this flow
     noflow: unsigned(1)     # no flow is known: conn is meaningless, no workspace is loaded
-    restart: unsigned(1)    # set by the director: a core was lost with newer state of this flow, begin as after a takeover
+    restart: unsigned(1)    # a core was lost with newer state of this flow: begin as after a takeover
     plain: unsigned(1)      # a TCP segment with ACK, perhaps PSH, no other flag, and no option but perhaps a timestamp
     stamped: unsigned(1)    # it has a timestamp
     filled: unsigned(1)     # it has payload

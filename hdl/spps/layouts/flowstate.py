@@ -10,7 +10,8 @@ the leg block (bases L and P). The microcode assembler takes its names from here
 from typing import NamedTuple
 
 __all__ = ["Field", "LINE_WORDS", "LINE_BEATS", "FLOWSTATE_WORDS", "LEG_BASE", "LEG_STRIDE", "LEG_HARD_LINES",
-           "LEG_HARD_BEATS", "SHARED", "LEG", "LINES", "DELTA_LINES", "DELTA_BEATS", "DELTA_MASK", "FULL_LINES", "FULL_BEATS", "FULL_MASK", "ConnFlag", "Service"]
+           "LEG_HARD_BEATS", "SHARED", "LEG", "LINES", "DELTA_LINES", "DELTA_BEATS", "DELTA_MASK", "FULL_LINES",
+           "FULL_BEATS", "FULL_MASK", "ConnFlag", "Service"]
 
 LINE_WORDS = 8
 FLOWSTATE_WORDS = 128

@@ -1,10 +1,12 @@
-"""Numbers of the protocols, once for all RTL. Models and the checker derive theirs from the standards again, on purpose.
+"""Numbers of the protocols, once for all RTL.
 
+Models and the checker take theirs from the standards again, so that an error here is found.
 Source: IANA EtherTypes; RFC 791, RFC 792, RFC 768, RFC 826, RFC 9293 §3.1, RFC 7323 §2.2 and §3.2, RFC 2018 §2 and §3.
 """
 from amaranth.lib import enum
 
-__all__ = ["ARP_BYTES", "ETHERNET_BYTES", "ETHERTYPE_BYTES", "IPV4_BYTES", "TCP_BYTES", "ArpOperation", "EtherType", "IpProtocol", "TcpFlag", "TcpOption"]
+__all__ = ["ARP_BYTES", "ETHERNET_BYTES", "ETHERTYPE_BYTES", "IPV4_BYTES", "TCP_BYTES",
+           "ArpOperation", "EtherType", "IpProtocol", "TcpFlag", "TcpOption"]
 
 #: bytes of a header without options
 ETHERNET_BYTES, ARP_BYTES, IPV4_BYTES, TCP_BYTES = 14, 28, 20, 20
@@ -12,25 +14,31 @@ ETHERTYPE_BYTES = 2
 
 
 class EtherType(enum.IntEnum, shape=16):
-    """Of an Ethernet II frame."""
+    """EtherType of an Ethernet II frame."""
+
     IPV4 = 0x0800
     ARP = 0x0806
     SYNC = 0x88B5       # IEEE 802 local experimental 1; our sync frames, see layouts.record
 
 
 class ArpOperation(enum.IntEnum, shape=16):
+    """Operation of an ARP packet."""
+
     REQUEST = 1
     REPLY = 2
 
 
 class IpProtocol(enum.IntEnum, shape=8):
+    """Protocol of an IPv4 datagram."""
+
     ICMP = 1
     TCP = 6
     UDP = 17
 
 
 class TcpFlag(enum.IntFlag, shape=8):
-    """Control bits, FIN is bit 0."""
+    """Control bits of a TCP segment; FIN is bit 0."""
+
     FIN = 1
     SYN = 2
     RST = 4
@@ -42,7 +50,8 @@ class TcpFlag(enum.IntFlag, shape=8):
 
 
 class TcpOption(enum.IntEnum, shape=8):
-    """Kind of an option."""
+    """Kind of a TCP option."""
+
     END = 0
     NOP = 1
     MSS = 2

@@ -9,12 +9,15 @@ __all__ = ["KeyArgument", "LookupCommand", "LookupOp"]
 
 class KeyArgument(data.Struct):
     """Argument of INSERT, DELETE and ESTABLISHED."""
+
     conn: unsigned(16)
     leg: unsigned(1)        # ESTABLISHED: ignored
     spare: unsigned(15)
 
 
 class LookupOp(enum.Enum, shape=3):
+    """What the lookup controller does with a key or a connection."""
+
     INSERT = 0      # also marks conn as in use
     DELETE = 1      # removes the key only
     FREE = 2        # conn may be used again; key ignored
@@ -23,6 +26,8 @@ class LookupOp(enum.Enum, shape=3):
 
 
 class LookupCommand(data.Struct):
+    """One command to the lookup controller, with the key of one leg."""
+
     op: LookupOp
     conn: unsigned(16)
     leg: unsigned(1)

@@ -14,6 +14,7 @@ BEAT = 64
 
 class Unit(enum.Enum, shape=4):
     """Addresses on the message bus."""
+
     DIRECTOR = 0
     LOOKUP = 1
     SOCKET = 2      # socket memory controller; outputs and sync records pass through it in order
@@ -21,10 +22,12 @@ class Unit(enum.Enum, shape=4):
 
 
 class MessageKind(enum.Enum, shape=8):
+    """What a message asks for, who sends it to whom, and what follows its first beat."""
+
     TRAP = 0
     EVENT = 1       # director -> cluster: EVENT_BEATS beats of Event; argument = EventArgument
     DONE = 2        # core -> director: end of event (1 beat: Done)
-    COPY = 3        # core -> socket: scratchpad payload into socket memory (1 beat: CopyArgument, 1 beat: SocketAddress)
+    COPY = 3        # core -> socket: scratchpad payload into socket memory (2 beats: CopyArgument, SocketAddress)
     RELEASE = 4     # core -> socket: give a scratchpad chain back (0 beats; argument = ReleaseArgument)
     OUTPUT = 5      # core -> socket -> gate -> egress: emit a frame (OUTPUT_BEATS beats: OutputBody)
     SYNC = 6        # core -> socket -> sync port: lines of flowstate; argument = SyncArgument of layouts.record
@@ -35,7 +38,8 @@ class MessageKind(enum.Enum, shape=8):
 
 
 class MessageHeader(data.Struct):
-    """First beat."""
+    """First beat of a message."""
+
     kind: MessageKind       # word 0
     unit: Unit
     source: unsigned(4)     # core number inside its cluster, filled by the cluster
@@ -46,9 +50,10 @@ class MessageHeader(data.Struct):
 
 
 def beat_layout():
+    """Return the layout of a beat: 64 bits, and whether it is the last of its message."""
     return data.StructLayout({"data": unsigned(BEAT), "last": unsigned(1)})
 
 
 def beat_signature():
-    """One message: beats up to `last`. A message is never interleaved with another."""
+    """Return the signature of a stream of messages: beats up to `last`, no message interleaved with another."""
     return stream.Signature(beat_layout())

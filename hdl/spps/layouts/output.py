@@ -11,6 +11,7 @@ __all__ = ["OUTPUT_ADDRESS_BEATS", "OUTPUT_BEATS", "OutputBody", "OutputFlag", "
 
 class OutputFlag(enum.IntFlag, shape=16):
     """Low half of the argument of OUTPUT."""
+
     GATED = 1       # leave only when the standby has confirmed the last sync record issued before
     MSS = 2         # append an MSS option
     WSCALE = 4      # append a window scale option
@@ -25,6 +26,7 @@ class OutputBody(data.Struct):
 
     ARP reply: mac, local_ip (sender), remote_ip (target) and iface count; the rest is ignored.
     """
+
     # beats 0..2 = words 0..5 of the leg's address line
     mac_hi: unsigned(16)
     iface: unsigned(8)
@@ -55,8 +57,9 @@ OUTPUT_ADDRESS_BEATS = 3
 OUTPUT_BEATS = OutputBody.as_shape().size // BEAT
 assert OUTPUT_BEATS == 8
 
-#: member of the body -> field of a leg whose word a program sends as it is: the address line, and the end of an ACK with SND.NXT.
-#: `retries` is its length, 0 while nothing is being retransmitted; SACK blocks are not sent so, hence the words of the last two do not matter.
+#: member of the body -> field of a leg whose word a program sends as it is: the address line, and the end of an ACK
+#: with SND.NXT. `retries` stands for its length: it is 0 while nothing is retransmitted. Such an ACK has no SACK
+#: blocks, so the last two words do not matter.
 LEG_AS_SENT = {
     **{name: name for name in ("mac_hi", "iface", "mac_lo", "local_ip", "remote_ip", "local_port", "remote_port")},
     "seq": "snd_nxt", "ack": "permitted_ack", "window": "ack_window", "length": "retries", "ring": "tx_ring",
@@ -66,4 +69,5 @@ _ADDRESS_BITS = OUTPUT_ADDRESS_BEATS * BEAT
 for _member, _field in LEG_AS_SENT.items():
     _place = OutputBody.as_shape()[_member].offset
     _base = 0 if _place < _ADDRESS_BITS else 32 * LEG["snd_nxt"].word - _ADDRESS_BITS
-    assert _base + _place == 32 * LEG[_field].word + LEG[_field].lsb, f"OUTPUT.{_member} is not where a leg has {_field}"
+    assert _base + _place == 32 * LEG[_field].word + LEG[_field].lsb, \
+        f"OUTPUT.{_member} is not where a leg has {_field}"

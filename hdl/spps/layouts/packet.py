@@ -10,7 +10,7 @@ __all__ = ["packet_layout", "packet_signature", "link_layout", "spi4_signature"]
 
 
 def packet_layout(width):
-    """A word of a packet: data, port, empty (bytes, meaningful with last), last, err (with last: discard)."""
+    """Return the layout of a word of a packet; `empty` and `err` (discard the packet) count with `last`."""
     return data.StructLayout({
         "data": unsigned(width),
         "port": unsigned(8),
@@ -21,11 +21,12 @@ def packet_layout(width):
 
 
 def packet_signature(width):
+    """Return the signature of a stream of packets with `width` bits of data a word."""
     return stream.Signature(packet_layout(width))
 
 
 def link_layout(width):
-    """`k = width // 16` SPI-4 words of one clock: lane 0 is the first on the wire; ctl[i] marks a control word."""
+    """Return the layout of width // 16 SPI-4 words of a clock, lane 0 first on the wire; `ctl` marks control words."""
     return data.StructLayout({
         "data": data.ArrayLayout(unsigned(16), width // 16),
         "ctl": unsigned(width // 16),
@@ -33,5 +34,5 @@ def link_layout(width):
 
 
 def spi4_signature(width):
-    """SPI-4 words never wait: flow control is the FIFO status channel."""
+    """Return the signature of a stream of SPI-4 words. They never wait: flow control is the FIFO status channel."""
     return stream.Signature(link_layout(width), always_ready=True)

@@ -1,8 +1,9 @@
 """Sync records: what one SPPS tells the other. The byte format is published in failover/README.md.
 
-Every sync frame is an Ethernet II frame of type 0x88B5 that holds one 34-byte header (SYNC_HEADER_FIELDS; the lines start at byte 48) and, for
-STATE, the flowstate lines named by `line_mask`, lowest first, each 32 bytes, words big-endian. Frames of the other types
-are padded with zeros to 64 bytes. `length` counts the bytes of the lines.
+Every sync frame is an Ethernet II frame of type 0x88B5 that holds one header of 34 bytes (SYNC_HEADER_FIELDS) and,
+for STATE, from byte 48 on the flowstate lines named by `line_mask`, lowest first, each 32 bytes, words big-endian.
+Frames of the other types are padded with zeros to 64 bytes. `length` counts the bytes of the lines.
+
 Source: patent §X.B.
 """
 from amaranth.hdl import unsigned
@@ -14,15 +15,18 @@ SYNC_VERSION = 2        # another one is refused and counted
 
 
 class SyncType(enum.Enum, shape=8):
+    """Type of a sync frame."""
+
     STATE = 1       # numbered; lines of one connection
     CONFIRM = 2     # number = highest in-order record applied
-    HEARTBEAT = 3   # number = highest record issued; stamp = sender's cycle counter; kind bit 0: the sender's right to emit
-                    # depends on the echo, so whoever hears no more heartbeats may take over
+    HEARTBEAT = 3   # number = highest record issued; stamp = sender's cycle counter; kind bit 0: the sender may emit
+                    # only while its heartbeats are echoed, so a unit that hears no more of them may take over
     ECHO = 4        # answer to a heartbeat; stamp is copied from it, number as in CONFIRM
 
 
 class RecordKind(enum.IntEnum, shape=2):
     """What a STATE frame holds, and what the standby does with it."""
+
     DELTA = 0       # DELTA_LINES
     FULL = 1        # FULL_LINES; the standby inserts both keys
     RETIRE = 2      # FULL_LINES; the standby deletes both keys and frees the id
@@ -30,6 +34,7 @@ class RecordKind(enum.IntEnum, shape=2):
 
 class SyncArgument(data.Struct):
     """Argument of a SYNC message."""
+
     conn: unsigned(16)
     kind: unsigned(2)       # RecordKind
     spare: unsigned(14)

@@ -7,12 +7,15 @@ __all__ = ["ScratchPage", "ScratchRead"]
 
 class ScratchPage(data.Struct):
     """What the scratchpad says of a stored payload: first page, bytes it counted itself, ok = stored whole."""
+
     ref: unsigned(16)
     length: unsigned(16)
     ok: unsigned(1)
 
 
 class ScratchRead(data.Struct):
+    """Bytes of a stored payload to be read: `length` of the chain `ref`, after the first `skip`."""
+
     ref: unsigned(16)
     skip: unsigned(16)
     length: unsigned(16)
