@@ -13,7 +13,8 @@ from tests.mmc.registers_under_test import BLOCKS
 async def _random(dut, idle, pause):
     env = await Env.start(dut, idle, pause)
     rng, model = env.rng, env.model
-    special = {env.names[n] for n in ("imem_low", "imem_address", "imem_high", "role_load", "flowstate_address", "flowstate_data")}
+    special = {env.names[n]
+               for n in ("imem_low", "imem_address", "imem_high", "role_load", "flowstate_address", "flowstate_data")}
     addresses = [a for a in model.table if a not in special] + [0x0FC, 0x3FC, 0x5001, 0xFFFC, 0x402]
     for _, register in env.map.of("ro"):
         model.status[env.names[register.name]] = value = rng.getrandbits(register.width)

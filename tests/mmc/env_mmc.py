@@ -27,7 +27,8 @@ class Env:
         dut._log.info("seed %d", SEED)
         self.map = build()
         self.names = self.map.addresses()
-        table = {a: (r.access, r.width, r.reset if r.access in ("rw", "const") else 0) for a, r in self.map.by_address.items()}
+        table = {a: (r.access, r.width, r.reset if r.access in ("rw", "const") else 0)
+                 for a, r in self.map.by_address.items()}
         self.model = Registers(table, self.names["mmc_bad_address"])
         self.source = StreamSource(dut, "i", dut.clk, layout=RegisterRequest, idle=idle, rng=self.rng)
         self.answers = StreamSink(dut, "o", dut.clk, pause=pause, rng=self.rng).received
@@ -84,5 +85,6 @@ class Env:
         self.source.send({"address": address, "data": 0, "write": 0})
         self.expected.append(self.model.read(address))
         await self.drain()
-        assert self.answers[-1] == self.expected[-1], f"{address:#x}: {self.answers[-1]:#x}, model {self.expected[-1]:#x}"
+        assert self.answers[-1] == self.expected[-1], (
+            f"{address:#x}: {self.answers[-1]:#x}, model {self.expected[-1]:#x}")
         return self.answers[-1]

@@ -4,7 +4,8 @@ from spps.mmc import Mmc, register_map
 from spps.params import TINY
 
 #: blocks of the counters: one with many, one with a single one
-BLOCKS = [("wide", Counters({f"reason_{k}": f"occurrences of reason {k}" for k in range(40)})), ("narrow", Counters({"only": "occurrences"}))]
+BLOCKS = [("wide", Counters({f"reason_{k}": f"occurrences of reason {k}" for k in range(40)})),
+          ("narrow", Counters({"only": "occurrences"}))]
 
 
 def build():

@@ -3,6 +3,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
 
 import spps.mmc
 from spps.lib import Counters
@@ -44,7 +46,8 @@ def test_map_refuses_equal_names_and_regions_that_overlap():
 
 @pytest.mark.parametrize("address", (0x80, 0x102, 0x400))
 def test_table_refuses_an_address_that_has_no_place(address):
-    with pytest.raises(ValueError, match=f"register at {address:#x}: must be one of the first 32 words of the first 4 regions"):
+    with pytest.raises(ValueError,
+                       match=f"register at {address:#x}: must be one of the first 32 words of the first 4 regions"):
         RegisterTable({address: (0, 1)})
 
 
@@ -61,7 +64,8 @@ def test_every_register_is_in_the_table_once():
 
 
 def test_every_register_has_a_text():
-    assert not [register.name for register in spps_map(TINY).by_address.values() if not (register.doc or register.fields)]
+    assert not [register.name
+                for register in spps_map(TINY).by_address.values() if not (register.doc or register.fields)]
 
 
 @pytest.mark.parametrize("name, text", (("REGISTERS.md", registers_markdown), ("registers.json", registers_json)))
@@ -75,14 +79,16 @@ def test_counters_of_a_block_need_texts():
         register_map(TINY, [("shaper", ("some",))])
 
 
-class _Counting:
+class _Counting(wiring.Component):
     COUNTERS = Counters({"some": "occurrences"})
+    count: Out(COUNTERS.layout)
 
 
 def _blocks_of_a_top(**changes):
     """Stands for an Spps: attributes with blocks; None removes one."""
     blocks = {block.attribute: [_Counting()] if block.prefix == "cluster" else _Counting() for block in BLOCK_ROWS}
-    return SimpleNamespace(params=TINY, **{name: value for name, value in {**blocks, **changes}.items() if value is not None})
+    return SimpleNamespace(params=TINY,
+                           **{name: value for name, value in {**blocks, **changes}.items() if value is not None})
 
 
 def test_counting_blocks_are_those_of_the_map():

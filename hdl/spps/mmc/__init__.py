@@ -5,4 +5,5 @@ from .mmc import Mmc
 from .register_map import Register, RegisterField, RegisterMap
 from .registers import register_map
 
-__all__ = ["BLOCKS", "CounterFile", "Mmc", "Register", "RegisterField", "RegisterMap", "block_counters", "counting_blocks", "register_addresses", "register_map", "spps_map"]
+__all__ = ["BLOCKS", "CounterFile", "Mmc", "Register", "RegisterField", "RegisterMap", "block_counters",
+           "counting_blocks", "register_addresses", "register_map", "spps_map"]

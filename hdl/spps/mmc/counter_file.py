@@ -18,7 +18,8 @@ def _select(index, values):
 
 
 #: bits of a shift register -> those that feed its first bit, so that it passes through all states but one
-_TAPS = {3: (3, 2), 4: (4, 3), 5: (5, 3), 6: (6, 5), 7: (7, 6), 8: (8, 6, 5, 4), 9: (9, 5), 10: (10, 7), 11: (11, 9), 12: (12, 11, 10, 4)}
+_TAPS = {3: (3, 2), 4: (4, 3), 5: (5, 3), 6: (6, 5), 7: (7, 6), 8: (8, 6, 5, 4), 9: (9, 5), 10: (10, 7), 11: (11, 9),
+         12: (12, 11, 10, 4)}
 
 
 def _step(state, bits):
@@ -40,9 +41,10 @@ def _positions(bits):
 class CounterFile(wiring.Component):
     """Counts pulses, with a small counter per input and 32-bit totals in block RAM.
 
-    A sweep looks at one small counter per clock, at each once per `n` clocks, and adds what it has gained to its total, so
-    log2(n) bits suffice for pulses in every clock. A small counter is a shift register with feedback, which needs no carry
-    chain; a table in block RAM converts its state into a number of steps. The last such number is kept beside the total.
+    A sweep looks at one small counter per clock, at each once per `n` clocks, and adds what it has gained to its
+    total, so log2(n) bits suffice for pulses in every clock. A small counter is a shift register with feedback, which
+    needs no carry chain; a table in block RAM converts its state into a number of steps. The last such number is kept
+    beside the total.
 
     Parameters
     ----------

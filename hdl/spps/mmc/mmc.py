@@ -63,8 +63,9 @@ class Mmc(wiring.Component):
 
     Timing
     ------
-    Latency 5 clocks; a counter takes up to one sweep of all counters more, a word of CONFIG shows on `cfg` up to 32 clocks later.
-    Throughput one request at a time. `i` waits until the answer is taken, for `o_imem`, and for the word of flowstate memory.
+    Latency 5 clocks; a counter takes up to one sweep of all counters more, a word of CONFIG shows on `cfg` up to 32
+    clocks later. Throughput one request at a time. `i` waits until the answer is taken, for `o_imem`, and for the
+    word of flowstate memory.
 
     Drop
     ----
@@ -89,7 +90,8 @@ class Mmc(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(RegisterRequest)), "o": Out(stream.Signature(32)),
             "o_imem": Out(stream.Signature(InstructionWrite)),
-            "o_flowstate": Out(stream.Signature(FlowstateWord)), "i_flowstate": In(stream.Signature(32, always_ready=True)),
+            "o_flowstate": Out(stream.Signature(FlowstateWord)),
+            "i_flowstate": In(stream.Signature(32, always_ready=True)),
             "cfg": Out(ConfigWord), **{f"cfg_{name}": Out(32, init=CONFIG[CONFIG_INDEX[name]].reset) for name in CONFIG_DIRECT},
             "masks": Out(data.ArrayLayout(unsigned(16), params.total_cores)),
             "failover": Out(FailoverConfig()), "failover_status": In(FailoverStatus()),
@@ -109,7 +111,8 @@ class Mmc(wiring.Component):
             file.select.eq(request.address[2:] - COUNTER_BASE // 4),
         ]
         m.submodules.table = table = RegisterTable({
-            address: (r.reset if r.access == "rw" else 0, (1 << r.width) - 1) for address, r in self.map.of("rw", "pulse")})
+            address: (r.reset if r.access == "rw" else 0, (1 << r.width) - 1) for address,
+            r in self.map.of("rw", "pulse")})
         m.d.comb += [table.address.eq(request.address), table.data.eq(request.data), self.cfg.eq(table.cfg)]
         self._show_config(m)
         known, value = self._read(m)
@@ -226,7 +229,8 @@ class Mmc(wiring.Component):
                         shown = register.reset
                     elif register.access == "window":
                         shown = {"imem_address": Cat(imem.address, imem.cluster), "imem_high": imem.data[32:],
-                                 "imem_low": imem.data[:32], "flowstate_address": self.o_flowstate.payload}[register.name]
+                                 "imem_low": imem.data[:32],
+                                 "flowstate_address": self.o_flowstate.payload}[register.name]
                     else:
                         shown = self._port(register)
                     m.d.sync += [known.eq(1), value.eq(shown)]
@@ -238,7 +242,8 @@ class Mmc(wiring.Component):
         for address, register in self.map.of("rw", "pulse"):
             if register.member and register.member[0] == "cfg":
                 continue
-            held = Signal(register.width, init=register.reset if register.access == "rw" else 0, name=f"held_{register.name}")
+            held = Signal(register.width, init=register.reset if register.access == "rw" else 0,
+                          name=f"held_{register.name}")
             hit = Signal(name=f"hit_{register.name}")
             m.d.comb += self._port(register).eq(held)
             m.d.sync += hit.eq(self.request.address == address)

@@ -1,6 +1,7 @@
 """Registers as small objects, and the builder that gives them addresses.
 
-Nothing here is hardware: the RTL, the documentation and the harness's table of names are all made from one `RegisterMap`.
+Nothing here is hardware: the RTL, the documentation and the harness's table of names are all made from one
+`RegisterMap`.
 """
 from dataclasses import dataclass, field
 
@@ -62,7 +63,8 @@ class Register:
 class RegisterMap:
     """Collects registers into regions and assigns byte addresses.
 
-    size: bytes of the address space. Regions are aligned to 256 bytes, so that the address decoder sees them as a number.
+    size: bytes of the address space. Regions are aligned to 256 bytes, so that the address decoder sees them as a
+    number.
     """
 
     REGION = 256

@@ -24,8 +24,8 @@ def _place(address):
 class RegisterTable(wiring.Component):
     """Registers that the host writes, in block RAM: value, value after reset and mask of each; shows the words of CONFIG.
 
-    After a reset the reset values are copied to the values. Then the words of CONFIG are read one per clock, in turn, except
-    while the host's address uses the read port.
+    After a reset the reset values are copied to the values. Then the words of CONFIG are read one per clock, in turn,
+    except while the host's address uses the read port.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ class RegisterTable(wiring.Component):
 
     Timing
     ------
-    Latency: see `mask` and `value`; a change of CONFIG is shown within 32 clocks without accesses. Throughput one look, read or
-    write per clock.
+    Latency: see `mask` and `value`; a change of CONFIG is shown within 32 clocks without accesses. Throughput one
+    look, read or write per clock.
 
     Drop
     ----
@@ -80,13 +80,15 @@ class RegisterTable(wiring.Component):
             contents[_MASK * _PLACES + place] = mask
         self._contents = contents
         super().__init__({
-            "address": In(16), "look": In(1), "read": In(1), "write": In(1), "data": In(32), "mask": Out(32), "value": Out(32),
+            "address": In(16), "look": In(1), "read": In(1), "write": In(1), "data": In(32), "mask": Out(32),
+            "value": Out(32),
             "cfg": Out(ConfigWord), "ready": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.words = words = memory.Memory(shape=32, depth=len(self._contents), init=self._contents, attrs={"no_rw_check": 1})
+        m.submodules.words = words = memory.Memory(shape=32, depth=len(self._contents), init=self._contents,
+                                                   attrs={"no_rw_check": 1})
         write, read = words.write_port(), words.read_port()
         place = Signal(_PLACE_BITS)
         restore, restored, copying = Signal(range(_PLACES + 1)), Signal(_PLACE_BITS), Signal()
@@ -98,7 +100,8 @@ class RegisterTable(wiring.Component):
             self.ready.eq(restore[-1] & ~copying), self.value.eq(read.data), read.en.eq(1),
             self.cfg.valid.eq(shown), self.cfg.index.eq(index), self.cfg.value.eq(read.data),
         ]
-        m.d.sync += [copying.eq(~restore[-1]), restored.eq(restore[:_PLACE_BITS]), looked.eq(self.look & inside), shown.eq(0)]
+        m.d.sync += [copying.eq(~restore[-1]), restored.eq(restore[:_PLACE_BITS]), looked.eq(self.look & inside),
+                     shown.eq(0)]
         with m.If(~restore[-1]):
             m.d.sync += restore.eq(restore + 1)
             m.d.comb += read.addr.eq(Cat(restore[:_PLACE_BITS], Const(_RESET, _PART_BITS)))
@@ -113,7 +116,8 @@ class RegisterTable(wiring.Component):
         with m.Elif(looked):
             m.d.sync += self.mask.eq(read.data)
         m.d.comb += [
-            write.en.eq(copying | self.write), write.addr.eq(Cat(Mux(copying, restored, place), Const(_LIVE, _PART_BITS))),
+            write.en.eq(copying | self.write),
+            write.addr.eq(Cat(Mux(copying, restored, place), Const(_LIVE, _PART_BITS))),
             write.data.eq(Mux(copying, read.data, self.data & self.mask)),
         ]
         return m

@@ -9,7 +9,8 @@ from ..layouts.socket import SOCKET_POOLS
 from ..lib import Counters
 from .register_map import Register, RegisterField, RegisterMap
 
-__all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE", "COUNTER_BASE",
+__all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE",
+           "COUNTER_BASE",
            "core_status", "register_map"]
 
 IDENT = 0x53505053      # "SPPS"
@@ -22,16 +23,21 @@ WINDOW_BASE = 0x1000
 
 #: what the host sets; times are clocks
 CONTROL = (
-    *(Register(item.name, "pulse" if item.pulse else "rw", item.width, item.reset, item.text, member=("failover", item.name)) for item in failover.CONFIG),
+    *(Register(item.name, "pulse" if item.pulse else "rw", item.width, item.reset, item.text,
+               member=("failover", item.name)) for item in failover.CONFIG),
     Register("tick_cycles", reset=100000, doc="clocks per tick"),
     Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word", secret=True),
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word", secret=True),
     Register("ttl", width=8, reset=64, doc="time to live of emitted IPv4 headers"),
-    Register("socket_low_watermark", width=4, reset=4, doc="sixteenths of a pool of socket memory that must be free for windows to grow"),
+    Register("socket_low_watermark", width=4, reset=4,
+             doc="sixteenths of a pool of socket memory that must be free for windows to grow"),
     Register("burst_blocks", width=5, reset=8, doc="16-byte blocks per SPI-4 burst"),
-    Register("half_open_limit", width=16, doc="handshakes at a time; SYNs beyond are refused; 0: no limit; reset: 3/4 of `connections`"),
-    Register("runaway", width=RUNAWAY_BITS, reset=20000, doc="instructions an event may take before the core traps; 0: no limit"),
-    Register("watchdog", width=24, reset=200000, doc="clocks a core may hold events without ending one before it is fenced; 0: never"),
+    Register("half_open_limit", width=16,
+             doc="handshakes at a time; SYNs beyond are refused; 0: no limit; reset: 3/4 of `connections`"),
+    Register("runaway", width=RUNAWAY_BITS, reset=20000,
+             doc="instructions an event may take before the core traps; 0: no limit"),
+    Register("watchdog", width=24, reset=200000,
+             doc="clocks a core may hold events without ending one before it is fenced; 0: never"),
     Register("fence_lift", "pulse", doc="bit n written 1: core n gets events again as soon as it has none left"),
     Register("fault_stuck", doc="for tests; bit n: core n gets no instructions"),
     Register("core_enable", reset=0xFFFFFFFF, doc="bit n: core n gets events; what it has it ends"),
@@ -39,16 +45,21 @@ CONTROL = (
 )
 #: what blocks report
 STATUS = (
-    *(Register(item.name, "ro", item.width, doc=item.text, member=("failover_status", item.name)) for item in failover.STATUS),
+    *(Register(item.name, "ro", item.width, doc=item.text,
+               member=("failover_status", item.name)) for item in failover.STATUS),
     Register("now", "ro", doc="ticks"),
-    Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"), Register("gate_high_water", "ro", 16, doc="most outputs held since reset"),
+    Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"),
+    Register("gate_high_water", "ro", 16, doc="most outputs held since reset"),
     Register("free_pages", "ro", 16, doc="pages of the scratchpad"), Register("in_use", "ro", 16, doc="connections"),
     Register("timers_armed", "ro", 16, doc="connections with a deadline"),
     Register("half_open", "ro", 16, doc="connections in a handshake"),
     Register("fenced_cores", "ro", doc="bit n: core n has stopped answering and gets no events"),
-    *(Register(f"socket_free_{pool}", "ro", 16, doc="pages of this pool of socket memory") for pool in range(SOCKET_POOLS)),
-    *(Register(f"socket_lowest_{pool}", "ro", 16, doc="fewest since this unit became active") for pool in range(SOCKET_POOLS)),
-    Register("event_level", "ro", 16, doc="events queued"), Register("event_high_water", "ro", 16, doc="most events queued since reset"),
+    *(Register(f"socket_free_{pool}", "ro", 16,
+               doc="pages of this pool of socket memory") for pool in range(SOCKET_POOLS)),
+    *(Register(f"socket_lowest_{pool}", "ro", 16,
+               doc="fewest since this unit became active") for pool in range(SOCKET_POOLS)),
+    Register("event_level", "ro", 16, doc="events queued"),
+    Register("event_high_water", "ro", 16, doc="most events queued since reset"),
 )
 #: writing words into instruction memory, reading words of flowstate memory
 WINDOW = (
@@ -65,9 +76,11 @@ WINDOW = (
 def core_status(params):
     """Return the registers of each core: the events it has not ended yet, and where it last trapped."""
     cores = range(params.total_cores)
-    outstanding = [Register(f"outstanding_{core}", "ro", 8, doc="events this core has and has not ended") for core in cores]
+    outstanding = [Register(f"outstanding_{core}", "ro", 8,
+                            doc="events this core has and has not ended") for core in cores]
     trap = RegisterField("pc", 0, 16), RegisterField("code", 16, 8)
-    return (*outstanding, *[Register(f"trap_{core}", "ro", 24, doc="last trap of this core", fields=trap) for core in cores])
+    return (*outstanding, *[Register(f"trap_{core}", "ro", 24, doc="last trap of this core",
+                                     fields=trap) for core in cores])
 
 
 def register_map(params, counters=(), status=()):
@@ -89,23 +102,27 @@ def register_map(params, counters=(), status=()):
     """
     regs = RegisterMap()
     for register in (
-        Register("ident", "const", reset=IDENT, doc="\"SPPS\""), Register("version", "const", reset=VERSION, doc="of this map"),
+        Register("ident", "const", reset=IDENT, doc="\"SPPS\""),
+        Register("version", "const", reset=VERSION, doc="of this map"),
         Register("build", "const", reset=params.data_width | params.clusters << 8 | params.cores << 12 | params.ports << 16,
-                 fields=(RegisterField("data_width", 0, 8), RegisterField("clusters", 8, 4), RegisterField("cores", 12, 4), RegisterField("ports", 16, 8))),
+                 fields=(RegisterField("data_width", 0, 8), RegisterField("clusters", 8, 4),
+                         RegisterField("cores", 12, 4), RegisterField("ports", 16, 8))),
         Register("connections", "const", reset=params.connections, doc="connections that this unit can hold"),
         *CONTROL,
     ):
         regs.add(replace(register, reset=params.connections * 3 // 4) if register.name == "half_open_limit" else register)
     regs.region(CONFIG_BASE)
     for index, word in enumerate(CONFIG):
-        regs.add(Register(f"cfg_{word.name}", reset=word.reset, doc=word.doc, member=("cfg", index), secret=word.secret))
+        regs.add(Register(f"cfg_{word.name}", reset=word.reset, doc=word.doc, member=("cfg", index),
+                          secret=word.secret))
     regs.region(STATUS_BASE)
     for register in (*STATUS, *core_status(params), *status):
         regs.add(register)
     regs.region(MASK_BASE)
     kinds = tuple(RegisterField(kind.name.lower(), kind.value) for kind in EventKind)
     for core in range(params.total_cores):
-        regs.add(Register(f"mask_{core}", width=16, reset=0xFFFF, doc=f"event types core {core} takes", member=("masks", core),
+        regs.add(Register(f"mask_{core}", width=16, reset=0xFFFF, doc=f"event types core {core} takes",
+                          member=("masks", core),
                           fields=kinds if core == 0 else ()))
     regs.region(COUNTER_BASE)
     for block, counters_of in counters:
