@@ -6,7 +6,7 @@ SPPS   := .venv/bin/spps
 LINT   := $(PY) -m ruff check
 TYPES  := $(PY) -m pyright
 
-.PHONY: help setup demo quick test bench campaign netem verilog synth synth-core docs clean
+.PHONY: help setup demo lint quick test bench campaign examples netem verilog synth synth-core docs docs-check clean
 help:
 	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies in the middle"
 	@echo "make quick     lint, types, unit and microcode tests"
@@ -17,14 +17,14 @@ help:
 	@echo "make verilog   PRESET=tiny|gbe|oc192: plain Verilog into build/verilog/PRESET, linted"
 	@echo "make synth     PRESET=gbe|oc192|tiny: yosys and nextpnr for ECP5, table in build/synth/PRESET"
 	@echo "make synth-core  the same for one protocol core with its memories, alone"
-	@echo "make docs      regenerate instruction set and register documentation"
+	@echo "make docs      regenerate instruction set, register map and boundaries of the blocks"
+	@echo "make lint      ruff and pyright"
+	@echo "make examples  an SPPS in an Amaranth design, and in a Verilog top"
 setup:
 	@sh sim/setup.sh
 demo: setup
 	@$(SPPS) demo $(if $(SEED),--seed $(SEED))
-quick: setup
-	@$(LINT)
-	@$(TYPES)
+quick: lint
 	@$(PY) -m pytest -m "not rtl and not slow" $(TESTARGS)
 test: setup
 	@$(PY) -m pytest $(TESTARGS)
@@ -44,5 +44,13 @@ docs: setup
 	@$(SPPS) isa > hdl/spps/ucode/ISA.md
 	@$(SPPS) registers > hdl/spps/mmc/REGISTERS.md
 	@$(SPPS) registers --format json > hdl/spps/mmc/registers.json
+	@$(SPPS) boundaries > hdl/spps/BOUNDARIES.md
+docs-check: docs
+	@git diff --exit-code --stat -- hdl/spps/ucode/ISA.md hdl/spps/mmc hdl/spps/BOUNDARIES.md
+examples: setup
+	@$(PY) -m pytest $(TESTARGS) tests/examples
+lint: setup
+	@$(LINT)
+	@$(TYPES)
 clean:
 	rm -rf build

@@ -38,6 +38,7 @@ COMMANDS = {
     "isa": Command("Print the instruction set as Markdown.", "spps.ucode.cli:isa"),
     "verilog": Command("Write plain Verilog of one unit and of the pair.", "spps.cli:verilog"),
     "registers": Command("Print the register map, or headers with its addresses.", "spps.cli:registers"),
+    "boundaries": Command("Print the ports of all blocks as Markdown.", "spps.cli:boundaries"),
     "synth": Command("Cost and frequency of one unit, or of a block, on ECP5.", extra="synth"),
     "demo": Command("Real TCP transfers through a pair; the active unit dies.", extra="sim"),
     "live": Command("Keep a pair running between two network namespaces.", extra="sim"),
@@ -148,3 +149,12 @@ def registers(preset, form, as_json):
     from .mmc import document
     from .params import PRESETS
     click.echo(getattr(document, f"registers_{'json' if as_json else form}")(PRESETS[preset]), nl=False)
+
+
+@click.command()
+@preset_option(text="Sizes of the unit, on which the widths depend.")
+def boundaries(preset):
+    """Print the ports of all blocks as Markdown."""
+    from .params import PRESETS
+    from .tools.boundary import boundaries_markdown
+    click.echo(boundaries_markdown(PRESETS[preset]), nl=False)

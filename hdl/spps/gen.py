@@ -2,7 +2,8 @@
 
     spps verilog --preset gbe
 
-writes spps.v and spps_pair.v into the folder verilog/gbe of the build folder and lints both with Verilator (waivers: hdl/spps/lint.vlt).
+writes spps.v and spps_pair.v into the folder verilog/gbe of the build folder and lints both with Verilator
+(waivers: hdl/spps/lint.vlt).
 """
 import shutil
 import subprocess
@@ -26,7 +27,8 @@ def write_spps(params, folder, *, image=None, activity=False):
     """Write spps.v into folder; returns its path. activity: see Spps; the file is then spps_activity.v."""
     from .tools.verilog import to_verilog
     from .top import Spps
-    return to_verilog(Spps(params, image=image, activity=activity), "spps", Path(folder) / ("spps_activity.v" if activity else "spps.v"))
+    path = Path(folder) / ("spps_activity.v" if activity else "spps.v")
+    return to_verilog(Spps(params, image=image, activity=activity), "spps", path)
 
 
 def write_pair(params, folder):
@@ -52,7 +54,8 @@ def find_verilator():
 def lint_verilog(path, top):
     """Lint module `top` of a file with Verilator. Raises ToolError with its messages."""
     from .tools.paths import tool_environment
-    command = ["verilator", "--lint-only", "-Wall", str(Path(__file__).with_name("lint.vlt")), str(path), "--top-module", top]
+    waivers = Path(__file__).with_name("lint.vlt")
+    command = ["verilator", "--lint-only", "-Wall", str(waivers), str(path), "--top-module", top]
     done = subprocess.run(command, env=tool_environment(), capture_output=True, text=True)
     if done.returncode:
         raise ToolError(f"lint of {path.name} failed:\n{done.stderr[:4000]}")

@@ -30,7 +30,7 @@ MAC_BURST_BLOCKS = 8        # 128-byte bursts from the devices that stand for th
 class UnitInstance(wiring.Component):
     """An instance of the Verilog module `spps`, so that a pair is elaborated as one unit and not as two.
 
-    Parameters, members, latency, throughput, backpressure, drop, reset: those of Spps.
+    Parameters, members, timing, drop and reset are those of Spps.
     """
 
     def __init__(self, params, *, activity=False):
@@ -51,29 +51,51 @@ class UnitInstance(wiring.Component):
 class SppsPair(wiring.Component):
     """Active and standby SPPS, each behind its own SPI-4 pair, an IP switch and the sync link.
 
-    Source: patent §X.B, F9, F10.
-
     Parameters
     ----------
-    params : SppsParams of both units. Their module `spps` is generated apart (`gen.write_pair`).
+    params : SppsParams
+        Of both units. Their module `spps` is generated apart (`gen.write_pair`).
 
     Members
     -------
-    i, o : whole frames from and to the networks, port 0 client side, 1 server side. On `o`, bit SIDE_UNIT_BIT of port names the emitting unit.
-    tap_sync_0, tap_sync_1 : words that unit 0 (1) put on the sync link in this clock; valid is a strobe.
-    kill, freeze : stop unit 0/1; a killed unit is the same as one frozen for ever.
-    detector : external failure detection, to unit 0/1 (F10, 1010).
-    appoint : the same entity names unit 0/1 the owner of the addresses; 0 or both: the IP switch decides by itself.
-    i_mmc_n, o_mmc_n : register access of unit n.
-    active, epoch_n, issued_n, confirmed_n, delivered_n, done_n, copied_n : status, for campaigns and traces.
-    activity_n : what the cores of unit n do (layouts.activity).
+    i, o : In, Out(stream of packet)
+        Whole frames from and to the networks, port 0 client side, 1 server side. On `o`, bit SIDE_UNIT_BIT of `port`
+        names the unit that emits them.
+    tap_sync_0, tap_sync_1 : Out(packet word and valid)
+        Words that unit 0 (1) puts on the sync link in this clock; `valid` is a strobe.
+    kill, freeze : In(2)
+        Bit n stops unit n. A killed unit is the same as one that is frozen for ever.
+    detector : In(2)
+        External failure detection, to unit n (F10, 1010).
+    appoint : In(2)
+        The same entity names unit n the owner of the addresses; 0 or both: the IP switch decides by itself.
+    i_mmc_n, o_mmc_n : In(stream of RegisterRequest), Out(stream of 32 bits)
+        Register access of unit n.
+    active, epoch_n, issued_n, confirmed_n, delivered_n, done_n, copied_n : Out(2), Out(16), Out(32)
+        Status, for campaigns and traces.
+    activity_n : Out(layouts.activity)
+        What the cores of unit n do.
 
-    Latency: two SPI-4 crossings more than one SPPS. Throughput: one word per clock. Reset: synchronous; unit 0 becomes active.
+    Timing
+    ------
+    Latency two SPI-4 crossings more than that of one SPPS. Throughput 1 word per clock. `i` waits for the SPI-4 status.
+
+    Drop
+    ----
+    In the IP switch, counted there; on the sync link of a dead unit.
+
+    Reset
+    -----
+    Synchronous; unit 0 becomes active.
+
+    Source
+    ------
+    Patent §X.B, F9, F10.
     """
 
     def __init__(self, params=TINY):
         if params.socket_memory != "onchip":
-            raise ValueError(f"socket_memory={params.socket_memory!r}: a pair has no ports for external memory, must be onchip")
+            raise ValueError(f"socket_memory={params.socket_memory!r}: must be onchip, a pair has no memory ports")
         self.params = params
         width = params.data_width
         tap = wiring.Signature({"payload": Out(packet_layout(width)), "valid": Out(1)})
@@ -125,8 +147,9 @@ class SppsPair(wiring.Component):
             unit.i_spi4.payload.eq(source.o.payload), unit.i_spi4.valid.eq(source.o.valid),
             sink.i.payload.eq(unit.o_spi4.payload), sink.i.valid.eq(unit.o_spi4.valid & alive),
             unit.status_i.eq(sink.status), source.burst_blocks.eq(MAC_BURST_BLOCKS),
-            i_mmc.ready.eq(unit.i_mmc.ready & alive), unit.i_mmc.valid.eq(i_mmc.valid & alive), unit.i_mmc.payload.eq(i_mmc.payload),
-            o_mmc.valid.eq(unit.o_mmc.valid & alive), unit.o_mmc.ready.eq(o_mmc.ready & alive), o_mmc.payload.eq(unit.o_mmc.payload),
+            i_mmc.ready.eq(unit.i_mmc.ready & alive), unit.i_mmc.valid.eq(i_mmc.valid & alive),
+            unit.i_mmc.payload.eq(i_mmc.payload), o_mmc.payload.eq(unit.o_mmc.payload),
+            o_mmc.valid.eq(unit.o_mmc.valid & alive), unit.o_mmc.ready.eq(o_mmc.ready & alive),
             unit.detector.eq(self.detector[n]), unit.role_init.eq(n == 0),
             self.active[n].eq(unit.active), ip_switch.active[n].eq(unit.active), ip_switch.epoch[n].eq(unit.epoch),
             getattr(self, f"epoch_{n}").eq(unit.epoch),

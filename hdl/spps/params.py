@@ -15,24 +15,47 @@ def _power_of_two(value):
 class SppsParams:
     """Sizes of one SPPS.
 
-    data_width: packet datapath in bits (32, 64, 128).
-    ports: SPI-4 ports (client network 0, server network 1, host 2, ...).
-    connections: local flow ids; each has two legs (a client and a server flow key).
-    quick_entries: keys of the lookup's quick list, all compared at once (power of two).
-    clusters, cores: protocol clusters, and protocol cores in each.
-    workspaces: flowstates a core holds at once (power of two).
-    event_slots: events a core queues (power of two).
-    imem_words: 36-bit instruction words per cluster (power of two).
-    event_queue: events the dispatcher queues per priority (power of two).
-    scratch_pages, scratch_page_bytes: payload scratchpad.
-    socket_bytes: largest receive window of a direction (power of two).
-    page_bytes, pool_pages: page size and number of pages of the four pools of socket memory; a pool without pages does not exist.
-    socket_memory: where they are, "onchip" or "axi4" (external memory).
-    max_frame: longest frame without FCS, bytes.
-    replay_records: unconfirmed sync records kept for retransmitting (power of two).
-    gate_depth: outputs the ACK gate can hold (power of two).
+    Parameters
+    ----------
+    name : str
+        Shown in messages and file names.
+    data_width : int, bits
+        Packet datapath: 32, 64 or 128.
+    ports : int
+        SPI-4 ports: 0 is the client network, 1 the server network; the others are carried but have no use yet.
+    connections : int
+        Local flow ids; each has two legs with a flow key each. A power of two.
+    quick_entries : int
+        Keys of the lookup's quick list, all compared at once. A power of two.
+    clusters, cores : int
+        Protocol clusters, and protocol cores in each.
+    workspaces : int
+        Flowstates that a core holds at once. A power of two.
+    event_slots : int
+        Events that a core queues. A power of two.
+    imem_words : int, 36-bit words
+        Instruction memory of a cluster. A power of two.
+    event_queue : int
+        Events that wait for the lookup. A power of two.
+    scratch_pages, scratch_page_bytes : int
+        Payload scratchpad: number and size of its pages.
+    socket_bytes : int
+        Largest receive window of a direction. A power of two.
+    page_bytes, pool_pages : tuple of four int
+        Page size and number of pages of the pools of socket memory; a pool without pages does not exist.
+    socket_memory : str
+        Where they are: "onchip" or "axi4" (external memory).
+    max_frame : int, bytes
+        Longest frame without FCS.
+    replay_records : int
+        Unconfirmed sync records that are kept for retransmission. A power of two.
+    gate_depth : int
+        Outputs that the ACK gate can hold. A power of two.
 
-    Raises ValueError naming the value and the limit.
+    Raises
+    ------
+    ValueError
+        Names the value and the limit.
     """
 
     name: str = "custom"
@@ -68,7 +91,8 @@ class SppsParams:
             value = getattr(self, field)
             need(isinstance(value, int) and low <= value <= high, field, f"an integer from {low} to {high}")
         for field, low, high in (
-            ("connections", 2, 32768), ("quick_entries", 2, 16), ("workspaces", 2, 8), ("event_slots", 2, 16), ("imem_words", 256, 4096),
+            ("connections", 2, 32768), ("quick_entries", 2, 16), ("workspaces", 2, 8), ("event_slots", 2, 16),
+            ("imem_words", 256, 4096),
             ("event_queue", 4, 1024), ("scratch_pages", 8, 4096), ("scratch_page_bytes", 64, 2048),
             ("socket_bytes", 2048, 1 << 20), ("replay_records", 8, 1024), ("gate_depth", 8, 1024),
         ):
@@ -81,11 +105,13 @@ class SppsParams:
         need(len(self.page_bytes) == 4 and all(_power_of_two(size) and 64 <= size <= min(2048, self.socket_bytes // 2)
                                                for size in self.page_bytes), "page_bytes",
              "four powers of two from 64 to 2048, at most half of socket_bytes")
-        need(len(self.pool_pages) == 4 and any(self.pool_pages) and all(0 <= count <= 65535 for count in self.pool_pages), "pool_pages",
+        need(len(self.pool_pages) == 4 and any(self.pool_pages)
+             and all(0 <= count <= 65535 for count in self.pool_pages), "pool_pages",
              "four numbers up to 65535, not all 0")
         for size, count in zip(self.page_bytes, self.pool_pages):
             low = 2 * self.reserve_pages(size)
-            need(count == 0 or count >= low, "pool_pages", f"0 or at least {low} pages of {size} bytes: twice what the cores may be storing")
+            need(count == 0 or count >= low, "pool_pages",
+                 f"0 or at least {low} pages of {size} bytes: twice what the cores may be storing")
 
     @property
     def data_bytes(self):
@@ -98,7 +124,10 @@ class SppsParams:
         return self.max_frame - 54
 
     def reserve_pages(self, size):
-        """Pages of `size` bytes that copies under way may still take: two per core, each with a page begun and one ended in the middle."""
+        """Pages of `size` bytes that copies under way may still take.
+
+        Two copies per core, each with a page begun and one ended in the middle.
+        """
         return 2 * self.total_cores * (-(-self.max_payload // size) + 1)
 
     @property
@@ -117,11 +146,14 @@ class SppsParams:
 
 TINY = SppsParams(name="tiny")
 # 32 bits carry what two 1 GbE networks send (2 Gb/s) from 63 MHz on; 64 would cost 2,100 LUT4 more.
-GBE = SppsParams(name="gbe", data_width=32, connections=8, cores=2, socket_bytes=4096, scratch_pages=128, pool_pages=(256, 0, 0, 0))
+GBE = SppsParams(name="gbe", data_width=32, connections=8, cores=2, socket_bytes=4096, scratch_pages=128,
+                 pool_pages=(256, 0, 0, 0))
 # Socket memory and scratchpad take what the 208 block RAM of an LFE5UM5G-85F leave.
-OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5, scratch_pages=128, pool_pages=(512, 0, 0, 0))
+OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cores=5, scratch_pages=128,
+                   pool_pages=(512, 0, 0, 0))
 # Two clusters of one core and more connections: what reprogramming and the loss of a core need, and nothing else.
 DUO = TINY.replace(name="duo", clusters=2, cores=1, connections=32)
-# What `spps live` and `spps demo` simulate: in the one pool of proxied connections, each of the 512 directions has room for a full segment and more.
+# What `spps live` and `spps demo` simulate. In the one pool of proxied connections each of the 512 directions has room
+# for a full segment and more.
 LIVE = TINY.replace(name="live", connections=256, pool_pages=(4096, 64, 32, 16))
 PRESETS = {p.name: p for p in (TINY, GBE, OC192, DUO, LIVE)}

@@ -36,7 +36,8 @@ def spps_signature(params, activity=False):
         "o_spi4": Out(spi4_signature(width)), "status_i": In(data.ArrayLayout(2, params.ports)),
         "i_sync": In(packet_signature(width)), "o_sync": Out(packet_signature(width)),
         "i_mmc": In(stream.Signature(RegisterRequest)), "o_mmc": Out(stream.Signature(unsigned(32))),
-        "enable": In(1, init=1), "unit": In(1), "detector": In(1), "role_init": In(1), "active": Out(1), "epoch": Out(16),
+        "enable": In(1, init=1), "unit": In(1), "detector": In(1), "role_init": In(1),
+        "active": Out(1), "epoch": Out(16),
         **{name: Out(32) for name in PROBES},
         **({"activity": Out(activity_layout(params))} if activity else {}),
         **({"axi": Out(axi_signature(Geometry(params)))} if params.socket_memory == "axi4" else {}),
@@ -121,7 +122,8 @@ class Spps(wiring.Component):
         self.dma_bus = DmaBus(params)
         self.flowstate_bus = FlowstateBus(params)
         self.instruction_bus = InstructionBus(params)
-        self.clusters = [ProtocolCluster(params, image=image, index=n, activity=activity) for n in range(params.clusters)]
+        self.clusters = [ProtocolCluster(params, image=image, index=n, activity=activity)
+                         for n in range(params.clusters)]
         self.socket = SocketMemoryController(params)
         self.failover = FailoverUnit(params)
         self.egress = OutputProcessor(params)
@@ -142,9 +144,9 @@ class Spps(wiring.Component):
         return EnableInserter(self.enable)(m)
 
     def _add_blocks(self, m):
-        for name in ("sink", "admission", "splitter", "scratchpad", "events", "lookup", "timers", "flowstate", "director", "bus",
-                     "dma_bus", "flowstate_bus", "instruction_bus", "socket", "failover", "egress", "source", "ticks", "mmc"):
-            m.submodules[name] = getattr(self, name)
+        for name, value in vars(self).items():
+            if isinstance(value, wiring.Component):
+                m.submodules[name] = value
         for n, cluster in enumerate(self.clusters):
             m.submodules[f"cluster_{n}"] = cluster
 
@@ -201,14 +203,14 @@ class Spps(wiring.Component):
             wiring.connect(m, flowstates.o_data[n], cluster.i_fs_data)
             wiring.connect(m, cluster.o_fs_write, flowstates.i_write[n])
             wiring.connect(m, self.instruction_bus.o[n], cluster.i_imem)
-            csr = cluster.csr
+            csr, mine = cluster.csr, slice(n * cores, (n + 1) * cores)
             m.d.comb += [
                 csr.now.eq(self.ticks.now), csr.cycles.eq(self.ticks.cycles), csr.isn_clock.eq(status.isn_clock),
                 csr.epoch.eq(status.epoch), csr.active.eq(status.active), csr.sync_ready.eq(status.sync_ready),
                 csr.protect.eq(status.protect), csr.pool_status.eq(self.socket.pool_status),
                 csr.fast_ready.eq(status.sync_ready & self.socket.pools_ready), csr.cfg.eq(self.mmc.cfg),
-                cluster.runaway.eq(self.mmc.runaway), cluster.halt.eq(self.director.fence.fenced[n * cores:(n + 1) * cores]),
-                cluster.stuck.eq(self.mmc.fault_stuck[n * cores:(n + 1) * cores]),
+                cluster.runaway.eq(self.mmc.runaway), cluster.halt.eq(self.director.fence.fenced[mine]),
+                cluster.stuck.eq(self.mmc.fault_stuck[mine]),
             ]
 
     def _wire_egress(self, m):
@@ -246,8 +248,9 @@ class Spps(wiring.Component):
             self.director.masks.eq(mmc.masks), self.director.core_enable.eq(mmc.core_enable),
             self.director.round_robin.eq(mmc.core_choice), fence.limit.eq(mmc.watchdog), fence.lift.eq(mmc.fence_lift),
             self.socket.low_watermark.eq(mmc.socket_low_watermark),
-            mmc.now.eq(self.ticks.now), mmc.free_pages.eq(self.scratchpad.free_pages), mmc.in_use.eq(self.lookup.in_use),
-            mmc.half_open.eq(self.lookup.half_open), mmc.timers_armed.eq(self.timers.armed), mmc.fenced_cores.eq(fence.fenced),
+            mmc.now.eq(self.ticks.now), mmc.free_pages.eq(self.scratchpad.free_pages),
+            mmc.in_use.eq(self.lookup.in_use), mmc.half_open.eq(self.lookup.half_open),
+            mmc.timers_armed.eq(self.timers.armed), mmc.fenced_cores.eq(fence.fenced),
             mmc.gate_level.eq(self.failover.level), mmc.gate_high_water.eq(self.failover.high_water),
             mmc.event_level.eq(self.events.level), mmc.event_high_water.eq(self.events.high_water),
             *(getattr(mmc, f"socket_free_{pool}").eq(level) for pool, level in enumerate(self.socket.free)),

@@ -169,3 +169,9 @@ def test_a_build_shows_compiled_files_on_a_terminal(monkeypatch, capsys):
     with building._step(Console(force_terminal=True, width=100), "building the simulation"):
         time.sleep(0.4)
     assert "building the simulation: 3 of 40 files" in capsys.readouterr().out
+
+
+def test_boundaries_page_is_current():
+    page = Path(__file__).resolve().parents[2] / "hdl/spps/BOUNDARIES.md"
+    assert page.read_text(encoding="utf-8") == invoke("boundaries"), "run: make docs"
+    assert "| `lookup.LookupController` |" in page.read_text(encoding="utf-8")
