@@ -1,4 +1,5 @@
 """A testbed without RTL, namespaces or time: registers, flowstates and status words are what a test says."""
+
 from spps.mmc import register_addresses
 from spps.params import TINY
 from spps_sim.backend.fake import FakePair
@@ -13,9 +14,9 @@ class _Pair(FakePair):
     def __init__(self, names):
         super().__init__()
         self.names = {address: name for name, address in names.items()}
-        self.values = [{}, {}]          # of each unit, by name
-        self.written = []               # (unit, name, value)
-        self.flowstates = {}            # conn -> {word: value}
+        self.values = [{}, {}]  # of each unit, by name
+        self.written = []  # (unit, name, value)
+        self.flowstates = {}  # conn -> {word: value}
         self.words = {"active": 1, "epoch_0": 1, "epoch_1": 0}
         self._place = 0
 

@@ -1,17 +1,20 @@
 """Connections from flowstate words."""
+
 import re
 from pathlib import Path
 
 import pytest
+
 import spps.ucode.programs
 from spps.layouts.flowstate import LEG, LEG_BASE, LEG_STRIDE, SHARED, ConnFlag
 from spps.tools.errors import ToolError
 from spps_sim.live import connections
 from spps_sim.live.connections import connections_answer, connections_text, decode, read_connections
-
 from tests.live.env_live import Env
 
-VALID, PROTECTED, PROXIED, TIME_WAIT = (1 << bit for bit in (ConnFlag.VALID, ConnFlag.PROTECTED, ConnFlag.PROXIED, ConnFlag.TIME_WAIT))
+VALID, PROTECTED, PROXIED, TIME_WAIT = (
+    1 << bit for bit in (ConnFlag.VALID, ConnFlag.PROTECTED, ConnFlag.PROXIED, ConnFlag.TIME_WAIT)
+)
 IN, OUT, ACKED = 1, 2, 4
 
 
@@ -19,17 +22,44 @@ def put(words, field, value, base=0):
     words[base + field.word] = words.get(base + field.word, 0) | value << field.lsb
 
 
-def flowstate(flags=VALID | PROXIED | PROTECTED, *, epoch=1, states=(4, 4), fins=(0, 0), iss=(1000, 0xFFFFFFF0), irs=(500, 700), una=(1001, 0xFFFFFFF1),
-              fin_seq=(0, 0), misc=0):
+def flowstate(
+    flags=VALID | PROXIED | PROTECTED,
+    *,
+    epoch=1,
+    states=(4, 4),
+    fins=(0, 0),
+    iss=(1000, 0xFFFFFFF0),
+    irs=(500, 700),
+    una=(1001, 0xFFFFFFF1),
+    fin_seq=(0, 0),
+    misc=0,
+):
     """{word: value} of a flowstate."""
     words = {}
-    for name, value in {"flags": flags, "epoch": epoch, "snd_una_0": una[0], "snd_una_1": una[1], "fin_seq_0": fin_seq[0], "fin_seq_1": fin_seq[1],
-                        "misc": misc}.items():
+    for name, value in {
+        "flags": flags,
+        "epoch": epoch,
+        "snd_una_0": una[0],
+        "snd_una_1": una[1],
+        "fin_seq_0": fin_seq[0],
+        "fin_seq_1": fin_seq[1],
+        "misc": misc,
+    }.items():
         put(words, SHARED[name], value)
     for leg, (local, remote) in enumerate(((80, 40000), (32768, 80))):
         base = LEG_BASE + LEG_STRIDE * leg
-        for name, value in {"local_ip": 0x0A4D0101 + 0x100 * leg, "remote_ip": 0x0A4D0102 + 0x100 * leg, "local_port": local, "remote_port": remote,
-                            "iss": iss[leg], "irs": irs[leg], "state": states[leg], "leg_flags": fins[leg], "snd_una": una[leg], "rcv_nxt": irs[leg] + 1}.items():
+        for name, value in {
+            "local_ip": 0x0A4D0101 + 0x100 * leg,
+            "remote_ip": 0x0A4D0102 + 0x100 * leg,
+            "local_port": local,
+            "remote_port": remote,
+            "iss": iss[leg],
+            "irs": irs[leg],
+            "state": states[leg],
+            "leg_flags": fins[leg],
+            "snd_una": una[leg],
+            "rcv_nxt": irs[leg] + 1,
+        }.items():
             put(words, LEG[name], value, base)
     return words
 
@@ -53,16 +83,31 @@ def test_an_acknowledged_fin_is_no_byte():
     assert decode(0, flowstate(flags, una=(1001, 0xFFFFFFF1 + 11), fin_seq=(501 + 10, 0)), 1).bytes_up == 10
 
 
-@pytest.mark.parametrize("flags, state, fins, word", (
-    (0, 1, 0, "SYN-SENT"), (0, 2, 0, "SYN-RECEIVED"), (0, 3, 0, "SYN-RECEIVED"), (0, 4, 0, "ESTABLISHED"), (0, 4, OUT, "FIN-WAIT-1"),
-    (0, 4, OUT | ACKED, "FIN-WAIT-2"), (0, 4, IN, "CLOSE-WAIT"), (0, 4, IN | OUT, "LAST-ACK"), (0, 4, IN | OUT | ACKED, "TIME-WAIT"),
-    (TIME_WAIT, 4, 0, "TIME-WAIT"), (0, 0, 0, "CLOSED"),
-))
+@pytest.mark.parametrize(
+    "flags, state, fins, word",
+    (
+        (0, 1, 0, "SYN-SENT"),
+        (0, 2, 0, "SYN-RECEIVED"),
+        (0, 3, 0, "SYN-RECEIVED"),
+        (0, 4, 0, "ESTABLISHED"),
+        (0, 4, OUT, "FIN-WAIT-1"),
+        (0, 4, OUT | ACKED, "FIN-WAIT-2"),
+        (0, 4, IN, "CLOSE-WAIT"),
+        (0, 4, IN | OUT, "LAST-ACK"),
+        (0, 4, IN | OUT | ACKED, "TIME-WAIT"),
+        (TIME_WAIT, 4, 0, "TIME-WAIT"),
+        (0, 0, 0, "CLOSED"),
+    ),
+)
 def test_states_in_words_of_rfc_9293(flags, state, fins, word):
     assert decode(0, flowstate(VALID | PROXIED | flags, states=(state, 4), fins=(fins, 0)), 1).client.state == word
 
 
-@pytest.mark.parametrize("words", ({}, flowstate(0), flowstate(misc=1 << 10), flowstate(epoch=2)), ids=("empty", "never opened", "retired", "other epoch"))
+@pytest.mark.parametrize(
+    "words",
+    ({}, flowstate(0), flowstate(misc=1 << 10), flowstate(epoch=2)),
+    ids=("empty", "never opened", "retired", "other epoch"),
+)
 def test_what_is_no_connection_of_the_unit(words):
     assert decode(0, words, 1) is None
 
@@ -86,9 +131,25 @@ def test_the_active_unit_is_asked_while_traffic_goes_on():
     unit, found = read_connections(env)
     assert unit == 0 and [(c.number, c.protected) for c in found] == [(2, True), (9, False)] and env.turns == 2
     lines = connections_text(connections_answer(env)).splitlines()
-    assert len(lines) == 4 and lines[0].startswith("unit 0: 2 of 16 connections in use") and "that after its last event" in lines[0]
-    assert lines[2].split() == ["2", "10.77.1.2:40000", ">", "10.77.1.1:80", "ESTABLISHED", "10.77.2.1:32768", ">", "10.77.2.2:80", "ESTABLISHED", "yes",
-                                "0", "0"]
+    assert (
+        len(lines) == 4
+        and lines[0].startswith("unit 0: 2 of 16 connections in use")
+        and "that after its last event" in lines[0]
+    )
+    assert lines[2].split() == [
+        "2",
+        "10.77.1.2:40000",
+        ">",
+        "10.77.1.1:80",
+        "ESTABLISHED",
+        "10.77.2.1:32768",
+        ">",
+        "10.77.2.2:80",
+        "ESTABLISHED",
+        "yes",
+        "0",
+        "0",
+    ]
 
 
 def test_without_an_active_unit_there_is_nothing_to_list():

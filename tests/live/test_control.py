@@ -1,4 +1,5 @@
 """The control socket and the commands of `spps ctl` that use it."""
+
 import json
 import os
 import socket
@@ -6,11 +7,11 @@ import threading
 
 import pytest
 from click.testing import CliRunner
+
 from spps.cli import main
 from spps.params import DUO
 from spps.tools.errors import ToolError
 from spps_sim.live.control import ControlSocket, control_path, request
-
 from tests.live.env_live import Env
 from tests.live.test_connections import flowstate
 
@@ -62,7 +63,11 @@ def test_help_of_every_command(command):
 
 def test_status_in_words_and_as_json(served):
     result = served.ctl("status")
-    assert result.exit_code == 0 and "unit 0: active, epoch 1" in result.output and "connections are protected" in result.output
+    assert (
+        result.exit_code == 0
+        and "unit 0: active, epoch 1" in result.output
+        and "connections are protected" in result.output
+    )
     assert served.json("status")["active"] == 0
 
 
@@ -78,7 +83,10 @@ def test_with_both_units_dead_status_and_stats_say_so_and_fail(served):
     served.ctl("kill", "0")
     served.ctl("kill", "1")
     status, stats = served.ctl("status"), served.ctl("stats")
-    assert status.exit_code == 1 and "unit 0: killed\nunit 1: killed\nno unit runs: connections are lost" in status.output
+    assert (
+        status.exit_code == 1
+        and "unit 0: killed\nunit 1: killed\nno unit runs: connections are lost" in status.output
+    )
     assert stats.exit_code == 1 and stats.output == "Error: no unit runs: unit 0 is killed, unit 1 is killed\n"
     as_json = served.ctl("status", "--json")
     assert as_json.exit_code == 1 and json.loads(as_json.output)["running"] == []
@@ -95,7 +103,7 @@ def test_registers_are_written_and_read(served):
 def test_stats_hide_keys(served):
     served.env.pair.values[0]["secret_0"] = 12648430
     output = served.ctl("stats").output
-    row, = (line for line in output.splitlines() if line.startswith("secret_0 "))
+    (row,) = (line for line in output.splitlines() if line.startswith("secret_0 "))
     assert row.split() == ["secret_0", "hidden", "hidden"] and "12648430" not in output
     assert served.json("stats")["unit_0"]["cfg_secret"] == "hidden"
 
@@ -107,12 +115,20 @@ def test_connections_and_metrics(served):
     assert 'spps_up{unit="0"} 1.0' in served.ctl("metrics").output
 
 
-@pytest.mark.parametrize("words, message", (
-    (("kill",), "Missing argument"), (("kill", "both"), "'both' is not one of"), (("freeze", "2"), "'2' is not one of"),
-    (("set", "lease"), "Missing argument"), (("set", "lease", "soon"), "'soon': expected a number from 0 to 4294967295"),
-    (("set", "lease", "4294967296"), "expected a number"), (("dance",), "No such command 'dance'"),
-    (("reprogram", "/nonexistent"), "/nonexistent: no such file; expected a microcode source"), (("reprogram", "/"), "/: is a folder"),
-))
+@pytest.mark.parametrize(
+    "words, message",
+    (
+        (("kill",), "Missing argument"),
+        (("kill", "both"), "'both' is not one of"),
+        (("freeze", "2"), "'2' is not one of"),
+        (("set", "lease"), "Missing argument"),
+        (("set", "lease", "soon"), "'soon': expected a number from 0 to 4294967295"),
+        (("set", "lease", "4294967296"), "expected a number"),
+        (("dance",), "No such command 'dance'"),
+        (("reprogram", "/nonexistent"), "/nonexistent: no such file; expected a microcode source"),
+        (("reprogram", "/"), "/: is a folder"),
+    ),
+)
 def test_arguments_are_checked_before_anything_is_sent(tmp_path, words, message):
     result = CliRunner().invoke(main, ["ctl", "--socket", str(tmp_path / "none"), *words])
     assert result.exit_code == 2 and message in result.output and "answers" not in result.output
@@ -120,7 +136,9 @@ def test_arguments_are_checked_before_anything_is_sent(tmp_path, words, message)
 
 def test_errors_of_a_program_are_said_before_anything_is_sent(tmp_path):
     (tmp_path / "odd.uasm").write_text("main: dance r1\n")
-    result = CliRunner().invoke(main, ["ctl", "--socket", str(tmp_path / "none"), "reprogram", str(tmp_path / "odd.uasm")])
+    result = CliRunner().invoke(
+        main, ["ctl", "--socket", str(tmp_path / "none"), "reprogram", str(tmp_path / "odd.uasm")]
+    )
     assert result.exit_code == 1 and "odd.uasm:1" in result.output and "answers" not in result.output
 
 
@@ -137,11 +155,20 @@ def test_a_program_from_another_folder(tmp_path, monkeypatch):
         assert output.startswith("1 words\n") and "unit 1 cluster 1: no events from cycle" in output
 
 
-@pytest.mark.parametrize("line, answer", (
-    (b'{"command": "thaw"}', {"thawed": []}), (b'{"command": "thaw"}\n', {"thawed": []}), (b"\xff\xfe\n", "expected a JSON object"), (b"", "expected a JSON object"),
-    (b"[1]", "expected a JSON object"), (b'{"command": "dance"}', "unknown command 'dance'"), (b'{"command": "kill"}', "missing a required argument"),
-    (b'{"command": "kill", "unit": "all"}', "unit 'all': must be active"), (b'{"command": ["a"]}', "unknown command"),
-))
+@pytest.mark.parametrize(
+    "line, answer",
+    (
+        (b'{"command": "thaw"}', {"thawed": []}),
+        (b'{"command": "thaw"}\n', {"thawed": []}),
+        (b"\xff\xfe\n", "expected a JSON object"),
+        (b"", "expected a JSON object"),
+        (b"[1]", "expected a JSON object"),
+        (b'{"command": "dance"}', "unknown command 'dance'"),
+        (b'{"command": "kill"}', "missing a required argument"),
+        (b'{"command": "kill", "unit": "all"}', "unit 'all': must be active"),
+        (b'{"command": ["a"]}', "unknown command"),
+    ),
+)
 def test_the_socket_answers_every_line_with_json(tmp_path, line, answer):
     with ControlSocket(Env(), tmp_path / "live.sock") as control:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
@@ -154,7 +181,7 @@ def test_the_socket_answers_every_line_with_json(tmp_path, line, answer):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
             peer.connect(str(control.path))
             peer.sendall(b'{"command": "status"}')
-        control.serve()             # the client is gone: no harm
+        control.serve()  # the client is gone: no harm
     assert not control.path.exists()
 
 
@@ -193,6 +220,9 @@ def test_a_folder_of_somebody_else_is_not_trusted(tmp_path, monkeypatch):
     folder = tmp_path / f"spps-{os.getuid()}"
     folder.mkdir(mode=0o777)
     os.chown(folder, 12345, 12345) if os.getuid() == 0 else pytest.skip("needs root")
-    for use in (lambda: request("status", folder / "live.sock"), ControlSocket(Env(), folder / "live.sock").__enter__):
+    for use in (
+        lambda: request("status", folder / "live.sock"),
+        ControlSocket(Env(), folder / "live.sock").__enter__,
+    ):
         with pytest.raises(ToolError, match="belongs to somebody else"):
             use()

@@ -1,4 +1,5 @@
 """Prometheus text and the server on loopback."""
+
 import socket
 import threading
 import urllib.error
@@ -6,9 +7,9 @@ import urllib.request
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
 from spps.tools.errors import ToolError
 from spps_sim.live.metrics import MetricsServer, metrics_text
-
 from tests.live.env_live import Env
 
 
@@ -73,10 +74,17 @@ def test_the_server_answers_on_loopback_only():
     env = Env()
     with MetricsServer(lambda: metrics_text(env), 0) as server:
         status, kind, text = scraped(server)
-        assert status == 200 and kind.startswith("text/plain; version=0.0.4") and samples(families(text)["spps_active"]) == {"0": 1, "1": 0}
+        assert (
+            status == 200
+            and kind.startswith("text/plain; version=0.0.4")
+            and samples(families(text)["spps_active"]) == {"0": 1, "1": 0}
+        )
         assert scraped(server, "/other")[0] == 404
         assert server._server.server_address[0] == "127.0.0.1"
-        with pytest.raises(ToolError, match=f"metrics: port {server.port} of 127.0.0.1"), MetricsServer(str, server.port):
+        with (
+            pytest.raises(ToolError, match=f"metrics: port {server.port} of 127.0.0.1"),
+            MetricsServer(str, server.port),
+        ):
             pass
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", server.port), 1)
@@ -91,6 +99,7 @@ def test_an_idle_client_does_not_hold_the_loop():
 def test_what_fails_is_said_to_the_scraper():
     def fail():
         raise ToolError("not now")
+
     with MetricsServer(fail, 0) as server:
         status, _, text = scraped(server)
         assert status == 503 and "not now" in text

@@ -1,8 +1,9 @@
 """Registers by name, as `spps ctl get`, `set` and `stats` see them."""
+
 import pytest
+
 from spps.tools.errors import ToolError
 from spps_sim.live.registers import HIDDEN, LiveRegisters
-
 from tests.live.env_live import Env
 
 KEYS = {"secret_0", "secret_1", "cfg_secret", "cfg_secret_high"}
@@ -19,12 +20,22 @@ def test_a_register_is_written_in_both_units_and_read_back():
     assert registers.set("policy", 1) == ("policy", [1])
 
 
-@pytest.mark.parametrize("name, value, message", (
-    ("leese", 1, "no register 'leese'; similar: lease"), ("wat", 1, "no register 'wat'; similar: .*watchdog"), ("zzzz", 1, "`spps ctl stats` lists all"),
-    ("active", 1, "active is read-only"), ("ident", 1, "ident is read-only"), ("flowstate_data", 1, "flowstate_data is read-only"),
-    ("imem_low", 1, "belongs to a window"), ("lookup_refused", 1, "only 0 can be written"),
-    ("policy", 2, r"policy=2: must be from 0 to 1 \(1 bits\)"), ("watchdog", 1 << 24, "must be from 0 to 16777215"), ("lease", -1, "must be from 0"),
-))
+@pytest.mark.parametrize(
+    "name, value, message",
+    (
+        ("leese", 1, "no register 'leese'; similar: lease"),
+        ("wat", 1, "no register 'wat'; similar: .*watchdog"),
+        ("zzzz", 1, "`spps ctl stats` lists all"),
+        ("active", 1, "active is read-only"),
+        ("ident", 1, "ident is read-only"),
+        ("flowstate_data", 1, "flowstate_data is read-only"),
+        ("imem_low", 1, "belongs to a window"),
+        ("lookup_refused", 1, "only 0 can be written"),
+        ("policy", 2, r"policy=2: must be from 0 to 1 \(1 bits\)"),
+        ("watchdog", 1 << 24, "must be from 0 to 16777215"),
+        ("lease", -1, "must be from 0"),
+    ),
+)
 def test_what_cannot_be_written_is_refused_before_anything_is(name, value, message):
     env = Env()
     with pytest.raises(ToolError, match=message):
@@ -62,6 +73,10 @@ def test_nothing_runs():
     env = Env()
     env.kill("0")
     env.freeze("1")
-    for ask in (LiveRegisters(env).stats, lambda: LiveRegisters(env).get("lease"), lambda: LiveRegisters(env).set("lease", 1)):
+    for ask in (
+        LiveRegisters(env).stats,
+        lambda: LiveRegisters(env).get("lease"),
+        lambda: LiveRegisters(env).set("lease", 1),
+    ):
         with pytest.raises(ToolError, match="no unit runs: unit 0 is killed, unit 1 is frozen"):
             ask()

@@ -1,7 +1,8 @@
 """`spps ctl status`: what a pair is doing, in words."""
-import pytest
-from spps_sim.live.status import read_status, status_text
 
+import pytest
+
+from spps_sim.live.status import read_status, status_text
 from tests.live.env_live import Env
 
 
@@ -13,14 +14,21 @@ def test_a_protected_pair_with_connections():
     env = Env()
     env.pair.values[0] |= {"in_use": 3, "half_open": 1}
     lines = text(env).splitlines()
-    assert lines[:4] == ["unit 0: active, epoch 1", "unit 1: standby, epoch 0", "connections: 3 of 16 in use, 1 of them in a handshake",
-                         "connections are protected: unit 1 confirms every record"]
+    assert lines[:4] == [
+        "unit 0: active, epoch 1",
+        "unit 1: standby, epoch 0",
+        "connections: 3 of 16 in use, 1 of them in a handshake",
+        "connections are protected: unit 1 confirms every record",
+    ]
 
 
-@pytest.mark.parametrize("registers, state", (
-    ({"peer_present": 0, "lease_valid": 0}, "stalled: unit 1 does not answer"),
-    ({"protect": 0, "unprotected": 1}, "unprotected: unit 1 confirms nothing"),
-))
+@pytest.mark.parametrize(
+    "registers, state",
+    (
+        ({"peer_present": 0, "lease_valid": 0}, "stalled: unit 1 does not answer"),
+        ({"protect": 0, "unprotected": 1}, "unprotected: unit 1 confirms nothing"),
+    ),
+)
 def test_connections_without_protection(registers, state):
     env = Env()
     env.pair.values[0] |= registers
@@ -32,7 +40,11 @@ def test_a_full_table_and_what_it_refused():
     env = Env()
     env.pair.values[0] |= {"in_use": 16, "lookup_refused": 5}
     said = text(env)
-    assert "connections: 16 of 16 in use" in said and "connection table: full" in said and "SYNs refused so far: 5" in said
+    assert (
+        "connections: 16 of 16 in use" in said
+        and "connection table: full" in said
+        and "SYNs refused so far: 5" in said
+    )
     assert read_status(env)["connections"] == {"in_use": 16, "limit": 16, "half_open": 0, "full": True, "refused": 5}
 
 
@@ -42,7 +54,10 @@ def test_after_a_kill_the_other_unit_is_active_without_protection():
     env.role(3)
     env.pair.values[1] |= {"unprotected": 1}
     lines = text(env).splitlines()
-    assert lines[:2] == ["unit 0: killed", "unit 1: active, epoch 2"] and "connections are unprotected: unit 0" in lines[3]
+    assert (
+        lines[:2] == ["unit 0: killed", "unit 1: active, epoch 2"]
+        and "connections are unprotected: unit 0" in lines[3]
+    )
 
 
 def test_a_fenced_unit_and_fenced_cores():

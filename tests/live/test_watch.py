@@ -1,6 +1,6 @@
 """The event lines of `spps live`."""
-from spps_sim.live.watch import PairEvent, PairWatch
 
+from spps_sim.live.watch import PairEvent, PairWatch
 from tests.live.env_live import Env
 
 
@@ -33,7 +33,11 @@ def test_kill_and_takeover():
     env.role(3)
     env.pair.values[1] |= {"unprotected": 1}
     watch.look()
-    assert [(e.unit, e.what.split(":")[0]) for e in events] == [(0, "killed"), (1, "takes over"), (1, "connections are unprotected")]
+    assert [(e.unit, e.what.split(":")[0]) for e in events] == [
+        (0, "killed"),
+        (1, "takes over"),
+        (1, "connections are unprotected"),
+    ]
     assert events[1].cycle == cycle and events[1].what == "takes over: active, epoch 2" and events[1].time == 12.5
     events.clear()
     assert happened(watch, events) == []
@@ -46,7 +50,10 @@ def test_freeze_takeover_thaw_fence():
     assert happened(watch, events) == ["0 frozen"]
     env.role(3)
     env.pair.values[1] |= {"unprotected": 1}
-    assert [text.split(":")[0] for text in happened(watch, events)] == ["1 takes over", "1 connections are unprotected"]
+    assert [text.split(":")[0] for text in happened(watch, events)] == [
+        "1 takes over",
+        "1 connections are unprotected",
+    ]
     env.thaw()
     assert happened(watch, events, 10) == ["0 thawed"]
     env.role(2)
@@ -54,14 +61,17 @@ def test_freeze_takeover_thaw_fence():
     assert happened(watch, events) == ["0 is no longer active", "0 fenced: the other unit has taken over from it"]
     env.pair.values[0] |= {"fenced": 0}
     env.pair.values[1] |= {"unprotected": 0, "protect": 1, "peer_present": 1, "lease_valid": 1}
-    assert happened(watch, events) == ["0 no longer fenced", "1 connections are protected: unit 0 confirms every record"]
+    assert happened(watch, events) == [
+        "0 no longer fenced",
+        "1 connections are protected: unit 0 confirms every record",
+    ]
 
 
 def test_the_standby_is_lost_and_comes_back():
     env = Env()
     watch, events = watched(env)
     env.pair.values[0] |= {"lease_valid": 0, "peer_present": 0}
-    text, = happened(watch, events)
+    (text,) = happened(watch, events)
     assert text.startswith("0 lease lost; connections are stalled: unit 1 does not answer")
     env.pair.values[0] |= {"lease_valid": 1, "peer_present": 1}
     assert happened(watch, events) == ["0 connections are protected: unit 1 confirms every record"]

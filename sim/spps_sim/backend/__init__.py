@@ -1,1 +1,1 @@
-"""A pair of SPPS under simulation: the interface every backend offers, the RTL through Verilator, and a pair without RTL."""
+"""A pair under simulation: the interface of every backend, the RTL through Verilator, a pair without RTL."""

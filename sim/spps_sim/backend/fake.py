@@ -32,6 +32,7 @@ class FakePair:
         return -(-len(data) * 8 // self.width)
 
     def step(self, cycles, stop=Stop.NONE):
+        """Run at most `cycles`; returns what happened, and early when something named in `stop` did."""
         happened = Stop.NONE
         end = self.cycle + cycles
         while self.cycle < end and not happened & stop:
@@ -76,17 +77,21 @@ class FakePair:
         return Stop.IN
 
     def push_frame(self, port, data, err=False):
+        """Queue a frame at the input."""
         if not self._input:
             self._busy = max(self._busy, self.cycle)
         self._input.append((port, bytes(data), err))
 
     def pending(self):
+        """Frames queued at the input and not yet taken whole."""
         return len(self._input)
 
     def pop_frame(self):
+        """The oldest complete frame of any kind, or None."""
         return self._output.pop(0) if self._output else None
 
     def pop_marks(self):
+        """Changes of status words since the last call, oldest first."""
         marks, self._marks = self._marks, []
         return marks
 
@@ -94,9 +99,11 @@ class FakePair:
         """No cores, hence no activity."""
 
     def pop_activity(self):
+        """Activities noted since the last call, oldest first."""
         return []
 
     def register(self, unit, address, data=None):
+        """Read a register by address, or write `data` to it (returns 0)."""
         self.step(2)
         if data is not None:
             self._registers[unit][address] = data
@@ -104,16 +111,20 @@ class FakePair:
         return self._registers[unit].get(address, 0)
 
     def controls(self, kill, freeze, detector, appoint=0):
+        """Set the two-bit control inputs, bit n for unit n."""
         self._controls = (kill, freeze, detector)
         if self._role & (kill | freeze) and self._silent_since is None:
             self._silent_since = self.cycle
             self._inside.clear()
 
     def status(self):
+        """The status words by name."""
         return {**dict.fromkeys(STATUS_WORDS, 0), "active": self._role}
 
     def trace_open(self, path):
+        """Start a waveform."""
         raise RuntimeError("no trace: this pair has no RTL")
 
     def trace_close(self):
+        """End the waveform."""
         pass

@@ -15,6 +15,7 @@ STATUS_WORDS = ("active", "epoch_0", "epoch_1", "issued_0", "issued_1", "confirm
 
 class FrameKind(IntEnum):
     """Where a frame was seen."""
+
     OUT = 0     # left the pair on `port`
     SYNC0 = 1   # unit 0 sent it on the sync link
     SYNC1 = 2   # unit 1 sent it on the sync link
@@ -26,6 +27,7 @@ UNIT_SHIFT = 4      # of `port` of frames that left the pair: the unit that emit
 
 class RawFrame(NamedTuple):
     """A whole frame. port: as the pair gave it. start, cycle: when its first and its last word was transferred."""
+
     kind: FrameKind
     port: int
     start: int
@@ -48,6 +50,7 @@ class RawFrame(NamedTuple):
 
 class Mark(NamedTuple):
     """Status word `name` took `value` in `cycle`."""
+
     cycle: int
     name: str
     value: int
@@ -55,6 +58,7 @@ class Mark(NamedTuple):
 
 class Activity(NamedTuple):
     """What the cores of `unit` did in `cycle`: a number with the layout of spps.layouts.activity."""
+
     cycle: int
     unit: int
     bits: int
@@ -62,6 +66,7 @@ class Activity(NamedTuple):
 
 class Stop(IntFlag):
     """Why `step` returned early, and what it may stop for."""
+
     NONE = 0
     OUT = 1     # a frame left the pair
     SYNC = 2    # a sync frame is complete
@@ -71,18 +76,54 @@ class Stop(IntFlag):
 
 class Backend(Protocol):
     """A pair under simulation. It must survive os.fork(): no threads, no shared files."""
+
     cycle: int
     width: int
 
-    def step(self, cycles: int, stop: Stop = Stop.NONE) -> Stop: ...
-    def push_frame(self, port: int, data: bytes, err: bool = False) -> None: ...
-    def pending(self) -> int: ...
-    def pop_frame(self) -> "RawFrame | None": ...
-    def pop_marks(self) -> "list[Mark]": ...
-    def watch(self, on: bool = True) -> None: ...
-    def pop_activity(self) -> "list[Activity]": ...
-    def register(self, unit: int, address: int, data: "int | None" = None) -> int: ...
-    def controls(self, kill: int, freeze: int, detector: int, appoint: int = 0) -> None: ...
-    def status(self) -> "dict[str, int]": ...
-    def trace_open(self, path) -> None: ...
-    def trace_close(self) -> None: ...
+    def step(self, cycles: int, stop: Stop = Stop.NONE) -> Stop:
+        """Run at most `cycles`; returns what happened, and early when something named in `stop` did."""
+        ...
+
+    def push_frame(self, port: int, data: bytes, err: bool = False) -> None:
+        """Queue a frame at the input."""
+        ...
+
+    def pending(self) -> int:
+        """Frames queued at the input and not yet taken whole."""
+        ...
+
+    def pop_frame(self) -> "RawFrame | None":
+        """The oldest complete frame of any kind, or None."""
+        ...
+
+    def pop_marks(self) -> "list[Mark]":
+        """Changes of status words since the last call, oldest first."""
+        ...
+
+    def watch(self, on: bool = True) -> None:
+        """Note from now on what the cores do, or stop noting it."""
+        ...
+
+    def pop_activity(self) -> "list[Activity]":
+        """Activities noted since the last call, oldest first."""
+        ...
+
+    def register(self, unit: int, address: int, data: "int | None" = None) -> int:
+        """Read a register by address, or write `data` to it (returns 0)."""
+        ...
+
+    def controls(self, kill: int, freeze: int, detector: int, appoint: int = 0) -> None:
+        """Set the two-bit control inputs, bit n for unit n."""
+        ...
+
+    def status(self) -> "dict[str, int]":
+        """The status words by name."""
+        ...
+
+    def trace_open(self, path) -> None:
+        """Start a waveform."""
+        ...
+
+    def trace_close(self) -> None:
+        """End the waveform."""
+        ...

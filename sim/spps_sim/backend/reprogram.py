@@ -3,6 +3,8 @@
     for _ in (steps := Reprogram(sim, unit, image)):
         ...                     # let time pass; traffic goes on
     print(steps.clusters)
+
+A cluster gets no events while it gets the program; the others serve.
 """
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ __all__ = ["Reprogram", "ClusterSwap", "read_image"]
 
 class ClusterSwap(NamedTuple):
     """Cycles: when the cluster got no more events, when its last one had ended, when it served again."""
+
     cluster: int
     masked: int
     idle: int
@@ -20,7 +23,10 @@ class ClusterSwap(NamedTuple):
 
 
 def read_image(name, params):
-    """"default", or a file that the assembler takes, as an Image for units with `params`. Raises ToolError naming what is wrong with the file."""
+    """"default", or a file that the assembler takes, as an Image for units with `params`.
+
+    Raises ToolError naming what is wrong with the file.
+    """
     from spps.ucode.asm import AssemblerError, assemble
     from spps.ucode.programs import default_image
     if name == "default":
@@ -34,16 +40,19 @@ def read_image(name, params):
 
 
 class Reprogram:
-    """Iterate over it; time has to pass between the steps. Each step is `chunk` words or one look at a cluster that has still events.
+    """The steps of a new program: iterate over it, and let time pass between the steps.
+
+    A step is `chunk` words, or one look at a cluster that has still events.
 
     sim: Simulation. unit: number. image: Image or words. clusters: what has been done so far.
-    A cluster whose masks are 0 gets no events; flows that were there go on at the others. Raises ValueError for a unit of one cluster, and
-    for an image that does not fit.
+    A cluster whose masks are 0 gets no events; flows that were there go on at the others. Raises ValueError
+    for a unit of one cluster, and for an image that does not fit.
     """
 
     def __init__(self, sim, unit, image, *, chunk=64):
         if sim.params.clusters < 2:
-            raise ValueError(f"clusters={sim.params.clusters}: must be at least 2, so that one serves while another gets the program")
+            raise ValueError(f"clusters={sim.params.clusters}: must be at least 2, so that one serves "
+                             "while another gets the program")
         self.sim, self.unit, self.chunk = sim, unit, chunk
         self.words = sim.checked_image(image)
         self.clusters = []

@@ -14,6 +14,7 @@ Live bridges use it like this, with pacing of their own:
 """
 import json
 from pathlib import Path
+from typing import Any
 
 from .interface import Stop
 
@@ -21,23 +22,25 @@ __all__ = ["Simulation", "load_registers"]
 
 
 def load_registers(source):
-    """name -> byte address, from a dict or from a JSON file such as `spps registers --json` prints."""
+    """Name -> byte address, from a dict or from a JSON file such as `spps registers --format json` prints."""
     return dict(source) if isinstance(source, dict) else json.loads(Path(source).read_text())
 
 
 class Simulation:
-    """One pair. backend: backend.Backend. registers: name -> address (see load_registers), or None. params: its SppsParams.
+    """One pair.
+
+    backend: backend.Backend. registers: name -> address (see load_registers), or None. params: its SppsParams.
 
     Callbacks, called in order of time by run(), never by step(): on_frame(RawFrame), on_mark(Mark).
     Frames and marks that nobody took are kept for pop_frames() and pop_marks().
     """
 
-    def __init__(self, backend, registers=None, params=None):
+    def __init__(self, backend, registers=None, params: Any = None):
         self.backend = backend
         self.params = params
         self.registers = load_registers(registers) if registers is not None else {}
-        self.on_frame = None
-        self.on_mark = None
+        self.on_frame: Any = None
+        self.on_mark: Any = None
         self.kills = []             # (cycle, unit)
         self._kill = self._freeze = self._detector = self._appoint = 0
 
@@ -106,14 +109,16 @@ class Simulation:
         if name not in self.registers and f"cfg_{name}" in self.registers:      # words of layouts.config
             return self.registers[f"cfg_{name}"]
         if name not in self.registers:
-            raise KeyError(f"no register {name!r}; there are {len(self.registers)}: {', '.join(sorted(self.registers)[:40])}")
+            some = ", ".join(sorted(self.registers)[:40])
+            raise KeyError(f"no register {name!r}; there are {len(self.registers)}: {some}")
         return self.registers[name]
 
     def read(self, unit, name):
-        """Value of a register, by name or address; configuration words also without their prefix cfg_. Takes a few cycles."""
+        """Value of a register, by name, with or without the prefix cfg_, or by address. Takes a few cycles."""
         return self.backend.register(unit, self._address(name))
 
     def write(self, unit, name, value):
+        """Write a register, named as for read(); bits above the 32nd are ignored."""
         self.backend.register(unit, self._address(name), value & 0xFFFFFFFF)
 
     def configure(self, values, units=(0, 1)):
@@ -127,8 +132,9 @@ class Simulation:
         return {name: self.read(unit, name) for name in (self.registers if names is None else names)}
 
     def load_image(self, unit, image):
-        """Put microcode (an Image or its words) into every cluster of `unit`, which must have nothing to do meanwhile (see `reprogram`).
+        """Put microcode (an Image or its words) into every cluster of `unit`, which must have nothing to do meanwhile.
 
+        `reprogram` does it while the unit works.
         Raises ValueError when the image is larger than the instruction memory.
         """
         for cluster in range(self.params.clusters):
@@ -191,6 +197,7 @@ class Simulation:
         self.backend.trace_open(path)
 
     def trace_close(self):
+        """End the waveform."""
         self.backend.trace_close()
 
 

@@ -26,7 +26,8 @@ TRACE_KINDS = ("", "fst", "vcd")
 
 REQUIRED_PORTS = (
     "clk", "rst", "kill", "freeze", "detector", "appoint",
-    *(f"{s}__{f}" for s in ("i", "o", "i_mmc_0", "o_mmc_0", "i_mmc_1", "o_mmc_1") for f in ("payload", "valid", "ready")),
+    *(f"{s}__{f}" for s in ("i", "o", "i_mmc_0", "o_mmc_0", "i_mmc_1", "o_mmc_1")
+      for f in ("payload", "valid", "ready")),
     *(f"tap_sync_{n}__{f}" for n in (0, 1) for f in ("payload", "valid")), *STATUS_WORDS, "activity_0", "activity_1",
 )
 
@@ -42,7 +43,7 @@ def _sources_digest(params):
 
 
 def pair_verilog(params, path=None):
-    """Verilog of `spps.pair.SppsPair(params)` as module spps_pair; returns the path. Made again only when a source changed."""
+    """Write `spps.pair.SppsPair(params)` as module spps_pair, if a source has changed; returns the path."""
     path = Path(path or BUILD / "verilog" / f"spps_pair_{params.name}_{params.data_width}.v")
     stamp, digest = path.with_suffix(".sources"), _sources_digest(params)
     if not (path.exists() and stamp.exists() and stamp.read_text() == digest):
@@ -59,7 +60,8 @@ def _ports(verilog):
     if not found:
         raise ValueError("no module spps_pair in the Verilog")
     ports = {}
-    for msb, name in re.findall(r"^\s*(?:input|output)\s+(?:wire\s+|reg\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*;", found[0], re.M):
+    port = r"^\s*(?:input|output)\s+(?:wire\s+|reg\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*;"
+    for msb, name in re.findall(port, found[0], re.M):
         ports[name] = int(msb) + 1 if msb else 1
     return ports
 
@@ -84,8 +86,8 @@ def trace_kind(wanted="fst"):
 def build_library(verilog_path, *, trace="", optimise=None, jobs=2):
     """Build (or find) the shared library of one Verilog file; returns its path.
 
-    trace: "", "fst" or "vcd": whether `trace_open` works. FST falls back to VCD where lz4.h is missing. optimise: of the C++ compiler;
-    default -O3, with a trace -O1, because tracing costs more than it runs.
+    trace: "", "fst" or "vcd": whether `trace_open` works. FST falls back to VCD where lz4.h is missing.
+    optimise: of the C++ compiler; default -O3, with a trace -O1, because tracing costs more than it runs.
     Raises ToolError with the tail of the log when Verilator or the compiler fails.
     """
     if trace not in TRACE_KINDS:
@@ -95,7 +97,8 @@ def build_library(verilog_path, *, trace="", optimise=None, jobs=2):
     text = Path(verilog_path).read_text()
     width = data_width(text)
     tracing = [f"--trace-{trace}", "--timescale-override", "1ns/1ns"] if trace else []
-    key = hashlib.sha256("\0".join([text, NATIVE.read_text(), trace, optimise, *CFLAGS, *tracing]).encode()).hexdigest()[:16]
+    made_of = "\0".join([text, NATIVE.read_text(), trace, optimise, *CFLAGS, *tracing])
+    key = hashlib.sha256(made_of.encode()).hexdigest()[:16]
     folder = BUILD / "sim" / key
     library = folder / "libspps_sim.so"
     if library.exists():
@@ -106,14 +109,16 @@ def build_library(verilog_path, *, trace="", optimise=None, jobs=2):
     (work / "spps_pair.v").write_text(text)
     cflags = " ".join([*CFLAGS, f"-DSPPS_W={width}"]
                       + ([f"-DSPPS_TRACE -DSPPS_TRACE_{trace.upper()}"] if trace else []))
-    command = ["verilator", "--cc", "--exe", "--build", "-j", str(jobs), "--top-module", "spps_pair", "--prefix", "Vspps_pair",
-               "-O3", "-Wno-fatal", "-Wno-lint", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--noassert",
+    command = ["verilator", "--cc", "--exe", "--build", "-j", str(jobs), "--top-module", "spps_pair",
+               "--prefix", "Vspps_pair", "-O3", "-Wno-fatal", "-Wno-lint", "--x-assign", "fast", "--x-initial", "fast",
+               "--no-timing", "--noassert",
                "--output-split", "20000", "-Mdir", "obj", "-CFLAGS", cflags, "-LDFLAGS", "-shared",
                "-MAKEFLAGS", f"OPT_FAST={optimise} OPT_GLOBAL={optimise} OPT_SLOW=-O1",
                *tracing, "-o", "libspps_sim.so", "spps_pair.v", str(NATIVE)]
     log = folder / "build.log"
     with open(log, "w") as output:
-        code = subprocess.run(command, cwd=work, env=tool_environment(), stdout=output, stderr=subprocess.STDOUT).returncode
+        code = subprocess.run(command, cwd=work, env=tool_environment(), stdout=output,
+                              stderr=subprocess.STDOUT).returncode
     built = work / "obj" / "libspps_sim.so"
     if not code and built.exists():
         built.replace(library)
@@ -125,8 +130,8 @@ def build_library(verilog_path, *, trace="", optimise=None, jobs=2):
 
 
 class _FrameInfo(ctypes.Structure):
-    _fields_ = [("kind", ctypes.c_uint32), ("port", ctypes.c_uint32), ("err", ctypes.c_uint32), ("length", ctypes.c_uint32),
-                ("start", ctypes.c_uint64), ("cycle", ctypes.c_uint64)]
+    _fields_ = [("kind", ctypes.c_uint32), ("port", ctypes.c_uint32), ("err", ctypes.c_uint32),
+                ("length", ctypes.c_uint32), ("start", ctypes.c_uint64), ("cycle", ctypes.c_uint64)]
 
 
 class _Mark(ctypes.Structure):
@@ -186,6 +191,7 @@ class VerilatedPair:
 
     @property
     def cycle(self):
+        """Cycles since reset."""
         return self._lib.spps_cycle(self._handle)
 
     def step(self, cycles, stop=Stop.NONE):
@@ -208,7 +214,8 @@ class VerilatedPair:
         info = self._info
         if got < 0:
             raise RuntimeError(f"frame of {info.length} bytes at cycle {info.cycle}: longer than {self.CAPACITY}")
-        return RawFrame(FrameKind(info.kind), info.port, info.start, info.cycle, self._bytes.raw[:info.length], bool(info.err))
+        data = self._bytes.raw[:info.length]
+        return RawFrame(FrameKind(info.kind), info.port, info.start, info.cycle, data, bool(info.err))
 
     def pop_marks(self):
         """Changes of status words since the last call, oldest first."""
@@ -235,8 +242,10 @@ class VerilatedPair:
     def register(self, unit, address, data=None):
         """Read register `address` of `unit`, or write `data` to it (returns 0); takes simulated cycles."""
         result = ctypes.c_uint32()
-        if not self._lib.spps_mmc(self._handle, unit, address, data or 0, data is not None, self.MMC_LIMIT, ctypes.byref(result)):
-            raise RuntimeError(f"unit {unit}: no answer to an access of register {address:#06x} in {self.MMC_LIMIT} cycles")
+        if not self._lib.spps_mmc(self._handle, unit, address, data or 0, data is not None, self.MMC_LIMIT,
+                                  ctypes.byref(result)):
+            raise RuntimeError(f"unit {unit}: no answer to an access of register {address:#06x} in "
+                               f"{self.MMC_LIMIT} cycles")
         return result.value
 
     def controls(self, kill, freeze, detector, appoint=0):
@@ -254,9 +263,11 @@ class VerilatedPair:
             raise RuntimeError("no trace: build the library with trace='fst' or 'vcd'")
 
     def trace_close(self):
+        """End the waveform."""
         self._lib.spps_trace_close(self._handle)
 
     def close(self):
+        """Free the simulation; nothing may be called afterwards."""
         if self._handle:
             self._lib.spps_destroy(self._handle)
             self._handle = None

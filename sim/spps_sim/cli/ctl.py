@@ -41,7 +41,8 @@ class _Program(click.ParamType):
             return value
         path = Path(value)
         if not path.is_file():
-            self.fail(f"{value}: {'is a folder' if path.is_dir() else 'no such file'}; expected a microcode source (.uasm), or the word default", param, ctx)
+            wrong = "is a folder" if path.is_dir() else "no such file"
+            self.fail(f"{value}: {wrong}; expected a microcode source (.uasm), or the word default", param, ctx)
         return str(path.resolve())
 
 
@@ -60,8 +61,8 @@ def _show(as_json, answer, text):
 
 @click.group()
 @click.option("--socket", "path", type=click.Path(dir_okay=False, path_type=Path),
-              help="Control socket of `spps live`  [default: $SPPS_CONTROL, else spps/live.sock in $XDG_RUNTIME_DIR, else spps-UID/live.sock in the temporary "
-                   "folder]")
+              help="Control socket of `spps live`  [default: $SPPS_CONTROL, else spps/live.sock in $XDG_RUNTIME_DIR, "
+                   "else spps-UID/live.sock in the temporary folder]")
 @click.pass_context
 def ctl(ctx, path):
     """Talk to a running `spps live`."""
@@ -95,7 +96,8 @@ def stats(ctx, as_json):
     lines = []
     for name in dict.fromkeys(name for values in answer.values() for name in values):
         lines.append(f"{name:40} " + " ".join(f"{values.get(name, ''):>10}" for values in answer.values()))
-    _show(as_json, answer, "\n".join([f"{'register':40} " + " ".join(f"{unit.replace('_', ' '):>10}" for unit in answer), *lines]))
+    head = f"{'register':40} " + " ".join(f"{unit.replace('_', ' '):>10}" for unit in answer)
+    _show(as_json, answer, "\n".join([head, *lines]))
 
 
 @ctl.command()
@@ -124,7 +126,8 @@ def freeze(ctx, unit, as_json):
 def thaw(ctx, as_json):
     """Let frozen units run again."""
     answer = _ask(ctx, "thaw")
-    _show(as_json, answer, "".join(f"unit {unit} runs again\n" for unit in answer["thawed"]).rstrip() or "no unit was frozen")
+    lines = [f"unit {unit} runs again" for unit in answer["thawed"]]
+    _show(as_json, answer, "\n".join(lines or ["no unit was frozen"]))
 
 
 @ctl.command()
@@ -134,15 +137,16 @@ def thaw(ctx, as_json):
 def reprogram(ctx, program, as_json):
     """Put a program into both units, cluster by cluster, while traffic goes on.
 
-    FILE is microcode source for `spps asm`; default is the program that the units start with. The units need two clusters or more (preset duo).
-    Times of the answer are cycles.
+    FILE is microcode source for `spps asm`; default is the program that the units start with. The units need two
+    clusters or more (preset duo). Times of the answer are cycles.
     """
     from ..backend.reprogram import read_image
     if program != "default":
         read_image(program, SppsParams())       # errors of the source before anything is sent
     answer = _ask(ctx, "reprogram", program=program)
     lines = [f"{answer['words']} words"] + [
-        f"{unit.replace('_', ' ')} cluster {swap['cluster']}: no events from cycle {swap['masked']}, idle at {swap['idle']}, served again at {swap['back']}"
+        f"{unit.replace('_', ' ')} cluster {swap['cluster']}: no events from cycle {swap['masked']}, "
+        f"idle at {swap['idle']}, served again at {swap['back']}"
         for unit, swaps in answer.items() if unit != "words" for swap in swaps]
     _show(as_json, answer, "\n".join(lines))
 
@@ -153,8 +157,8 @@ def reprogram(ctx, program, as_json):
 def connections(ctx, as_json):
     """List the connections of the active unit.
 
-    For each: addresses and TCP state (RFC 9293) of both legs, whether the standby has it, and payload bytes each way that have been acknowledged, modulo 2**32.
-    The state is that after the last event of the connection.
+    For each: addresses and TCP state (RFC 9293) of both legs, whether the standby has it, and payload bytes each way
+    that have been acknowledged, modulo 2**32. The state is that after the last event of the connection.
     """
     from ..live.connections import connections_text
     answer = _ask(ctx, "connections")
@@ -182,10 +186,11 @@ def set_register(ctx, name, value, as_json):
 def get_register(ctx, name, as_json):
     """Print register NAME of each running unit, in decimal. Keys are not shown."""
     answer = _ask(ctx, "get", name=name)
-    _show(as_json, answer, "\n".join(f"{unit.replace('_', ' ')}: {value}" for unit, value in answer.items() if unit != "register"))
+    lines = [f"{unit.replace('_', ' ')}: {value}" for unit, value in answer.items() if unit != "register"]
+    _show(as_json, answer, "\n".join(lines))
 
 
-@ctl.command()
+@ctl.command(short_help="Print status and counters as Prometheus text.")
 @click.pass_context
 def metrics(ctx):
     """Print status and counters as Prometheus text (exposition format 0.0.4)."""

@@ -13,17 +13,19 @@ __all__ = ["live"]
 
 @click.command()
 @click.option("--mode", type=click.Choice(["proxy", "endpoint"]), default="proxy", show_default=True,
-              help="proxy: client side to server side. endpoint: the units themselves, echo on port 7, discard on port 9.")
+              help="proxy: client side to server side. endpoint: the units themselves, echo on port 7, discard on "
+                   "port 9.")
 @preset_option("live", "Sizes of the units; `reprogram` needs two clusters (duo).")
 @click.option("--metrics", type=click.IntRange(0, 65535), metavar="PORT",
               help="Serve Prometheus text at http://127.0.0.1:PORT/metrics; 0 takes a free port and prints it.")
 @click.option("--socket", "path", type=click.Path(dir_okay=False, path_type=Path),
-              help="Control socket for `spps ctl`  [default: $SPPS_CONTROL, else spps/live.sock in $XDG_RUNTIME_DIR, else spps-UID/live.sock in the temporary "
-                   "folder]")
+              help="Control socket for `spps ctl`  [default: $SPPS_CONTROL, else spps/live.sock in $XDG_RUNTIME_DIR, "
+                   "else spps-UID/live.sock in the temporary folder]")
 def live(mode, preset, metrics, path):
     """Keep a pair running between two network namespaces.
 
-    Runs until Ctrl-C and prints a line for each event of the pair: kills, takeovers, lost leases, changes of protection. Needs root for TAP devices.
+    Runs until Ctrl-C and prints a line for each event of the pair: kills, takeovers, lost leases, changes of
+    protection. Needs root for TAP devices.
     """
     import signal
 
@@ -45,22 +47,23 @@ def live(mode, preset, metrics, path):
     try:
         with ExitStack() as stack:
             testbed = stack.enter_context(Testbed(sim, params, mode=mode))
-            serving = [stack.enter_context(ControlSocket(testbed, path))]
+            serving = [stack.enter_context(ControlSocket(testbed, path)).serve]
             client, server = testbed.namespaces
             click.echo(f"client side: ip netns exec {client.name} ...   (connect to {Addresses.vip[0]})")
             click.echo(f"server side: ip netns exec {server.name} ...   "
                        + (f"(listen on {Addresses.server})" if mode == "proxy" else f"(connect to {Addresses.vip[1]})"))
             if metrics is not None:
-                serving.append(stack.enter_context(MetricsServer(lambda: metrics_text(testbed), metrics)))
-                click.echo(f"metrics:     http://127.0.0.1:{serving[-1].port}/metrics")
-            click.echo("control:     spps ctl status | stats | connections | kill | freeze | thaw | set | get | reprogram   (spps ctl --help)")
+                scraped = stack.enter_context(MetricsServer(lambda: metrics_text(testbed), metrics))
+                serving.append(scraped.serve)
+                click.echo(f"metrics:     http://127.0.0.1:{scraped.port}/metrics")
+            click.echo("control:     spps ctl status, connections, kill, freeze, thaw, stats, ... (spps ctl --help)")
             watch = PairWatch(testbed, lambda event: click.echo(str(event)))
             click.echo(status_text(read_status(testbed)))
             click.echo(f"{testbed.speed:.0f} simulated cycles per second; ready")
             while True:
                 testbed.turn()
-                for each in serving:
-                    each.serve()
+                for serve in serving:
+                    serve()
                 watch.look()
     except KeyboardInterrupt:
         click.echo("stopped")

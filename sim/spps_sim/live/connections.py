@@ -1,4 +1,4 @@
-"""The connections of a running unit, read from its flowstate memory through the registers `flowstate_address` and `flowstate_data`."""
+"""The connections of a running unit, from its flowstate memory, which `flowstate_address` and `flowstate_data` show."""
 from dataclasses import asdict, dataclass
 
 from spps.layouts.flowstate import LEG, LEG_BASE, LEG_STRIDE, SHARED, ConnFlag
@@ -33,9 +33,9 @@ class Leg:
 class Connection:
     """A connection of a unit.
 
-    number: its local flow id. client, server: legs; `server` is None for an endpoint of the unit itself. protected: the standby has it.
-    bytes_up: payload from the client that the server has acknowledged, for an endpoint what the unit has acknowledged. bytes_down: payload to the client that
-    the client has acknowledged. Both are modulo 2**32.
+    number: its local flow id. client, server: legs; `server` is None for an endpoint of the unit itself.
+    protected: the standby has it. bytes_up: payload from the client that the server has acknowledged, for an endpoint
+    what the unit has received. bytes_down: payload that the client has acknowledged. Both are modulo 2**32.
     """
 
     number: int
@@ -68,12 +68,13 @@ def _address(number, port):
 
 
 def _leg(words, base, flags):
-    local, remote = (_address(_field(words, LEG[f"{side}_ip"], base), _field(words, LEG[f"{side}_port"], base)) for side in ("local", "remote"))
+    local, remote = (_address(_field(words, LEG[f"{side}_ip"], base), _field(words, LEG[f"{side}_port"], base))
+                     for side in ("local", "remote"))
     return Leg(local, remote, _state(words, base, flags))
 
 
 def _moved(reached, initial, fin):
-    """Payload bytes below `reached` behind the SYN `initial`; fin: number of the FIN in the same stream, counted from its SYN, or None."""
+    """Payload bytes from the SYN `initial` up to `reached`; fin: bytes in front of the FIN of that stream, or None."""
     moved = reached - initial - 1 & _MASK
     if moved == _MASK:          # not even the SYN is acknowledged
         return 0
@@ -83,16 +84,17 @@ def _moved(reached, initial, fin):
 def decode(number, words, epoch):
     """Connection `number` from {word: value} of its flowstate, or None when there is none.
 
-    epoch: of the unit. A flowstate of another epoch belongs to a connection that was over before this unit became active, or to one that the takeover has not reached
-    yet.
+    epoch: of the unit. A flowstate of another epoch belongs to a connection that was over before this unit became
+    active, or to one that the takeover has not reached yet.
     """
     flags = _field(words, SHARED["flags"])
-    if not flags & (1 << ConnFlag.VALID | 1 << ConnFlag.PROXIED) or _field(words, SHARED["misc"]) >> GONE & 1 or _field(words, SHARED["epoch"]) != epoch:
+    opened, gone = flags & (1 << ConnFlag.VALID | 1 << ConnFlag.PROXIED), _field(words, SHARED["misc"]) >> GONE & 1
+    if not opened or gone or _field(words, SHARED["epoch"]) != epoch:
         return None
     bases = LEG_BASE, LEG_BASE + LEG_STRIDE
     proxied = flags >> ConnFlag.PROXIED & 1
-    fins = [(_field(words, SHARED[f"fin_seq_{leg}"]) - _field(words, LEG["irs"], bases[leg]) - 1) & _MASK if flags >> known & 1 else None
-            for leg, known in enumerate((ConnFlag.FIN_KNOWN_0, ConnFlag.FIN_KNOWN_1))]
+    fins = [_field(words, SHARED[f"fin_seq_{leg}"]) - _field(words, LEG["irs"], bases[leg]) - 1 & _MASK
+            if flags >> known & 1 else None for leg, known in enumerate((ConnFlag.FIN_KNOWN_0, ConnFlag.FIN_KNOWN_1))]
     iss = [_field(words, LEG["iss"], base) for base in bases]
     if proxied and flags >> ConnFlag.VALID & 1:
         up = _moved(_field(words, SHARED["snd_una_1"]), iss[1], fins[0])
@@ -100,7 +102,7 @@ def decode(number, words, epoch):
     elif proxied:
         up = down = 0           # the server has not accepted yet
     else:
-        received, sent = (1 if _field(words, LEG["leg_flags"], LEG_BASE) >> bit & 1 else 0 for bit in (FIN_IN, FIN_ACKED))
+        received, sent = (_field(words, LEG["leg_flags"], LEG_BASE) >> bit & 1 for bit in (FIN_IN, FIN_ACKED))
         up = _moved(_field(words, LEG["rcv_nxt"], LEG_BASE) - received, _field(words, LEG["irs"], LEG_BASE), None)
         down = _moved(_field(words, LEG["snd_una"], LEG_BASE) - sent, iss[0], None)
     return Connection(number, _leg(words, bases[0], flags), _leg(words, bases[1], flags) if proxied else None,
@@ -118,8 +120,8 @@ def _words(sim, unit, number, runs, base=0):
 def read_connections(testbed):
     """(unit, [Connection]) of the active unit. Makes turns meanwhile, so that traffic goes on.
 
-    The state of a connection is that after its last event. While a core works on an event its words may be read half old, half new; such a connection is
-    as good as any at the next call. Raises ToolError when no unit is active, or another one has become so meanwhile.
+    The state of a connection is that after its last event. Words that a core writes back meanwhile may be read half
+    old, half new. Raises ToolError when no unit is active, or another one has become so meanwhile.
     """
     unit = testbed.unit("active")
     epoch = testbed.sim.read(unit, "epoch")
@@ -140,19 +142,21 @@ def read_connections(testbed):
 def connections_answer(testbed):
     """What `spps ctl connections` shows, as a dict for JSON."""
     unit, found = read_connections(testbed)
-    return {"unit": unit, "in_use": testbed.sim.read(unit, "in_use"), "limit": testbed.params.connections, "cycle": testbed.sim.cycle,
-            "connections": [asdict(connection) for connection in found]}
+    return {"unit": unit, "in_use": testbed.sim.read(unit, "in_use"), "limit": testbed.params.connections,
+            "cycle": testbed.sim.cycle, "connections": [asdict(connection) for connection in found]}
 
 
 def connections_text(answer):
-    """The table of `spps ctl connections`: for each connection both legs as remote > local, or local > remote towards the server."""
-    lines = [f"unit {answer['unit']}: {answer['in_use']} of {answer['limit']} connections in use; the state of each is that after its last event"]
+    """The table of `spps ctl connections`: the client leg as remote > local, the server leg as local > remote."""
+    lines = [f"unit {answer['unit']}: {answer['in_use']} of {answer['limit']} connections in use; the state of each is "
+             "that after its last event"]
     rows = [("id", "client leg", "state", "server leg", "state", "protected", "bytes up", "bytes down")]
     for c in answer["connections"]:
         client, server = c["client"], c["server"]
         rows.append((str(c["number"]), f"{client['remote']} > {client['local']}", client["state"],
-                     f"{server['local']} > {server['remote']}" if server else "endpoint", server["state"] if server else "", "yes" if c["protected"] else "no",
-                     str(c["bytes_up"]), str(c["bytes_down"])))
+                     f"{server['local']} > {server['remote']}" if server else "endpoint",
+                     server["state"] if server else "", "yes" if c["protected"] else "no", str(c["bytes_up"]),
+                     str(c["bytes_down"])))
     if len(rows) > 1:
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]

@@ -1,6 +1,7 @@
 """The control socket of `spps live` and its client.
 
-A request is one line of JSON, {"command": name, further arguments}; the answer is one line of JSON, {"error": text} when it failed.
+A request is one line of JSON, {"command": name, further arguments}; the answer is one line of JSON, {"error": text}
+when it failed.
 The socket belongs to the user: it is in a folder that only the user may enter.
 """
 import inspect
@@ -26,12 +27,13 @@ LINE_LIMIT = 65536      # bytes of a request
 
 
 def control_path():
-    """The socket: $SPPS_CONTROL, else spps/live.sock in $XDG_RUNTIME_DIR, else spps-UID/live.sock in the temporary folder."""
+    """The socket: $SPPS_CONTROL, else one in $XDG_RUNTIME_DIR/spps, else one in spps-UID of the temporary folder."""
     if chosen := os.environ.get("SPPS_CONTROL"):
         return Path(chosen)
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(runtime) / "spps" if runtime and os.path.isdir(runtime) else Path(tempfile.gettempdir()) / f"spps-{os.getuid()}"
-    return folder / "live.sock"
+    if runtime and os.path.isdir(runtime):
+        return Path(runtime) / "spps" / "live.sock"
+    return Path(tempfile.gettempdir()) / f"spps-{os.getuid()}" / "live.sock"
 
 
 def _checked_folder(folder):
@@ -134,7 +136,7 @@ class ControlSocket:
         if not self.testbed.running():
             raise ToolError(f"no unit runs: {self.testbed.stopped()}")
         if self.testbed.params.clusters < 2:
-            raise ToolError("a unit of one cluster cannot be reprogrammed under traffic: `spps live --preset duo` has two")
+            raise ToolError("a unit of one cluster cannot be reprogrammed under traffic: preset duo has two")
         return {"words": len(image.words), **{f"unit_{n}": [swap._asdict() for swap in swaps]
                                               for n, swaps in self.testbed.reprogram(image).items()}}
 
@@ -162,7 +164,10 @@ def _line(peer):
 
 
 def request(command, path=None, **arguments):
-    """Send a command to a running `spps live`; returns its answer. Raises ToolError when none runs, or when the command failed."""
+    """Send a command to a running `spps live`; returns its answer.
+
+    Raises ToolError when none runs, or when the command failed.
+    """
     path = Path(path or control_path())
     _checked_folder(path.parent)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:

@@ -28,7 +28,7 @@ class _Families:
 
 
 def metrics_text(testbed):
-    """Status and counters of the running units as Prometheus text, `spps_<register>{unit="0"}`; counters end in `_total`.
+    """Status and counters of the running units as Prometheus text: `spps_<register>{unit="0"}`, counters with `_total`.
 
     `spps_up` says which units run; it is there also when none does. Keys and configuration are left out.
     """
@@ -39,7 +39,8 @@ def metrics_text(testbed):
     families, by_name = [up], {}
     for _, register in registers.map.of("ro", "counter"):
         family = CounterMetricFamily if register.access == "counter" else GaugeMetricFamily
-        by_name[register.name] = family(f"spps_{register.name}", register.doc or register.name.replace("_", " "), labels=["unit"])
+        text = register.doc or register.name.replace("_", " ")
+        by_name[register.name] = family(f"spps_{register.name}", text, labels=["unit"])
     limit = GaugeMetricFamily("spps_connections", "connections a unit holds", labels=["unit"])
     for unit in running:
         limit.add_metric([str(unit)], testbed.params.connections)
@@ -54,7 +55,8 @@ def metrics_text(testbed):
 class MetricsServer:
     """Serves `http://127.0.0.1:PORT/metrics`; use as a context manager.
 
-    A thread takes requests, `serve`, called by whoever steps the simulation, answers them. The server listens on loopback only.
+    A thread takes requests; `serve`, in the loop that steps the simulation, answers them. The server listens on
+    loopback only.
 
     Parameters
     ----------

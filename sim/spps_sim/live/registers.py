@@ -14,7 +14,8 @@ SHOWN = ("rw", "ro", "const", "counter")
 class LiveRegisters:
     """Access to the registers of the running units by name.
 
-    A name of a configuration word may be given without its prefix `cfg_`. Errors are ToolErrors, raised before anything is written.
+    A name of a configuration word may be given without its prefix `cfg_`. Errors are ToolErrors, raised before anything
+    is written.
 
     Parameters
     ----------
@@ -31,10 +32,12 @@ class LiveRegisters:
         for full in (name, f"cfg_{name}"):
             if full in self.map.by_name:
                 return full, self.map.by_address[self.map.by_name[full]]
-        names = {**{full.removeprefix("cfg_"): full for full in self.map.by_name}, **{full: full for full in self.map.by_name}}
+        names = {full.removeprefix("cfg_"): full for full in self.map.by_name}
+        names |= {full: full for full in self.map.by_name}
         near = get_close_matches(name, names, 5, 0.6) or sorted(full for full in names if name and name in full)[:5]
         near = list(dict.fromkeys(names[match] for match in near))
-        raise ToolError(f"no register {name!r}" + (f"; similar: {', '.join(near)}" if near else "; `spps ctl stats` lists all"))
+        hint = f"similar: {', '.join(near)}" if near else "`spps ctl stats` lists all"
+        raise ToolError(f"no register {name!r}; {hint}")
 
     def running(self):
         """Numbers of the running units. Raises ToolError when there is none."""

@@ -4,7 +4,8 @@ __all__ = ["STATES", "read_units", "read_status", "status_text"]
 
 STATES = ("killed", "frozen", "fenced", "active", "standby")
 #: registers of each running unit that the state is made of
-WATCHED = ("active", "epoch", "fenced", "lease_valid", "peer_present", "protect", "unprotected", "fenced_cores", "in_use", "half_open")
+WATCHED = ("active", "epoch", "fenced", "lease_valid", "peer_present", "protect", "unprotected", "fenced_cores",
+           "in_use", "half_open")
 
 
 def _protection(unit):
@@ -18,7 +19,7 @@ def read_units(testbed):
     """[{"unit", "state", registers...}] of both units; those of a running one have "protection" when it is active."""
     running, active, units = testbed.running(), testbed.active(), []
     for n in (0, 1):
-        unit = {"unit": n}
+        unit: dict[str, int | str] = {"unit": n}
         if n not in running:
             unit["state"] = "killed" if testbed.killed >> n & 1 else "frozen"
         else:
@@ -36,13 +37,15 @@ def read_status(testbed):
     active = testbed.active()
     status = {
         "running": testbed.running(), "active": active, "units": units, "protection": "none", "connections": None,
-        "cycle": testbed.sim.cycle, "cycles_per_s": round(testbed.rate()), "frames": testbed.frames, "lost": testbed.lost,
+        "cycle": testbed.sim.cycle, "cycles_per_s": round(testbed.rate()), "frames": testbed.frames,
+        "lost": testbed.lost,
     }
     if active is not None:
         unit = units[active]
         limit = testbed.params.connections
         status["protection"] = unit["protection"]
-        status["connections"] = {"in_use": unit["in_use"], "limit": limit, "half_open": unit["half_open"], "full": unit["in_use"] >= limit,
+        status["connections"] = {"in_use": unit["in_use"], "limit": limit, "half_open": unit["half_open"],
+                                 "full": unit["in_use"] >= limit,
                                  "refused": testbed.sim.read(active, "lookup_refused")}
     return status
 
@@ -63,7 +66,8 @@ def protection_text(protection, other):
     """What `protection` of the active unit means; other: number of the other unit."""
     return {
         "protected": f"protected: unit {other} confirms every record",
-        "stalled": f"stalled: unit {other} does not answer, nothing is emitted until it does, or until the registers policy and grant are set to 1",
+        "stalled": f"stalled: unit {other} does not answer, nothing is emitted until it does, or until the registers "
+                   "policy and grant are set to 1",
         "unprotected": f"unprotected: unit {other} confirms nothing, and connections end if the active unit stops",
     }[protection]
 
@@ -78,14 +82,16 @@ def status_text(status):
         lines.append("no unit is active")
     else:
         table = status["connections"]
-        lines.append(f"connections: {table['in_use']} of {table['limit']} in use, {table['half_open']} of them in a handshake")
+        lines.append(f"connections: {table['in_use']} of {table['limit']} in use, "
+                     f"{table['half_open']} of them in a handshake")
         if table["full"]:
             lines.append("connection table: full, further SYNs are dropped")
         if table["refused"]:
             lines.append(f"SYNs refused so far: {table['refused']} (lookup_refused)")
         lines.append(f"connections are {protection_text(status['protection'], 1 - status['active'])}")
     frames, lost = status["frames"], status["lost"]
-    lines.append(f"frames in {frames['in'][0]} client side, {frames['in'][1]} server side; out {frames['out'][0]}, {frames['out'][1]}"
+    lines.append(f"frames in {frames['in'][0]} client side, {frames['in'][1]} server side; "
+                 f"out {frames['out'][0]}, {frames['out'][1]}"
                  + (f"; refused by a namespace {lost[0]}, {lost[1]}" if any(lost) else ""))
     lines.append(f"simulation: cycle {status['cycle']}, {status['cycles_per_s']} cycles per second")
     return "\n".join(lines)

@@ -25,8 +25,8 @@ class PairEvent(NamedTuple):
 class PairWatch:
     """Finds the events of a pair in its status words, its registers and the controls of the testbed.
 
-    `look` is called after each turn; it reads registers every `every` cycles, so that what is shorter may be missed. The cycle of a takeover is exact, that of
-    other events is when they were seen. It takes the marks of the simulation.
+    `look` is called after each turn. It reads registers every `every` cycles, so that what is shorter may be missed.
+    The cycle of a takeover is exact, that of another event is when it was seen. It takes the marks of the simulation.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ class PairWatch:
     def look(self):
         """Report what has happened since the last look."""
         testbed = self.testbed
-        for bits, before, on, off in ((testbed.killed, self._killed, "killed", ""), (testbed.frozen, self._frozen, "frozen", "thawed")):
+        for bits, before, on, off in ((testbed.killed, self._killed, "killed", ""),
+                                      (testbed.frozen, self._frozen, "frozen", "thawed")):
             for unit in (0, 1):
                 if (bits ^ before) >> unit & 1:
                     self._event(unit, on if bits >> unit & 1 else off)
@@ -72,7 +73,8 @@ class PairWatch:
         for unit in (0, 1):
             if (mark.value ^ self._active) >> unit & 1:
                 if mark.value >> unit & 1:
-                    self._event(unit, f"takes over: active, epoch {self.testbed.sim.status()[f'epoch_{unit}']}", mark.cycle)
+                    epoch = self.testbed.sim.status()[f"epoch_{unit}"]
+                    self._event(unit, f"takes over: active, epoch {epoch}", mark.cycle)
                 else:
                     self._event(unit, "is no longer active", mark.cycle)
         self._active = mark.value
@@ -86,7 +88,8 @@ class PairWatch:
                 self._units[unit] = {**old, **new}
                 continue
             if new["fenced"] != old.get("fenced", 0):
-                self._event(unit, "fenced: the other unit has taken over from it" if new["fenced"] else "no longer fenced")
+                fenced = "fenced: the other unit has taken over from it"
+                self._event(unit, fenced if new["fenced"] else "no longer fenced")
             if "protection" in new:
                 if new["protection"] != old.get("protection"):
                     lost = "lease lost; " if new["protection"] == "stalled" and old.get("lease_valid") else ""

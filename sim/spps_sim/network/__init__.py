@@ -1,1 +1,1 @@
-"""What is around a pair: links with faults, Python peers in simulated time, namespaces with TAP devices, kernel transfers."""
+"""What is around a pair: links with faults, peers in simulated time, namespaces with TAP devices, transfers."""

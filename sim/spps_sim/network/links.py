@@ -9,6 +9,7 @@ __all__ = ["Agenda", "FaultyLink", "LinkFaults"]
 @dataclass(frozen=True)
 class LinkFaults:
     """Probabilities per frame, 0 to 1. A reordered frame is late by up to `jitter` cycles."""
+
     loss: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
@@ -62,5 +63,6 @@ class Agenda:
             action(*arguments)
 
     def plan(self, time, action, *arguments):
+        """Call action(*arguments) at `time`."""
         self._order += 1
         heapq.heappush(self.heap, (time, self._order, action, arguments))

@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+from typing import Any
 
 from spps.tools.errors import ToolError
 
@@ -24,7 +25,8 @@ CLONE_NEWNET = 0x40000000
 
 _REAPER = """
 import os, signal, subprocess, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
 os.read(int(sys.argv[1]), 1)
 name = sys.argv[2]
 pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split()
@@ -36,7 +38,7 @@ subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
 
 
 class MissingPrivilege(ToolError):
-    """TAP devices or namespaces cannot be made here, or not with what was asked of them; the text says why, in one line."""
+    """TAP devices or namespaces cannot be made here, or not as wanted; the text says why, in one line."""
 
 
 def require_privilege():
@@ -75,7 +77,7 @@ class Namespace:
 
     def __init__(self, role, address, *, mtu=1500):
         self.name, self.address, self.mtu = _free_name(f"spps-{role}-{os.getpid()}"), address, mtu
-        self.fd = None
+        self.fd: Any = None         # file descriptor of the TAP device while it is there
         self._pipe = None
         self._reaper = None
 
@@ -113,7 +115,7 @@ class Namespace:
         if self.fd is not None:
             os.close(self.fd)
             self.fd = None
-        if self._pipe is not None:
+        if self._pipe is not None and self._reaper is not None:
             os.close(self._pipe)
             self._pipe = None
             self._reaper.wait(10)
@@ -129,9 +131,11 @@ class Namespace:
         return ["ip", "netns", "exec", self.name, *arguments]
 
     def run(self, arguments):
+        """Run a program inside the namespace and wait for its end."""
         subprocess.run(self.command(arguments), check=False, capture_output=True)
 
     def popen(self, arguments, **kwargs):
+        """Start a program inside the namespace; keyword arguments of subprocess.Popen."""
         return subprocess.Popen(self.command(arguments), **kwargs)
 
     def socket(self, *arguments):
@@ -144,9 +148,13 @@ class Namespace:
                 _enter(home)
 
     def sysctl(self, name, value=None):
-        """net.ipv4.<name> inside the namespace as text, after setting it unless value is None. Raises ValueError when the kernel refuses."""
+        """net.ipv4.<name> inside the namespace as text, after setting it unless value is None.
+
+        Raises ValueError when the kernel refuses.
+        """
         setting = [] if value is None else ["-w", f"net.ipv4.{name}={value}"]
-        done = subprocess.run(self.command(["sysctl", "-n", *(setting or [f"net.ipv4.{name}"])]), capture_output=True, text=True)
+        words = ["sysctl", "-n", *(setting or [f"net.ipv4.{name}"])]
+        done = subprocess.run(self.command(words), capture_output=True, text=True)
         if done.returncode:
             raise ValueError(done.stderr.strip())
         return done.stdout.strip()
@@ -157,14 +165,17 @@ class Namespace:
         self._ip("route", "replace", str(network), "dev", "net0", "proto", "kernel", "scope", "link", *options)
 
     def netem(self, *arguments):
-        """Frames of net0 meet what tc-netem(8) makes of the arguments, those that come in by way of a device `in0`. Raises MissingPrivilege when the
-        kernel has no sch_netem, ifb or act_mirred."""
+        """Let frames of net0 meet what tc-netem(8) makes of the arguments, those that come in through a device `in0`.
+
+        Raises MissingPrivilege when the kernel has no sch_netem, ifb or act_mirred.
+        """
         self._ip("qdisc", "add", "dev", "net0", "root", "netem", *arguments, tool="tc")
         self._ip("link", "add", "in0", "type", "ifb")
         self._ip("link", "set", "in0", "up")
         self._ip("qdisc", "add", "dev", "in0", "root", "netem", *arguments, tool="tc")
         self._ip("qdisc", "add", "dev", "net0", "handle", "ffff:", "ingress", tool="tc")
-        self._ip("filter", "add", "dev", "net0", "parent", "ffff:", "matchall", "action", "mirred", "egress", "redirect", "dev", "in0", tool="tc")
+        self._ip("filter", "add", "dev", "net0", "parent", "ffff:", "matchall", "action", "mirred", "egress",
+                 "redirect", "dev", "in0", tool="tc")
 
     def netem_drops(self):
         """Frames that netem has lost, (going out, coming in)."""

@@ -13,8 +13,8 @@ class SimulatedNetwork:
     """Peers on the ports of a Simulation.
 
     sim: Simulation. latency: cycles of each link, one way. faults: LinkFaults. seed: of the faults.
-    Observers: on_frame(RawFrame) and on_mark(Mark) of the pair; on_wire(time, port, what, data) at the far end of the links:
-    "sent" and "received" by a peer, and what the link did on the way: "lost", "duplicate", "late", "corrupt".
+    Observers: on_frame(RawFrame) and on_mark(Mark) of the pair; on_wire(time, port, what, data) at the far end of the
+    links: "sent" and "received" by a peer, and what the link did on the way: "lost", "duplicate", "late", "corrupt".
     """
 
     def __init__(self, sim, latency=100, faults=None, seed=0):
@@ -98,15 +98,19 @@ class Wire:
         self._frames = []
 
     def step(self, cycles, stop=Stop.NONE):
+        """Let time pass unless a frame waits."""
         self.cycle += 0 if self._frames else cycles
         return Stop.OUT if self._frames else Stop.NONE
 
     def push_frame(self, port, data, err=False):
+        """Put a frame in at `port`; it comes out at the other."""
         self._frames.append(RawFrame(FrameKind.OUT, port ^ 1, self.cycle, self.cycle, data))
 
     def pop_frames(self):
+        """Frames that have come out since the last call."""
         frames, self._frames = self._frames, []
         return frames
 
     def pop_marks(self):
+        """No status, hence no marks."""
         return []

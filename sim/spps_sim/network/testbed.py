@@ -49,7 +49,8 @@ class Testbed:
     mode : str
         "proxy" or "endpoint".
     on_frame : callable
-        Called with (link, unit or None, cycle, bytes) for each frame on a network, and with ("sync", unit, cycle, bytes).
+        Called with (link, unit or None, cycle, bytes) for each frame on a network, and with
+        ("sync", unit, cycle, bytes).
     speed : float
         Simulated cycles per second of wall time to pace by; measured when it is not given.
     faults, seed : LinkFaults, int
@@ -95,9 +96,11 @@ class Testbed:
             self.speed = (self.sim.cycle - before) / max(time.monotonic() - started, 1e-6)
         server_mac = self.namespaces[1].mac
         registers = {
-            "mode": int(self.mode == "proxy"), "vip_0": ip_number(Addresses.vip[0]), "vip_1": ip_number(Addresses.vip[1]),
+            "mode": int(self.mode == "proxy"),
+            "vip_0": ip_number(Addresses.vip[0]), "vip_1": ip_number(Addresses.vip[1]),
             "server_ip": ip_number(Addresses.server),
-            "server_mac_hi": int.from_bytes(server_mac[:2], "big"), "server_mac_lo": int.from_bytes(server_mac[2:], "big"),
+            "server_mac_hi": int.from_bytes(server_mac[:2], "big"),
+            "server_mac_lo": int.from_bytes(server_mac[2:], "big"),
             "tick_cycles": max(16, int(self.speed / 1000)),
             "window": min(65535, self.params.socket_bytes),
             "hb_interval": 400, "lease": 1200, "takeover_after": 1600, "retransmit_after": 800,
@@ -176,7 +179,7 @@ class Testbed:
 
     # control -------------------------------------------------------------------------------
     def active(self):
-        """Number of the unit that is master, neither killed nor frozen; of two the one with the newer epoch. None without."""
+        """Number of the active unit that is neither killed nor frozen, of two the one with the newer epoch, or None."""
         status = self.sim.status()
         units = [n for n in (0, 1) if (status["active"] & ~self.killed & ~self.frozen) >> n & 1]
         if len(units) == 2:
@@ -189,10 +192,14 @@ class Testbed:
 
     def stopped(self):
         """What has stopped, in words: "unit 0 is killed, unit 1 is frozen"."""
-        return ", ".join(f"unit {n} is {'killed' if self.killed >> n & 1 else 'frozen'}" for n in (0, 1) if n not in self.running())
+        return ", ".join(f"unit {n} is {'killed' if self.killed >> n & 1 else 'frozen'}"
+                         for n in (0, 1) if n not in self.running())
 
     def unit(self, name):
-        """Number of the running unit called `name`: "active", "standby", "0" or "1". Raises ToolError when there is none."""
+        """Number of the running unit called `name`: "active", "standby", "0" or "1".
+
+        Raises ToolError when there is none.
+        """
         running, active = self.running(), self.active()
         if name not in ("active", "standby", "0", "1"):
             raise ToolError(f"unit {name!r}: must be active, standby, 0 or 1")

@@ -69,7 +69,8 @@ async def _one(reader, writer, index, role, size, seed, meter):
     result = {"role": role, "connection": index, "sent_sha256": hashlib.sha256(outgoing).hexdigest(),
               "expected_sha256": hashlib.sha256(stream_bytes(seed, index, theirs, size)).hexdigest()}
     try:
-        result["received_sha256"], result["received"], result["stall"] = await _transfer(reader, writer, outgoing, meter)
+        digest, received, stall = await _transfer(reader, writer, outgoing, meter)
+        result |= {"received_sha256": digest, "received": received, "stall": stall}
         result["ok"] = result["received_sha256"] == result["expected_sha256"] and result["received"] == size
     except OSError as error:
         result.update(ok=False, error=str(error))
@@ -113,11 +114,14 @@ async def _client(address, port, connections, size, seed):
 
 
 def main(arguments):
+    """Run one end; the arguments are those of the command line."""
     role, *rest = arguments
     if role == "server":
-        asyncio.run(_server(*map(int, rest[:3]), rest[3]))
+        port, connections, size = map(int, rest[:3])
+        asyncio.run(_server(port, connections, size, rest[3]))
     else:
-        asyncio.run(_client(rest[0], *map(int, rest[1:4]), rest[4]))
+        port, connections, size = map(int, rest[1:4])
+        asyncio.run(_client(rest[0], port, connections, size, rest[4]))
 
 
 if __name__ == "__main__":
