@@ -54,7 +54,8 @@ def expand(text):
 
 @pytest.mark.parametrize("text, expected", [
     ("ldf r2, L.mss", [("ld", {"rd": 2, "base": L, "offset": 10}), ("ext", {"rd": 2, "ra": 2, "pos": 0, "width": 16})]),
-    ("ldf r2, P.remote_port", [("ld", {"rd": 2, "base": P, "offset": 4}), ("ext", {"rd": 2, "ra": 2, "pos": 16, "width": 16})]),
+    ("ldf r2, P.remote_port",
+     [("ld", {"rd": 2, "base": P, "offset": 4}), ("ext", {"rd": 2, "ra": 2, "pos": 16, "width": 16})]),
     ("ldf r2, L.iss", [("ld", {"rd": 2, "base": L, "offset": 8})]),
     ("stf L.snd_wscale, r3", [("ld", {"rd": 15, "base": L, "offset": 10}),
                               ("ins", {"rd": 15, "ra": 15, "rb": 3, "pos": 16, "width": 8}),
@@ -159,6 +160,7 @@ def test_listing_and_symbol_map():
         f"002  {image.words[2]:09x}  <text>:3                ret",
     ]
     assert json.loads(image.symbol_map()) == {
-        "labels": {"start": 0}, "constants": {"N": 3}, "lines": {"0": ["<text>", 2], "1": ["<text>", 2], "2": ["<text>", 3]}}
+        "labels": {"start": 0}, "constants": {"N": 3},
+        "lines": {"0": ["<text>", 2], "1": ["<text>", 2], "2": ["<text>", 3]}}
     assert image.label_at(2) == "start+2"
     assert image.hex().splitlines()[0] == f"{image.words[0]:09x}"

@@ -93,7 +93,8 @@ def test_reports_all_errors_of_a_program():
 
 
 def test_program_too_long_names_the_first_word_that_does_not_fit():
-    assert errors("nop\n" * 260, imem_words=256) == ["<text>:257: program of 260 words is too long, expected at most 256"]
+    assert errors("nop\n" * 260, imem_words=256) == [
+        "<text>:257: program of 260 words is too long, expected at most 256"]
 
 
 def test_recursive_include(tmp_path):

@@ -39,7 +39,9 @@ def test_every_item_has_tests_that_exist():
 
 
 def test_a_missing_item_and_a_missing_test_are_found():
-    text = re.sub(r"^\| 17 \|.*\n", "", TABLE, flags=re.M).replace("::test_simultaneous_close`", "::test_no_such_thing`")
+    text = re.sub(r"^\| 17 \|.*\n", "", TABLE, flags=re.M)
+    text = text.replace("::test_simultaneous_close`", "::test_no_such_thing`")
     text = text.replace("`linux/loss::test_resent_segments_are_not_measured`", "")
-    assert missing(text) == ["item 17", "item 17 against Linux", "item 47 against Linux", "test_checklist_close::test_no_such_thing",
+    assert missing(text) == ["item 17", "item 17 against Linux", "item 47 against Linux",
+                             "test_checklist_close::test_no_such_thing",
                              "tests/linux/test_linux_close::test_no_such_thing"]

@@ -1,4 +1,4 @@
-"""Checklist, closing: items 56 to 63 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern; keepalive; cycles of opening and closing."""
+"""Checklist, closing: items 56 to 63 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern; keepalive; cycles."""
 import pytest
 
 from spps.layouts.event import EventKind
@@ -132,7 +132,7 @@ def test_data_after_its_own_fin_is_not_taken(name):
 @LEGS
 @pytest.mark.parametrize("kind", [EventKind.ICMP, EventKind.UDP, EventKind.FRAGMENT, EventKind.ERROR])
 def test_an_event_of_a_reserved_kind_changes_nothing(name, kind):
-    """The splitter drops and counts such frames, so that no core gets these events. The program is ready for them all the same."""
+    """The splitter drops and counts such frames, so that no core gets these events; the program ignores them anyway."""
     leg = opened(name)
     before = list(leg.state)
     for subtype in (0, 3, 11):
@@ -235,7 +235,8 @@ def test_a_thousand_cycles_of_opening_and_closing_leave_nothing(mode):
         return all(c.state.name in ("CLOSED", "TIME_WAIT") for c in running)
     running = []
     for n in range(0, 1000, 4):
-        running = [pair.client.connect(VIP_0, 7 if mode == "echo" else 80, on_event=client, local_port=20_000 + n + i) for i in range(4)]
+        running = [pair.client.connect(VIP_0, 7 if mode == "echo" else 80, on_event=client, local_port=20_000 + n + i)
+                   for i in range(4)]
         pair.run(until=over)
         pair.client.connections.clear()
         pair.client.past.clear()
@@ -261,8 +262,9 @@ def wrapping(offset, **kw):
     return found
 
 
-@pytest.mark.parametrize("where, offset", [("SYN", 0), ("first byte", 1), ("data", 1500), ("last byte up", 4000), ("last byte down", 3000),
-                                           ("FIN up", 4001), ("FIN down", 3001), ("TIME-WAIT", 4002)])
+@pytest.mark.parametrize("where, offset", [("SYN", 0), ("first byte", 1), ("data", 1500), ("last byte up", 4000),
+                                           ("last byte down", 3000), ("FIN up", 4001), ("FIN down", 3001),
+                                           ("TIME-WAIT", 4002)])
 def test_wrap_in_every_state(where, offset):
     for transfer in wrapping(offset):
         transfer.run().check()

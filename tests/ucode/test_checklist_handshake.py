@@ -29,10 +29,12 @@ def test_unanswered_syn_or_syn_ack_is_retransmitted_with_backoff_and_given_up(na
     leg.first()
     leg.settle(40_000)
     port = "server" if name == "server" else "client"
-    sent = [(f.time, parse_segment(f.data)) for f in leg.pair.capture if f.unit == 0 and f.link == port and parse_segment(f.data)]
+    sent = [(f.time, parse_segment(f.data))
+            for f in leg.pair.capture if f.unit == 0 and f.link == port and parse_segment(f.data)]
     times = [t for t, s in sent if s.flags & SYN]
     gaps = [b - a for a, b in zip(times, times[1:])]
-    assert len(times) == 4 and all(1.9 * a < b < 2.1 * a + 3 for a, b in zip(gaps, gaps[1:])) and 990 <= gaps[0] <= 1003     # the first may wait in the gate
+    # the first may wait in the gate
+    assert len(times) == 4 and all(1.9 * a < b < 2.1 * a + 3 for a, b in zip(gaps, gaps[1:])) and 990 <= gaps[0] <= 1003
     assert len({s.seq for _, s in sent if s.flags & SYN}) == 1 and leg.gone()
 
 
@@ -131,8 +133,8 @@ def test_segments_without_syn_and_ack_are_ignored_by_the_server_leg_before_its_a
 
 
 @LEGS
-@pytest.mark.parametrize("options, limit", [(b"", 536), (mss_option(0), 536), (mss_option(333), 333), (mss_option(1460), 1460),
-                                            (mss_option(9000), 1460)])
+@pytest.mark.parametrize("options, limit", [(b"", 536), (mss_option(0), 536), (mss_option(333), 333),
+                                            (mss_option(1460), 1460), (mss_option(9000), 1460)])
 def test_segments_never_exceed_the_peers_mss(name, options, limit):
     leg = Leg(name, options=options, window=60_000)
     leg.open()
@@ -169,7 +171,8 @@ def test_window_scale_is_at_most_14_and_leaves_the_syn_alone(name, offered):
     leg.window = 2
     leg.send(payload=b"?")
     got = leg.settle(40)
-    assert got[-1].window in (4096, 4095)                               # an echo that is not acknowledged is in the window
+    # an echo that is not acknowledged is in the window
+    assert got[-1].window in (4096, 4095)
     leg.nxt += 1
     leg.take(got)
     room = min(2 << shift, 8000)
@@ -185,7 +188,8 @@ def test_window_scale_is_at_most_14_and_leaves_the_syn_alone(name, offered):
 
 @LEGS
 def test_no_window_scale_unless_the_peer_offers_it(name):
-    leg = Leg(name, options=mss_option(1000), config={"rcv_wscale": 3}, client={"wscale": None if name == "server" else 2})
+    leg = Leg(name, options=mss_option(1000), config={"rcv_wscale": 3},
+              client={"wscale": None if name == "server" else 2})
     first = leg.open()
     assert 3 not in first.options
     leg.send(payload=b"x")

@@ -1,4 +1,4 @@
-"""Checklist, retransmission and congestion: items 46 to 55 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern and with both modules."""
+"""Checklist, retransmission and congestion: items 46 to 55 of hdl/spps/ucode/CHECKLIST.md, each leg, both modules."""
 import random
 
 import pytest
@@ -51,7 +51,8 @@ def test_first_timeout_is_one_second_or_three_if_the_syn_was_lost(name, lost, rt
     leg.settle(10_000)
     times = [t for t, s in sent(leg)]
     assert rto <= gaps(times)[0] <= rto + 5
-    leg.send(ack=leg.rcv + 4)                   # of a segment that was retransmitted: no sample, and what backing off added goes
+    # of a segment that was retransmitted: no sample, and what backing off added goes
+    leg.send(ack=leg.rcv + 4)
     leg.settle()
     leg.rcv += 4
     leg.far_write(b"more")
@@ -159,7 +160,8 @@ def test_initial_window_is_a_register(name, segments, defines):
 @LEGS
 def test_after_an_idle_time_cwnd_is_that_of_a_new_connection(name, defines):
     """`initial_window` 2; grown to more, then nothing for a while, then a burst (RFC 5681 §4.1)."""
-    leg = opened(name, mss=1460, defines=defines, window=60_000, config={"initial_window": 2, "window": 16384, "rto_min": 400})
+    leg = opened(name, mss=1460, defines=defines, window=60_000,
+                 config={"initial_window": 2, "window": 16384, "rto_min": 400})
 
     def burst():
         """Segments sent before the first ACK."""
@@ -282,7 +284,8 @@ def test_range_beyond_the_second_is_forgotten_and_the_first_grows_alone(name):
     leg.settle(10)
     base = LEG_BASE + (48 if name == "server" else 0)
     words = {field: leg.state[base + LEG[field].word] for field in ("sacked_left", "sacked_right", "sack_next")}
-    assert [words["sacked_left"] - leg.rcv, words["sacked_right"] - leg.rcv, words["sack_next"]] == [1000, 3000, 1000 << 16 | 1000]
+    assert ([words["sacked_left"] - leg.rcv, words["sacked_right"] - leg.rcv, words["sack_next"]]
+            == [1000, 3000, 1000 << 16 | 1000])
 
 
 @LEGS
@@ -324,8 +327,9 @@ def test_block_too_far_from_the_first_one_is_not_remembered():
     words[11] = 0                               # not READY
     words[LEG_BASE + LEG["dup_acks"].word] = 9  # and no recovery
     for left, expected in ((1000, 0), (100_000, 0), (60_000, 58_000 << 16 | 500)):
-        leg.unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una, "window": leg.window, "tcp_flags": ACK, "options": 16,
-                      "sack_left": snd_una + left & 0xFFFFFFFF, "sack_right": snd_una + left + (1000 if left == 1000 else 500) & 0xFFFFFFFF})
+        leg.unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una, "window": leg.window, "tcp_flags": ACK,
+                      "options": 16, "sack_left": snd_una + left & 0xFFFFFFFF,
+                      "sack_right": snd_una + left + (1000 if left == 1000 else 500) & 0xFFFFFFFF})
         assert leg.unit.flowstates[0][LEG_BASE + LEG["sack_next"].word] == expected
 
 
@@ -334,7 +338,8 @@ def test_block_too_far_from_the_first_one_is_not_remembered():
 @pytest.mark.parametrize("seed", range(3))
 def test_random_loss_of_every_kind_of_segment(defines, sack, seed):
     dice = random.Random(seed)
-    Transfer(up=40_000, down=40_000, close="both", defines=defines, lose=lambda *_: dice.random() < 0.08, **sack).run().check()
+    Transfer(up=40_000, down=40_000, close="both", defines=defines, lose=lambda *_: dice.random() < 0.08,
+             **sack).run().check()
 
 
 @MODULES

@@ -1,4 +1,4 @@
-"""Checklist, RST, blind attacks and receiving: items 17 to 39 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern."""
+"""Checklist, RST, blind attacks and receiving: items 17 to 39 of hdl/spps/ucode/CHECKLIST.md, each on its legs."""
 import random
 
 import pytest
@@ -292,7 +292,8 @@ def test_flood_of_syns_is_bounded_and_leaves_an_established_transfer_alone():
     pair = FunctionalPair(half_open_limit=6, connections=16)
     accepted = []
     pair.server.listen(80, lambda c, what: accepted.append(c) if what == "established" else None)
-    client = pair.client.connect(VIP_0, 80, on_event=lambda c, what: (c.write(bytes(60_000)), c.close()) if what == "established" else None)
+    client = pair.client.connect(
+        VIP_0, 80, on_event=lambda c, what: (c.write(bytes(60_000)), c.close()) if what == "established" else None)
     pair.run(until=lambda: accepted and len(accepted[0].received) > 5000)
     unit, rng = pair.units[0], random.Random(1)
     attacker = RawPeer(pair, 0, "10.0.0.66", "02:00:00:00:00:66")

@@ -91,7 +91,8 @@ def test_zero_window_of_the_destination_closes_the_window_of_the_source_without_
         last = got[-1] if got else last
     last = (leg.settle(1500) or [last])[-1]
     assert last.ack == leg.nxt - 2000 and last.window == 2000           # what is held stays charged: full
-    leg.send(seq=last.ack + 1000, payload=bytes(1000))                  # some of it was beyond the window when it came first
+    # some of it was beyond the window when it came first
+    leg.send(seq=last.ack + 1000, payload=bytes(1000))
     leg.settle(5000)
     far.reading = True
     far.read()
@@ -133,7 +134,8 @@ def test_peer_that_shrinks_its_window_gets_nothing_beyond_it_again(name):
         leg.window = window
         leg.send()                              # acknowledges nothing, and takes back what it gave
         later = leg.settle(1200)
-        assert all(len(s.payload) <= max(window, 1) and s.seq + len(s.payload) <= leg.rcv + max(window, 1) for s in later if s.payload)
+        assert all(len(s.payload) <= max(window, 1) and s.seq + len(s.payload) <= leg.rcv + max(window, 1)
+                   for s in later if s.payload)
     leg.window = 8000
     leg.send()
     seen = bytearray()

@@ -1,4 +1,4 @@
-"""CUBIC against RFC 9438 in floating point: the curve from a loss on, its cube root, the Reno-friendly region, fast convergence."""
+"""CUBIC against RFC 9438 in floating point: the curve, its cube root, the Reno-friendly region, fast convergence."""
 import pytest
 
 from spps.layouts.flowstate import LEG, LEG_BASE
@@ -95,7 +95,8 @@ def run_core(cwnd, w_max, rtt, seconds, acks=4, c=C):
             words = unit.flowstates[conn]
             words[flags] &= ~(1 << 5)           # no measurement
             words[LEG_BASE + LEG["retries"].word] = 0
-            unit.run({"kind": 1, "conn": conn, "seq": leg.nxt & 0xFFFFFFFF, "ack": snd_una & 0xFFFFFFFF, "window": 0xFFFF, "tcp_flags": 16})
+            unit.run({"kind": 1, "conn": conn, "seq": leg.nxt & 0xFFFFFFFF, "ack": snd_una & 0xFFFFFFFF,
+                      "window": 0xFFFF, "tcp_flags": 16})
             unit.log.clear()
             model.acked(segments, (leg.pair.time - begin) / 1000, rtt / 1000)
         now += rtt
@@ -119,7 +120,7 @@ def test_another_curve_would_be_noticed():
 
 
 def test_short_round_trips_are_reno_friendly():
-    """RTT 5 ms, small window: alpha segments per round trip, as RFC 9438 §4.3 has it, where the cubic curve would be slower."""
+    """RTT 5 ms, small window: alpha segments per round trip (RFC 9438 §4.3), where the cubic curve would be slower."""
     curve = run_core(7, 10, 5, 1)
     per_trip = (curve[-1][1] - curve[0][1]) / (len(curve) - 1)
     assert 0.5 < per_trip < 1.05 and all(abs(p - m) <= 1 + 0.05 * m for _, p, m in curve)
@@ -130,12 +131,14 @@ def lossy(cwnd, w_max, flight):
     leg = opened()
     words, unit = leg.unit.flowstates[0], leg.unit
     snd_una = state(leg, "snd_una")
-    for name, value in (("cwnd", cwnd * MSS), ("ssthresh", cwnd * MSS), ("cc_0", (w_max * MSS >> 6) << 15), ("snd_nxt", snd_una + flight * MSS),
-                        ("snd_max", snd_una + flight * MSS), ("snd_end", snd_una + flight * MSS), ("recover", snd_una), ("snd_wnd", 0)):
+    for name, value in (("cwnd", cwnd * MSS), ("ssthresh", cwnd * MSS), ("cc_0", (w_max * MSS >> 6) << 15),
+                        ("snd_nxt", snd_una + flight * MSS), ("snd_max", snd_una + flight * MSS),
+                        ("snd_end", snd_una + flight * MSS), ("recover", snd_una), ("snd_wnd", 0)):
         words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
     words[11] = 0
     for _ in range(3):
-        unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una, "window": 0, "tcp_flags": 16})    # closed: nothing is retransmitted
+        # closed: nothing is retransmitted
+        unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una, "window": 0, "tcp_flags": 16})
     return state(leg, "ssthresh") / MSS, (state(leg, "cc_0") >> 15 << 6) / MSS
 
 
@@ -153,8 +156,8 @@ def test_time_to_w_max_is_the_cube_root(gap):
     snd_una = state(leg, "snd_una")
     cwnd = 10 * MSS
     units = cwnd + gap * MSS + 63 >> 6
-    for name, value in (("cwnd", cwnd), ("ssthresh", cwnd), ("cc_0", units << 15), ("cc_1", 0), ("snd_nxt", snd_una + 5000), ("snd_max", snd_una + 5000),
-                        ("snd_end", snd_una + 5000)):
+    for name, value in (("cwnd", cwnd), ("ssthresh", cwnd), ("cc_0", units << 15), ("cc_1", 0),
+                        ("snd_nxt", snd_una + 5000), ("snd_max", snd_una + 5000), ("snd_end", snd_una + 5000)):
         words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
     words[11] = 0
     unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una + MSS, "window": leg.window, "tcp_flags": 16})
@@ -167,8 +170,8 @@ def test_fast_path_and_general_path_agree_with_cubic():
     from spps_sim.model.tcp_scenarios import Transfer
 
     def frames(*defines):
-        transfer = Transfer(up=60_000, down=20_000, close="both", defines=["CUBIC", *defines], config={"initial_window": 2, "window": 16384},
-                            lose=lambda number, *_: number in (40, 90))
+        transfer = Transfer(up=60_000, down=20_000, close="both", defines=["CUBIC", *defines],
+                            config={"initial_window": 2, "window": 16384}, lose=lambda number, *_: number in (40, 90))
         transfer.run().check()
         return [(f.time, f.link, f.data) for f in transfer.pair.capture]
     assert frames() == frames("NO_FAST")

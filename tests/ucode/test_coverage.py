@@ -85,7 +85,8 @@ def test_a_line_that_is_no_exemption_is_an_error(tmp_path, line):
 class Worker:
     """What a test process is to the plugin: which files it collected, how it was called, whether tests failed."""
 
-    def __init__(self, monkeypatch, tmp_path, reasons=(), files=("test_a.py", "test_b.py"), arguments=("tests",), deselected=(), failed=0):
+    def __init__(self, monkeypatch, tmp_path, reasons=(), files=("test_a.py", "test_b.py"), arguments=("tests",),
+                 deselected=(), failed=0):
         for name in ("test_a.py", "test_b.py"):
             (tmp_path / name).touch()
         (tmp_path / "reasons.txt").write_text("\n".join(reasons))
@@ -107,13 +108,14 @@ class Worker:
 
 @pytest.mark.parametrize("numbers, reasons, verdict, status", [
     ((5, 0), (), "passed", 0), ((5,), (), "FAILED", 1), ((5,), LINES, "passed", 0), ((5, 0), LINES[:1], "FAILED", 1)])
-def test_a_whole_run_fails_for_a_missing_line_and_for_an_idle_reason(monkeypatch, tmp_path, numbers, reasons, verdict, status):
+def test_a_whole_run_fails_for_a_missing_line_and_for_an_idle_reason(monkeypatch, tmp_path, numbers, reasons, verdict,
+                                                                     status):
     said, code = Worker(monkeypatch, tmp_path, reasons).end(*numbers)
     assert said.startswith(verdict) and code == status
 
 
-@pytest.mark.parametrize("part", [{"files": ("test_a.py",)}, {"arguments": ("tests/ucode/test_a.py::test_x", "tests")}, {"deselected": ("test_b.py",)},
-                                  {"failed": 1}])
+@pytest.mark.parametrize("part", [{"files": ("test_a.py",)}, {"arguments": ("tests/ucode/test_a.py::test_x", "tests")},
+                                  {"deselected": ("test_b.py",)}, {"failed": 1}])
 def test_a_part_of_the_tests_and_a_failed_run_are_not_judged(monkeypatch, tmp_path, part):
     said, code = Worker(monkeypatch, tmp_path, **part).end(5)
     assert said.startswith("not judged") and code == 0

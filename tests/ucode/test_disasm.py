@@ -22,7 +22,8 @@ def test_any_word_comes_back(word):
 def test_names_of_fields_csrs_and_labels():
     image = assemble("x: ld r1, L.snd_nxt\n ldf r2, L.mss\n csr r3, cfg.window\n jmp x")
     lines = [line.split(";")[0].strip() for line in disassemble_image(image.words, image.symbols).splitlines()]
-    assert lines == ["x:", "ld    r1, L.snd_nxt", "ld    r2, L.10", "ext   r2, r2, 0, 16", "csr   r3, cfg.window", "jmp   x"]
+    assert lines == ["x:", "ld    r1, L.snd_nxt", "ld    r2, L.10", "ext   r2, r2, 0, 16", "csr   r3, cfg.window",
+                     "jmp   x"]
 
 
 def test_program_round_trip():

@@ -199,7 +199,8 @@ def test_calls_nest_eight_deep_and_return():
 
 
 def test_jtab_adds_the_low_12_bits():
-    core, _ = run("la r1, 0xFFFFF001\n jtab r1, t\nt: jmp a\n jmp b\na: li r2, 1\n eoe r0, r0\nb: li r2, 2\n eoe r0, r0")
+    core, _ = run(
+        "la r1, 0xFFFFF001\n jtab r1, t\nt: jmp a\n jmp b\na: li r2, 1\n eoe r0, r0\nb: li r2, 2\n eoe r0, r0")
     assert core.regs[2] == 2
 
 

@@ -3,8 +3,9 @@ import pytest
 
 from spps_sim.model.tcp_scenarios import Transfer
 
-DEFECTS = ("BROKEN_ACK_BEFORE_CONFIRM", "BROKEN_ACK_BEFORE_COMMIT", "BROKEN_ONE_LEG_SYNCED", "BROKEN_FRESH_ISN", "BROKEN_WINDOW_SHRINKS",
-           "BROKEN_FIN_FOR_RST", "BROKEN_TAKEOVER_RST", "BROKEN_SLOW_RESUME", "BROKEN_DUPLICATE", "BROKEN_TIMESTAMP_BACK")
+DEFECTS = ("BROKEN_ACK_BEFORE_CONFIRM", "BROKEN_ACK_BEFORE_COMMIT", "BROKEN_ONE_LEG_SYNCED", "BROKEN_FRESH_ISN",
+           "BROKEN_WINDOW_SHRINKS", "BROKEN_FIN_FOR_RST", "BROKEN_TAKEOVER_RST", "BROKEN_SLOW_RESUME",
+           "BROKEN_DUPLICATE", "BROKEN_TIMESTAMP_BACK")
 
 
 STAMPS = {"client": {"timestamps": True}, "server": {"timestamps": True}}
@@ -18,7 +19,8 @@ def caught(define):
             transfer = Transfer(up=20_000, down=20_000, close="both", defines=[define] if define else [], **STAMPS)
             transfer.pair.kill_at = k, how
             try:
-                transfer.run(limit=1000 if define == "BROKEN_TIMESTAMP_BACK" else 100_000)     # peers drop all that it sends
+                # peers drop all that it sends
+                transfer.run(limit=1000 if define == "BROKEN_TIMESTAMP_BACK" else 100_000)
             except TimeoutError as error:
                 found.append(str(error))
             found += transfer.problems()

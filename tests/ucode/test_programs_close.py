@@ -72,7 +72,7 @@ def test_fin_in_time_wait_is_acknowledged_again_also_after_a_takeover():
             client.settle()
         client.send(FIN | ACK, seq=client.nxt - 1)
         assert {(s.flags & ~PSH, s.ack) for s in client.settle()} == {(ACK, client.nxt)}
-        client.pair.run(until=lambda: client.pair.time > 10_000)
+        client.pair.run(until=lambda client=client: client.pair.time > 10_000)
         assert not client.pair.active.in_use and not client.pair.active.keys
 
 
@@ -106,7 +106,8 @@ def test_reset_must_be_exact():
 
 
 def test_reset_that_answers_a_challenge_counts_while_data_is_withheld():
-    client, accepted = raw(lose=lambda n, link, to_peer, data: link == 1 and to_peer and len(parse_segment(data).payload) > 0)
+    client, accepted = raw(
+        lose=lambda n, link, to_peer, data: link == 1 and to_peer and len(parse_segment(data).payload) > 0)
     client.open()
     client.send(payload=b"withheld")
     client.send(RST, seq=client.nxt + 500)
@@ -219,8 +220,8 @@ def test_third_duplicate_ack_retransmits_at_once():
 
 
 @pytest.mark.parametrize("flags, ack, expect", [
-    (ACK, 500, (RST, 500, 0)), (SYN, 0, (RST | ACK, 0, 101 + 3)), (FIN, 0, (RST | ACK, 0, 101 + 3)), (0, 0, (RST | ACK, 0, 103)),
-    (RST, 0, None), (RST | ACK, 5, None), (SYN | ACK, 77, (RST, 77, 0))])
+    (ACK, 500, (RST, 500, 0)), (SYN, 0, (RST | ACK, 0, 101 + 3)), (FIN, 0, (RST | ACK, 0, 101 + 3)),
+    (0, 0, (RST | ACK, 0, 103)), (RST, 0, None), (RST | ACK, 5, None), (SYN | ACK, 77, (RST, 77, 0))])
 @pytest.mark.parametrize("port, target", [(0, VIP_0), (1, VIP_1)])
 def test_segment_without_a_connection(port, target, flags, ack, expect):
     pair = FunctionalPair(config={"listen_first": 1, "listen_last": 90})
@@ -231,8 +232,8 @@ def test_segment_without_a_connection(port, target, flags, ack, expect):
     assert not pair.units[0].in_use and not pair.units[0].keys and not pair.units[0].scratch
 
 
-@pytest.mark.parametrize("port, target, answered", [(0, VIP_0, True), (1, VIP_1, True), (0, VIP_1, False), (1, VIP_0, False),
-                                                    (0, "10.0.0.9", False)])
+@pytest.mark.parametrize("port, target, answered", [(0, VIP_0, True), (1, VIP_1, True), (0, VIP_1, False),
+                                                    (1, VIP_0, False), (0, "10.0.0.9", False)])
 def test_arp(port, target, answered):
     pair = FunctionalPair()
     peer = RawPeer(pair, port, "10.0.0.7", "02:00:00:00:00:77")

@@ -1,7 +1,7 @@
 """The program when a core is lost (trap or fence): in every event of a short connection, after each of its messages.
 
-The messages that got out stay; the workspace is gone, with all that had not been written back; the flow starts again from
-flowstate memory, in which the last record lies. What the peers see must be a transfer as any other.
+The messages that got out stay; the workspace is gone, with all that had not been written back; the flow starts again
+from flowstate memory, in which the last record lies. What the peers see must be a transfer as any other.
 """
 import random
 
@@ -26,8 +26,8 @@ def events_of(**kw):
     return sizes
 
 
-@pytest.mark.parametrize("close, up, down", [("client", 3000, 2000), ("server", 3000, 2000), ("both", 3000, 2000), ("client", 0, 700),
-                                             ("server", 700, 0)])
+@pytest.mark.parametrize("close, up, down", [("client", 3000, 2000), ("server", 3000, 2000), ("both", 3000, 2000),
+                                             ("client", 0, 700), ("server", 700, 0)])
 @pytest.mark.parametrize("chance", [1.0, 0.3])
 def test_survives_the_loss_of_a_core_in_every_event(close, up, down, chance):
     kw = {"close": close, "up": up, "down": down, "chance": chance}
@@ -36,7 +36,7 @@ def test_survives_the_loss_of_a_core_in_every_event(close, up, down, chance):
         for kept in range(messages + 1):
             cases += 1
             try:
-                transfer = with_losses(lambda n, result: kept if n == number else None, **kw)
+                transfer = with_losses(lambda n, result, kept=kept, number=number: kept if n == number else None, **kw)
                 problems = transfer.problems()
             except (ProgramError, TimeoutError) as error:
                 problems = [str(error)]
@@ -52,14 +52,16 @@ def failures_in(**kw):
     for number, messages in enumerate(events_of(**kw), 1):
         for kept in range(messages + 1):
             try:
-                count += bool(with_losses(lambda n, result: kept if n == number else None, **kw).problems())
+                count += bool(with_losses(lambda n, result, kept=kept, number=number: kept if n == number else None,
+                                          **kw).problems())
             except (ProgramError, TimeoutError):
                 count += 1
     return count
 
 
 def test_a_unit_that_goes_on_with_an_old_state_is_found(monkeypatch):
-    monkeypatch.setattr(FunctionalSpps, "restarts", property(lambda unit: set(), lambda unit, value: None), raising=False)
+    monkeypatch.setattr(FunctionalSpps, "restarts", property(lambda unit: set(), lambda unit, value: None),
+                        raising=False)
     assert failures_in(up=1500, down=700, chance=0.3)
 
 
@@ -81,7 +83,7 @@ def test_a_lost_syn_leaves_nothing_behind():
 @pytest.mark.parametrize("seed", range(6))
 def test_survives_losses_again_and_again(seed):
     rng = random.Random(seed)
-    transfer = with_losses(lambda n, result: rng.randint(0, len(result.messages)) if rng.random() < 0.04 else None, seed=seed, chance=0.4,
-                           up=40_000, down=40_000, close="both")
+    transfer = with_losses(lambda n, result: rng.randint(0, len(result.messages)) if rng.random() < 0.04 else None,
+                           seed=seed, chance=0.4, up=40_000, down=40_000, close="both")
     transfer.check()
     assert transfer.pair.units[0].losses > 1

@@ -1,7 +1,7 @@
 """Segments and events that no well-behaved peer produces, or seldom: each takes a branch that nothing else takes.
 
-Both peers are played by hand. What the transfers of the other files reach is not repeated here; see programs/coverage_exemptions.txt for
-what nothing can reach.
+Both peers are played by hand. What the transfers of the other files reach is not repeated here; see
+programs/coverage_exemptions.txt for what nothing can reach.
 """
 import pytest
 
@@ -61,7 +61,8 @@ def test_arp_replies_and_requests_from_other_ports_are_ignored():
 
 # opening --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("target, config, flags", [
-    ((VIP_1, 80), {}, SYN), ((VIP_0, 80), {"listen_first": 100}, SYN), ((VIP_0, 80), {}, SYN | RST), ((VIP_0, 80), {}, SYN | FIN)])
+    ((VIP_1, 80), {}, SYN), ((VIP_0, 80), {"listen_first": 100}, SYN), ((VIP_0, 80), {}, SYN | RST),
+    ((VIP_0, 80), {}, SYN | FIN)])
 def test_a_syn_that_is_not_for_us_is_refused_and_leaves_nothing(target, config, flags):
     hands = ScriptedPeers(config=config)
     hands.client.segment(40_000, (ip_number(target[0]), target[1]), seq=5, flags=flags)
@@ -70,15 +71,16 @@ def test_a_syn_that_is_not_for_us_is_refused_and_leaves_nothing(target, config, 
     assert not hands.unit.in_use and not hands.unit.keys and hands.server.settle() == []
 
 
-@pytest.mark.parametrize("iface, dst, flags", [(2, VIP_0, SYN), (0, VIP_1, SYN), (0, VIP_0, SYN | RST), (0, VIP_0, SYN | FIN)])
+@pytest.mark.parametrize("iface, dst, flags",
+                         [(2, VIP_0, SYN), (0, VIP_1, SYN), (0, VIP_0, SYN | RST), (0, VIP_0, SYN | FIN)])
 def test_an_endpoint_refuses_what_is_not_for_it(iface, dst, flags):
     pair = FunctionalPair(standby=False, config={"mode": 0})
     unit, sent = pair.units[0], []
     unit.emit = lambda unit, port, frame: sent.append((port, frame))
     unit.keys[ip_number(CLIENT_IP), ip_number(dst), 40_000, 7, 6, iface] = 0, 0
     unit.in_use, unit.flowstates = {0}, {0: unit.garbage()}
-    unit.run({"kind": EventKind.TCP.value, "iface": iface, "new": 1, "src_ip": ip_number(CLIENT_IP), "dst_ip": ip_number(dst), "src_port": 40_000,
-              "dst_port": 7, "tcp_flags": flags, "seq": 9})
+    unit.run({"kind": EventKind.TCP.value, "iface": iface, "new": 1, "src_ip": ip_number(CLIENT_IP),
+              "dst_ip": ip_number(dst), "src_port": 40_000, "dst_port": 7, "tcp_flags": flags, "seq": 9})
     assert not unit.in_use and not unit.keys
     assert [port for port, _ in sent] == ([] if flags & RST else [iface])
 
@@ -344,7 +346,7 @@ def test_a_nearer_sacked_range_takes_the_place_of_a_farther_one():
 
 @pytest.mark.parametrize("ending", ["nothing", "fin"])
 def test_what_was_to_be_retransmitted_has_been_acknowledged_before_a_record_let_it_go(ending):
-    """A full record is due and cannot be issued: nothing leaves. Meanwhile a partial ACK asks for a segment, and the next one takes it back."""
+    """A full record waits to be issued: nothing leaves. A partial ACK asks for a segment, the next withdraws it."""
     hands = ScriptedPeers(standby=True)
     hands.unit.protect = 0
     hands.open()
@@ -368,7 +370,7 @@ def test_what_was_to_be_retransmitted_has_been_acknowledged_before_a_record_let_
 
 
 def test_a_window_that_opened_while_nothing_could_leave_is_no_loss():
-    """The window is open again, nothing is in flight, and a record still holds everything back: no timer may take that for a loss."""
+    """The window is open again, nothing is in flight, a record holds everything back: no timer calls that a loss."""
     hands = ScriptedPeers()
     hands.unit.protect = 0
     hands.open()
@@ -460,6 +462,7 @@ def test_an_event_that_was_under_way_when_the_connection_ended_finds_nothing_to_
     assert ended == (log + 1, issued + 1), "one reset for the server, one record"
     unit.scratch[9] = b"late"
     for flags in (ACK, RST, FIN | ACK):
-        unit.run({"kind": EventKind.TCP.value, "conn": 0, "leg": 1, "tcp_flags": flags, "seq": hands.server.nxt, "ack": hands.server.rcv,
-                  "window": 8192, **({"payload_len": 4, "scratch_ref": 9} if unit.scratch else {})})
+        unit.run({"kind": EventKind.TCP.value, "conn": 0, "leg": 1, "tcp_flags": flags, "seq": hands.server.nxt,
+                  "ack": hands.server.rcv, "window": 8192,
+                  **({"payload_len": 4, "scratch_ref": 9} if unit.scratch else {})})
     assert (len(unit.log), unit.issued) == ended and not unit.scratch and not unit.in_use

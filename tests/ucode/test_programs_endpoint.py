@@ -46,7 +46,8 @@ def test_each_segment_lost_once(port):
 
 def test_echo_window_is_bounded_while_the_peer_does_not_read():
     pair = FunctionalPair(standby=False, config={"mode": 0, "window": 4096})
-    connection = pair.client.connect(VIP_0, 7, on_event=lambda c, what: c.write(bytes(50_000)) if what == "established" else None)
+    connection = pair.client.connect(VIP_0, 7,
+                                     on_event=lambda c, what: c.write(bytes(50_000)) if what == "established" else None)
     connection.reading = False
     pair.run(until=lambda: pair.time > 50_000)
     assert len(connection.received) <= 8192 and connection.snd_una <= 8192 + 4096 + 1

@@ -44,24 +44,28 @@ def run(case, **kw):
 @pytest.mark.parametrize("case", CASES)
 def test_frames_are_those_of_the_general_path(case):
     fast, general = run(case), run(case, defines=["NO_FAST"])
-    assert [(f.time, f.link, f.data) for f in fast.pair.capture] == [(f.time, f.link, f.data) for f in general.pair.capture]
+    assert ([(f.time, f.link, f.data) for f in fast.pair.capture]
+            == [(f.time, f.link, f.data) for f in general.pair.capture])
 
 
 @pytest.mark.parametrize("segment", [
-    {"ack": 1000, "window": 100}, {"ack": 0, "window": 100, "payload": b"x" * 50}, {"ack": 9000}, {"ack": 1000, "window": 0}, {"ack": 0, "window": 0, "payload": b"x"},
+    {"ack": 1000, "window": 100}, {"ack": 0, "window": 100, "payload": b"x" * 50}, {"ack": 9000},
+    {"ack": 1000, "window": 0}, {"ack": 0, "window": 0, "payload": b"x"},
 ], ids=["ACK shrinks the window", "data shrink the window", "ACK of what was never sent", "ACK closes", "data close"])
 def test_odd_segments_of_a_steady_connection_are_answered_as_by_the_general_path(segment):
     frames = []
     for defines in ([], ["NO_FAST"]):
         pair = FunctionalPair(defines=defines)
-        pair.server.listen(80, lambda connection, what: connection.write(bytes(4000)) if what == "established" else None)
+        pair.server.listen(80,
+                           lambda connection, what: connection.write(bytes(4000)) if what == "established" else None)
         client = RawClient(pair, options=mss_option(1000))
         client.segment(client.sport, client.dst, seq=client.iss, flags=SYN, window=8192, options=client.options)
         answer, = client.settle()
         client.nxt, client.rcv = client.iss + 1, answer.seq + 1
         client.send()
         assert sum(len(s.payload) for s in client.settle(40)) == 4000
-        client.segment(client.sport, client.dst, seq=client.nxt, flags=ACK, **segment | {"ack": client.rcv + segment["ack"]})
+        client.segment(client.sport, client.dst, seq=client.nxt, flags=ACK,
+                       **segment | {"ack": client.rcv + segment["ack"]})
         client.settle(500)
         frames.append([(f.time, f.link, f.data) for f in pair.capture])
     assert frames[0] == frames[1]

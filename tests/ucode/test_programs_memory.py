@@ -1,4 +1,4 @@
-"""When socket memory runs short: windows close, payload without room is left to its sender, nothing that was acknowledged is lost (patent §IV)."""
+"""Socket memory runs short: windows close, payload without room is not acknowledged, nothing is lost (patent §IV)."""
 import random
 
 import pytest
@@ -17,18 +17,19 @@ COUNT, SIZE = 16, 7000
 
 
 class Crowd:
-    """`COUNT` uploads over the proxy at once, to servers that do not read before they are told to. shift: of our windows."""
+    """`COUNT` uploads over the proxy at once; servers do not read until they are told. shift: of our windows."""
 
     def __init__(self, shift=0, **kw):
         scaled = {"wscale": 0 if shift else None}
-        self.pair = FunctionalPair(page_bytes=(256, 512, 1024, 2048), pool_pages=(PAGES, 0, 0, 0), config={"rcv_wscale": shift},
-                                   client=scaled, server=scaled | {"window": 1000}, **kw)
+        self.pair = FunctionalPair(page_bytes=(256, 512, 1024, 2048), pool_pages=(PAGES, 0, 0, 0),
+                                   config={"rcv_wscale": shift}, client=scaled, server=scaled | {"window": 1000}, **kw)
         self.data = [random.Random(n).randbytes(SIZE) for n in range(COUNT)]
         self.servers = []
         self.pair.server.listen(80, self._served)
         self.clients = []
         for n in range(COUNT):
-            self.clients.append(self.pair.client.connect(VIP_0, 80, on_event=lambda c, what, n=n: self._client(c, what, n)))
+            self.clients.append(
+                self.pair.client.connect(VIP_0, 80, on_event=lambda c, what, n=n: self._client(c, what, n)))
 
     def _served(self, connection, what):
         if what == "established":
@@ -46,13 +47,14 @@ class Crowd:
         """The servers read a little in turn, until all is done."""
         turns = random.Random(7)
         for _ in range(limit):
-            if len(self.servers) >= COUNT and all(c.finished for c in self.clients) and all(s.finished for s in self.servers):
+            if (len(self.servers) >= COUNT and all(c.finished for c in self.clients)
+                and all(s.finished for s in self.servers)):
                 break
             slow = turns.choice(self.servers)
             slow.read()
             time = self.pair.time
             self.pair.at(pause, lambda: None)
-            self.pair.run(until=lambda: self.pair.time >= time + pause)
+            self.pair.run(until=lambda time=time: self.pair.time >= time + pause)
         self.pair.run()
 
     def check(self):
@@ -60,7 +62,8 @@ class Crowd:
         assert got == sorted(self.data)
         assert all(peer.finished and not peer.was("reset") for peer in (*self.clients, *self.servers))
         assert not any(peer.ack_regressions or peer.edge_regressions for peer in (*self.clients, *self.servers))
-        # the monitor pairs the legs of several connections by sync frames, which there are none of: what needs pairs is compared above
+        # the monitor pairs the legs of several connections by sync frames, which there are none of: what needs pairs is
+        # compared above
         assert not [v for v in monitor.check(self.pair.capture).violations if v.invariant in ("I0", "I2", "I4")]
         unit = self.pair.active
         assert not unit.in_use and not unit.scratch and unit.memory.free == [PAGES, 0, 0, 0]
@@ -78,11 +81,13 @@ def test_windows_close_and_nothing_is_lost_when_memory_is_overcommitted(standby,
     # memory is nearly full of bytes nobody reads; the reserve for payload under way is there
     assert unit.refused > 0, "payload without room is refused"
     assert 0 < unit.lowest[0] < unit.params.reserve_pages(256), unit.lowest
-    shut = [s for f in pair.capture if f.unit == 0 and f.link == "client" and (s := parse_segment(f.data)) and s.flags == ACK and s.window << shift < 8192]
+    shut = [s for f in pair.capture if f.unit == 0 and f.link == "client" and (s := parse_segment(f.data))
+            and s.flags == ACK and s.window << shift < 8192]
     assert shut, "windows close before"
     crowd.serve()
     crowd.check()
-    print(f"fewest free pages {unit.lowest[0]} of {PAGES}, segments refused {unit.refused}, {len(shut)} ACKs with a smaller window")
+    print(f"fewest free pages {unit.lowest[0]} of {PAGES}, segments refused {unit.refused}, "
+          f"{len(shut)} ACKs with a smaller window")
 
 
 def test_the_windows_of_the_servers_close_too():
@@ -90,11 +95,13 @@ def test_the_windows_of_the_servers_close_too():
     pair = FunctionalPair(pool_pages=(PAGES, 0, 0, 0), client={"window": 1000})
     data = random.Random(1).randbytes(SIZE)
     pair.server.listen(80, lambda c, what: what == "established" and (c.write(data), c.close()))
-    clients = [pair.client.connect(VIP_0, 80, on_event=lambda c, what: what == "fin" and c.close()) for _ in range(COUNT)]
+    clients = [pair.client.connect(VIP_0, 80, on_event=lambda c, what: what == "fin" and c.close())
+               for _ in range(COUNT)]
     for client in clients:
         client.reading = False
     pair.run(until=lambda: pair.time > 5_000)
-    assert any(f.unit == 0 and f.link == "server" and (s := parse_segment(f.data)) and s.flags == ACK and s.window < 8192 for f in pair.capture)
+    assert any(f.unit == 0 and f.link == "server" and (s := parse_segment(f.data)) and s.flags == ACK
+               and s.window < 8192 for f in pair.capture)
     for _ in range(4000):
         if all(client.finished for client in clients):
             break
@@ -102,7 +109,7 @@ def test_the_windows_of_the_servers_close_too():
             client.read()
         time = pair.time
         pair.at(50, lambda: None)
-        pair.run(until=lambda: pair.time >= time + 50)
+        pair.run(until=lambda time=time: pair.time >= time + 50)
     pair.run()
     assert all(bytes(c.received) == data and c.finished and not c.edge_regressions for c in clients)
     assert pair.units[0].memory.free == [PAGES, 0, 0, 0] and not pair.units[0].in_use
@@ -133,7 +140,8 @@ def test_echo_closes_its_windows_too():
     data = [random.Random(n).randbytes(9_000) for n in range(8)]
     clients = []
     for n in range(8):
-        client = pair.client.connect(VIP_0, 7, on_event=lambda c, what, n=n: what == "established" and (c.write(data[n]), c.close()))
+        client = pair.client.connect(
+            VIP_0, 7, on_event=lambda c, what, n=n: what == "established" and (c.write(data[n]), c.close()))
         client.reading = False
         clients.append(client)
     pair.run(until=lambda: pair.time > 5_000)
@@ -144,7 +152,7 @@ def test_echo_closes_its_windows_too():
             client.read()
         time = pair.time
         pair.at(50, lambda: None)
-        pair.run(until=lambda: pair.time >= time + 50)
+        pair.run(until=lambda time=time: pair.time >= time + 50)
         if all(c.finished for c in clients):
             break
     pair.run()
@@ -153,26 +161,29 @@ def test_echo_closes_its_windows_too():
 
 
 def test_pools_are_chosen_by_service_and_do_not_share_their_fate():
-    """A proxied connection goes on while the endpoints' pool is exhausted; every byte is in the pool that was asked for."""
+    """A proxied connection goes on while the endpoints' pool is exhausted; bytes are in the pool that was asked for."""
     used = set()
     pair = FunctionalPair(standby=False, config={"pools": 2 | 1 << 2}, pool_pages=(64, 64, 32, 0))
     write = pair.units[0].memory.write
     pair.units[0].memory.write = lambda ring, pool, *a: used.add(pool) or write(ring, pool, *a)
     pair.units[0].memory.free[1] = 0
     server = []
-    pair.server.listen(80, lambda c, what: server.append(c) if what == "established" else c.close() if what == "fin" else None)
-    pair.client.connect(VIP_0, 80, on_event=lambda c, what: what == "established" and (c.write(bytes(20_000)), c.close()))
+    pair.server.listen(
+        80, lambda c, what: server.append(c) if what == "established" else c.close() if what == "fin" else None)
+    pair.client.connect(VIP_0, 80,
+                        on_event=lambda c, what: what == "established" and (c.write(bytes(20_000)), c.close()))
     pair.run()
     assert len(server[0].received) == 20_000 and server[0].finished and used == {2}
 
 
 def test_a_takeover_with_short_memory_announces_the_window_that_was():
-    """The new active unit is low already when its connections are visited: their right edges must not fall behind all the same."""
+    """The new active unit is low already when its connections are visited: their right edges must not move back."""
     crowd = Crowd()
     crowd.pair.run(until=lambda: crowd.pair.time > 2_000)
     standby = crowd.pair.units[1]
     room = standby.pool_status
-    standby.pool_status = lambda wanted=False: room(wanted) if wanted or crowd.pair.time > 6_000 else room() & 15   # never open
+    # never open
+    standby.pool_status = lambda wanted=False: room(wanted) if wanted or crowd.pair.time > 6_000 else room() & 15
     crowd.pair.kill()
     crowd.pair.run(until=lambda: crowd.pair.time > 6_000)
     crowd.serve()
@@ -180,7 +191,7 @@ def test_a_takeover_with_short_memory_announces_the_window_that_was():
 
 
 def test_the_model_shows_the_pool_status_of_the_rtl():
-    """Both compare free pages with the reserve of SppsParams and with the low watermark, at every number of free pages."""
+    """Both compare free pages with the reserve of SppsParams and the low watermark, at every number of free pages."""
     unit = FunctionalPair().units[0]
     marks = PoolWatermarks(Geometry(unit.params))
     m = Module()

@@ -16,7 +16,8 @@ class Opened:
 
     def __init__(self, **pair):
         self.pair, accepted = FunctionalPair(**pair), []
-        self.pair.server.listen(80, lambda connection, what: accepted.append(connection) if what == "established" else None)
+        self.pair.server.listen(80,
+                                lambda connection, what: accepted.append(connection) if what == "established" else None)
         self.client = RawClient(self.pair, options=b"\2\4\5\xb4")
         self.client.open()
         self.server, = accepted
@@ -44,7 +45,7 @@ def test_any_order_of_five_segments():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_any_overlap_is_the_same_stream(seed):
-    """Random pieces; whatever was missed comes again. One event keeps one piece, so a segment over many holes comes often."""
+    """Random pieces; what was missed comes again. An event keeps one piece, a segment over many holes comes often."""
     dice, opened = random.Random(seed), Opened()
     for _ in range(30):
         start = dice.randrange(3900)
@@ -94,7 +95,8 @@ def test_fin_waits_until_the_holes_are_filled():
         if last == (600, 600):
             opened.put(500, 600)
             opened.client.settle(50)
-        assert opened.server.fin_taken and bytes(opened.server.received) == DATA[:600] and len(opened.server.fin_numbers) == 1
+        assert opened.server.fin_taken and bytes(opened.server.received) == DATA[:600]
+        assert len(opened.server.fin_numbers) == 1
         opened.put(600, 600, flags=ACK | FIN)
         assert opened.client.settle(50)[-1].ack == opened.first + 601
 
@@ -144,6 +146,7 @@ def test_nothing_kept_survives_a_takeover():
 
 def test_a_lost_segment_costs_one_retransmitting():
     for n in (30, 40, 50):
-        transfer = Transfer(up=60_000, down=0, lose=lambda number, link, to_peer, data, n=n: number == n and link == 0 and not to_peer)
+        transfer = Transfer(up=60_000, down=0,
+                            lose=lambda number, link, to_peer, data, n=n: number == n and link == 0 and not to_peer)
         transfer.run().check()
         assert transfer.client.counters["retransmitted"] <= 2

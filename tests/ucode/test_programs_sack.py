@@ -1,4 +1,4 @@
-"""Selective acknowledgement (RFC 2018): negotiation, what is told, what is not retransmitted, the prompt after a takeover."""
+"""Selective acknowledgement (RFC 2018): negotiation, blocks, what is not retransmitted, the prompt after a takeover."""
 import random
 import struct
 
@@ -57,8 +57,8 @@ def test_permitted_only_where_the_peer_offers_it(client, server):
 def test_the_block_holds_the_segment_that_came():
     client = opened()
     first = client.nxt
-    for start, end, block in ((200, 300, (200, 300)), (600, 700, (600, 700)), (300, 400, (200, 400)), (800, 900, (800, 900)),
-                              (500, 600, (500, 700))):
+    for start, end, block in ((200, 300, (200, 300)), (600, 700, (600, 700)), (300, 400, (200, 400)),
+                              (800, 900, (800, 900)), (500, 600, (500, 700))):
         client.send(seq=first + start, payload=bytes(end - start))
         answer, = client.settle(20)
         assert answer.ack == first and blocks(answer) == [(first + block[0], first + block[1])]
@@ -141,15 +141,15 @@ def test_the_prompt_sacks_the_last_segment_that_is_known():
 
 
 def test_resumes_soon_after_the_takeover():
-    """A peer that counts only ACKs with blocks; its smallest timeout is 200 ticks. It needs a record with a hint of two segments."""
+    """A peer that counts only ACKs with blocks and whose smallest timeout is 200 ticks needs a hint of two segments."""
     late = []
     for k in range(12, 34):
         transfer = Transfer(up=60_000, down=0, **SACK)
         transfer.pair.kill_at = k, "lost"
         pair = transfer.pair
-        pair.run(until=lambda: pair.units[1].active)
+        pair.run(until=lambda pair=pair: pair.units[1].active)
         start, before = pair.time, len(transfer.server.received)
-        pair.run(until=lambda: len(transfer.server.received) > before)
+        pair.run(until=lambda transfer=transfer, before=before: len(transfer.server.received) > before)
         if pair.time - start >= 50:
             late.append((k, pair.time - start))
         transfer.run().check()

@@ -63,14 +63,14 @@ def initial_number(transfer, leg):
 
 
 def test_resumes_soon_after_the_takeover():
-    """Takeover duplicate ACKs make peers retransmit at once: much sooner than the 200 ticks of their smallest timeout."""
+    """Duplicate ACKs at a takeover make peers retransmit at once: sooner than their smallest timeout, 200 ticks."""
     for k in range(8, 30):
         transfer = Transfer(up=60_000, down=0)
         transfer.pair.kill_at = k, "lost"
         pair = transfer.pair
-        pair.run(until=lambda: pair.units[1].active)
+        pair.run(until=lambda pair=pair: pair.units[1].active)
         start, before = pair.time, len(transfer.server.received)
-        pair.run(until=lambda: len(transfer.server.received) > before)
+        pair.run(until=lambda transfer=transfer, before=before: len(transfer.server.received) > before)
         assert pair.time - start < 50, (k, pair.time - start)
 
 
@@ -96,10 +96,10 @@ def test_without_a_standby_a_connection_is_unprotected_after_the_takeover():
 
 
 def test_kick_with_protect_set_by_hand_makes_the_program_protect_a_connection():
-    """Only the program's part of a rejoin is shown: KICK while CSR `protect` is 1 sends a full record, and the connection goes on.
+    """Show the program's part of a rejoin: KICK while CSR `protect` is 1 sends a full record, the connection goes on.
 
-    The test sets `protect` and kicks itself, and confirms the record in place of a standby. In RTL no KICK follows when a standby
-    joins: the failover unit kicks at a takeover only, so a connection that was unprotected stays so.
+    The test sets `protect` and kicks itself, and confirms the record in place of a standby. In RTL no KICK follows when
+    a standby joins: the failover unit kicks at a takeover only, so a connection that was unprotected stays so.
     """
     transfer, unit = taken_over()
     records = unit.issued

@@ -40,7 +40,8 @@ class StampedClient(RawClient):
             self.echo = stamp(self.got[-1])[0]
 
     def segment(self, *address, options=b"", **kw):
-        super().segment(*address, options=options + (b"" if self.plain else timestamp_option(self.val, self.echo)), **kw)
+        super().segment(*address, options=options + (b"" if self.plain else timestamp_option(self.val, self.echo)),
+                        **kw)
 
     def put(self, payload, val=None, *, ticks=40, **kw):
         """Data with TSval `val`; what came back."""
@@ -76,7 +77,8 @@ def test_on_both_legs_or_on_none(client, server):
 
 def test_payload_leaves_room_for_the_option():
     for timestamps, room in ((True, 1448), (False, 1460)):
-        transfer = Transfer(up=40_000, down=40_000, **{side: {"timestamps": timestamps} for side in ("client", "server")}).run()
+        transfer = Transfer(up=40_000, down=40_000,
+                            **{side: {"timestamps": timestamps} for side in ("client", "server")}).run()
         assert max(len(s.payload) for _, s in sent(transfer)) == room
         assert transfer.client.counters["unstamped"] == transfer.server.counters["unstamped"] == 0
 
@@ -99,7 +101,8 @@ def test_simultaneous_open_echoes_a_timestamp_of_any_size(val):
     leg = Leg("server", client={"timestamps": True})
     leg.syn()
     leg.first()
-    leg.segment(leg.sport, leg.dst, seq=leg.iss, flags=SYN, options=mss_option(1000) + timestamp_option(val, 0), window=leg.window)
+    leg.segment(leg.sport, leg.dst, seq=leg.iss, flags=SYN, options=mss_option(1000) + timestamp_option(val, 0),
+                window=leg.window)
     crossed, = leg.settle(20)
     assert stamp(crossed)[1] == val
     leg.send(options=timestamp_option(val + 1, stamp(crossed)[0]))
@@ -126,7 +129,8 @@ def test_echoes_the_segment_that_is_acknowledged():
 
 def test_echoes_the_first_of_the_segments_withheld():
     client = opened()
-    got = client.put(bytes(100), 2000, ticks=0) + client.put(bytes(100), 2001, ticks=0) + client.put(bytes(100), 2002, ticks=40)
+    got = (client.put(bytes(100), 2000, ticks=0) + client.put(bytes(100), 2001, ticks=0)
+           + client.put(bytes(100), 2002, ticks=40))
     acks = [(s.ack - client.nxt, stamp(s)[1]) for s in got]
     assert acks == [(-200, 2000), (-100, 2001), (0, 2001)]      # one segment is remembered at a time
 
@@ -264,7 +268,8 @@ def test_after_a_takeover_the_first_segment_sets_the_echo():
 def test_random_loss(seed, sack):
     dice = random.Random(seed)
     both = {"sack": sack, "timestamps": True}
-    transfer = Transfer(up=40_000, down=40_000, close="both", client=both, server=both, lose=lambda *_: dice.random() < 0.06).run()
+    transfer = Transfer(up=40_000, down=40_000, close="both", client=both, server=both,
+                        lose=lambda *_: dice.random() < 0.06).run()
     transfer.check()
     told = [s for _, s in sent(transfer) if 5 in s.options]
     assert bool(told) == sack and all(stamp(s) and not s.payload for s in told)

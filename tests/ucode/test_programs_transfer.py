@@ -18,16 +18,19 @@ def test_100_kilobytes_each_way(standby, close):
 def test_window_and_segment_sizes(window, mss):
     transfer = Transfer(up=20_000, down=20_000, config={"window": window}, client={"mss": mss}).run()
     transfer.check()
-    sizes = {o.iface: max(x.length for x in transfer.pair.units[0].log if x.iface == o.iface) for o in transfer.pair.units[0].log}
+    sizes = {o.iface: max(x.length for x in transfer.pair.units[0].log if x.iface == o.iface)
+             for o in transfer.pair.units[0].log}
     assert sizes[0] <= mss and sizes[1] <= 1460
     syn = next(o for o in transfer.pair.units[0].log if o.iface == 1)
-    assert syn.mss == mss                           # the server is told the client's MSS, so its segments need no cutting
+    # the server is told the client's MSS, so its segments need no cutting
+    assert syn.mss == mss
 
 
 def test_window_scale_only_if_the_client_offers_it():
     for offered in (None, 2):
-        transfer = Transfer(up=100_000, down=10_000, config={"window": 65536 * 2, "rcv_wscale": 2}, socket_bytes=1 << 17,
-                            client={"wscale": offered, "window": 100_000}, server={"wscale": 3, "window": 100_000}).run()
+        transfer = Transfer(up=100_000, down=10_000, config={"window": 65536 * 2, "rcv_wscale": 2},
+                            socket_bytes=1 << 17, client={"wscale": offered, "window": 100_000},
+                            server={"wscale": 3, "window": 100_000}).run()
         transfer.check()
         syns = [parse_segment(f.data) for f in transfer.pair.capture if f.unit == 0]
         assert all((3 in s.options) == (offered is not None) for s in syns if s and s.flags & SYN)
@@ -61,7 +64,7 @@ def test_zero_window_and_reopening(reader):
     while len(slow.received) < 40_000:
         slow.read()
         time = pair.time
-        pair.run(until=lambda: pair.time > time + 500)
+        pair.run(until=lambda time=time: pair.time > time + 500)
     slow.reading = True
     slow.read()
     transfer.run().check()
@@ -110,7 +113,8 @@ def test_every_gated_output_stands_behind_its_record():
 
 
 def test_acks_are_withheld_until_the_destination_has_acknowledged():
-    pair = FunctionalPair(lose=lambda n, link, to_peer, data: link == 1 and to_peer and len(parse_segment(data).payload) > 0)
+    pair = FunctionalPair(
+        lose=lambda n, link, to_peer, data: link == 1 and to_peer and len(parse_segment(data).payload) > 0)
     pair.server.listen(80, lambda connection, what: None)
     client = RawClient(pair)
     client.open()
@@ -172,4 +176,5 @@ def test_idle_connection_has_no_timer():
     client.open()
     client.send(payload=b"x")
     client.settle(500)
-    assert client_side.units[0].in_use and (client_side.units[0].deadline() or 1 << 30) > 10**9     # 12 days: see timestamps.uasm
+    # 12 days: see timestamps.uasm
+    assert client_side.units[0].in_use and (client_side.units[0].deadline() or 1 << 30) > 10**9

@@ -25,13 +25,15 @@ def test_program_sizes():
 def test_clocks_per_segment():
     fast, general = events.measure(), events.measure(defines=("NO_FAST",))
     for name in fast:
-        assert numbers(rf"\| `{name}`.*\| (\d+) \| (\d+) \|", UCODE.read_text()) == [round(fast[name]), round(general[name])], name
+        found = numbers(rf"\| `{name}`.*\| (\d+) \| (\d+) \|", UCODE.read_text())
+        assert found == [round(fast[name]), round(general[name])], name
 
 
 def test_every_file_of_the_program_is_described():
     text = UCODE.read_text()
     assert {path.name for path in MAIN.parent.glob("*.uasm")} == set(re.findall(r"`(\w+\.uasm)`", text))
-    assert {path.name for path in UCODE.parent.glob("*.py")} - {"__init__.py", "__main__.py"} <= set(re.findall(r"`(\w+\.py)`", text))
+    assert ({path.name for path in UCODE.parent.glob("*.py")} - {"__init__.py", "__main__.py"}
+            <= set(re.findall(r"`(\w+\.py)`", text)))
 
 
 @pytest.mark.parametrize("readme", [UCODE, CLUSTER], ids=["ucode", "cluster"])
