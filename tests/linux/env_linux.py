@@ -1,7 +1,8 @@
 """Linux sockets at both ends of the pair in RTL, in one process, with control over the links between them.
 
-The sockets are in the namespaces of a `network.testbed.Testbed`. The test moves the testbed itself, so it decides what happens when. A rule may drop, change
-or duplicate every frame, segments may be forged in the name of either Linux, and the monitor gets everything.
+The sockets are in the namespaces of a `network.testbed.Testbed`. The test moves the testbed itself, so it decides what
+happens when. A rule may drop, change or duplicate every frame, segments may be forged in the name of either Linux, and
+the monitor gets everything.
 """
 import os
 import random
@@ -38,9 +39,10 @@ class Passed(NamedTuple):
 
 
 class _LinkRules:
-    """Between devices and pair, in place of `network.links.FaultyLink`: rules see every TCP segment and say what arrives of its frame.
+    """In place of `network.links.FaultyLink`, between devices and pair: rules say what arrives of each TCP segment.
 
-    clocks: TSval with which Linux begins on either link, as the pair and the rules see it. Linux's own depends on when and as what the machine was started.
+    clocks: TSval with which Linux begins on either link, as the pair and the rules see it. Linux's own depends on when
+    and as what the machine was started.
     """
 
     def __init__(self, clocks):
@@ -79,10 +81,11 @@ class _LinkRules:
 
 
 class Env:
-    """A testbed and its sockets. Use as a context manager: at its end every connection is closed and the monitor must explain every frame.
+    """A testbed and its sockets.
 
-    mode, params: of the pair. defines: of the program, where it is not the one the pair is built with. clocks: of _LinkRules. registers: configured before the
-    first frame. segments: [Passed] since `mark()`.
+    A context manager: at its end every connection is closed, and the monitor must explain every frame.
+    mode, params: of the pair. defines: of the program, where it is not the one the pair is built with. clocks: of
+    _LinkRules. registers: configured before the first frame. segments: [Passed] since `mark()`.
     """
 
     def __init__(self, mode="proxy", defines=(), clocks=(0x7FFFF000, 0x90000000), params=TINY, **registers):
@@ -150,12 +153,15 @@ class Env:
         return [p for p in self.segments if (p.port, p.from_pair) == (port, from_pair) and wanted(p.segment)]
 
     def rule(self, act):
-        """Add act(port, from pair, Segment, frame) -> [(cycles late, frame)] or None for "not mine"; it stays until lift() or clear()."""
+        """Add act(port, from pair, Segment, frame) -> [(cycles late, frame)], None for "not mine".
+
+        It stays until lift() or clear().
+        """
         self.wire.rules.append(act)
         return act
 
     def once(self, port, from_pair, wanted, act=lambda data: []):
-        """The first segment that `wanted` accepts becomes what act(frame) says; by default it is lost. Returns a list that then holds it."""
+        """Replace the first segment that `wanted` accepts by act(frame) or nothing; the list returned gets it."""
         met = []
 
         def rule(at, ours, segment, data):
@@ -167,15 +173,18 @@ class Env:
 
     def cut(self, port, from_pair, wanted=lambda segment: True):
         """Lose every such segment; returns the rule."""
-        return self.rule(lambda at, ours, segment, data: [] if (at, ours) == (port, from_pair) and wanted(segment) else None)
+        return self.rule(
+            lambda at, ours, segment, data: [] if (at, ours) == (port, from_pair) and wanted(segment) else None)
 
     def lift(self, rule):
         self.wire.rules.remove(rule)
 
     def forge(self, port, *, flags=ACK, seq=0, ack=0, payload=b"", tsval=0, like=None, honest=False):
-        """Give the pair a segment in the name of Linux. seq, ack, tsval: distances from its last segment `like` (default: of this port).
+        """Give the pair a segment in the name of Linux.
 
-        Neither `segments` nor the monitor see it, unless it is honest: what the pair did because of it would be inexplicable.
+        seq, ack, tsval: distances from its last segment `like` (default: of this port).
+        Neither `segments` nor the monitor see it, unless it is honest: what the pair did because of it would be
+        inexplicable.
         """
         data = like or self.last[port, False]
         last = parse_segment(data)
@@ -192,7 +201,10 @@ class Env:
 
     # time ----------------------------------------------------------------------------------
     def run(self, seconds, each=lambda: None):
-        """Move the testbed until so much time has passed for Linux and for the pair, which is slower on a busy machine; each() in every turn."""
+        """Move the testbed until so much time has passed for Linux and for the pair; call each() in every turn.
+
+        On a busy machine the pair is slower than Linux.
+        """
         end, cycle = time.monotonic() + seconds, self.testbed.sim.cycle + self.ticks(round(seconds * 1000))
         while time.monotonic() < end or self.testbed.sim.cycle < cycle:
             self.testbed.turn()

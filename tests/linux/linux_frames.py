@@ -4,7 +4,8 @@ import struct
 from spps_sim.checker.wire import FIN, RST, SYN, before, ones_sum, parse_segment
 from spps_sim.peers.frames import tcp_frame
 
-__all__ = ["raw_options", "rebuilt", "after", "patched", "scale", "edge", "latest", "flags", "pure_ack", "with_data", "probe"]
+__all__ = ["raw_options", "rebuilt", "after", "patched", "scale", "edge", "latest", "flags", "pure_ack", "with_data",
+           "probe"]
 
 
 def raw_options(data):
@@ -16,8 +17,8 @@ def raw_options(data):
 def rebuilt(data, **changes):
     """The frame with fields of its segment replaced and checksums to match; `options` are the raw bytes."""
     segment = parse_segment(data)
-    fields = {"seq": segment.seq, "ack": segment.ack, "flags": segment.flags, "window": segment.window, "payload": segment.payload,
-              "options": raw_options(data)} | changes
+    fields = {"seq": segment.seq, "ack": segment.ack, "flags": segment.flags, "window": segment.window,
+              "payload": segment.payload, "options": raw_options(data)} | changes
     return tcp_frame(data[:6], data[6:12], segment.src, segment.dst, **fields)
 
 

@@ -17,8 +17,9 @@ LINGER = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))     # cl
 class LinuxLeg:
     """A connection seen from one of its ends.
 
-    name, as in CHECKLIST.md: C towards the client, V towards the server, E the pair's own echo. near: the socket of Linux on this leg;
-    far: that on the other one, to E the same again, for what is sent there comes back. side, far_side: their ports of the pair.
+    name, as in CHECKLIST.md: C towards the client, V towards the server, E the pair's own echo. near: the socket of
+    Linux on this leg; far: that on the other one, to E the same again, for what is sent there comes back. side,
+    far_side: their ports of the pair.
     """
 
     def __init__(self, peers, name):

@@ -1,5 +1,7 @@
-"""Closing and wrapping numbers (items 56 to 62 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL; the monitor must explain
-every frame."""
+"""Closing and wrapping numbers (items 56 to 62 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL.
+
+The monitor must explain every frame.
+"""
 import errno
 import socket
 import struct
@@ -92,7 +94,7 @@ def test_a_fin_counts_only_when_the_gap_before_it_is_filled(leg):
 
 @PROXIED
 def test_a_fin_that_comes_again_in_time_wait_is_acknowledged_again(leg):
-    """The pair's FIN went first on this leg; Linux's own, which it repeats when our ACK of it is lost, meets TIME-WAIT."""
+    """The pair's FIN went first on this leg; Linux's own FIN, repeated when our ACK of it is lost, meets TIME-WAIT."""
     peers = leg.at_rest().peers
     leg.far.shutdown(socket.SHUT_WR)
     peers.ended(leg.near)
@@ -111,7 +113,8 @@ def test_sequence_numbers_of_linux_wrap_in_data_sack_and_fin(leg, first):
     """On the leg of the server by a simultaneous open: a socket that listens does not let its numbers be chosen."""
     peers = leg.peers
     leg.near = peers.socket(leg.side)
-    for option, value in ((TCP_REPAIR, 1), (TCP_REPAIR_QUEUE, SEND_QUEUE), (TCP_QUEUE_SEQ, first - (1 << 32)), (TCP_REPAIR, 0)):
+    for option, value in ((TCP_REPAIR, 1), (TCP_REPAIR_QUEUE, SEND_QUEUE), (TCP_QUEUE_SEQ, first - (1 << 32)),
+                          (TCP_REPAIR, 0)):
         leg.near.setsockopt(socket.IPPROTO_TCP, option, struct.pack("i", value))
     leg.near.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # TCP_REPAIR has taken it away
     if leg.name == "V":

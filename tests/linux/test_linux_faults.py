@@ -1,7 +1,8 @@
 """Linux sockets at both ends of links that lose, reorder, duplicate and corrupt, while the active unit dies.
 
-Once the faults are the harness's own, by seed, between the TAP devices and the pair, in both directions: they can be repeated, and `sch_netem` is not in
-every kernel. Where it is, it makes the faults once more. The Python peers meet the same faults in tests/campaign/test_campaign_rtl.py.
+Once the faults are the harness's own, by seed, between the TAP devices and the pair, in both directions: they can be
+repeated, and `sch_netem` is not in every kernel. Where it is, it makes the faults once more. The Python peers meet the
+same faults in tests/campaign/test_campaign_rtl.py.
 """
 import pytest
 
@@ -15,7 +16,9 @@ from spps_sim.network.testbed import Addresses
 #: jitter in cycles is several of the testbed's slices, so that a late frame is overtaken
 FAULTS = LinkFaults(loss=0.02, reorder=0.05, duplicate=0.01, corrupt=0.01, jitter=20_000)
 #: the same for tc-netem(8); what is reordered overtakes what has the delay
-NETEM = ["delay", "8ms", *(word for kind in ("loss", "reorder", "duplicate", "corrupt") for word in (kind, f"{getattr(FAULTS, kind):.0%}"))]
+NETEM = ["delay", "8ms",
+         *(word for kind in ("loss", "reorder", "duplicate", "corrupt")
+           for word in (kind, f"{getattr(FAULTS, kind):.0%}"))]
 CONNECTIONS, SIZE = 4, 65_536
 
 
@@ -37,7 +40,8 @@ def survived(tmp_path, **faults):
     assert summary["endpoints"] == "linux" and summary["bytes_up"] == summary["bytes_down"] == CONNECTIONS * SIZE
     assert summary["violations"] == 0
     survivor = 1 - summary["killed_unit"]
-    assert sim.read(survivor, "splitter_tcp_checksum") + sim.read(survivor, "splitter_ip_checksum") > 0, "no corrupted frame reached the pair"
+    assert sim.read(survivor, "splitter_tcp_checksum") + sim.read(survivor, "splitter_ip_checksum") > 0, (
+        "no corrupted frame reached the pair")
     assert sim.read(survivor, "director_traps") == 0
     return summary
 

@@ -1,6 +1,7 @@
 """Handshake and options (items 1 to 16 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL.
 
-Where Linux shows an item by itself, it does; else the wire loses, doubles or changes one of its segments. The monitor must explain every frame.
+Where Linux shows an item by itself, it does; else the wire loses, doubles or changes one of its segments. The monitor
+must explain every frame.
 """
 import socket
 import struct
@@ -109,12 +110,14 @@ def test_an_option_that_nobody_knows_is_ignored(leg):
         if port == leg.side and not from_pair and (segment.flags & SYN or segment.payload):
             return [(0, rebuilt(data, options=b"\xfd\x08SPPS??" + raw_options(data)))]
     leg.peers.rule(more)
-    leg.open(near=((socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1200),)).works(20_000)      # the frames are to hold the option, too
+    # the frames are to hold the option, too
+    leg.open(near=((socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1200),)).works(20_000)
     assert leg.theirs(with_data) and all(253 in s.options for s in leg.theirs(with_data))
     assert all(253 not in s.options for s in leg.ours())
 
 
-@pytest.mark.parametrize("bad", [b"\x08\x00\x01\x01", b"\x08\x01\x01\x01", b"\x01\x01\x08\x0a", b"\xfd\xff\x00\x00", b"\x02" * 40])
+@pytest.mark.parametrize(
+    "bad", [b"\x08\x00\x01\x01", b"\x08\x01\x01\x01", b"\x01\x01\x08\x0a", b"\xfd\xff\x00\x00", b"\x02" * 40])
 def test_an_option_of_length_0_1_or_beyond_the_header_hurts_nobody(leg, bad):
     leg.open()
     met = leg.once(False, with_data, lambda data: [(0, rebuilt(data, options=bad)), (2000, data)])
@@ -174,7 +177,8 @@ def test_the_clock_of_linux_goes_through_its_end(name, privilege):
         leg = LinuxLeg(peers, name).open()
         while before(stamps()[-1], 400):
             leg.works()
-        assert {stamp >> 31 for stamp in stamps()} == {0, 1} and all(not before(b, a) for a, b in zip(stamps(), stamps()[1:]))
+        assert {stamp >> 31 for stamp in stamps()} == {0, 1}
+        assert all(not before(b, a) for a, b in zip(stamps(), stamps()[1:]))
 
 
 @NOT_V

@@ -1,4 +1,7 @@
-"""Loss and timers (items 46 to 54 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL; the monitor must explain every frame."""
+"""Loss and timers (items 46 to 54 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL.
+
+The monitor must explain every frame.
+"""
 import errno
 
 import pytest
@@ -36,7 +39,8 @@ def test_timeouts_double_and_send_one_segment_until_linux_is_heard_again(leg):
     leg.peers.run(3.5)
     order = [s.seq for s in leg.ours(with_data)]
     first = order[0]
-    assert len(set(order)) > 2 and set(order[order.index(first, 1):]) == {first}, "more than one segment after a timeout"
+    assert len(set(order)) > 2 and set(order[order.index(first, 1):]) == {first}, (
+        "more than one segment after a timeout")
     waits = gaps(leg.times(lambda s: s.seq == first and s.payload))
     assert len(waits) >= 3 and waits[0] >= leg.peers.ticks(190)
     assert all(1.7 < b / a < 2.3 for a, b in zip(waits, waits[1:])), waits
@@ -46,7 +50,10 @@ def test_timeouts_double_and_send_one_segment_until_linux_is_heard_again(leg):
 
 
 def test_resent_segments_are_not_measured(leg):
-    """Karn, without timestamps: from the first of two segments to the ACK it is a timeout and more; four such samples would double the next."""
+    """Karn, without timestamps.
+
+    From the first of two segments to the ACK it is a timeout and more; four such samples would double the next.
+    """
     with leg.peers.sysctl(leg.side, "tcp_timestamps", 0):
         leg.open()
     leg.works(10_000)
@@ -85,26 +92,28 @@ def test_linux_that_never_answers_is_given_up_and_the_other_linux_is_told(name, 
             assert peers.error_of(leg.far) == errno.ECONNRESET
             assert not peers.passed(leg.far_side, True, flags(FIN))
         waits = gaps(leg.times(with_data))
-        assert len(waits) == 3 and peers.ticks(40) < waits[0] < peers.ticks(130) > waits[-1], "the limits of the timeout are registers"
+        assert len(waits) == 3 and peers.ticks(40) < waits[0] < peers.ticks(130) > waits[-1], (
+            "the limits of the timeout are registers")
 
 
 @EACH
 def test_the_first_flight_and_that_after_an_idle_time_have_the_size_of_a_register(name, privilege):
     with Env(LinuxLeg.mode(name), initial_window=2) as peers:
         leg = LinuxLeg(peers, name).open()
-        for _ in range(2):              # as a new connection, and with a window that has grown and an idle time after it
+        # as a new connection, and with a window that has grown and an idle time after it
+        for _ in range(2):
             peers.run(2)
             peers.mark()
             old = parse_segment(peers.last[leg.side, False]).ack
 
-            def mute(port, from_pair, segment, data):
+            def mute(port, from_pair, segment, data, old=old):
                 """Nothing of what Linux gets is acknowledged."""
                 if (port, from_pair) == (leg.side, False):
                     return [(0, rebuilt(data, ack=old))] if segment.payload else []
             rule = peers.rule(mute)
             data = peers.bytes(20_000)
             push = peers.pushing(leg.far, data)
-            peers.until(lambda: push() or len(leg.ours(with_data)) >= 2, "the first flight")
+            peers.until(lambda push=push: push() or len(leg.ours(with_data)) >= 2, "the first flight")
             peers.run(0.1, push)
             assert len({s.seq for s in leg.ours(with_data)}) == 2
             peers.lift(rule)

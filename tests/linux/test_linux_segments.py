@@ -57,7 +57,8 @@ def test_an_ack_for_no_connection_is_reset_with_its_own_number(leg):
 def test_a_reset_by_linux_aborts_the_other_leg_and_is_never_a_fin(leg):
     leg.at_rest(near=(LINGER,))
     leg.near.close()
-    ends = leg.peers.until(lambda: leg.peers.passed(leg.far_side, True, lambda s: s.flags & (RST | FIN)), "the end of the other leg")
+    ends = leg.peers.until(lambda: leg.peers.passed(leg.far_side, True, lambda s: s.flags & (RST | FIN)),
+                           "the end of the other leg")
     assert leg.theirs(flags(RST)) and not any(p.segment.flags & FIN for p in ends), "a FIN in place of a reset"
     assert leg.peers.error_of(leg.far) == errno.ECONNRESET
 
@@ -73,7 +74,8 @@ def test_a_reset_by_linux_leaves_nothing_in_the_endpoint(leg):
 
 
 CHALLENGED = {
-    "a reset in the window": dict(flags=RST, seq=100), "a reset in the window with an ACK": dict(flags=RST | ACK, seq=1000),
+    "a reset in the window": dict(flags=RST, seq=100),
+    "a reset in the window with an ACK": dict(flags=RST | ACK, seq=1000),
     "a SYN": dict(flags=SYN, seq=50), "a SYN-ACK": dict(flags=SYN | ACK, seq=0),
     "an ACK of what was never sent": dict(flags=ACK, ack=100_000, payload=b"not to be delivered"),
     "an ACK older than any window": dict(flags=ACK, ack=-(1 << 30), payload=b"not to be delivered"),
@@ -86,7 +88,8 @@ def test_forged_segments_are_challenged_and_the_connection_lives(leg, what):
     expected = parse_segment(leg.peers.last[leg.side, True])
     leg.forge(**CHALLENGED[what])
     answer = leg.answer()
-    assert pure_ack(answer) and answer.ack == expected.ack and answer.seq == (expected.seq + expected.length) & 0xFFFFFFFF
+    assert pure_ack(answer) and answer.ack == expected.ack
+    assert answer.seq == (expected.seq + expected.length) & 0xFFFFFFFF
     leg.works()
 
 
@@ -129,7 +132,7 @@ def test_icmp_unreachable_does_not_abort_a_connection(leg, code):
     leg.works()
 
 
-# --- receiving -----------------------------------------------------------------------------------------------------------------------
+# --- receiving --------------------------------------------------------------------------------------------------------
 def test_a_corrupted_segment_is_dropped_counted_and_sent_again(leg):
     leg.at_rest()
     count = leg.peers.testbed.sim.read(0, "splitter_tcp_checksum")
@@ -151,13 +154,14 @@ def test_a_segment_behind_a_hole_is_kept_answered_at_once_and_reported_by_sack(l
 
 
 def test_four_holes_are_reported_and_filled_without_resending_the_rest(leg):
-    """Of eight segments every second is lost as often as it comes, until the others are reported; then they arrive in Linux's first order."""
+    """Every second of eight segments is lost until the others are reported; then they arrive in Linux's first order."""
     leg.at_rest(near=((socket.IPPROTO_TCP, socket.TCP_MAXSEG, 212),))       # 200 bytes and a timestamp
     data, lost = leg.peers.bytes(8 * 200), {}
     start = after(parse_segment(leg.peers.last[leg.side, False]))
 
     def sieve(port, from_pair, segment, data):
-        if (port, from_pair) == (leg.side, False) and segment.payload and ((segment.seq - start) & 0xFFFFFFFF) % 400 == 0:
+        if ((port, from_pair) == (leg.side, False) and segment.payload
+            and ((segment.seq - start) & 0xFFFFFFFF) % 400 == 0):
             lost.setdefault(segment.seq, data)
             return []
     rule = leg.peers.rule(sieve)
@@ -176,7 +180,8 @@ def test_four_holes_are_reported_and_filled_without_resending_the_rest(leg):
 
 def test_old_duplicates_are_acknowledged_at_once_and_delivered_once(leg):
     leg.at_rest()
-    leg.peers.rule(lambda port, ours, s, data: [(0, data), (2500, data)] if (port, ours) == (leg.side, False) and s.payload else None)
+    leg.peers.rule(lambda port, ours, s, data: (
+        [(0, data), (2500, data)] if (port, ours) == (leg.side, False) and s.payload else None))
     leg.out(leg.peers.bytes(20_000))
     leg.peers.settle()
     tops = [s.ack for s in leg.ours()]
@@ -191,7 +196,8 @@ def test_a_partly_old_segment_is_trimmed(leg):
     leg.peers.settle()
     frame = leg.peers.last[leg.side, False]
     rule = leg.cut(False, with_data)
-    leg.peers.push(leg.near, new)       # Linux counts these bytes as sent; the pair gets them in a segment that begins earlier
+    # Linux counts these bytes as sent; the pair gets them in a segment that begins earlier
+    leg.peers.push(leg.near, new)
     leg.forge(like=frame, seq=-200, payload=old[-200:] + new, honest=True)
     leg.peers.arrived(leg.far, new)
     leg.peers.lift(rule)
@@ -209,7 +215,7 @@ def test_what_lies_beyond_the_window_is_trimmed_and_acknowledged_up_to_there(nam
         peers.mark()
 
         def longer(port, from_pair, segment, frame):
-            """Once Linux has sent all that the window allows, one segment with that and more; before it, nothing arrives."""
+            """When Linux has sent all that the window allows, one segment with that and more; nothing before it."""
             if (port, from_pair) == (leg.side, False) and segment.payload and not done:
                 if after(segment) != (base + 1000) & 0xFFFFFFFF:
                     return []
@@ -222,10 +228,13 @@ def test_what_lies_beyond_the_window_is_trimmed_and_acknowledged_up_to_there(nam
 
 @PROXIED
 def test_data_is_acknowledged_only_when_the_other_linux_has_it(leg):
-    """And what we send meanwhile towards the sender, data of the other direction too, carries the withheld number; no more than two pure
-    ACKs do without a segment that came twice."""
+    """What we send meanwhile towards the sender, data of the other direction too, carries the withheld number.
+
+    No more than two pure ACKs do without a segment that came twice.
+    """
     peers = leg.at_rest().peers
-    told, old = (parse_segment(peers.last[port, from_pair]).ack for port, from_pair in ((leg.side, True), (leg.far_side, False)))
+    told, old = (parse_segment(peers.last[port, from_pair]).ack
+                 for port, from_pair in ((leg.side, True), (leg.far_side, False)))
 
     def mute(port, ours, segment, data):
         """The destination's ACKs are lost, and its data acknowledges nothing new."""

@@ -1,5 +1,7 @@
-"""What has to hold across a takeover (items 16, 34, 38, 60 of hdl/spps/ucode/CHECKLIST.md) with Linux around the pair in RTL; and programs with a
-defect, which the tests of this folder must not let pass."""
+"""Takeovers (items 16, 34, 38, 60 of hdl/spps/ucode/CHECKLIST.md) with Linux around the pair in RTL.
+
+Also programs with a defect, which the tests of this folder must not let pass.
+"""
 import socket
 
 import pytest
@@ -53,8 +55,10 @@ def test_data_behind_a_hole_an_isn_and_a_fin_in_time_wait_survive_a_takeover(pri
 @pytest.mark.parametrize("define, check, what", [
     ("BROKEN_ACK_BEFORE_COMMIT", test_linux_segments.test_data_is_acknowledged_only_when_the_other_linux_has_it,
      "acknowledged before the destination had it"),
-    ("BROKEN_FIN_FOR_RST", test_linux_segments.test_a_reset_by_linux_aborts_the_other_leg_and_is_never_a_fin, "a FIN in place of a reset"),
-    ("BROKEN_WINDOW_SHRINKS", test_linux_window.test_a_reader_that_stops_closes_the_window_of_the_sender_and_nothing_is_lost,
+    ("BROKEN_FIN_FOR_RST", test_linux_segments.test_a_reset_by_linux_aborts_the_other_leg_and_is_never_a_fin,
+     "a FIN in place of a reset"),
+    ("BROKEN_WINDOW_SHRINKS",
+     test_linux_window.test_a_reader_that_stops_closes_the_window_of_the_sender_and_nothing_is_lost,
      "the right edge went back"),
 ])
 def test_a_program_with_the_defect_does_not_pass(define, check, what, privilege):

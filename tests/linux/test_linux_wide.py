@@ -1,5 +1,7 @@
-"""Windows beyond 65535 bytes (item 11 of hdl/spps/ucode/CHECKLIST.md) and what congestion control makes of room (item 51): Linux around a pair in RTL
-with 128 KiB for each direction. The monitor must explain every frame."""
+"""Windows beyond 65535 bytes and congestion control in them (items 11 and 51 of hdl/spps/ucode/CHECKLIST.md).
+
+Linux is around a pair in RTL with 128 KiB for each direction. The monitor must explain every frame.
+"""
 import socket
 from contextlib import contextmanager
 
@@ -44,7 +46,8 @@ def stock(leg, data, act=lambda segment, data: data, **options):
     The round trip is long, so that a flight can be seen, and act(segment, frame) changes what Linux sends.
     """
     peers = leg.open(**options).peers
-    peers.rule(lambda port, ours, segment, frame: [(ROUND_TRIP, act(segment, frame))] if (port, ours) == (leg.side, False) else None)
+    peers.rule(lambda port, ours, segment, frame: (
+        [(ROUND_TRIP, act(segment, frame))] if (port, ours) == (leg.side, False) else None))
     peers.settle()
     peers.mark()
     return peers.pushing(leg.far, data)
@@ -52,14 +55,15 @@ def stock(leg, data, act=lambda segment, data: data, **options):
 
 @EACH
 def test_linux_fills_a_window_that_needs_its_scale(name, privilege):
-    """The far Linux does not take it, so what the near one has sent and the far one not acknowledged is in our window."""
+    """The far Linux does not take it: what the near one sent and the far one did not acknowledge is in our window."""
     with wide(name) as peers:
         leg = LinuxLeg(peers, name).open(**{"near" if name == "E" else "far": (DEEP,)})
         shift = scale(leg.ours())
         begun, begun_far = leg.theirs(flags(SYN))[0].seq, peers.passed(leg.far_side, True, flags(SYN))[0].segment.seq
         data = peers.bytes(250_000)
         push = peers.pushing(leg.near, data)
-        peers.until(lambda: push() or len(peers.passed(leg.far_side, True, probe)) >= 2, "probes into Linux's closed window")
+        peers.until(lambda: push() or len(peers.passed(leg.far_side, True, probe)) >= 2,
+                    "probes into Linux's closed window")
         sent = latest(after(s) for s in leg.theirs())
         taken = latest(p.segment.ack for p in peers.passed(leg.far_side, False, flags(ACK)))
         assert not before(latest(edge(s, shift) for s in leg.ours(flags(ACK))), sent), "beyond our window"
@@ -68,7 +72,10 @@ def test_linux_fills_a_window_that_needs_its_scale(name, privilege):
 
 
 def fills_windows_scaled_by_more_than_14(leg):
-    """The wire makes 15 of Linux's shift and rounds its windows down to multiples of 2^14: what is sent may come near Linux's edge, and not pass it."""
+    """The wire makes 15 of Linux's shift and rounds its windows down to multiples of 2^14.
+
+    What is sent may come near Linux's edge, and not pass it.
+    """
     peers, shifts, edges = leg.peers, [], []
 
     def of_syn(data):
@@ -95,9 +102,11 @@ def test_a_window_scale_beyond_14_counts_as_14(name, privilege):
 
 
 def flights(leg, first, end):
-    """[(cwnd, ssthresh, flight)] at each moment when the pair has sent what it may, from the first segment that Linux gets after a timeout on; and SMSS.
+    """[(cwnd, ssthresh, flight)] at each moment when the pair has sent what it may, after a timeout; and SMSS.
 
-    cwnd by RFC 5681 §3.1, counting bytes, from the ACKs that came. first: the highest number sent before the timeout; end: that behind all data.
+    The list begins with the first segment that Linux gets after the timeout.
+    cwnd by RFC 5681 §3.1, counting bytes, from the ACKs that came. first: the highest number sent before the timeout;
+    end: that behind all data.
     """
     seen = [p for p in leg.peers.segments if p.port == leg.side]
     seen = seen[next(n for n, p in enumerate(seen) if p.from_pair and p.segment.payload):]
@@ -140,7 +149,8 @@ def grows_up_to_half_the_flight_and_slowly_on(leg):
     found, mss = flights(leg, first, (begun + len(data)) & 0xFFFFFFFF)
     assert all(flight <= cwnd for cwnd, _, flight in found), f"more in flight than RFC 5681 lets: {found}"
     assert all(cwnd - flight < mss for cwnd, _, flight in found), f"less in flight than RFC 5681 lets: {found}"
-    assert sum(cwnd <= ssthresh for cwnd, ssthresh, _ in found) >= 3 and max(cwnd for cwnd, *_ in found) >= found[0][1] + 3 * mss, found
+    assert sum(cwnd <= ssthresh for cwnd, ssthresh, _ in found) >= 3, found
+    assert max(cwnd for cwnd, *_ in found) >= found[0][1] + 3 * mss, found
 
 
 @EACH

@@ -1,4 +1,7 @@
-"""Windows (items 37 and 40 to 45, 55 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL; the monitor must explain every frame."""
+"""Windows (items 37 and 40 to 45, 55 of hdl/spps/ucode/CHECKLIST.md) against Linux around the pair in RTL.
+
+The monitor must explain every frame.
+"""
 from spps_sim.checker.wire import ACK, SYN, before
 from tests.linux.linux_frames import (
     after,
@@ -13,8 +16,10 @@ from tests.linux.linux_leg import SMALL
 
 
 def test_a_reader_that_stops_closes_the_window_of_the_sender_and_nothing_is_lost(leg):
-    """Linux's window closes at the far side; the pair probes it with growing intervals and closes the window of the near one. Of the
-    endpoint both are the same Linux, which sends and does not read."""
+    """Linux's window closes at the far side; the pair probes it with growing intervals and closes the near window.
+
+    Of the endpoint both are the same Linux, which sends and does not read.
+    """
     peers = leg.open(**{"near" if leg.name == "E" else "far": (SMALL,)}).peers
     data = peers.bytes(150_000)
     push = peers.pushing(leg.near, data)
@@ -41,7 +46,8 @@ def test_every_probe_into_the_closed_window_of_the_endpoint_is_answered(endpoint
     push = endpoint.pushing(made, data)
 
     def into_closed(from_pair):
-        closed = next((n for n, p in enumerate(endpoint.segments) if p.from_pair and p.segment.window == 0), len(endpoint.segments))
+        closed = next((n for n, p in enumerate(endpoint.segments) if p.from_pair and p.segment.window == 0),
+                      len(endpoint.segments))
         return [p for p in endpoint.segments[closed + 1:] if p.from_pair == from_pair]
     endpoint.until(lambda: push() or len(into_closed(False)) >= 4, "Linux's probes into our closed window")
     probes = len(into_closed(False))
