@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cocotb
 from cocotb.task import bridge
+
 from spps.gen import preset_params
 from spps.mmc import register_addresses
 from spps_sim.backend.interface import FrameKind
@@ -46,13 +47,15 @@ def check(trial, *, prompt=PROMPT):
     assert report.violations == []
     assert report.owed == [], "permitted and never acknowledged"
     assert len(report.acknowledgements) >= 10
-    assert prompt is None or max(report.waits) <= prompt, f"an ACK left {max(report.waits)} cycles after it was permitted"
+    assert prompt is None or max(report.waits) <= prompt, (
+        f"an ACK left {max(report.waits)} cycles after it was permitted")
     return report
 
 
 def segments(trial, kind, side):
     """(frame, segment) of one direction on one network."""
-    return [(f, s) for f in trial.frames if f.kind is kind and f.side == side and (s := wire.parse_segment(f.data)) is not None]
+    return [(f, s) for f in trial.frames
+            if f.kind is kind and f.side == side and (s := wire.parse_segment(f.data)) is not None]
 
 
 def run_while(trial, condition, *, cycles=4, limit=60_000):
@@ -64,10 +67,11 @@ def run_while(trial, condition, *, cycles=4, limit=60_000):
 
 
 def commit_of_first_data(trial):
-    """(record number, offset) of the first record that says the server has acknowledged bytes of the client; None: not yet."""
+    """(number, offset) of the first record that says the server has acknowledged bytes of the client; None: not yet."""
     syn = next((s for _, s in segments(trial, FrameKind.OUT, 1) if s.flags & wire.SYN), None)
     for frame in trial.frames:
-        if frame.kind is FrameKind.SYNC0 and (sync := wire.parse_sync(frame.data)) is not None and sync.type == wire.STATE:
+        sync = wire.parse_sync(frame.data) if frame.kind is FrameKind.SYNC0 else None
+        if sync is not None and sync.type == wire.STATE:
             offset = (sync.snd_una(1) - syn.seq) & 0xFFFFFFFF
             if offset > 1:
                 return sync.number, offset
@@ -82,7 +86,8 @@ def acknowledges_what_the_rule_permits_and_at_once(trial):
     exact = sum(a.offset == a.permitted for a in report.acknowledgements)
     assert exact >= 0.9 * len(report.acknowledgements), f"{exact} of {len(report.acknowledgements)} as predicted"
     if folder := os.environ.get("SPPS_P_FRAMES"):
-        Path(folder).write_bytes(pickle.dumps((trial.scenario, [tuple(f) for f in trial.frames], [tuple(m) for m in trial.marks])))
+        Path(folder).write_bytes(
+            pickle.dumps((trial.scenario, [tuple(f) for f in trial.frames], [tuple(m) for m in trial.marks])))
 
 
 @bench(Scenario(seed=SEED, up=2500, down=2500, fault="mixed"))

@@ -5,6 +5,7 @@ import random
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotb.utils import get_sim_time
+
 from spps.gen import preset_params
 from spps.layouts.register import RegisterRequest
 from spps.mmc import register_addresses
@@ -74,7 +75,8 @@ class Bench:
 
     async def read(self, name):
         edge = RisingEdge(self.dut.clk)
-        self.dut.i_mmc__payload.value = pack(RegisterRequest, {"address": register_addresses(PARAMS)[name], "data": 0, "write": 0})
+        self.dut.i_mmc__payload.value = pack(RegisterRequest,
+                                             {"address": register_addresses(PARAMS)[name], "data": 0, "write": 0})
         self.dut.i_mmc__valid.value = 1
         while True:
             await ReadOnly()
@@ -89,8 +91,9 @@ class Bench:
     async def start(self):
         await reset(self.dut)
         self.dut._log.info("seed %d", SEED)
-        await self.write({"mode": 0, "vip_0": ip_number(OURS[0]), "vip_1": ip_number(OURS[1]), "mss": 536, "tick_cycles": 100,
-                          "rto_initial": 400, "rto_min": 200, "msl": 100, "policy": 1, "grant": 1, "hb_interval": 0})
+        await self.write({"mode": 0, "vip_0": ip_number(OURS[0]), "vip_1": ip_number(OURS[1]), "mss": 536,
+                          "tick_cycles": 100, "rto_initial": 400, "rto_min": 200, "msl": 100, "policy": 1, "grant": 1,
+                          "hb_interval": 0})
         await ClockCycles(self.dut.clk, 3000)       # table sweep
 
     async def until(self, done, limit=60_000):
@@ -100,7 +103,8 @@ class Bench:
             await ClockCycles(self.dut.clk, 40)
             assert self._now() < end, "never happened"
             if self.rng.random() < 0.1:
-                self.dut.status_i.value = sum(SATISFIED << 2 * n for n in range(PARAMS.ports) if self.rng.random() < self.busy)
+                self.dut.status_i.value = sum(SATISFIED << 2 * n
+                                              for n in range(PARAMS.ports) if self.rng.random() < self.busy)
             for port, host in enumerate(self.hosts):
                 for octets, err in self.arrived.packets[port][self.taken[port]:]:
                     assert not err, "a frame of ours is damaged"
@@ -110,13 +114,14 @@ class Bench:
                     host.tick()
 
     async def finish(self):
-        """Nothing is left inside, every frame that went in has been an event, and no SPI-4 rule was broken on the way out."""
+        """Nothing is left inside, every frame that came in was an event, no SPI-4 rule was broken on the way out."""
         self.dut.status_i.value = 0
         await self.until(self.driver.empty)
         await ClockCycles(self.dut.clk, 2000)
-        found = {name: await self.read(name) for name in ("sink_packets", "free_pages", "in_use", "gate_level", "event_level", "splitter_events")}
-        assert found == {"sink_packets": self.sent, "free_pages": PARAMS.scratch_pages, "in_use": 0, "gate_level": 0, "event_level": 0,
-                         "splitter_events": self.sent}
+        found = {name: await self.read(name)
+                 for name in ("sink_packets", "free_pages", "in_use", "gate_level", "event_level", "splitter_events")}
+        assert found == {"sink_packets": self.sent, "free_pages": PARAMS.scratch_pages, "in_use": 0, "gate_level": 0,
+                         "event_level": 0, "splitter_events": self.sent}
         assert set(+self.arrived.count) <= {"packets"}, +self.arrived.count
         for host in self.hosts:
             assert not host.problems and not host.arp.changes

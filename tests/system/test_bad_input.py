@@ -10,6 +10,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
+
 from spps.params import SppsParams
 from spps.ucode.asm import AssemblerError, assemble
 from spps_sim.backend.interface import FrameKind
@@ -42,28 +43,40 @@ DROPS = {
         *((octets(pair, ip(src=a) / tcp()), False) for a in ("0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"))],
     "splitter_not_for_us": lambda pair: [(octets(pair, ip() / tcp(), destination=d), False)
                                          for d in ("02:00:00:00:00:99", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01")],
-    "splitter_unknown_ethertype": lambda pair: [(octets(pair, Raw(bytes(60))), False), (bytes(Ether(dst=pair, type=0x86DD) / Raw(bytes(60))), False)],
-    "splitter_arp_malformed": lambda pair: [(octets(pair, ARP(hwtype=6)).ljust(60, b"\0"), False), (octets(pair, ARP(op=9)).ljust(60, b"\0"), False)],
+    "splitter_unknown_ethertype": lambda pair: [(octets(pair, Raw(bytes(60))), False),
+                                                (bytes(Ether(dst=pair, type=0x86DD) / Raw(bytes(60))), False)],
+    "splitter_arp_malformed": lambda pair: [(octets(pair, ARP(hwtype=6)).ljust(60, b"\0"), False),
+                                            (octets(pair, ARP(op=9)).ljust(60, b"\0"), False)],
     "splitter_ip_version": lambda pair: [(octets(pair, ip(version=6) / tcp()), False)],
-    "splitter_ip_header_length": lambda pair: [(octets(pair, ip(ihl=4) / tcp()), False), (octets(pair, ip(ihl=15, len=40) / tcp()), False)],
-    "splitter_ip_length": lambda pair: [(octets(pair, ip(len=400) / tcp()), False), (octets(pair, ip() / tcp() / Raw(bytes(200)))[:100], False)],
-    "splitter_ip_checksum": lambda pair: [(octets(pair, ip(chksum=0xBEEF) / tcp() / Raw(b"x" * n)), False) for n in (0, 1, 1000)],
-    "splitter_destination_address": lambda pair: [(octets(pair, ip(dst=d) / tcp()), False) for d in ("255.255.255.255", "239.1.1.1", "127.0.0.1")],
+    "splitter_ip_header_length": lambda pair: [(octets(pair, ip(ihl=4) / tcp()), False),
+                                               (octets(pair, ip(ihl=15, len=40) / tcp()), False)],
+    "splitter_ip_length": lambda pair: [(octets(pair, ip(len=400) / tcp()), False),
+                                        (octets(pair, ip() / tcp() / Raw(bytes(200)))[:100], False)],
+    "splitter_ip_checksum": lambda pair: [(octets(pair, ip(chksum=0xBEEF) / tcp() / Raw(b"x" * n)), False)
+                                          for n in (0, 1, 1000)],
+    "splitter_destination_address": lambda pair: [(octets(pair, ip(dst=d) / tcp()), False)
+                                                  for d in ("255.255.255.255", "239.1.1.1", "127.0.0.1")],
     "splitter_ip_fragment": lambda pair: [
         (octets(pair, ip(flags="MF") / tcp()), False), (octets(pair, ip(frag=64) / tcp()), False),
-        (octets(pair, ip(flags="MF", proto=6) / Raw(bytes(8))), False),                                  # tiny: the flags are in the next one
-        *((octets(pair, ip(flags="MF" * (n == 0), frag=n, proto=6) / Raw(bytes(24))), False) for n in (0, 1, 2))],      # overlapping
+        # tiny: the flags are in the next one
+        (octets(pair, ip(flags="MF", proto=6) / Raw(bytes(8))), False),
+        # overlapping
+        *((octets(pair, ip(flags="MF" * (n == 0), frag=n, proto=6) / Raw(bytes(24))), False) for n in (0, 1, 2))],
     "splitter_icmp": lambda pair: [(octets(pair, ip() / ICMP()), False)],
     "splitter_udp": lambda pair: [(octets(pair, ip() / UDP(sport=53, dport=53) / Raw(b"?")), False)],
     "splitter_unknown_protocol": lambda pair: [(octets(pair, ip(proto=132) / Raw(bytes(40))), False)],
     "splitter_tcp_offset": lambda pair: [(octets(pair, ip() / tcp(dataofs=n)), False) for n in (0, 4, 15)]
     + [(octets(pair, ip(proto=6) / Raw(bytes(8))), False)],
-    "splitter_tcp_checksum": lambda pair: [(octets(pair, ip() / tcp(chksum=0x1234) / Raw(b"y" * n)), False) for n in (0, 7, 1400)],
+    "splitter_tcp_checksum": lambda pair: [(octets(pair, ip() / tcp(chksum=0x1234) / Raw(b"y" * n)), False)
+                                           for n in (0, 7, 1400)],
     "splitter_land": lambda pair: [(octets(pair, ip(src=VIP[0]) / tcp(sport=81, flags="S")), False)],
     "splitter_own_address": lambda pair: [(octets(pair, ip(src=a) / tcp(flags="S")), False) for a in VIP]
-    + [(octets(pair, ip() / tcp(), source=pair), False), (octets(pair, ARP(psrc=VIP[0], pdst=CLIENT)).ljust(60, b"\0"), False)],
-    "splitter_tcp_port": lambda pair: [(octets(pair, ip() / tcp(sport=0)), False), (octets(pair, ip() / tcp(dport=0)), False)],
-    "splitter_tcp_flags": lambda pair: [(octets(pair, ip() / tcp(flags=flags)), False) for flags in ("", "F", "FPU", "U", "SF", "SR", "FSRPAUEC")],
+    + [(octets(pair, ip() / tcp(), source=pair), False),
+       (octets(pair, ARP(psrc=VIP[0], pdst=CLIENT)).ljust(60, b"\0"), False)],
+    "splitter_tcp_port": lambda pair: [(octets(pair, ip() / tcp(sport=0)), False),
+                                       (octets(pair, ip() / tcp(dport=0)), False)],
+    "splitter_tcp_flags": lambda pair: [(octets(pair, ip() / tcp(flags=flags)), False)
+                                        for flags in ("", "F", "FPU", "U", "SF", "SR", "FSRPAUEC")],
 }
 MALFORMED = [b"\2", b"\2\0\0\0", b"\2\1\0\0", b"\3\x28\0\0", b"\x08\x0a\0\0", b"\5\3\0\0", b"\xfe\xff\0\0", b"\1\1\1\2"]
 
@@ -75,11 +88,13 @@ def events(pair, first):
         again = Ether(first)
         again[TCP].flags, again[TCP].seq = flags, (again[TCP].seq + (1 << 30)) % (1 << 32)
         del again[TCP].chksum
-        yield bytes(again)                                                              # the same in the connection, out of its window
+        # the same in the connection, out of its window
+        yield bytes(again)
     old = parse_segment(first)
-    for options in MALFORMED:                                                           # an old duplicate with bad options
-        yield tcp_frame(first[:6], first[6:12], old.src, old.dst, seq=old.seq, ack=old.ack, flags=old.flags, window=old.window,
-                        payload=old.payload, options=options.ljust(4, b"\0"))
+    # an old duplicate with bad options
+    for options in MALFORMED:
+        yield tcp_frame(first[:6], first[6:12], old.src, old.dst, seq=old.seq, ack=old.ack, flags=old.flags,
+                        window=old.window, payload=old.payload, options=options.ljust(4, b"\0"))
 
 
 @pytest.mark.slow
@@ -89,7 +104,8 @@ def test_a_transfer_is_not_harmed_by_hostile_frames_and_every_frame_is_accounted
     sim = trial.sim
     trial.net.run_until(trial.begin + 30_000, lambda: trial.connection.state.name == "ESTABLISHED")
     trial.run_until(trial.net.time + 600)
-    first = next(raw.data for raw in trial.frames if raw.kind is FrameKind.IN and raw.side == 0 and (s := parse_segment(raw.data)) and s.payload)
+    first = next(raw.data for raw in trial.frames
+                 if raw.kind is FrameKind.IN and raw.side == 0 and (s := parse_segment(raw.data)) and s.payload)
     pair = ":".join(f"{b:02x}" for b in first[:6])
     names = [name for name in sim.registers if name.startswith("splitter_")]
     hostile = [(name, data, err) for name, make in DROPS.items() for data, err in make(pair)]
@@ -102,15 +118,18 @@ def test_a_transfer_is_not_harmed_by_hostile_frames_and_every_frame_is_accounted
 
     assert trial.failures() == []
     counters = sim.counters(0, names)
-    assert {name.removeprefix("splitter_") for name in names} - {name.removeprefix("splitter_") for name, *_ in hostile} == {
-        "frames", "payload_length", "scratchpad_full"}, "a counter that no frame here asks for; the last two are no fault of a frame"
-    expected = {name: sum(n == name for n, *_ in hostile) for name in names if name not in ("splitter_frames", "splitter_events")}
+    idle = {name.removeprefix("splitter_") for name in {*names} - {name for name, *_ in hostile}}
+    assert idle == {"frames", "payload_length", "scratchpad_full"}, (
+        "a counter that no frame here asks for; the last two are no fault of a frame")
+    expected = {name: sum(n == name for n, *_ in hostile)
+                for name in names if name not in ("splitter_frames", "splitter_events")}
     assert {name: counters[name] for name in expected} == expected
     assert counters["splitter_frames"] == sum(raw.kind is FrameKind.IN for raw in trial.frames)
     assert counters["splitter_frames"] == counters["splitter_events"] + sum(expected.values())
     assert counters["splitter_events"] == sum(n == "splitter_events" for n, *_ in hostile) + sum(
         1 for raw in trial.frames if raw.kind is FrameKind.IN) - len(hostile)
-    answers = [s for raw in trial.frames if raw.unit is not None and (s := parse_segment(raw.data)) and s.dst[1] == STRANGER_PORT]
+    answers = [s for raw in trial.frames
+               if raw.unit is not None and (s := parse_segment(raw.data)) and s.dst[1] == STRANGER_PORT]
     assert answers and all(s.flags & RST for s in answers), "an unknown port is refused with RST, or not answered"
     assert sim.read(0, "director_traps") == 0
 
@@ -122,13 +141,14 @@ def one_line(text):
 
 @pytest.mark.usefixtures("privilege")
 def test_netem_that_does_not_exist_or_understand_is_one_clear_line(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "spps", "demo", "--netem", "nonsense 7", "--out", tmp_path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "spps", "demo", "--netem", "nonsense 7", "--out", tmp_path],
+                          capture_output=True, text=True)
     assert done.returncode != 0 and "netem nonsense 7" in one_line(done.stderr)
 
 
 @pytest.mark.parametrize("values, says", [
-    ({"data_width": 48}, "data_width=48"), ({"clusters": 0}, "clusters=0"), ({"cores": -1}, "cores=-1"), ({"imem_words": 1000}, "imem_words=1000"),
-    ({"connections": 1 << 20}, "connections=1048576"),
+    ({"data_width": 48}, "data_width=48"), ({"clusters": 0}, "clusters=0"), ({"cores": -1}, "cores=-1"),
+    ({"imem_words": 1000}, "imem_words=1000"), ({"connections": 1 << 20}, "connections=1048576"),
 ])
 def test_a_bad_parameter_names_value_and_limit(values, says):
     with pytest.raises(ValueError, match=says):

@@ -1,12 +1,13 @@
 """For each invariant a design that breaks it on purpose, run on the RTL pair: the monitor names the invariant.
 
-A case runs twice. The design as it is must pass the scenario; then one thing is broken (a define of the microcode, loaded
-through the instruction window, or a register) and the same scenario must be rejected.
+A case runs twice. The design as it is must pass the scenario; then one thing is broken (a define of the microcode,
+loaded through the instruction window, or a register) and the same scenario must be rejected.
 """
 from dataclasses import dataclass, field
 from functools import cache
 
 import pytest
+
 from spps_sim.campaign.scenario import Scenario, Trial
 from spps_sim.checker.capture import to_frame
 from spps_sim.checker.monitor import check
@@ -30,10 +31,12 @@ class Overlapping(Trial):
     def overlap(self):
         """A segment that is half old and half new, as after a change of segment size; then the rest."""
         mss = self.scenario.mss
-        sent = next((raw.data, s) for raw in self.frames if raw.unit is None and raw.side == 0 and (s := parse_segment(raw.data)) and s.payload)
+        sent = next((raw.data, s) for raw in self.frames
+                    if raw.unit is None and raw.side == 0 and (s := parse_segment(raw.data)) and s.payload)
         data, first = sent
-        self.sim.push_frame(0, tcp_frame(data[:6], data[6:12], first.src, first.dst, seq=first.seq + mss // 2, ack=first.ack,
-                                         flags=ACK, window=first.window, payload=self.up[mss // 2:3 * mss // 2]))
+        self.sim.push_frame(0, tcp_frame(data[:6], data[6:12], first.src, first.dst, seq=first.seq + mss // 2,
+                                         ack=first.ack, flags=ACK, window=first.window,
+                                         payload=self.up[mss // 2:3 * mss // 2]))
         self.net.run_until(self.net.time + 2000)
         self.connection.write(self.up[mss:])
         self.connection.close()
@@ -53,7 +56,8 @@ def kill(after):
 def kill_behind_syn_ack(trial):
     """The active dies when its SYN-ACK is on the way to the client, so the standby has to say it again."""
     def answered():
-        return any(raw.unit is not None and raw.side == 0 and (s := parse_segment(raw.data)) and s.flags & SYN for raw in trial.frames)
+        return any(raw.unit is not None and raw.side == 0 and (s := parse_segment(raw.data)) and s.flags & SYN
+                   for raw in trial.frames)
 
     while not answered():
         assert trial.sim.cycle < trial.begin + 10_000, "no SYN-ACK"
@@ -62,7 +66,7 @@ def kill_behind_syn_ack(trial):
 
 
 def silent_standby(trial):
-    """The standby stops for a moment that is shorter than the lease, when data is acknowledged by the server for the first time."""
+    """The standby stops for less than the lease, when the server acknowledges data for the first time."""
     trial.run_until(trial.begin + 9900)
     trial.sim.freeze(1)
     trial.run_until(trial.begin + 10600)
@@ -92,7 +96,7 @@ def wrong_discovery(trial):
 
 @dataclass(frozen=True)
 class Broken:
-    """A defect, what happens to it, and the invariant that names it. whole: the clean design also completes the transfer."""
+    """A defect, what happens to it, the invariant that names it. whole: the clean design completes the transfer."""
     invariant: str
     defines: tuple = ()
     registers: dict = field(default_factory=dict)
@@ -113,7 +117,8 @@ CASES = {
     "two_masters": Broken("I4", registers={"lease": (1 << 30, 900), "hb_interval": (300, 0)}, act=wrong_discovery),
     "stuck_after_takeover": Broken("I5", ("BROKEN_SLOW_RESUME",), act=kill(8000)),
     "reset_at_takeover": Broken("I5", ("BROKEN_TAKEOVER_RST",), act=kill(8000)),
-    "fin_for_rst": Broken("I6", ("BROKEN_FIN_FOR_RST",), act=client_aborts, whole=False, scenario={"up": 20_000, "close": "server"}),
+    "fin_for_rst": Broken("I6", ("BROKEN_FIN_FOR_RST",), act=client_aborts, whole=False,
+                          scenario={"up": 20_000, "close": "server"}),
     "fresh_isn": Broken("I7", ("BROKEN_FRESH_ISN",), act=kill_behind_syn_ack),
     "timestamp_back": Broken("I7", ("BROKEN_TIMESTAMP_BACK",), act=kill(8000), scenario={"timestamps": True}),
 }

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+
 from spps.gen import preset_params
 from spps.mmc import register_addresses
 from spps.ucode.asm import assemble
@@ -35,13 +36,15 @@ def library():
 class Run:
     """Transfers through a fresh pair. step() lets time pass; finish() runs to the end and judges.
 
-    patience: every retransmission timeout, of peers and pair, is that many times longer: many connections wait for one another.
+    patience: every retransmission timeout, of peers and pair, is that many times longer: many connections wait for one
+    another.
     """
 
     def __init__(self, *, connections=2, size=20_000, seed=1, patience=1):
         self.sim = sim = Simulation(VerilatedPair(library()), _REGISTER_MAP, DUO)
         scenario = Scenario(preset="duo", mss=1000, registers=REGISTERS)
-        times = {name: getattr(scenario.peer_config(), name) * patience for name in ("rto_initial", "rto_min", "rto_max")}
+        times = {name: getattr(scenario.peer_config(), name) * patience
+                 for name in ("rto_initial", "rto_min", "rto_max")}
         sim.configure(scenario.pair_registers() | {name: value // scenario.tick for name, value in times.items()})
         sim.step(5000)
         sim.pop_frames()
@@ -93,7 +96,8 @@ def test_a_core_stuck_in_a_transfer_is_fenced_and_its_flows_go_on(core, late):
     run.finish()
     assert run.read("fenced_cores") == 1 << core and run.read("director_fences") == 1
     assert run.read("director_traps") >= 1
-    print({name: run.read(name) for name in ("director_traps", "director_restarted", f"cluster_{core}_voided", f"cluster_{core}_released")})
+    print({name: run.read(name)
+           for name in ("director_traps", "director_restarted", f"cluster_{core}_voided", f"cluster_{core}_released")})
 
 
 def test_twenty_connections_survive_the_death_of_a_core():
@@ -128,7 +132,8 @@ def test_a_fence_can_be_lifted():
 
 def clocks_per_event(run, since=None):
     """Mean of each cluster, and what to give as `since` next time."""
-    now = [(run.read(f"cluster_{n}_core0_busy_cycles"), run.read(f"cluster_{n}_core0_events")) for n in range(DUO.clusters)]
+    now = [(run.read(f"cluster_{n}_core0_busy_cycles"), run.read(f"cluster_{n}_core0_events"))
+           for n in range(DUO.clusters)]
     then = since or [(0, 0)] * DUO.clusters
     return [(b - b0) / max(1, e - e0) for (b, e), (b0, e0) in zip(now, then)], now
 
@@ -138,7 +143,8 @@ def slow_program():
     source = MAIN.read_text()
     assert source.count("\ngeneral:\n") == 1
     loop = "        li      r1, 100\nslowly: subi    r1, r1, 1\n        bnez    r1, slowly\n"
-    return assemble(source.replace("\ngeneral:\n", "\ngeneral:\n" + loop), include_dirs=[MAIN.parent], imem_words=DUO.imem_words)
+    return assemble(source.replace("\ngeneral:\n", "\ngeneral:\n" + loop), include_dirs=[MAIN.parent],
+                    imem_words=DUO.imem_words)
 
 
 def test_a_new_program_goes_into_both_clusters_under_traffic():
@@ -150,7 +156,8 @@ def test_a_new_program_goes_into_both_clusters_under_traffic():
     for _ in swap:
         run.step()
         seen.append(run.progress)
-    assert [s.cluster for s in swap.clusters] == [0, 1] and seen[-1] > seen[0] and seen[-1] < run.total, "traffic during the swap"
+    assert [s.cluster for s in swap.clusters] == [0, 1] and seen[-1] > seen[0] and seen[-1] < run.total, (
+        "traffic during the swap")
     _, mark = clocks_per_event(run)
     run.run_to(0.9)
     slow, _ = clocks_per_event(run, mark)

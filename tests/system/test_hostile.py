@@ -1,5 +1,6 @@
-"""A hundred thousand frames with mutated headers, as fast as the pair takes them, around a transfer that must not notice."""
+"""A hundred thousand frames with mutated headers, as fast as the pair takes them, do not disturb a transfer."""
 import pytest
+
 from spps_sim.backend.interface import FrameKind
 from spps_sim.campaign.hostile import hostile_frames
 from spps_sim.campaign.scenario import VIP, Scenario, Trial
@@ -21,9 +22,10 @@ def test_a_hundred_thousand_mutated_headers_are_counted_to_the_last_and_hurt_nob
     trial.start()
     sim = trial.sim
     trial.net.run_until(trial.begin + 30_000, lambda: len(trial.connection.received) > 1000)
-    own = next(raw.data for raw in trial.frames if raw.kind is FrameKind.IN and raw.side == 0 and (s := parse_segment(raw.data)) and s.payload)
+    own = next(raw.data for raw in trial.frames
+               if raw.kind is FrameKind.IN and raw.side == 0 and (s := parse_segment(raw.data)) and s.payload)
     targets = [[ip_number(VIP[0])], [ip_number(VIP[1])]]
-    for n, (port, data, err) in enumerate(hostile_frames(FRAMES, 1, own[:6], targets, own)):
+    for port, data, err in hostile_frames(FRAMES, 1, own[:6], targets, own):
         sim.push_frame(port, data, err)
         while sim.backend.pending() > AHEAD:
             trial.net.run_until(trial.net.time + 200)
@@ -55,5 +57,6 @@ def test_a_hundred_thousand_mutated_headers_are_counted_to_the_last_and_hurt_nob
     assert counters["director_traps"] == 0 and sim.read(0, "in_use") == 0
     assert {name: counters[name] for name in ("free_pages", "gate_level", "timers_armed")} == {
         "free_pages": sim.params.scratch_pages, "gate_level": 0, "timers_armed": 0}
-    assert found["events"] == sum(counters[f"lookup_{name}"] for name in ("hits", "created", "noflow", "standby_drop", "refused"))
+    assert found["events"] == sum(counters[f"lookup_{name}"]
+                                  for name in ("hits", "created", "noflow", "standby_drop", "refused"))
     print(f"{len(came)} frames in {sim.cycle} cycles: {dict(model.count)}")

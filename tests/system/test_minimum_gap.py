@@ -1,7 +1,8 @@
-"""Frames without a gap: bursts of the smallest frames and of mixed ones, on several connections and from both sides at once."""
+"""Frames without a gap: bursts of the smallest frames and of mixed ones, on several connections, from both sides."""
 import random
 
 import pytest
+
 from spps_sim.backend.interface import FrameKind
 from spps_sim.campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 from spps_sim.checker.capture import to_frame
@@ -49,13 +50,15 @@ def test_bursts_without_a_gap_lose_nothing_but_what_is_counted(sizes):
     net, frames = SimulatedNetwork(sim, scenario.latency), []
     net.on_frame = frames.append
     config = TcpConfig(mss=536, rto_initial=60_000, rto_min=60_000, initial_window=1000)
-    client, server = Endpoint("client", "02:00:00:00:00:0c", CLIENT, config), Endpoint("server", SERVER_MAC, SERVER, config)
+    client, server = Endpoint("client", "02:00:00:00:00:0c", CLIENT,
+                              config), Endpoint("server", SERVER_MAC, SERVER, config)
     net.attach(0, client)
     net.attach(1, server)
     accepted = []
     server.listen(80, lambda connection, what: accepted.append(connection) if what == "established" else None)
     talks = []
-    for _ in range(CONNECTIONS):                    # one by one, so that the server's connections are known by their order
+    # one by one, so that the server's connections are known by their order
+    for _ in range(CONNECTIONS):
         talks.append(Talk(net, client, server, rng, SIZES[sizes]))
         assert net.run_until(net.time + 20_000, lambda: len(accepted) == len(talks)), "no connection"
         talks[-1].server = accepted[-1]

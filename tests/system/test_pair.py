@@ -1,7 +1,8 @@
-"""cocotb on a whole pair: the ACK rule against its model, a withheld ACK, takeover; the same run in the native library."""
+"""cocotb on a pair: the ACK rule against its model, a withheld ACK, takeover; the same run in the native library."""
 import pickle
 
 import pytest
+
 from spps.gen import preset_params, write_spps
 from spps.tools.paths import BUILD, exclusive
 from spps_sim.backend.interface import FrameKind
@@ -11,7 +12,6 @@ from spps_sim.campaign.scenario import Trial
 from spps_sim.checker import wire
 from spps_sim.peers.frames import parse_arp
 from spps_sim.testbench.runner import run_bench
-
 from tests.system.bench_pair_opening import OURS, opening
 
 TINY = preset_params("tiny")
@@ -29,7 +29,8 @@ def verilog(params):
 def test_pair_keeps_the_ack_rule_and_the_native_library_agrees(tmp_path):
     """Both harnesses give the same frames on each network: what campaigns see is what cocotb sees.
 
-    Cycles are not compared: ticks count from the write of `tick_cycles`, and the harnesses need not hand it over in the same clock.
+    Cycles are not compared: ticks count from the write of `tick_cycles`, and the harnesses need not hand it over in the
+    same clock.
     """
     recorded = tmp_path / "frames"
     run_bench(verilog(TINY), "tests.system.bench_pair", name="spps_pair", simulator="verilator",
@@ -46,9 +47,10 @@ def test_pair_keeps_the_ack_rule_and_the_native_library_agrees(tmp_path):
 
 
 def test_the_first_frames_are_the_same_in_four_states(tmp_path):
-    """Icarus: about a hundred cycles a second, so only an ARP answer and the SYN to the server; the drivers fail on every X."""
+    """Icarus, a hundred cycles a second: only an ARP answer and the SYN to the server; the drivers fail on every X."""
     recorded = tmp_path / "frames"
-    run_bench(verilog(TINY), "tests.system.bench_pair_opening", name="spps_pair", simulator="icarus", extra_env={"SPPS_P_FRAMES": str(recorded)})
+    run_bench(verilog(TINY), "tests.system.bench_pair_opening", name="spps_pair", simulator="icarus",
+              extra_env={"SPPS_P_FRAMES": str(recorded)})
     sim = Simulation.of(TINY)
     sim.step(1)
     frames = opening(sim)

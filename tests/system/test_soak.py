@@ -3,6 +3,7 @@ import random
 from collections import Counter
 
 import pytest
+
 from spps_sim.backend.interface import FrameKind
 from spps_sim.campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 from spps_sim.checker.capture import to_frame
@@ -41,11 +42,11 @@ class Churn:
         number, ending = sum(self.endings.values()), self.random.choice(sorted(ENDINGS.elements()))
         self.endings[ending] += 1
         plan = {"ending": ending, "up": number.to_bytes(NUMBER, "big") + self._payload(), "server": None,
-                "down": b"!" * (ending == "client aborts") + self._payload(),      # who aborts has heard of the other before
-                "since": self.net.time}
+                # who aborts has heard of the other before
+                "down": b"!" * (ending == "client aborts") + self._payload(), "since": self.net.time}
         self.plans[number] = plan
         plan["client"] = self.client.connect(VIP[0], 80, local_port=50_000 + number % 2000,
-                                             on_event=lambda connection, what: self._happened(connection, what, plan, "client"))
+                                             on_event=lambda client, what: self._happened(client, what, plan, "client"))
 
     def _serve(self, connection, what):
         """The client's first bytes say which of its connections this is."""
@@ -66,7 +67,8 @@ class Churn:
                 connection.close()
         elif what == "fin":
             connection.close()
-        if plan["ending"] == f"{side} aborts" and connection.state is State.ESTABLISHED and len(connection.received) == len(theirs):
+        if (plan["ending"] == f"{side} aborts" and connection.state is State.ESTABLISHED
+                and len(connection.received) == len(theirs)):
             connection.abort()
 
     # one after the other ---------------------------------------------------------------------
@@ -85,7 +87,8 @@ class Churn:
                 del self.plans[number]
                 self.done += 1
             elif self.net.time > plan["since"] + TIMEOUT:
-                raise TimeoutError(f"{plan['ending']}: client {client.state}, server {server and server.state}; {client.history[-4:]}")
+                raise TimeoutError(
+                    f"{plan['ending']}: client {client.state}, server {server and server.state}; {client.history[-4:]}")
         mine = [connection for plan in self.plans.values() for connection in (plan["client"], plan["server"])]
         for peer in (self.client, self.server):     # what is over need not be asked for its deadline for ever
             for key in [k for k, c in peer.connections.items() if c.state is State.CLOSED and c not in mine]:
@@ -98,7 +101,8 @@ class Churn:
         for name, one, theirs in (("client", connection, plan["down"]), ("server", server, plan["up"])):
             if "aborts" not in plan["ending"]:
                 if bytes(one.received) != theirs or not one.finished:
-                    self.problems.append(f"{plan['ending']}: {name} {one.history}, {len(one.received)} of {len(theirs)} bytes")
+                    self.problems.append(
+                        f"{plan['ending']}: {name} {one.history}, {len(one.received)} of {len(theirs)} bytes")
             elif not (one.was("abort") or one.was("reset")):
                 self.problems.append(f"{plan['ending']}: {name} was not told, {one.history}")
 
@@ -125,7 +129,8 @@ def test_a_thousand_connections_leave_nothing_behind():
     for unit, count in enumerate(counters):
         assert {name: count[name] for name in idle} == idle, f"unit {unit}"
         assert status[f"delivered_{unit}"] == status[f"done_{unit}"]
-        faults = {name: n for name, n in count.items() if "_bad_" in name or name.endswith(("traps", "missing", "_error", "malformed"))}
+        faults = {name: n for name, n in count.items()
+                  if "_bad_" in name or name.endswith(("traps", "missing", "_error", "malformed"))}
         assert len(faults) > 5, f"these counters have other names now; found {sorted(faults)}"
         broken = {name: n for name, n in faults.items() if n}
         assert not broken, f"unit {unit}: {broken}"
@@ -133,7 +138,8 @@ def test_a_thousand_connections_leave_nothing_behind():
     assert active["lookup_created"] == active["director_closed"] == CYCLES
     assert active["issued"] == active["confirmed"] == standby["failover_applied"]
     frames = sum(raw.kind is FrameKind.IN for raw in churn.frames)
-    drops = sum(n for name, n in active.items() if name.startswith("splitter_") and name not in ("splitter_frames", "splitter_events"))
+    drops = sum(n for name, n in active.items()
+                if name.startswith("splitter_") and name not in ("splitter_frames", "splitter_events"))
     assert active["splitter_frames"] == frames == active["splitter_events"] + drops and drops == 0
     assert active["egress_frames"] == sum(raw.kind is FrameKind.OUT for raw in churn.frames)
     assert active["scratchpad_packets"] == active["socket_copies"] + active["socket_releases"]
