@@ -1,4 +1,4 @@
-"""The reference model of the ACK rule: each of its clauses decides, and programs that break the rule are found by it alone."""
+"""The reference model of the ACK rule: each clause decides, and the model alone finds programs that break the rule."""
 import pytest
 
 from spps_sim.backend.interface import FrameKind
@@ -53,9 +53,11 @@ def test_every_clause_is_needed_for_the_verdict(frames, missing):
 @pytest.mark.parametrize("late", [1, 500])
 def test_a_confirmation_counts_from_its_last_word(frames, late):
     """Were the standby that much later than it was, ACKs would have left too early."""
-    first = next(f for f in frames if f.kind is FrameKind.OUT and (s := wire.parse_segment(f.data)) and s.flags & wire.SYN and s.flags & wire.ACK)
+    first = next(f for f in frames if f.kind is FrameKind.OUT and (s := wire.parse_segment(f.data))
+                 and s.flags & wire.SYN and s.flags & wire.ACK)
     gate = max(f.cycle for f in frames if sync_type(f) == wire.CONFIRM and f.cycle < first.start)
-    shifted = [f._replace(cycle=first.start + late) if gate <= f.cycle <= first.start and sync_type(f) in (wire.CONFIRM, wire.ECHO) else f
+    shifted = [f._replace(cycle=first.start + late)
+               if gate <= f.cycle <= first.start and sync_type(f) in (wire.CONFIRM, wire.ECHO) else f
                for f in frames]
     assert judge(shifted).violations
 
@@ -65,7 +67,9 @@ def test_a_program_that_acknowledges_early_is_found(defect):
     """While the standby is frozen no ACK can be in time by luck."""
     trial = Trial(Scenario(defines=(defect,), registers={"lease": 60_000, "takeover_after": 80_000}))
     trial.start()
-    trial.net.run_until(trial.begin + 60_000, lambda: any((s := segment(f, FrameKind.OUT, 1)) is not None and s.payload for f in trial.frames))
+    trial.net.run_until(trial.begin + 60_000,
+                        lambda: any((s := segment(f, FrameKind.OUT, 1)) is not None and s.payload
+                                    for f in trial.frames))
     assert judge(trial.frames).violations == [] or defect == "BROKEN_ACK_BEFORE_COMMIT"
     trial.sim.freeze(1)
     trial.run_until(trial.sim.cycle + 10_000)

@@ -19,11 +19,13 @@ def test_captures_open_with_nanoseconds_and_comments(tmp_path, lacking):
     with RawPcapNgReader(str(paths["client"])) as reader:
         packets = [(data, (meta.tshigh << 32) + meta.tslow, meta.tsresol) for data, meta in reader]
     expected = sorted((f.cycle * 10, f.data) for f in trial.frames if f.side == 0)
-    assert [(time, data) for data, time, _ in packets] == expected and {resolution for *_, resolution in packets} == {10**9}
+    assert [(time, data) for data, time, _ in packets] == expected
+    assert {resolution for *_, resolution in packets} == {10**9}
     if not shutil.which("tshark"):
         lacking("tshark is not installed: only scapy has read the captures")
-    said = subprocess.run(["tshark", "-r", paths["client"], "-T", "fields", "-e", "frame.time_epoch", "-e", "frame.comment",
-                           "-e", "frame.interface_name", "-e", "tcp.checksum.status", "-o", "tcp.check_checksum:TRUE"],
+    said = subprocess.run(["tshark", "-r", paths["client"], "-T", "fields", "-e", "frame.time_epoch", "-e",
+                           "frame.comment", "-e", "frame.interface_name", "-e", "tcp.checksum.status", "-o",
+                           "tcp.check_checksum:TRUE"],
                           capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(said) == len(expected)
     comments = "\n".join(said)

@@ -1,6 +1,7 @@
 """The monitor on captures written by hand: an honest one passes, each kind of misbehaviour is named.
 
-Broken *designs* are in test_broken_designs.py; here the trace itself is bent, so that every rule of the monitor has failed once.
+Broken *designs* are in test_broken_designs.py; here the trace itself is bent, so that every rule of the monitor has
+failed once.
 """
 import struct
 
@@ -29,9 +30,10 @@ class Trace:
         our_isn, peer_isn = (P_ISN_C, C_ISN) if client else (P_ISN_V, V_ISN)
         src, dst = (pair, peer) if ours else (peer, pair)
         mine, theirs = (our_isn, peer_isn) if ours else (peer_isn, our_isn)
-        segment = TCP(sport=src[1], dport=dst[1], flags=flags, seq=(mine + seq) % 2**32, window=window, options=list(options),
-                      ack=(theirs + ack) % 2**32 if "A" in flags else 0)
-        data = bytearray(bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src=src[0], dst=dst[0]) / segment / payload))
+        segment = TCP(sport=src[1], dport=dst[1], flags=flags, seq=(mine + seq) % 2**32, window=window,
+                      options=list(options), ack=(theirs + ack) % 2**32 if "A" in flags else 0)
+        data = bytearray(bytes(
+            Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src=src[0], dst=dst[0]) / segment / payload))
         if corrupt:
             data[-1] ^= 1
         self.frames.append(CapturedFrame(self.time, link, self.unit if ours else None, bytes(data)))
@@ -49,8 +51,8 @@ class Trace:
         snd_una = [u % 2**32 for u in self.snd_una]
         lines = [(0, (3, self.epoch, snd_una[0], 0, snd_una[1], 0, 0, 0))]
         if kind:
-            address = struct.unpack("!I", bytes(map(int, CLIENT.split("."))))[0], struct.unpack("!I", bytes(map(int, SERVER.split("."))))[0]
-            ours = struct.unpack("!I", bytes(map(int, VIP0.split("."))))[0], struct.unpack("!I", bytes(map(int, VIP1.split("."))))[0]
+            address, ours = ([struct.unpack("!I", bytes(map(int, text.split("."))))[0] for text in texts]
+                             for texts in ((CLIENT, SERVER), (VIP0, VIP1)))
             lines += [(1, (0,) * 8), (2, (0, 0, ours[0], address[0], 40000 << 16 | 80, 0, 0, 0)), (3, (0,) * 8),
                       (8, (1 << 16, 0, ours[1], address[1], 80 << 16 | 50000, 0, 0, 0)), (9, (0,) * 8)]
         self.sync(1, self.number, kind, lines)
@@ -402,7 +404,8 @@ def bad_checksum(t):
     t.tcp("server", True, "PA", 1, 1, b"0123456789", corrupt=True)
 
 
-@pytest.mark.parametrize("proxied, window, wrong", [(False, 99, []), (False, 98, ["I2"]), (True, 99, ["I2"]), (True, 100, [])])
+@pytest.mark.parametrize("proxied, window, wrong",
+                         [(False, 99, []), (False, 98, ["I2"]), (True, 99, ["I2"]), (True, 100, [])])
 def test_the_edge_of_an_endpoint_may_go_back_by_less_than_a_unit_of_its_scale(proxied, window, wrong):
     t, scaled = Trace(), [("MSS", 1460), ("WScale", 2)]
     if proxied:
@@ -423,10 +426,12 @@ def test_the_edge_of_an_endpoint_may_go_back_by_less_than_a_unit_of_its_scale(pr
 
 @pytest.mark.parametrize("bend, invariant", [
     (ack_before_destination, "I1"), (ack_before_destination_with_a_record_that_lies, "I1"), (ack_before_confirm, "I1"),
-    (ack_without_record, "I1"), (ack_goes_back, "I2"), (ack_goes_back_and_the_edge_does_not, "I2"), (window_shrinks, "I2"),
-    (the_peer_sends_other_bytes, "I3"), (other_bytes, "I3"), (other_bytes_after_forged_segments, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"),
-    (two_masters, "I4"), (silent_takeover, "I5"), (silent_takeover_with_heartbeats, "I5"), (reset_by_takeover, "I5"), (stuck_takeover, "I5"),
-    (early_fin, "I6"), (new_isn, "I7"), (new_options, "I7"), (timestamp_that_was_not_negotiated, "I7"), (bad_checksum, "I0"),
+    (ack_without_record, "I1"), (ack_goes_back, "I2"), (ack_goes_back_and_the_edge_does_not, "I2"),
+    (window_shrinks, "I2"), (the_peer_sends_other_bytes, "I3"), (other_bytes, "I3"),
+    (other_bytes_after_forged_segments, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"),
+    (two_masters, "I4"), (silent_takeover, "I5"), (silent_takeover_with_heartbeats, "I5"), (reset_by_takeover, "I5"),
+    (stuck_takeover, "I5"), (early_fin, "I6"), (new_isn, "I7"), (new_options, "I7"),
+    (timestamp_that_was_not_negotiated, "I7"), (bad_checksum, "I0"),
 ], ids=lambda v: getattr(v, "__name__", v))
 def test_names_the_broken_invariant(bend, invariant):
     t = Trace()
@@ -436,7 +441,9 @@ def test_names_the_broken_invariant(bend, invariant):
     assert invariant in {v.invariant for v in report.violations}, report.violations
 
 
-@pytest.mark.parametrize("values, wrong", [((100, 100, 101), 0), ((100, 99), 1), ((100, 2**31 + 101), 1), ((2**32 - 1, 0), 0), ((100, None), 1)])
+@pytest.mark.parametrize("values, wrong",
+                         [((100, 100, 101), 0), ((100, 99), 1), ((100, 2**31 + 101), 1), ((2**32 - 1, 0), 0),
+                          ((100, None), 1)])
 def test_timestamps_never_go_back_and_are_never_missing(values, wrong):
     t = Trace()
     t.handshake([("Timestamp", (values[0], 0))])

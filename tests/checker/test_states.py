@@ -17,7 +17,8 @@ def segment(src, dst, seq, ack, flags, payload=b""):
 def record(number, una_0, una_1):
     """A STATE frame with line 0, laid out from the published table."""
     header = struct.pack("!BBHIHHBBHIII6x", 2, 1, 0, number, 3, 1, 0, 0, 32, 0, 0, 0)
-    return bytes(12) + b"\x88\xb5" + header + struct.pack("!8I", 0, 0, una_0 & 0xFFFFFFFF, 0, una_1 & 0xFFFFFFFF, 0, 0, 0)
+    line = struct.pack("!8I", 0, 0, una_0 & 0xFFFFFFFF, 0, una_1 & 0xFFFFFFFF, 0, 0, 0)
+    return bytes(12) + b"\x88\xb5" + header + line
 
 
 def made_up_run():
@@ -37,16 +38,18 @@ def made_up_run():
         RawFrame(FrameKind.SYNC0, 0, 320, 330, record(8, n["pair0"] + 1, n["pair1"] + 1 + length)),
         RawFrame(FrameKind.OUT, 0, 400, 400, ack_out),
     ]
-    wire = [(100, 0, "sent", data_in), (220, 1, "received", data_out), (221, 1, "sent", ack_in), (420, 0, "received", ack_out)]
-    marks = [Mark(15, "delivered_0", 1), Mark(35, "delivered_0", 2), Mark(60, "delivered_0", 3), Mark(140, "delivered_0", 4),
-             Mark(280, "delivered_0", 5), Mark(300, "issued_0", 8), Mark(360, "confirmed_0", 8)]
+    wire = [(100, 0, "sent", data_in), (220, 1, "received", data_out), (221, 1, "sent", ack_in),
+            (420, 0, "received", ack_out)]
+    marks = [Mark(15, "delivered_0", 1), Mark(35, "delivered_0", 2), Mark(60, "delivered_0", 3),
+             Mark(140, "delivered_0", 4), Mark(280, "delivered_0", 5), Mark(300, "issued_0", 8),
+             Mark(360, "confirmed_0", 8)]
     return frames, wire, marks
 
 
 def test_each_of_the_eleven_states_has_its_interval():
     states = DataStates(*made_up_run())
-    expected = {1: (0, 100), 2: (120, 140), 3: (140, 200), 4: (200, 220), 5: (220, 250), 6: (250, 280), 7: (280, 300), 8: (300, 320),
-                9: (320, 360), 10: (360, 400), 11: (400, 420)}
+    expected = {1: (0, 100), 2: (120, 140), 3: (140, 200), 4: (200, 220), 5: (220, 250), 6: (250, 280), 7: (280, 300),
+                8: (300, 320), 9: (320, 360), 10: (360, 400), 11: (400, 420)}
     assert {s: states.intervals[0, s] for s in STATES} == {s: [expected[s]] for s in STATES}
     assert not any(states.intervals[1, s] for s in STATES)
     assert states.at(99, 0) == [1] and states.at(110, 0) == [] and states.at(360, 0) == [10] and states.at(500, 0) == []
