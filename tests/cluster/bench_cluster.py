@@ -24,11 +24,11 @@ async def runs_random_programs_like_the_simulator(dut):
         await ClockCycles(dut.clk, 5)
         for _ in range(4):
             events += env.any_event()
-        await env.until(lambda: env.dones == events)
+        await env.until(lambda events=events: env.dones == events)
         for core in range(PARAMS.cores):        # no flow; random programs write to the workspace all the same
             env.deliver(core, env.rng.randrange(PARAMS.workspaces), env.event_words(0, noflow=1), load=0)
             events += 1
-        await env.until(lambda: env.dones == events)
+        await env.until(lambda events=events: env.dones == events)
         await env.write_back(0.5)
     await env.finish()
 
@@ -89,7 +89,7 @@ async def refuses_dma_for_a_core_that_does_not_exist(dut):
 
 @cocotb.test()
 async def answers_for_a_fenced_core(dut):
-    """A core that gets no more instructions in the middle of a message: cut, payload back, DONE; so for all that waits."""
+    """A core without instructions in the middle of a message: cut, payload back, DONE; so for all that waits."""
     env = Env(dut, runaway=0)
     await env.start()
     env.program(assemble("""
@@ -122,7 +122,8 @@ quick:  eoe  r0, r0
     await env.until(lambda: env.dones == 1 + waiting)
     cut, *answers = env.got[last]
     assert len(cut) == 3 and cut[2] == 0
-    released = [message[0] >> 32 for message in answers if message[0] & 0xFF == RELEASE and message[0] >> 8 & 15 == SOCKET]
+    released = [message[0] >> 32
+                for message in answers if message[0] & 0xFF == RELEASE and message[0] >> 8 & 15 == SOCKET]
     assert released == [77] + [100 + number for number in range(waiting) if number % 2]
     done = [message[1] for message in answers if message[0] & 0xFF == DONE]
     assert [d >> 22 & 1 for d in done] == [1] * (1 + waiting), "every event ends as by a trap"
@@ -140,7 +141,7 @@ quick:  eoe  r0, r0
 
 @cocotb.test()
 async def keeps_a_copy_of_whole_records(dut):
-    """SYNC messages go into flowstate memory when they are whole, of the event's connection and no retirement, before the DONE."""
+    """Whole SYNC messages of the event's connection, no retirements, go into flowstate memory, before the DONE."""
     env = Env(dut)
     await env.start()
     env.program(assemble("""
@@ -175,12 +176,12 @@ broken: send WS.0, 3, 1
     # the full record of this program is words 0..31 and 64..79: lines 0..3, then 8, 9
     whole = [beats(0, 4, 0), beats(0, 16, 0) + beats(32, 8, 32)]
     for number, (flag, argument, written) in enumerate((
-            (0, conn, whole[0]), (1, conn | 1 << 16, whole[1]), (0, conn | 1 << 16, []), (1, conn, []), (1, conn | 2 << 16, []),
-            (0, conn + 1, []), (0, conn, whole[0]), (2, conn, []))):
+            (0, conn, whole[0]), (1, conn | 1 << 16, whole[1]), (0, conn | 1 << 16, []), (1, conn, []),
+            (1, conn | 2 << 16, []), (0, conn + 1, []), (0, conn, whole[0]), (2, conn, []))):
         env.written = []
         words = env.event_words(conn)
         words[0], words[2] = SYNC | flag << 8, argument
         env.message(event_message(0, 0, words, load=number == 0))
-        await env.until(lambda: env.dones == number + 1)
+        await env.until(lambda number=number: env.dones == number + 1)
         assert env.written == written, f"record {number}"
     assert env.counters["recorded"] == 3

@@ -1,4 +1,4 @@
-"""cocotb bench: a core of the cluster against the instruction-set simulator, instruction by instruction and clock by clock."""
+"""cocotb bench: a core against the instruction-set simulator, instruction by instruction and clock by clock."""
 
 import cocotb
 from amaranth.lib import data
@@ -36,7 +36,8 @@ class Lockstep(Env):
 
     async def watch(self):
         core = activity_layout(PARAMS)[0].shape["cores"]
-        fields = {name: (core.offset + field.offset, (1 << field.width) - 1) for name, field in data.Layout.cast(core.shape[0].shape)}
+        fields = {name: (core.offset + field.offset, (1 << field.width) - 1)
+                  for name, field in data.Layout.cast(core.shape[0].shape)}
         while True:
             await RisingEdge(self.dut.clk)
             await ReadOnly()
@@ -101,21 +102,24 @@ async def runs_recorded_transfers_like_the_simulator(dut):
 
 #: what an instruction adds to an event: text, clocks. The table of hdl/spps/cluster/README.md, written out again.
 COSTS = [(text, 1) for text in (
-    "add r1, r2, r3", "sub r1, r2, r3", "and r1, r2, r3", "or r1, r2, r3", "xor r1, r2, r3", "shl r1, r2, r3", "shr r1, r2, r3",
-    "minu r1, r2, r3", "smin r1, r2, r3", "smax r1, r2, r3", "addi r1, r2, 1", "andi r1, r2, 1", "ori r1, r2, 1", "xori r1, r2, 1",
-    "shli r1, r2, 1", "shri r1, r2, 1", "li r1, 1", "lih r1, r2, 1", "ext r1, r2, 3, 4", "ins r1, r2, r3, 3, 4", "ld r1, EV.0",
-    "st SC.0, r5", "setb X, r5", "getb r1, SC", "swap", "csr r1, now", "jmp next\nnext: nop", "call next\nnext: nop",
+    "add r1, r2, r3", "sub r1, r2, r3", "and r1, r2, r3", "or r1, r2, r3", "xor r1, r2, r3", "shl r1, r2, r3",
+    "shr r1, r2, r3", "minu r1, r2, r3", "smin r1, r2, r3", "smax r1, r2, r3", "addi r1, r2, 1", "andi r1, r2, 1",
+    "ori r1, r2, 1", "xori r1, r2, 1", "shli r1, r2, 1", "shri r1, r2, 1", "li r1, 1", "lih r1, r2, 1",
+    "ext r1, r2, 3, 4", "ins r1, r2, r3, 3, 4", "ld r1, EV.0", "st SC.0, r5", "setb X, r5", "getb r1, SC", "swap",
+    "csr r1, now", "jmp next\nnext: nop", "call next\nnext: nop",
     "beq r5, r6, 0", "bne r5, r5, 0", "bltu r5, r5, 0", "bgeu r5, r6, 0", "bslt r5, r5, 0", "bsge r5, r6, 0",
     "beqi r5, 2, 0", "bnei r5, 1, 0", "bbs r5, 1, 0", "bbc r5, 0, 0", "send SC.0, 1",
 )] + [(f"{text}, next\nnext: nop", 2) for text in (
-    "beq r5, r5", "bne r5, r6", "bltu r5, r6", "bgeu r5, r5", "bslt r5, r6", "bsge r5, r5", "beqi r5, 1", "bnei r5, 2", "bbs r5, 0",
-    "bbc r5, 1",
+    "beq r5, r5", "bne r5, r6", "bltu r5, r6", "bgeu r5, r5", "bslt r5, r6", "bsge r5, r5", "beqi r5, 1", "bnei r5, 2",
+    "bbs r5, 0", "bbc r5, 1",
 )] + [
-    ("oadd r1, r2, r3", 2), ("jtab r0, next\nnext: nop", 2), ("ld r1, EV.0\nadd r2, r1, r3", 3), ("ld r1, EV.0\nadd r2, r3, r1", 3),
-    ("ld r1, EV.0\nbeq r1, r1, next\nnext: nop", 4), ("ld r1, EV.0\nnop\nadd r2, r1, r3", 3), ("ld r1, EV.0\nld r1, EV.1", 2),
+    ("oadd r1, r2, r3", 2), ("jtab r0, next\nnext: nop", 2), ("ld r1, EV.0\nadd r2, r1, r3", 3),
+    ("ld r1, EV.0\nadd r2, r3, r1", 3), ("ld r1, EV.0\nbeq r1, r1, next\nnext: nop", 4),
+    ("ld r1, EV.0\nnop\nadd r2, r1, r3", 3), ("ld r1, EV.0\nld r1, EV.1", 2),
     ("call sub\njmp over\nsub: ret\nover: nop", 3), ("setb X, r7\nld r1, X.0", 2), ("swap\nst L.0, r5", 2),
     ("csr r1, now\nadd r2, r1, r1", 3), ("csr r1, now\nnop\nadd r2, r1, r1", 3), ("getb r1, SC\nadd r2, r1, r1", 3),
-    ("send SC.0, 2", 2), ("send SC.0, 32", 32), ("send SC.0, 3\nsend SC.0, 2", 5), ("send SC.0, 2\nld r1, SC.0", 3), ("send SC.0, 2, 1\nsend SC.4, 1", 3),
+    ("send SC.0, 2", 2), ("send SC.0, 32", 32), ("send SC.0, 3\nsend SC.0, 2", 5), ("send SC.0, 2\nld r1, SC.0", 3),
+    ("send SC.0, 2, 1\nsend SC.4, 1", 3),
 ]
 
 
@@ -129,7 +133,8 @@ async def takes_the_clocks_that_are_promised(dut):
     clear = "\n".join(f"st SC.{word}, r0" for word in range(SCRATCH_WORDS))
     for text, cost in [(clear, SCRATCH_WORDS), *COSTS]:
         after = text.count("nop") if text.endswith("nop") else 0     # the landing place is an instruction of its own
-        env.program(assemble(f"li r2, 5\nli r3, 6\nli r5, 1\nli r6, 2\nli r7, {env.model.cores[0].map.scratch}\n{text}\nnop\neoe r0, r0").words)
+        env.program(assemble(f"li r2, 5\nli r3, 6\nli r5, 1\nli r6, 2\nli r7, {env.model.cores[0].map.scratch}\n"
+                             f"{text}\nnop\neoe r0, r0").words)
         await env.until(env.i_imem.empty)
         await ClockCycles(dut.clk, 5)
         before = env.counters["core0_busy_cycles"]

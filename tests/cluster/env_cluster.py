@@ -1,4 +1,4 @@
-"""Environment of the cluster benches: flowstate memory and a small director around a cluster, and `ClusterModel` beside it."""
+"""Environment of the cluster benches: flowstate memory and a small director around a cluster, beside `ClusterModel`."""
 import json
 import os
 import random
@@ -104,7 +104,8 @@ class Env:
             core = self.partial[0] >> 12 & 15
             self.got[core].append(self.partial)
             # random programs may send any header; two beats with exactly this one are an end of event
-            self.dones += len(self.partial) == 2 and self.partial[0] == header(DONE, source=core, cluster=INDEX, length=1)
+            done = header(DONE, source=core, cluster=INDEX, length=1)
+            self.dones += len(self.partial) == 2 and self.partial[0] == done
             self.partial = []
 
     def take_write(self, write):
@@ -172,7 +173,8 @@ class Env:
             if condition():
                 return
             await RisingEdge(self.dut.clk)
-        raise AssertionError(f"waited {cycles} clocks: dones {self.dones}, dma {len(self.o_done.received)}/{self.dma_sent}")
+        raise AssertionError(
+            f"waited {cycles} clocks: dones {self.dones}, dma {len(self.o_done.received)}/{self.dma_sent}")
 
     async def write_back(self, chance=1.0):
         """Retire workspaces whose events are over; flowstate memory must then hold what the model holds."""

@@ -39,7 +39,8 @@ def random_program(rng, params, *, length=80, trap_rate=0.2):
     for register in _REGISTERS:
         words += _load_constant(register, _constant(rng))
     # X in the scratch words, or outside the memory; other places may be in use by other events
-    pointer = places.scratch + rng.randrange(64) if rng.random() < 0.8 or not traps else rng.randrange(places.size, 4096)
+    pointer = (places.scratch + rng.randrange(64) if rng.random() < 0.8 or not traps
+               else rng.randrange(places.size, 4096))
     words += _load_constant(1, pointer) + [encode("setb", base=BASES.index("X"), ra=1)]
     end = len(words) + length
     message = False
@@ -71,7 +72,8 @@ def random_program(rng, params, *, length=80, trap_rate=0.2):
             words += [encode("call", target=here + 2), encode("jmp", target=here + 4),
                       encode("addi", **_operands(rng, "addi")), encode("ret")]
         elif kind < 0.93:
-            words += [encode("andi", rd=2, ra=rng.choice(_REGISTERS), imm=1), encode("jtab", ra=2, target=len(words) + 2)]
+            words += [encode("andi", rd=2, ra=rng.choice(_REGISTERS), imm=1),
+                      encode("jtab", ra=2, target=len(words) + 2)]
             words += [encode("jmp", target=len(words) + 2), encode("addi", **_operands(rng, "addi"))]
         elif kind < 0.98:
             base = rng.choice(("WS", "SC", "EV"))

@@ -1,4 +1,4 @@
-"""Events as the cores of the functional pair see them in a real transfer, with what they read: for replay on the RTL."""
+"""Events as the cores of the functional pair get them in a transfer, with what they read: for replay on the RTL."""
 from typing import NamedTuple
 
 from spps.layouts.config import CONFIG
@@ -16,7 +16,7 @@ class Recorded(NamedTuple):
 
 
 def record(*, kill_at=None, **transfer):
-    """(configuration, [Recorded]) of both units of a Transfer; kill_at: event of the active unit after which it dies."""
+    """(configuration, [Recorded]) of both units of a Transfer; the active unit dies after its event `kill_at`."""
     run = Transfer(**transfer)
     seen = []
     for unit in run.pair.units:

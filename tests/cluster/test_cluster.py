@@ -19,7 +19,8 @@ def test_cluster_matches_model(gaps, simulator):
 @pytest.mark.parametrize("width", [32, 64, 128])
 @pytest.mark.parametrize("changes", [
     {"cores": 1, "workspaces": 2, "event_slots": 2, "imem_words": 512},
-    {"clusters": 2, "cores": 5, "workspaces": 8, "event_slots": 16, "imem_words": 1024, "pool_pages": (512, 256, 256, 256)},
+    {"clusters": 2, "cores": 5, "workspaces": 8, "event_slots": 16, "imem_words": 1024,
+     "pool_pages": (512, 256, 256, 256)},
 ])
 def test_cluster_of_other_sizes_matches_model(width, changes):
     changes = dict(changes, data_width=width)
@@ -30,7 +31,8 @@ def test_cluster_of_other_sizes_matches_model(width, changes):
 
 
 @pytest.mark.parametrize("image, message", [
-    ([0] * (TINY.imem_words + 1), f"image of {TINY.imem_words + 1} words: must be at most imem_words={TINY.imem_words}"),
+    ([0] * (TINY.imem_words + 1),
+     f"image of {TINY.imem_words + 1} words: must be at most imem_words={TINY.imem_words}"),
     ([1 << 36], "must be an unsigned 36-bit word"),
 ])
 def test_image_that_does_not_fit_is_refused(image, message):
@@ -49,4 +51,6 @@ ONE_CORE = {"cores": 1}
 @pytest.mark.parametrize("pause", [0, 0.4])
 def test_core_runs_the_program_like_the_simulator(pause):
     params = TINY.replace(**ONE_CORE)
-    run_bench(ProtocolCluster(params, image=default_image().words, activity=True), "tests.cluster.bench_program", name="cluster_program", simulator="icarus", parameters={"pause": pause}, extra_env={"SPPS_PARAMS": json.dumps(ONE_CORE)})
+    run_bench(ProtocolCluster(params, image=default_image().words, activity=True), "tests.cluster.bench_program",
+              name="cluster_program", simulator="icarus", parameters={"pause": pause},
+              extra_env={"SPPS_PARAMS": json.dumps(ONE_CORE)})

@@ -1,4 +1,4 @@
-"""A core alone against the instruction-set simulator over random legal programs: Hypothesis draws them, and shrinks one that differs."""
+"""A core alone against the instruction-set simulator: Hypothesis draws legal programs, and shrinks one that differs."""
 import random
 
 import pytest
@@ -30,7 +30,8 @@ def random_step(seed):
     rng = random.Random(seed)
     rare = rng.random() < 0.03
     op = rng.choice(ENDS if rare else OTHERS)
-    limits = {"base": (0, len(BASES) - (not rare)), "csr": (0, 12), "target": (1, 5), "offset": (0, 15), "more": (0, int(rare))}
+    limits = {"base": (0, len(BASES) - (not rare)), "csr": (0, 12), "target": (1, 5), "offset": (0, 15),
+              "more": (0, int(rare))}
     values = {o.name: rng.randint(*limits.get(o.name, operand_range(o))) for o in operands_of(op)}
     if op == "send":
         values["offset"] &= ~1
@@ -38,17 +39,19 @@ def random_step(seed):
 
 
 def program(registers, steps):
-    """Registers and X are set, the steps follow, all registers and bases leave as messages. A target is an offset ahead."""
+    """Set registers and X, do the steps, send all registers and bases as messages. A target is an offset ahead."""
     words = []
     for register, value in enumerate(registers, 1):
-        words += [encode("li", rd=register, imm=value & 0x1FFFF), encode("lih", rd=register, ra=register, imm=value >> 16)]
+        words += [encode("li", rd=register, imm=value & 0x1FFFF),
+                  encode("lih", rd=register, ra=register, imm=value >> 16)]
     words.append(encode("setb", base=BASES.index("X"), ra=0))
     for op, values in map(random_step, steps):
         if "target" in values:
             values["target"] += len(words)
         words.append(encode(op, **values))
     scratch = BASES.index("SC")
-    words += [encode("addi", rd=0, ra=0, imm=0)] * 5 + [encode("setb", base=scratch, ra=0)]       # every target is an instruction
+    # every target is an instruction
+    words += [encode("addi", rd=0, ra=0, imm=0)] * 5 + [encode("setb", base=scratch, ra=0)]
     words += [encode("st", base=scratch, offset=r, rb=r) for r in range(16)]
     for index in range(len(BASES)):
         words += [encode("getb", rd=1, base=index), encode("st", base=scratch, offset=16 + index, rb=1)]
@@ -77,7 +80,8 @@ class Bench:
         dut, (words, event, state, ready) = self.dut, self.case
         for address in range(PARAMS.imem_words):
             ctx.set(dut.i_imem.valid, 1)
-            ctx.set(dut.i_imem.payload, {"cluster": 0, "address": address, "data": words[address] if address < len(words) else 0})
+            ctx.set(dut.i_imem.payload,
+                    {"cluster": 0, "address": address, "data": words[address] if address < len(words) else 0})
             await ctx.tick()
         ctx.set(dut.i_imem.valid, 0)
         events = PARAMS.workspaces * 128
@@ -117,14 +121,15 @@ def bench():
 
 
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")     # every reset makes the testbench anew
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
-                                                                  HealthCheck.data_too_large])
+@settings(max_examples=50, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large])
 @hypothesis_seed(default_seed())
 @given(SEEDS, st.lists(SEEDS, max_size=80), st.just(2**64 - 1) | SEEDS)
 @example(0, [8388609, 10199], 2**64 - 1)        # sub right behind oadd
 def test_random_legal_programs_run_as_in_the_simulator(bench, seed, steps, ready):
     rng = random.Random(seed)
-    words = program([rng.choice((0, 1, 31, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, rng.getrandbits(32))) for _ in range(15)], steps)
+    words = program(
+        [rng.choice((0, 1, 31, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, rng.getrandbits(32))) for _ in range(15)], steps)
     event, state = [rng.getrandbits(32) for _ in range(16)], [rng.getrandbits(32) for _ in range(128)]
     event[1], event[8] = CONN | rng.getrandbits(1) << 16, 0         # without payload: nothing to give back
     model = ClusterModel(PARAMS, words, flowstates={CONN: list(state)}, csr=CSR, runaway=RUNAWAY)
