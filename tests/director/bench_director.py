@@ -72,7 +72,8 @@ async def gives_flows_to_cores_in_turn(dut):
         env.send(conn)
     await ClockCycles(dut.clk, 20 * (3 + TOTAL))
     home = env.model.at[0][0]
-    assert [env.model.at[conn][0] for conn in range(1, 1 + TOTAL)] == [(home + 1 + turn) % TOTAL for turn in range(TOTAL)]
+    assert ([env.model.at[conn][0] for conn in range(1, 1 + TOTAL)]
+            == [(home + 1 + turn) % TOTAL for turn in range(TOTAL)])
     dut.round_robin.value = 0
     env.send(1 + TOTAL)                                 # by load again
     await ClockCycles(dut.clk, 20)
@@ -131,7 +132,7 @@ async def an_answer_that_waits_holds_no_event(dut):
     env.answers.pause = 1.1
     env.send(1, timer=True)
     await ClockCycles(dut.clk, 20)
-    for turn in range(3):
+    for _ in range(3):
         env.send(2 if CONNECTIONS > 2 else 0)
     env.send(1, timer=True)
     await ClockCycles(dut.clk, 100)
@@ -186,7 +187,7 @@ async def a_masked_core_gives_its_flows_away(dut):
     assert [place[0] for place in env.model.space] != [home] and len(env.model.space) == 1
     env.masks = masks
     dut.masks.value = sum(mask << 16 * c for c, mask in enumerate(masks))
-    for turn in range(3):
+    for _ in range(3):
         env.send(1)
         await env.drain()
     assert env.counters.total["resumed"] == 4        # one each time it comes back to where it was last

@@ -93,8 +93,8 @@ class Env:
         kind = TIMER if timer else kind if kind is not None else TCP if conn is not None else ARP
         self.kinds[self.tag] = kind
         (self.timers if timer else self.events).send({
-            "kind": kind, "conn": conn or 0, "noflow": int(conn is None), "new": new, "seq": self.tag, "payload_len": payload,
-            "scratch_ref": self.tag & 0xFFFF, "src_ip": self.tag, "protocol": PROTOCOL})
+            "kind": kind, "conn": conn or 0, "noflow": int(conn is None), "new": new, "seq": self.tag,
+            "payload_len": payload, "scratch_ref": self.tag & 0xFFFF, "src_ip": self.tag, "protocol": PROTOCOL})
 
     async def watch(self):
         dut, shown = self.dut, {"o_answer": 0, "o_delivery": 0, "o_set": 0}
@@ -148,8 +148,8 @@ class Env:
         assert self.masks[core] >> e["kind"] & 1, f"core {core} does not take kind {e['kind']}"
         self.deliveries += 1
         self.restarted += e["restart"]
-        self.model.deliver(None if e["noflow"] else e["conn"], e["seq"], core, d["workspace"], d["load"], new=bool(e["new"]),
-                           restart=bool(e["restart"]))
+        self.model.deliver(None if e["noflow"] else e["conn"], e["seq"], core, d["workspace"], d["load"],
+                           new=bool(e["new"]), restart=bool(e["restart"]))
 
     def commanded(self, value):
         c = unpack(DmaCommand, value["command"])
@@ -209,8 +209,8 @@ class Env:
                 self.received[core] -= 1
                 *_, trap = self.model.process(core, close, bool(trap))
                 trap = int(trap)
-                done = pack(Done, {"conn": conn or 0, "workspace": workspace, "close": close, "noflow": int(conn is None),
-                                   "trap": trap, "deadline": rng.getrandbits(32)})
+                done = pack(Done, {"conn": conn or 0, "workspace": workspace, "close": close,
+                                   "noflow": int(conn is None), "trap": trap, "deadline": rng.getrandbits(32)})
                 self.done.send({"done": done, "cluster": core // CORES, "core": core % CORES})
 
     async def run_dma(self):
@@ -234,7 +234,8 @@ class Env:
     async def drain(self, limit=60000):
         for _ in range(limit):
             await RisingEdge(self.dut.clk)
-            if (not self.asked and self.events.empty() and self.timers.empty() and self.done.empty() and not self.model.waiting
+            if (not self.asked and self.events.empty() and self.timers.empty() and self.done.empty()
+                and not self.model.waiting
                     and not self.model.at and not any(self.model.queue)):
                 break
         await ClockCycles(self.dut.clk, 200)
@@ -246,7 +247,8 @@ class Env:
         assert total["delivered"] - total["timers"] + total["no_core"] == self.events.sent
         assert total["timers"] + total["timer_refused"] == self.timers.sent == self.timers_taken
         assert total["timer_refused"] == self.refused and total["bad_done"] == self.bad and total["traps"] == self.traps
-        assert (total["purged"], total["resumed"], total["restarted"]) == (self.purges, self.model.count["resumed"], self.restarted)
+        assert ((total["purged"], total["resumed"], total["restarted"])
+                == (self.purges, self.model.count["resumed"], self.restarted))
         assert int(self.dut.idle.value) == 1 and int(self.dut.outstanding.value) == 0
         self.dut._log.info("seed %d: %s", default_seed(), dict(total))
 

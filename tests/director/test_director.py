@@ -14,4 +14,5 @@ SIZES = {"tiny": TINY, "one": TINY.replace(cores=1, workspaces=2, event_slots=2)
 def test_flow_director_agrees_with_model(size, simulator):
     params = SIZES[size]
     run_bench(FlowDirector(params), "tests.director.bench_director", name=f"flow_director_{size}", simulator=simulator,
-              parameters={k: getattr(params, k) for k in ("connections", "clusters", "cores", "workspaces", "event_slots")})
+              parameters={k: getattr(params, k)
+                          for k in ("connections", "clusters", "cores", "workspaces", "event_slots")})

@@ -26,7 +26,8 @@ def test_readme_of_the_director_has_the_clocks_that_are_measured(clocks):
 
 
 def test_readme_of_the_project_has_the_clocks_that_are_measured(clocks):
-    row = re.search(r"^\|[^|]*resident[^|]*/ loaded / new \| (\d+) / (\d+) / (\d+) clocks \|", (ROOT / "README.md").read_text(), re.M)
+    row = re.search(r"^\|[^|]*resident[^|]*/ loaded / new \| (\d+) / (\d+) / (\d+) clocks \|",
+                    (ROOT / "README.md").read_text(), re.M)
     assert [int(value) for value in row.groups()] == [clocks[kind] for kind in ("resident", "loaded", "new")]
 
 
