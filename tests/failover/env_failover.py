@@ -30,7 +30,8 @@ WIDTH = int(os.environ["SPPS_P_WIDTH"])
 SEED = int(os.environ["SPPS_SEED"])
 CONNECTIONS = 16
 CONFIG, STATUS = FailoverConfig().members, FailoverStatus().members
-REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, retransmit_after=500, isn_divider=9, isn_margin=1000, tick_margin=2)
+REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, retransmit_after=500, isn_divider=9, isn_margin=1000,
+                 tick_margin=2)
 TICK = 40           # clocks
 
 
@@ -47,8 +48,10 @@ class _Unit:
         self.frame = b""
         StreamSink(tb.dut, f"{name}__o_cmd", clock, layout=beat_layout(), pause=pause, rng=seed, callback=self._beat)
         StreamSink(tb.dut, f"{name}__o_sync", clock, layout=self.packet, pause=pause, rng=seed, callback=self._word)
-        self.writes = StreamSink(tb.dut, f"{name}__o_fs_write", clock, layout=FlowstateWrite, pause=pause, rng=seed).received
-        self.lookups = StreamSink(tb.dut, f"{name}__o_lookup", clock, layout=LookupCommand, pause=pause, rng=seed).received
+        self.writes = StreamSink(tb.dut, f"{name}__o_fs_write", clock, layout=FlowstateWrite, pause=pause,
+                                 rng=seed).received
+        self.lookups = StreamSink(tb.dut, f"{name}__o_lookup", clock, layout=LookupCommand, pause=pause,
+                                  rng=seed).received
         self.counts = dict.fromkeys(FailoverUnit.COUNTERS, 0)
         self.now = 0
         self.set(now=0)
@@ -111,8 +114,8 @@ class _Unit:
         for at in range(0, len(data), step):
             piece = data[at:at + step]
             last = at + step >= len(data)
-            self.link.send({"data": int.from_bytes(piece.ljust(step, b"\0"), "big"), "empty": step - len(piece), "last": last,
-                            "err": int(err and last)})
+            self.link.send({"data": int.from_bytes(piece.ljust(step, b"\0"), "big"), "empty": step - len(piece),
+                            "last": last, "err": int(err and last)})
 
     def send(self, kind, argument, body):
         """Put a message into i_cmd."""
@@ -126,11 +129,15 @@ class Env:
 
     @classmethod
     async def start(cls, dut, *, idle=0.0, pause=0.0, loss=0.0, cut=False):
-        """Start after a reset. idle, pause: share of clocks without valid, without ready. loss: share of frames lost or damaged. cut: no link."""
+        """Start after a reset.
+
+        idle, pause: share of clocks without valid, without ready. loss: share of frames lost or damaged. cut: no link.
+        """
         start_clock(dut)
         dut.rst.value = 1
         await ClockCycles(dut.clk, 4)
-        env = cls(dut, idle, pause, loss)       # drivers begin while reset holds, so they see nothing of the test before
+        # drivers begin while reset holds, so they see nothing of the test before
+        env = cls(dut, idle, pause, loss)
         env.cut = cut
         await reset(dut)
         await ClockCycles(dut.clk, 1000)
@@ -143,7 +150,8 @@ class Env:
         self.frames = []
         self.a, self.b = _Unit(self, "a", idle=idle, pause=pause), _Unit(self, "b", idle=idle, pause=pause)
         for unit, role in ((self.a, 1), (self.b, 0)):
-            unit.set(role_init=role, role_load=0, policy=0, grant=0, egress_disable=0, detector=0, unit=1 - role, **REGISTERS)
+            unit.set(role_init=role, role_load=0, policy=0, grant=0, egress_disable=0, detector=0, unit=1 - role,
+                     **REGISTERS)
         dut._log.info("seed %d", SEED)
 
     def left(self, unit, header):
@@ -204,7 +212,8 @@ class Env:
         """Wait until every record is confirmed and every output has left; AssertionError after `limit` clocks."""
         for _ in range(limit // 50):
             await ClockCycles(self.dut.clk, 50)
-            if (self.a.command.empty() and not self.gate.gated and not self.gate.free and self.a.get("issued") == self.a.get("confirmed")
+            if (self.a.command.empty() and not self.gate.gated and not self.gate.free
+                and self.a.get("issued") == self.a.get("confirmed")
                     and self.a.link.empty() and self.b.link.empty() and self.a.get("level") == 0):
                 await ClockCycles(self.dut.clk, 200)
                 return

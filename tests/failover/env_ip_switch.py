@@ -14,7 +14,7 @@ SEED = int(os.environ["SPPS_SEED"])
 
 
 class Env:
-    """Every word of a frame holds its serial number and its length; ends[x] lists what arrived at port x: (serial, err)."""
+    """Every word of a frame holds its serial number and length; ends[x] lists what arrived at port x: (serial, err)."""
 
     @classmethod
     async def start(cls, dut, idle=0.0, pause=0.0):
@@ -54,7 +54,8 @@ class Env:
         words.append(word["data"])
         if word["last"]:
             if not word["err"]:
-                assert words == [words[0]] * len(words) and len(words) == words[0] & 0xFF, f"{name}: frames mixed: {words}"
+                assert words == [words[0]] * len(words) and len(words) == words[0] & 0xFF, (
+                    f"{name}: frames mixed: {words}")
             self.ends[name].append((words[0] >> 8, word["err"]))
             self.partial[name] = []
 

@@ -50,7 +50,8 @@ class Env:
     def __init__(self, dut, pause):
         self.dut, self.rng = dut, random.Random(SEED)
         self.source = StreamSource(dut, "i", dut.clk, layout=beat_layout(), idle=pause, rng=self.rng)
-        self.sink = StreamSink(dut, "o", dut.clk, layout=beat_layout(), pause=pause, rng=self.rng, callback=lambda beat: self.standby.beat(beat))
+        self.sink = StreamSink(dut, "o", dut.clk, layout=beat_layout(), pause=pause, rng=self.rng,
+                               callback=lambda beat: self.standby.beat(beat))
         self.pending = []
         self.counts = dict.fromkeys(RecordStore.COUNTERS, 0)
         dut.i_confirm__valid.value = 0
@@ -58,7 +59,10 @@ class Env:
 
     @classmethod
     async def start(cls, dut, before, *, loss, pause):
-        """Start after a reset. before: number of the record before the first. loss: share of records, and of confirmations, that are lost."""
+        """Start after a reset.
+
+        before: number of the record before the first. loss: share of records, and of confirmations, that are lost.
+        """
         dut._log.info("seed %d", SEED)
         start_clock(dut)
         dut.rst.value = 1

@@ -10,12 +10,14 @@ from tests.failover.two_units import TwoUnits
 
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_failover(simulator, width):
-    run_bench(TwoUnits(width), "tests.failover.bench_failover", name="failover_units", simulator=simulator, parameters={"width": width})
+    run_bench(TwoUnits(width), "tests.failover.bench_failover", name="failover_units", simulator=simulator,
+              parameters={"width": width})
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_record_store(simulator):
-    run_bench(RecordStore(TINY.replace(replay_records=8)), "tests.failover.bench_record_store", name="record_store", simulator=simulator)
+    run_bench(RecordStore(TINY.replace(replay_records=8)), "tests.failover.bench_record_store", name="record_store",
+              simulator=simulator)
 
 
 def test_refuses_a_ring_smaller_than_two_records_per_core():

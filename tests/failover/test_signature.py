@@ -36,7 +36,8 @@ def test_docstring_gives_the_width_of_every_member(signature, table):
 def test_every_word_is_a_register_with_its_text(port, table):
     regs = spps_map(TINY)
     found = [(r.name, r.width, r.doc, r.reset) for r in regs.by_address.values() if r.member and r.member[0] == port]
-    assert found == [(item.name, item.width, item.text, item.reset) for item in table] and all(item.text for item in table)
+    assert found == [(item.name, item.width, item.text, item.reset) for item in table]
+    assert all(item.text for item in table)
 
 
 def test_readme_has_the_header_of_sync_frames():
