@@ -1,7 +1,7 @@
 """The ACK gate, for every schedule of 16 clocks: no output leaves early, out of order or changed (patent §X.B).
 
-The solver chooses one message when it enters, and the proof follows it. Slots and record numbers are smaller than in an SPPS,
-the logic is the same; the numbers wrap around within the 16 clocks. Three mutations show that the proof can fail.
+The solver chooses one message when it enters, and the proof follows it. Slots and record numbers are smaller than in an
+SPPS, the logic is the same; the numbers wrap around within the 16 clocks. Three mutations show that the proof can fail.
 """
 
 import pytest
@@ -47,7 +47,8 @@ class Contract(Elaboratable):
 
     def __init__(self, gate):
         self.gate = gate
-        self.valid, self.last, self.pick, self.ready, self.flush = (Signal(name=n) for n in ("valid", "last", "pick", "ready", "flush"))
+        self.valid, self.last, self.pick, self.ready, self.flush = (
+            Signal(name=n) for n in ("valid", "last", "pick", "ready", "flush"))
         self.payload = Signal(WIDTH)
         self.issue, self.confirm = Signal(), Signal()
         self.ports = [self.valid, self.last, self.pick, self.ready, self.flush, self.payload, self.issue, self.confirm]
@@ -87,12 +88,13 @@ class Contract(Elaboratable):
         with m.Elif(watching & self.confirm & (due != 0)):
             m.d.sync += due.eq(due - 1)
 
-        # output: messages still before the chosen one, and the beat that shows. A message counts in `level` until its last
-        # beat enters the output register.
+        # output: messages still before the chosen one, and the beat that shows. A message counts in `level` until its
+        # last beat enters the output register.
         before, beat = Signal(range(DEPTH + 3)), Signal(range(SLOT + 1))
         ended, showing, done = Signal(), Signal(), Signal()
         out = gate.o.payload
-        m.d.comb += [ended.eq(gate.o.valid & gate.o.ready & out.last), showing.eq(watching & ~done & (before == 0) & gate.o.valid)]
+        m.d.comb += [ended.eq(gate.o.valid & gate.o.ready & out.last),
+                     showing.eq(watching & ~done & (before == 0) & gate.o.valid)]
         with m.If(gate.o.valid & gate.o.ready):
             m.d.sync += beat.eq(Mux(out.last, 0, beat + 1))
         with m.If(chosen):

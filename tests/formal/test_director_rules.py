@@ -1,8 +1,10 @@
-"""Rules 1 to 3 of the director, and those of resident and void workspaces, for every schedule of events, Dones and DMA (patent §III.D–H).
+"""Rules 1 to 3 of the director, and those of resident and void workspaces (patent §III.D–H).
 
-One connection is followed, any of two, on two cores of two workspaces. The environment is free (traps, cores that are not ok, changes of
-role), but a Done of the followed connection needs an event at that core and its LOAD, and the DMA answers only commands it got. Each claim is also
-checked to fail on a mutated director. Some schedules begin with connection 0 resident at place 0, from where more is within reach.
+They are proved for every schedule of events, Dones and DMA. One connection is followed, any of two, on two cores of two
+workspaces. The environment is free (traps, cores that are not ok, changes of role), but a Done of the followed
+connection needs an event at that core and its LOAD, and the DMA answers only commands it got. Each claim is also
+checked to fail on a mutated director. Some schedules begin with connection 0 resident at place 0, from where more is
+within reach.
 """
 
 import pytest
@@ -135,10 +137,10 @@ class Contract(Elaboratable):
     def __init__(self, director, resident):
         self.director, self.resident = director, resident
         self.inputs = {name: Signal(bits, name=name) for name, bits in (
-            ("flow", 1), ("event_valid", 1), ("event_conn", 1), ("event_noflow", 1), ("timer_valid", 1), ("timer_conn", 1),
-            ("delivery_ready", 1), ("dma_ready", 1), ("set_ready", 1), ("answer_ready", 1),
-            ("done_valid", 1), ("done_place", 2), ("done_conn", 1), ("done_noflow", 1), ("done_close", 1), ("done_trap", 1),
-            ("core_enable", 2), ("round_robin", 1), ("standby", 1),
+            ("flow", 1), ("event_valid", 1), ("event_conn", 1), ("event_noflow", 1), ("timer_valid", 1),
+            ("timer_conn", 1), ("delivery_ready", 1), ("dma_ready", 1), ("set_ready", 1), ("answer_ready", 1),
+            ("done_valid", 1), ("done_place", 2), ("done_conn", 1), ("done_noflow", 1), ("done_close", 1),
+            ("done_trap", 1), ("core_enable", 2), ("round_robin", 1), ("standby", 1),
             ("moved_valid", 1), ("moved_place", 2), ("moved_op", 1))}
         self.ports = list(self.inputs.values())
 
@@ -156,7 +158,8 @@ class Contract(Elaboratable):
         accepted, delivered = Signal(4), Signal(4)      # events of the watched flow
         event, timer = d.i_event, d.i_timer
         m.d.comb += [
-            d.core_enable.eq(free["core_enable"]), d.round_robin.eq(free["round_robin"]), d.standby.eq(free["standby"]), d.o_drop.ready.eq(1), d.o_delivery.ready.eq(free["delivery_ready"]),
+            d.core_enable.eq(free["core_enable"]), d.round_robin.eq(free["round_robin"]), d.standby.eq(free["standby"]),
+            d.o_drop.ready.eq(1), d.o_delivery.ready.eq(free["delivery_ready"]),
             d.o_dma.ready.eq(free["dma_ready"]), d.o_set.ready.eq(free["set_ready"]), d.o_free.ready.eq(1),
             d.o_answer.ready.eq(free["answer_ready"]),
             event.valid.eq(free["event_valid"]), event.payload.kind.eq(EventKind.TCP), event.payload.seq.eq(accepted),
@@ -177,10 +180,12 @@ class Contract(Elaboratable):
         offered, answered_now = timer.valid & timer.ready, answer.valid & ~answer_waits
         m.d.sync += answer_waits.eq(answer.valid & ~answer.ready)
         with m.If(offered):
-            m.d.comb += Assert(~asked & ~answer.valid, "a timer event is taken before the answer to the one before has left")
+            m.d.comb += Assert(~asked & ~answer.valid,
+                               "a timer event is taken before the answer to the one before has left")
             m.d.sync += [asked.eq(1), asked_conn.eq(free["timer_conn"])]
         with m.If(answered_now):
-            m.d.comb += [Assert(asked, "an answer without a timer event"), Assert(answer.payload.conn == asked_conn, "the answer to another")]
+            m.d.comb += [Assert(asked, "an answer without a timer event"),
+                         Assert(answer.payload.conn == asked_conn, "the answer to another")]
             m.d.sync += asked.eq(0)
         held_answer = Signal.like(answer.payload)
         m.d.sync += held_answer.eq(answer.payload)
@@ -204,7 +209,8 @@ class Contract(Elaboratable):
         ends, away, loading = Signal(4), Signal(), Signal()
         for p in range(4):
             mine = done.valid & ~value.done.noflow & (value.done.conn == watched) & (free["done_place"] == p)
-            m.d.comb += [Assume(~mine | ((at[p] != 0) & away & ~loading)), ends[p].eq(mine & done.ready)]     # a core waits for its LOAD
+            # a core waits for its LOAD
+            m.d.comb += [Assume(~mine | ((at[p] != 0) & away & ~loading)), ends[p].eq(mine & done.ready)]
 
         # deliveries
         out = d.o_delivery.payload
@@ -222,8 +228,9 @@ class Contract(Elaboratable):
             with m.If(out.event.kind == EventKind.TIMER):
                 m.d.comb += Assert(~busy, "a timer event of a busy flow")
 
-        # DMA: from a LOAD, or an event for a resident copy, to the end of the WRITE_BACK only the workspace holds the flowstate.
-        # `loose`: the last event that was delivered has trapped. If none is on its way the place is void, which is not seen from here.
+        # DMA: from a LOAD, or an event for a resident copy, to the end of the WRITE_BACK only the workspace holds the
+        # flowstate. `loose`: the last event that was delivered has trapped. If none is on its way the place is void,
+        # which is not seen from here.
         command = d.o_dma.payload.command
         moved = d.i_dma_done.payload.command
         owed = Signal(4)        # write-backs commanded and not answered
@@ -234,12 +241,15 @@ class Contract(Elaboratable):
         commanded = d.o_dma.valid & d.o_dma.ready
         answered = d.i_dma_done.valid & d.i_dma_done.ready
         owner, loose = Signal(2), Signal()
-        copies, lost, over = Signal(4), Signal(), Signal()    # clean copies; an event has trapped, or closed, since the LOAD
+        # clean copies; an event has trapped, or closed, since the LOAD
+        copies, lost, over = Signal(4), Signal(), Signal()
         trapped = Signal()
-        m.d.comb += [trapped.eq(ends.any() & value.done.trap), Assume(~free["standby"] | ((accepted == delivered) & ~timer.valid & ~asked))]
+        m.d.comb += [trapped.eq(ends.any() & value.done.trap),
+                     Assume(~free["standby"] | ((accepted == delivered) & ~timer.valid & ~asked))]
         where = Cat(command.workspace[0], command.core[0])
         for p in range(4):
-            m.d.comb += Assume(~(d.i_dma_done.valid & (moved.op == DmaOp.WRITE_BACK) & (free["moved_place"] == p)) | owed[p])
+            m.d.comb += Assume(~(d.i_dma_done.valid & (moved.op == DmaOp.WRITE_BACK) & (free["moved_place"] == p))
+                               | owed[p])
             with m.If(commanded & (command.op == DmaOp.WRITE_BACK) & (where == p)):
                 m.d.comb += Assert(~owed[p], "a second write-back of one workspace")
                 m.d.sync += owed[p].eq(1)
@@ -283,14 +293,17 @@ class Contract(Elaboratable):
         with m.If(begins & (load_comes | event_comes)):
             m.d.comb += Assert(~away | loose, "rule 3: read while the workspace or a write-back holds the flowstate")
         with m.If(event_comes):
-            m.d.comb += Assert(out.event.restart == Mux(load_waits, due, lost & ~over), "rule 6: a flow that lost events starts again")
+            m.d.comb += Assert(out.event.restart == Mux(load_waits, due, lost & ~over),
+                               "rule 6: a flow that lost events starts again")
         with m.If(comes):
             m.d.comb += Assert(~writing, "an event joins a write-back")
             with m.If(~out.load):
-                m.d.comb += [Assert((away & (owner == place)) | copy.bit_select(place, 1), "no LOAD, but the place does not have the flow"),
+                m.d.comb += [Assert((away & (owner == place)) | copy.bit_select(place, 1),
+                                    "no LOAD, but the place does not have the flow"),
                              Assert(~out.event.restart)]
         with m.If(begins):
-            m.d.sync += [away.eq(1), owner.eq(Mux(comes, place, where)), loose.eq(0), due.eq(lost & ~over), lost.eq(0), over.eq(0), copies.eq(0)]
+            m.d.sync += [away.eq(1), owner.eq(Mux(comes, place, where)), loose.eq(0), due.eq(lost & ~over), lost.eq(0),
+                         over.eq(0), copies.eq(0)]
         with m.If(commanded & (command.conn == watched) & (command.op == DmaOp.WRITE_BACK)):
             m.d.comb += [Assert(away & (where == owner)), Assert(~busy, "written back with events left"),
                          Assert(~lost, "rule 6: a void workspace is written back")]
