@@ -40,8 +40,8 @@ class Env:
         self.pending = None             # what the model said of the event inside
         self.drops = []
         self.taken_events = self.taken_commands = 0
-        self.flows = [(self.rng.getrandbits(32), self.rng.getrandbits(32), self.rng.getrandbits(16), self.rng.getrandbits(16),
-                       self.rng.randrange(3)) for _ in range(3 * CONNECTIONS)]
+        self.flows = [(self.rng.getrandbits(32), self.rng.getrandbits(32), self.rng.getrandbits(16),
+                       self.rng.getrandbits(16), self.rng.randrange(3)) for _ in range(3 * CONNECTIONS)]
         # keys that differ in one bit from another: only a full comparison tells them apart
         for flow in self.flows[:CONNECTIONS]:
             field = self.rng.randrange(4)

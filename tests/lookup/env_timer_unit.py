@@ -20,7 +20,8 @@ TIMER, DEADLINE, KICK = 7, 0, 1
 class Env:
     """Knows which ids are in use and which flows are busy.
 
-    idle: of the sets. pause: chance in each clock that an offer is not taken. way: most clocks from an offer to its answer.
+    idle: of the sets. pause: chance in each clock that an offer is not taken. way: most clocks from an offer to its
+    answer.
     """
 
     def __init__(self, dut, idle, pause, start, way=1):
@@ -34,7 +35,8 @@ class Env:
         self.fired, self.kicked, self.refused = [], [], 0
         self.tick = 40
         self.scan = 0
-        self.asked = None               # the event that was taken last and has no answer yet, was it accepted, clocks to its answer
+        # the event that was taken last and has no answer yet, was it accepted, clocks to its answer
+        self.asked = None
         dut.now.value, dut.kick.value, dut.scan_valid.value = start, 0, 0
         dut.o_timer__ready.value = dut.i_answer__valid.value = 0
 
@@ -52,7 +54,8 @@ class Env:
             answering = self.asked and self.asked[2] <= 0
             dut.i_answer__valid.value = int(bool(answering))
             if answering:
-                dut.i_answer__payload.value = pack(TimerAnswer, {"conn": self.asked[0]["conn"], "taken": int(self.asked[1])})
+                dut.i_answer__payload.value = pack(TimerAnswer,
+                                                   {"conn": self.asked[0]["conn"], "taken": int(self.asked[1])})
             dut.scan_valid.value = int(self.scan in self.used) if clock > 1 else 0
             await ReadOnly()
             self.scan = int(dut.scan_conn.value)
@@ -111,8 +114,8 @@ class Env:
                 break
         await ClockCycles(self.dut.clk, 30)
         assert not self.model.deadline and not self.model.kick and int(self.dut.armed.value) == 0
-        assert dict(self.counters.total) == {"fired": len(self.fired), "kicked": len(self.kicked), "refused": self.refused,
-                                             "bad_conn": self.model.count["bad_conn"]}
+        assert dict(self.counters.total) == {"fired": len(self.fired), "kicked": len(self.kicked),
+                                             "refused": self.refused, "bad_conn": self.model.count["bad_conn"]}
         self.dut._log.info("seed %d: %s", default_seed(), dict(self.counters.total))
 
 

@@ -8,7 +8,8 @@ from spps_sim.model.lookup import LookupModel, half_siphash
 from spps_sim.testbench.runner import SIMULATORS, run_bench, simulations
 
 #: the authors' published vectors: 64-bit HalfSipHash-2-4 of 0, 1, ... under the key 0..7
-VECTORS = {0: "218d1f59b9b83cc8", 1: "be552412f8387315", 4: "d5e78a175be52ea1", 15: "217d0bcb4e81c902", 16: "7336aad25f7bf3b5"}
+VECTORS = {0: "218d1f59b9b83cc8", 1: "be552412f8387315", 4: "d5e78a175be52ea1", 15: "217d0bcb4e81c902",
+           16: "7336aad25f7bf3b5"}
 
 
 def test_model_hash_matches_published_vectors():
@@ -64,5 +65,5 @@ def test_timer_unit_agrees_with_model(simulator):
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_flowstate_memory_keeps_what_was_written(simulator):
-    run_bench(FlowstateMemory(TINY), "tests.lookup.bench_flowstate_memory", name="flowstate_memory", simulator=simulator,
-              parameters={"connections": TINY.connections})
+    run_bench(FlowstateMemory(TINY), "tests.lookup.bench_flowstate_memory", name="flowstate_memory",
+              simulator=simulator, parameters={"connections": TINY.connections})
