@@ -84,7 +84,7 @@ async def flowstate_window_reads_word_after_word(dut):
 
 @cocotb.test()
 async def config_is_shown_word_by_word(dut):
-    """Every word shows within two rounds, with its old or its new value, also during accesses; a reset restores the reset values."""
+    """Every word shows within two rounds, old or new, also during accesses; a reset restores the reset values."""
     env = await Env.start(dut)
     field = data.Layout.cast(ConfigWord)
     shown, allowed = {}, {index: {word.reset} for index, word in enumerate(CONFIG)}

@@ -20,7 +20,7 @@ SEED = int(os.environ["SPPS_SEED"])
 
 
 class Env:
-    """Requests and answers of the MMC; `model` is what a host reads, `places` the words of flowstate memory that were asked for."""
+    """Requests and answers of the MMC; `model` is what a host reads, `places` the flowstate words asked for."""
 
     def __init__(self, dut, idle, pause):
         self.dut, self.rng = dut, random.Random(SEED)
