@@ -8,11 +8,12 @@ from spps_boards.pinless import Pinless
 __all__ = ["synthesized", "cells_of"]
 
 
-def synthesized(folder, component, tied=None, script=synth("top")):
-    """Map a component between port registers; writes synth.v and top.json into the folder and returns the latter's path."""
+def synthesized(folder, component, tied=None, script=None):
+    """Map a component between port registers; write synth.v and top.json into the folder, return the latter's path."""
     folder.mkdir(exist_ok=True)
-    (folder / "synth.v").write_text(readable(to_verilog(Pinless(component, tied or {}), "top", folder / "top.v").read_text()))
-    run_yosys(f"read_verilog -sv synth.v; {script}; write_json top.json", folder, "yosys.log")
+    (folder / "synth.v").write_text(
+        readable(to_verilog(Pinless(component, tied or {}), "top", folder / "top.v").read_text()))
+    run_yosys(f"read_verilog -sv synth.v; {script or synth('top')}; write_json top.json", folder, "yosys.log")
     return folder / "top.json"
 
 

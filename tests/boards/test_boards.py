@@ -6,11 +6,11 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from spps_boards.flow import costs, critical_path, frequency_line, place
 from spps_boards.pinless import Pinless
 from spps_boards.reset_net import reset_on_clock_net
 from spps_boards.synth import DEVICES, block_costs
-
 from tests.boards.netlists import cells_of, synthesized
 
 
@@ -74,7 +74,8 @@ def test_a_netlist_without_the_reset_is_refused(tmp_path):
 
 
 def test_costs_count_carry_chains_and_distributed_memory_as_luts():
-    assert costs({"LUT4": 5, "CCU2C": 2, "TRELLIS_DPR16X4": 1, "TRELLIS_FF": 7, "DP16KD": 1, "PDPW16KD": 2, "MULT18X18D": 1}) == {
+    assert costs({"LUT4": 5, "CCU2C": 2, "TRELLIS_DPR16X4": 1, "TRELLIS_FF": 7, "DP16KD": 1, "PDPW16KD": 2,
+                  "MULT18X18D": 1}) == {
         "lut4": 13, "ff": 7, "ebr": 3, "dsp": 1}
 
 
@@ -89,8 +90,10 @@ def test_costs_of_blocks_are_summed_over_the_modules_in_them():
 
 def test_the_slowest_path_is_that_of_the_clock():
     def path(source, *names):
-        return {"from": source, "to": source, "path": [{"from": {"cell": a}, "to": {"cell": b}} for a, b in zip(names, names[1:])]}
-    report = {"critical_paths": [path("<async>", "x", "y"), path("posedge $glbnet$clk", "core.pc_TRELLIS_FF_Q", "l", "core.alu_LUT4_A")]}
+        return {"from": source, "to": source,
+                "path": [{"from": {"cell": a}, "to": {"cell": b}} for a, b in zip(names, names[1:])]}
+    report = {"critical_paths": [path("<async>", "x", "y"),
+                                 path("posedge $glbnet$clk", "core.pc_TRELLIS_FF_Q", "l", "core.alu_LUT4_A")]}
     assert critical_path(report) == "core.pc -> core.alu"
     assert critical_path({}) is None
 

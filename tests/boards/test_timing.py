@@ -3,11 +3,11 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
+
 from spps_boards.block_ram import far_block_ram
 from spps_boards.flow import place
 from spps_boards.synth import DEVICES
 from spps_boards.timing import Timing, blocks_of_cells, read_sdf, slowest_paths
-
 from tests.boards.netlists import cells_of, synthesized
 
 SDF = r"""(DELAYFILE
@@ -65,13 +65,16 @@ def test_a_loop_of_gates_is_an_error_and_not_a_figure():
 
 
 def test_a_cell_belongs_to_the_block_whose_line_it_came_from():
-    verilog = "module top(a);\nendmodule\nmodule \\top.one (a);\n\nendmodule\nmodule \\top.two$3.inside (a);\nendmodule\nmodule other(a);\nendmodule\n"
+    verilog = ("module top(a);\nendmodule\nmodule \\top.one (a);\n\nendmodule\n"
+               "module \\top.two$3.inside (a);\nendmodule\nmodule other(a);\nendmodule\n")
 
     def cell(line):
         return {"attributes": {"src": f"x.v:7.1-8.1|synth.v:{line}.3-{line}.9"}}
-    block = blocks_of_cells({"top.two$3.q": cell(4), "z": cell(1), "r": cell(7), "out": cell(8)}, verilog, "synth.v", "top")
+    block = blocks_of_cells({"top.two$3.q": cell(4), "z": cell(1), "r": cell(7), "out": cell(8)}, verilog, "synth.v",
+                            "top")
     assert [block(name) for name in ("top.two$3.q", "z", "r", "out")] == ["one", "(glue)", "two$3", None]
-    assert [block(name) for name in ("w.top.two$3.store.0.1", "top.one.file.0.0$DPRAM_COMB2", "port")] == ["two$3", "one", None]
+    assert [block(name) for name in ("w.top.two$3.store.0.1", "top.one.file.0.0$DPRAM_COMB2",
+                                     "port")] == ["two$3", "one", None]
     assert block("r$RAMW_SLICE") == "two$3"
 
 
@@ -117,9 +120,12 @@ module DP16KD(
 endmodule
 module other(); endmodule"""
     text = far_block_ram("module x(); endmodule\n" + library)
-    assert "#(.DATA_WIDTH_A(DATA_WIDTH_A), .CLKAMUX(CLKAMUX), .INITVAL_00(INITVAL_00)) _TECHMAP_REPLACE_" in text and "DIA0MUX" not in text
-    assert "(.DIA0(DIA0), .ADA1(near_ADA1), .ADA0(near_ADA0), .CEA(near_CEA), .CLKA(CLKA), .DOA1(near_DOA1), .DOA0(near_DOA0));" in text
-    assert "SPPS_RAM_IN far_ADA1 (.I(ADA1), .O(near_ADA1));" in text and "SPPS_RAM_OUT far_DOA0 (.I(near_DOA0), .O(DOA0));" in text
+    assert "#(.DATA_WIDTH_A(DATA_WIDTH_A), .CLKAMUX(CLKAMUX), .INITVAL_00(INITVAL_00)) _TECHMAP_REPLACE_" in text
+    assert "DIA0MUX" not in text
+    assert ("(.DIA0(DIA0), .ADA1(near_ADA1), .ADA0(near_ADA0), .CEA(near_CEA), .CLKA(CLKA), "
+            ".DOA1(near_DOA1), .DOA0(near_DOA0));") in text
+    assert "SPPS_RAM_IN far_ADA1 (.I(ADA1), .O(near_ADA1));" in text
+    assert "SPPS_RAM_OUT far_DOA0 (.I(near_DOA0), .O(DOA0));" in text
     assert text.count("SPPS_RAM_") == 5
     with pytest.raises(ValueError, match="no black box DP16KD"):
         far_block_ram("module DP16KC();\nendmodule")
@@ -134,7 +140,8 @@ class Lookup(wiring.Component):
         m = Module()
         m.submodules.store = store = memory.Memory(shape=16, depth=1024, init=range(1, 1025))
         read, write = store.read_port(), store.write_port()
-        m.d.comb += [read.addr.eq(read.data[:10] ^ self.i[:10]), write.addr.eq(self.i[:10]), write.data.eq(self.i), write.en.eq(self.i[15])]
+        m.d.comb += [read.addr.eq(read.data[:10] ^ self.i[:10]), write.addr.eq(self.i[:10]), write.data.eq(self.i),
+                     write.en.eq(self.i[15])]
         m.d.sync += self.o.eq(read.data)
         return m
 
