@@ -28,7 +28,8 @@ class Env:
             return random.Random(self.rng.random())
 
         def sink(name, layout, callback):
-            return StreamSink(dut, name, dut.clk, layout=layout, pause=0.97 if name in slow else pause, rng=rng(), callback=callback)
+            return StreamSink(dut, name, dut.clk, layout=layout, pause=0.97 if name in slow else pause, rng=rng(),
+                              callback=callback)
 
         self.sources = [StreamSource(dut, f"i_cluster__{k}", dut.clk, layout=beat_layout(), idle=idle, rng=rng())
                         for k in range(CLUSTERS)]
@@ -87,7 +88,8 @@ class Env:
     def random_message(self, cluster):
         rng = self.rng
         choice = rng.random()
-        kind, unit, length = rng.choice(((2, 0, 1), (7, 1, 2), (8, 1, 2), (9, 1, 0), (3, 2, 2), (4, 2, 0), (5, 2, 8), (6, 2, 25)))
+        kind, unit, length = rng.choice(
+            ((2, 0, 1), (7, 1, 2), (8, 1, 2), (9, 1, 0), (3, 2, 2), (4, 2, 0), (5, 2, 8), (6, 2, 25)))
         if choice < 0.08:
             kind, unit = rng.randrange(256), rng.randrange(16)
             length = rng.randrange(5)

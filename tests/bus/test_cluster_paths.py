@@ -46,7 +46,8 @@ def test_each_dma_command_goes_to_its_cluster_and_its_answer_names_it():
             while True:
                 command = await take(ctx, dut.o_cluster[n])
                 assert command.conn == 10 + n
-                await send(ctx, dut.i_cluster[n], op=command.op, core=command.core, workspace=command.workspace, conn=command.conn)
+                await send(ctx, dut.i_cluster[n], op=command.op, core=command.core, workspace=command.workspace,
+                           conn=command.conn)
         return answers
 
     async def director(ctx):
