@@ -1,4 +1,4 @@
-"""A small `spps demo` from the command line, with Linux sockets where they are permitted: verdict, figures, captures, report."""
+"""A small `spps demo` on the command line, with Linux sockets where permitted: verdict, figures, captures, report."""
 import json
 import re
 import shutil
@@ -23,7 +23,8 @@ def best_endpoints():
 
 def packets(capture, display_filter):
     """How many packets of a capture tshark finds with a display filter."""
-    done = subprocess.run(["tshark", "-r", str(capture), "-Y", display_filter, "-T", "fields", "-e", "frame.number"], capture_output=True, text=True)
+    done = subprocess.run(["tshark", "-r", str(capture), "-Y", display_filter, "-T", "fields", "-e", "frame.number"],
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return len(done.stdout.split())
 
@@ -48,7 +49,8 @@ def test_a_small_demo_passes_and_leaves_figures_captures_and_a_report(tmp_path, 
     assert not outside, f"the report needs other files: {outside}"
     assert f"<th>kill cycle</th><td>{summary['kill_cycle']}</td>" in report
     assert f"<td>{summary['takeover_cycles']}</td>" in report
-    assert "the active dies" in report and "the standby takes over" in report and report.count(">equal</td>") == 2 * CONNECTIONS
+    assert "the active dies" in report and "the standby takes over" in report
+    assert report.count(">equal</td>") == 2 * CONNECTIONS
 
     assert set(summary["captures"]) == {"client", "server", "sync"}
     if shutil.which("tshark") is None:
