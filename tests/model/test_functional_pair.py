@@ -1,5 +1,7 @@
-"""Hand-played peers say the same to the RTL pair and to the functional pair (the microcode in the instruction-set simulator): both
-must answer with the same segments. Times, ports and ISNs differ; numbers are compared relative to the ISNs."""
+"""The RTL pair and the functional pair (the microcode in the instruction-set simulator) answer with the same segments.
+
+Peers played by hand send both the same. Times, ports and ISNs differ; numbers are compared relative to the ISNs.
+"""
 import pytest
 
 from spps.gen import preset_params
@@ -46,9 +48,10 @@ class RtlSide:
     def __init__(self):
         self.sim = sim = Simulation.of(TINY)
         mac = mac_bytes(SERVER_MAC)
-        sim.configure({"mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1), "server_ip": ip_number(SERVER_IP),
-                       "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"),
-                       "tick_cycles": 1000, "hb_interval": 300, "lease": 900, "takeover_after": 1200, "retransmit_after": 600, **CONFIG})
+        sim.configure({"mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1),
+                       "server_ip": ip_number(SERVER_IP), "server_mac_hi": int.from_bytes(mac[:2], "big"),
+                       "server_mac_lo": int.from_bytes(mac[2:], "big"), "tick_cycles": 1000, "hb_interval": 300,
+                       "lease": 900, "takeover_after": 1200, "retransmit_after": 600, **CONFIG})
         sim.step(5000)
         sim.pop_frames()
         self.mac = bytes.fromhex("02005e5d5001")
@@ -87,10 +90,12 @@ class Play:
         self.server_leg = None      # address and port from which the pair has connected
 
     def say(self, side, flags, *, seq=0, ack=None, payload=b"", window=8192, options=b""):
-        source, target = ((CLIENT, (ip_number(VIP_0), PORT)) if side == C else ((ip_number(SERVER_IP), PORT), self.server_leg))
+        source, target = ((CLIENT, (ip_number(VIP_0), PORT)) if side == C
+                          else ((ip_number(SERVER_IP), PORT), self.server_leg))
         number = 0 if ack is None else self.ours[side] + ack & 0xFFFFFFFF
-        self.under_test.say(side, tcp_frame(self.under_test.mac, mac_bytes(MACS[side]), source, target, seq=ISN[side] + seq & 0xFFFFFFFF,
-                                            ack=number, flags=flags, window=window, payload=payload, options=options))
+        self.under_test.say(side, tcp_frame(self.under_test.mac, mac_bytes(MACS[side]), source, target,
+                                            seq=ISN[side] + seq & 0xFFFFFFFF, ack=number, flags=flags, window=window,
+                                            payload=payload, options=options))
 
     def answers(self):
         """Per side: (flags, seq, ack, window, payload, options), in order of emission."""
@@ -104,7 +109,8 @@ class Play:
             seq = (segment.seq - self.ours[side]) & 0xFFFFFFFF
             ack = (segment.ack - ISN[side]) & 0xFFFFFFFF if segment.flags & ACK else None
             options = {k: v for k, v in segment.options.items() if k in (2, 3)}
-            said[side].append((segment.flags, seq, ack, segment.window, segment.payload, tuple(sorted(options.items()))))
+            said[side].append(
+                (segment.flags, seq, ack, segment.window, segment.payload, tuple(sorted(options.items()))))
         return said
 
 
@@ -122,13 +128,15 @@ def script():
     yield [(S, ACK, {"seq": 601, "ack": 401})]                                      # a part
     yield [(S, ACK, {"seq": 601, "ack": 701})]
     yield [(C, ACK, {"seq": 1, "ack": 601, "payload": text(100)})]                  # an old duplicate
-    yield [(C, RST, {"seq": 900})]                                                  # in the window, not exact: challenge ACK
+    # in the window, not exact: challenge ACK
+    yield [(C, RST, {"seq": 900})]
     yield [(S, ACK, {"seq": 601, "ack": 5000})]                                     # of what was never sent
     yield [(S, ACK, {"seq": 601, "ack": 701, "window": 0})]
     yield [(C, ACK, {"seq": 701, "ack": 601, "payload": text(50, 3)})]              # into the closed window
     yield [(S, ACK, {"seq": 601, "ack": 701, "window": 4000})]
     yield [(S, ACK, {"seq": 601, "ack": 751})]
-    yield [(S, ACK, {"seq": 601, "ack": 751, "payload": text(50)}), (C, ACK, {"seq": 751, "ack": 601, "payload": text(60)})]
+    yield [(S, ACK, {"seq": 601, "ack": 751, "payload": text(50)}),
+           (C, ACK, {"seq": 751, "ack": 601, "payload": text(60)})]
     yield [(C, ACK, {"seq": 811, "ack": 651})]
     yield [(S, ACK, {"seq": 651, "ack": 811})]
     yield [(C, FIN | ACK, {"seq": 811, "ack": 651})]
