@@ -41,7 +41,8 @@ class Pair:
             connection.close()
 
     def done(self):
-        return self.connection.state is State.CLOSED and all(c.state is State.CLOSED for c in self.server.all_connections())
+        return self.connection.state is State.CLOSED and all(c.state is State.CLOSED
+                                                             for c in self.server.all_connections())
 
     def run(self, limit=50_000_000):
         assert self.net.run_until(limit, self.done), (self.connection.history, self.connection.state)
@@ -68,8 +69,8 @@ def test_transfers_both_ways_and_closes_to_the_end_of_time_wait(close):
 @pytest.mark.parametrize("seed", range(40))
 def test_streams_survive_loss_reordering_duplication_and_corruption(seed):
     faults = LinkFaults(loss=0.08, duplicate=0.05, reorder=0.15, corrupt=0.03)
-    pair = Pair(data(12_000, seed), data(15_000, seed + 1), faults, seed, TcpConfig(msl=2_000_000), TcpConfig(msl=2_000_000),
-                ("client", "server", "both")[seed % 3])
+    pair = Pair(data(12_000, seed), data(15_000, seed + 1), faults, seed, TcpConfig(msl=2_000_000),
+                TcpConfig(msl=2_000_000), ("client", "server", "both")[seed % 3])
     pair.run()
     assert sum(pair.net.link.fates.values()) > 0
 
@@ -77,7 +78,8 @@ def test_streams_survive_loss_reordering_duplication_and_corruption(seed):
 def test_is_deterministic_for_a_seed():
     faults = LinkFaults(loss=0.1, reorder=0.1)
     runs = [Pair(data(8000), data(8000), faults, 5) for _ in range(2)]
-    assert [(r.run(), r.connection.history, r.net.time)[1:] for r in runs][0] == (runs[1].connection.history, runs[1].net.time)
+    assert [(r.run(), r.connection.history, r.net.time)[1:]
+            for r in runs][0] == (runs[1].connection.history, runs[1].net.time)
 
 
 def test_uses_window_scale_only_when_both_offer_it():
