@@ -33,13 +33,16 @@ def test_all_connections_survive_a_campaign(tmp_path):
     summary = campaigns.run_campaign(60, 3, scenario=FAKE, processes=1, out=tmp_path / "summary.json", console=console)
     assert (summary["cases"], summary["passed"], summary["failed"]) == (60, 60, 0)
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
-    assert summary["takeover_cycles"] == {"median": 300, "max": 300} and set(summary["states"]) == {str(s) for s in STATES}
+    assert summary["takeover_cycles"] == {"median": 300, "max": 300}
+    assert set(summary["states"]) == {str(s) for s in STATES}
     printed = console.file.getvalue()
-    assert all(name in printed for name in NAMES.values()) and "cannot exist" in printed, "what states mean is said beside their table"
+    assert all(name in printed for name in NAMES.values()) and "cannot exist" in printed, (
+        "what states mean is said beside their table")
 
 
 def test_shards_in_processes_give_the_same_verdicts(tmp_path):
-    one, two = (campaigns.run_campaign(30, 5, scenario=FAKE, processes=n, out=tmp_path / f"{n}.json", console=QUIET) for n in (1, 2))
+    one, two = (campaigns.run_campaign(30, 5, scenario=FAKE, processes=n, out=tmp_path / f"{n}.json", console=QUIET)
+                for n in (1, 2))
     assert {k: v for k, v in one.items() if k != "cases_per_s"} == {k: v for k, v in two.items() if k != "cases_per_s"}
 
 
@@ -66,7 +69,8 @@ class Crashes(FakePair):
         raise RuntimeError("as if the RTL had lost its `last`")
 
 
-@pytest.mark.parametrize("broken, says", [(NeverTakesOver, "never took over"), (Alters, "equal up to"), (Crashes, "RuntimeError")])
+@pytest.mark.parametrize("broken, says",
+                         [(NeverTakesOver, "never took over"), (Alters, "equal up to"), (Crashes, "RuntimeError")])
 def test_a_broken_pair_fails_with_the_command_that_replays_it(tmp_path, monkeypatch, broken, says):
     monkeypatch.setattr(Scenario, "simulation", lambda self: Simulation(broken()))
     scenario = Scenario(preset="fake", up=2000, down=1500, limit=1_500_000, seed=9)
@@ -81,7 +85,8 @@ def test_the_command_that_replays_a_case_says_all_of_its_scenario():
     scenario = Scenario(seed=9, fault="mixed", close="both", timestamps=True, msl=60_000, defines=("CUBIC", "NO_FAST"))
     words = scenario.replay(5).split()
     values = campaign.make_context("campaign", words[words.index("--replay"):]).params
-    assert Scenario(**{name: value for name, value in values.items() if name in vars(scenario) and name != "waves"}) == scenario
+    assert Scenario(**{name: value
+                       for name, value in values.items() if name in vars(scenario) and name != "waves"}) == scenario
     assert values["replay_kill"] == 5
 
 
