@@ -45,7 +45,8 @@ def test_a_cluster_gets_no_events_while_it_is_written():
             off, on = (i for i, (name, _) in enumerate(backend.log) if name == f"mask_{core}")
             first = backend.log.index(("imem_address", cluster << 12))
             assert off < first < on and backend.log[on][1] == 0xFFFF
-            assert names[first:first + 5] == ["imem_address", "imem_high", "imem_low", "imem_high", "imem_low"] and on > first + 4
+            assert names[first:first + 5] == ["imem_address", "imem_high", "imem_low", "imem_high", "imem_low"]
+            assert on > first + 4
     assert [s.cluster for s in steps.clusters] == [0, 1] and all(s.masked < s.idle < s.back for s in steps.clusters)
     assert count >= 2 * (1 + 2), "time passes while cores have events and between words"
 

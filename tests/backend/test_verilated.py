@@ -96,7 +96,7 @@ def test_a_fork_shares_the_past_and_not_the_future(sim):
 
 
 def wave_times(path):
-    """First and last time of a waveform in ns, from its own header (FST: block 0 of 329 bytes) or its time marks (VCD)."""
+    """First and last time of a waveform in ns, from its header (FST: block 0 of 329 bytes) or its time marks (VCD)."""
     if path.suffix == ".vcd":
         header, marks = path.read_text().split("$enddefinitions $end")
         assert "$timescale 1ns $end" in header
