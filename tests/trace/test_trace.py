@@ -77,8 +77,10 @@ def test_state_of_a_connection_can_be_followed_from_handshake_to_time_wait(watch
     assert "leg 0: " in text and "state SYN_HELD -> SYN_RCVD" in text and "state SYN_RCVD -> ESTABLISHED" in text
     assert re.search(r"flags \{[^}]*\} -> \{[^}]*TIME_WAIT\}", text)
     size = trial.scenario.up
-    assert f"-> irs+{size + 1}" in text and f"snd_una iss+{size + 1} -> iss+{size + 2}" in text, "to the last byte, and over the FIN"
-    assert f"copy {trial.scenario.mss} bytes" in text and "full record for the standby" in text and "retire record" in text
+    assert f"-> irs+{size + 1}" in text and f"snd_una iss+{size + 1} -> iss+{size + 2}" in text, (
+        "to the last byte, and over the FIN")
+    assert f"copy {trial.scenario.mss} bytes" in text and "full record for the standby" in text
+    assert "retire record" in text
     assert re.search(r"^ +\d+  fast\.uasm:\d+ +st L\.rcv_nxt, r\d+ +leg 0 rcv_nxt = irs\+1073$", text, re.M)
 
 
@@ -89,7 +91,8 @@ def test_command_shows_one_connection_around_the_kill_and_the_report_has_it_too(
     done = run("--conn", "0", "--events", "3")
     assert done.exit_code == 0, done.output
     heads = re.findall(r"^cycle (\d+)  unit (\d) core \d  conn (\d)", done.stdout, re.M)
-    assert {conn for *_, conn in heads} == {"0"} and {unit for _, unit, _ in heads} == {"0", "1"} and 4 <= len(heads) <= 6
+    assert {conn for *_, conn in heads} == {"0"} and {unit for _, unit, _ in heads} == {"0", "1"}
+    assert 4 <= len(heads) <= 6
     assert [int(cycle) for cycle, *_ in heads] == sorted(int(cycle) for cycle, *_ in heads)
     assert "TIMER KICK" in done.stdout and "takeover.uasm:" in done.stdout and "sent   +" in done.stdout
     report = (tmp_path / "report.html").read_text()
@@ -120,7 +123,8 @@ def beats(way, *words):
     """Activities of a message, whole or a part of it, in clocks of their own: 64 bits per word."""
     cluster = activity_layout(TINY)[0].shape
     field = cluster[way].shape.as_shape()
-    return [(word << field["data"].offset | 1 << field["valid"].offset | (word is words[-1]) << field["last"].offset) << cluster[way].offset
+    return [(word << field["data"].offset | 1 << field["valid"].offset
+             | (word is words[-1]) << field["last"].offset) << cluster[way].offset
             for word in words]
 
 
@@ -131,8 +135,9 @@ def test_what_began_before_the_watch_is_not_mixed_up_with_what_it_saw():
     words = [0] * EVENT_WORDS
     words[conn.word] = 7 << conn.lsb
     event = [words[n] | words[n + 1] << 32 for n in range(0, EVENT_WORDS, 2)]
-    seen = [*beats("i", 0), *beats("o", 0xFF00), *beats("i", MessageKind.EVENT.value | 8 << 24, *event), activity(commit=1, commit_slot=2),
-            activity(start=1, slot=2), *beats("o", MessageKind.SYNC.value, 1), *done(3), *beats("o", MessageKind.COPY.value, 1, 2), *done(7)]
+    seen = [*beats("i", 0), *beats("o", 0xFF00), *beats("i", MessageKind.EVENT.value | 8 << 24, *event),
+            activity(commit=1, commit_slot=2), activity(start=1, slot=2), *beats("o", MessageKind.SYNC.value, 1),
+            *done(3), *beats("o", MessageKind.COPY.value, 1, 2), *done(7)]
     reader = ActivityReader(TINY, begin=0)
     reader.feed([Activity(cycle, 0, bits) for cycle, bits in enumerate(seen)])
     only, = reader.events
