@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from spps.tools.paths import tool_environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -12,7 +13,8 @@ BIN = Path(sys.executable).parent
 
 
 def run(command, folder, **environment):
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, env={**tool_environment(), **environment})
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900,
+                          env={**tool_environment(), **environment})
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -30,5 +32,6 @@ def test_the_amaranth_design_becomes_verilog(tmp_path):
 @pytest.mark.slow
 def test_the_verilog_top_answers_arp(tmp_path):
     makeflags = os.environ.get("MAKEFLAGS", "")
-    out = run(["make", f"SPPS={BIN / 'spps'}", f"PYTHON={sys.executable}", f"OUT={tmp_path}"], EXAMPLES / "verilog_top", MAKEFLAGS=makeflags)
+    out = run(["make", f"SPPS={BIN / 'spps'}", f"PYTHON={sys.executable}", f"OUT={tmp_path}"], EXAMPLES / "verilog_top",
+              MAKEFLAGS=makeflags)
     assert "PASS, ARP reply" in out
