@@ -25,7 +25,8 @@ def _calls_bench(item):
     names = set(item.function.__code__.co_names)
     functions = [vars(item.module).get(name) for name in names]
     return run_bench in functions or any(
-        "run_bench" in f.__code__.co_names for f in functions if getattr(f, "__module__", None) == item.module.__name__ and hasattr(f, "__code__"))
+        "run_bench" in f.__code__.co_names
+        for f in functions if getattr(f, "__module__", None) == item.module.__name__ and hasattr(f, "__code__"))
 
 
 @pytest.hookimpl(tryfirst=True)

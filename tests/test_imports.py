@@ -1,4 +1,4 @@
-"""The layers: spps imports nothing of the others, spps_sim and spps_boards import spps, and each directory of spps_sim only those below it."""
+"""The layers: spps imports neither spps_sim nor spps_boards; a directory of spps_sim imports only those below it."""
 import ast
 from pathlib import Path
 
@@ -8,7 +8,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {"spps": ROOT / "hdl", "spps_sim": ROOT / "sim", "spps_boards": ROOT / "boards"}
 ALLOWED = {"spps": {"spps"}, "spps_sim": {"spps", "spps_sim"}, "spps_boards": {"spps", "spps_boards"}}
 #: directories of spps_sim from the lowest on; one imports only itself and those before it
-ORDER = ("backend", "checker", "peers", "network", "model", "trace", "testbench", "campaign", "measure", "demo", "live", "cli")
+ORDER = ("backend", "checker", "peers", "network", "model", "trace", "testbench", "campaign", "measure", "demo", "live",
+         "cli")
 
 
 def modules(package):
@@ -32,7 +33,8 @@ def imported(name, path):
 
 @pytest.mark.parametrize("package", SOURCES)
 def test_packages_import_only_what_their_layer_may(package):
-    found = [(name, target) for name, path in modules(package) for target in imported(name, path) if target.split(".")[0] in SOURCES]
+    found = [(name, target) for name, path in modules(package)
+             for target in imported(name, path) if target.split(".")[0] in SOURCES]
     assert found, "the walk finds imports"
     wrong = [f"{name} imports {target}" for name, target in found if target.split(".")[0] not in ALLOWED[package]]
     assert not wrong, "\n".join(wrong)
@@ -59,7 +61,8 @@ def test_directories_of_the_simulation_import_only_those_below():
 def test_the_public_names_are_there():
     import spps
     assert spps.Spps.__name__ == "Spps" and spps.SppsPair.__name__ == "SppsPair"
-    assert isinstance(spps.PRESETS["tiny"], spps.SppsParams) and spps.register_addresses(spps.PRESETS["tiny"])["ident"] == 0
+    assert isinstance(spps.PRESETS["tiny"], spps.SppsParams)
+    assert spps.register_addresses(spps.PRESETS["tiny"])["ident"] == 0
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         spps.nothing  # noqa: B018
 
