@@ -3,9 +3,10 @@
     python examples/amaranth_design/echo_server.py verilog echo_server.v
     python examples/amaranth_design/echo_server.py simulate
 
-`EchoServer` holds one SPPS of the smallest preset and writes its registers after reset, so that it answers on two addresses:
-TCP port 7 echoes, port 9 discards. SPI-4 goes to the outside, the sync link is left open: there is no standby, and the registers
-`policy` and `grant` say so. `simulate` sends an ARP request into port 0 and waits for the answer.
+`EchoServer` holds one SPPS of the smallest preset and writes its registers after reset, so that it answers on two
+addresses:
+TCP port 7 echoes, port 9 discards. SPI-4 goes to the outside, the sync link is left open: there is no standby, and the
+registers `policy` and `grant` say so. `simulate` sends an ARP request into port 0 and waits for the answer.
 """
 import sys
 
@@ -13,6 +14,7 @@ from amaranth.hdl import Array, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
+
 from spps import PRESETS, Spps, register_addresses
 from spps.layouts.headers import ArpOperation, EtherType
 from spps.layouts.packet import spi4_signature
