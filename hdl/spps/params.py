@@ -43,6 +43,8 @@ class SppsParams:
         Largest receive window of a direction. A power of two.
     page_bytes, pool_pages : tuple of four int
         Page size and number of pages of the pools of socket memory; a pool without pages does not exist.
+        Each direction of a connection that has carried data keeps a page: fewer than twice the connections, and the
+        last ones make no progress.
     socket_memory : str
         Where they are: "onchip" or "axi4" (external memory).
     max_frame : int, bytes
