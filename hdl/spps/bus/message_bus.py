@@ -13,8 +13,8 @@ from .message_router import MessageRouter
 
 __all__ = ["MessageBus"]
 
-#: bits of the errors that wait to be counted. Up to five occur in one clock (four clusters and a delivery), one is counted
-#: per clock; more than 255 waiting would need a stream of bad messages from several clusters at once
+#: bits of the errors that wait to be counted. Up to five occur in one clock (four clusters and a delivery), one is
+#: counted per clock; more than 255 waiting would need a stream of bad messages from several clusters at once
 _OWED_BITS = 8
 
 
