@@ -172,7 +172,7 @@ class Dispatch(wiring.Component):
         return m
 
     def _watch_cores(self, m):
-        """Finds the best core for the event and a workspace of each. Returns the cores that take the kind and have a slot."""
+        """Find the best core and a workspace of each. Returns the cores that take the event's kind and have a slot."""
         p, event = self.params, self.o_delivery.payload.event
         cores, places = p.total_cores, p.workspaces
         m.submodules.core_choice = self._choice = choice = CoreChoice(cores, p.event_slots.bit_length())

@@ -165,8 +165,8 @@ class FlowDirector(wiring.Component):
         m.d.comb += [self.i_dma_done.ready.eq(~frozen), taken.eq(self.i_dma_done.valid & ~frozen)]
         for e in range(cam.entries):
             core, workspace = divmod(e, p.workspaces)
-            m.d.comb += place[e].eq(taken & (moved.cluster == core // p.cores) & (moved.command.core == core % p.cores) &
-                                    (moved.command.workspace == workspace))
+            m.d.comb += place[e].eq(taken & (moved.cluster == core // p.cores) & (moved.command.core == core % p.cores)
+                                    & (moved.command.workspace == workspace))
         with m.If(moved.command.op == DmaOp.WRITE_BACK):
             m.d.comb += cam.release.eq(place)
         with m.Else():
