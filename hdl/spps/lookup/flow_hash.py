@@ -74,7 +74,8 @@ class FlowHash:
                 v = self.round(*v)
             v = (v[0] ^ block, *v[1:])
         result = 0
-        for half, tweak in enumerate((lambda w: (w[0], w[1], w[2] ^ 0xEE, w[3]), lambda w: (w[0], w[1] ^ 0xDD, w[2], w[3]))):
+        for half, tweak in enumerate((lambda w: (w[0], w[1], w[2] ^ 0xEE, w[3]),
+                                      lambda w: (w[0], w[1] ^ 0xDD, w[2], w[3]))):
             v = tweak(v)
             for _ in range(self.d):
                 v = self.round(*v)
@@ -148,7 +149,8 @@ class FlowHasher(wiring.Component):
         ]
         with m.If(self.i.valid & self.i.ready):
             k0, k1 = self.secret[:32], self.secret[32:]
-            message = Cat(self.i.payload, Const(0, 128 - len(self.i.payload.as_value())), Const(_MESSAGE_BYTES << 24, 32))
+            message = Cat(self.i.payload, Const(0, 128 - len(self.i.payload.as_value())),
+                          Const(_MESSAGE_BYTES << 24, 32))
             m.d.sync += [
                 v[0].eq(_INIT[0] ^ k0), v[1].eq(_INIT[1] ^ 0xEE ^ k1), v[2].eq(_INIT[2] ^ k0),
                 v[3].eq(_INIT[3] ^ k1 ^ message[:32]),

@@ -67,14 +67,17 @@ class FlowTable(wiring.Component):
         self.conn_bits = conn_bits = (params.connections - 1).bit_length()
         request = data.StructLayout({"op": TableOp, "key": FlowKey, "hash": unsigned(32), "conn": unsigned(conn_bits),
                                      "leg": unsigned(1)})
-        result = data.StructLayout({"hit": unsigned(1), "stored": unsigned(1), "conn": unsigned(conn_bits), "leg": unsigned(1)})
+        result = data.StructLayout({"hit": unsigned(1), "stored": unsigned(1), "conn": unsigned(conn_bits),
+                                    "leg": unsigned(1)})
         super().__init__({"i": In(stream.Signature(request)), "o": Out(stream.Signature(result))})
 
     def elaborate(self, platform):
         m = Module()
         n, bits = self.params.connections, self.conn_bits
-        entry_layout = data.StructLayout({"valid": unsigned(1), "leg": unsigned(1), "conn": unsigned(bits), "key": FlowKey})
-        m.submodules.slots = slots = memory.Memory(shape=entry_layout, depth=n * WAYS, init=[], attrs={"no_rw_check": 1})
+        entry_layout = data.StructLayout({"valid": unsigned(1), "leg": unsigned(1), "conn": unsigned(bits),
+                                          "key": FlowKey})
+        m.submodules.slots = slots = memory.Memory(
+            shape=entry_layout, depth=n * WAYS, init=[], attrs={"no_rw_check": 1})
         write, read = slots.write_port(), slots.read_port(domain="sync")
 
         request = Signal.like(self.i.payload)
@@ -125,7 +128,8 @@ class FlowTable(wiring.Component):
                 m.d.comb += purging.eq(1)
                 m.next = "PURGE"
             with m.State("PURGE"):
-                m.d.comb += [write.addr.eq(sweep), write.data.valid.eq(0), write.en.eq(read.data.valid & (read.data.conn == request.conn))]
+                m.d.comb += [write.addr.eq(sweep), write.data.valid.eq(0),
+                             write.en.eq(read.data.valid & (read.data.conn == request.conn))]
                 m.d.sync += sweep.eq(sweep + 1)
                 m.next = "PURGE_READ"
                 with m.If(sweep == n * WAYS - 1):

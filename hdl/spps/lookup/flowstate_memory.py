@@ -107,13 +107,15 @@ class FlowstateMemory(wiring.Component):
             self.o_data.payload.data.eq(read.data & out_good.replicate(BEAT)),
             self.o_data.payload.last.eq(out_last),
         ]
-        # the host's word takes the read port in a clock in which no beat does; what a port reads while the other writes it is not defined
+        # the host's word takes the read port in a clock in which no beat does; a word that the other port writes in
+        # the same clock reads as undefined
         m.d.comb += [
             self.i_window.ready.eq(~running & step & ~self.i_write.valid),
             self.o_window.payload.eq(read.data.word_select(high, 32) & exists.replicate(32)),
         ]
         m.d.sync += [
-            self.o_window.valid.eq(self.i_window.valid & self.i_window.ready), high.eq(asked.word[0]), exists.eq(asked.conn < n),
+            self.o_window.valid.eq(self.i_window.valid & self.i_window.ready), high.eq(asked.word[0]),
+            exists.eq(asked.conn < n),
         ]
         start = Signal()
         m.d.comb += start.eq(self.i_read.valid & ~running)
