@@ -64,7 +64,8 @@ class PacketSlice(wiring.Component):
         shift = Signal(bits)                    # bytes of a word before the range
         m.d.comb += shift.eq(self.start[:bits])
         previous = Signal(self.width)
-        active, finished, flush, inside, error = (Signal(name=n) for n in ("active", "finished", "flush", "inside", "error"))
+        active, finished, flush, inside, error = (
+            Signal(name=n) for n in ("active", "finished", "flush", "inside", "error"))
         left = Signal(16)                       # bytes still to be passed on
         tail = Signal(bits + 1)                 # bytes of `previous` to be flushed
 

@@ -75,6 +75,7 @@ class ReadShare(wiring.Component):
         for k in range(self.n):
             m.d.comb += self.o_answer[k].payload.eq(self.i_answer.payload)
             with m.If(order.r_rdy & (order.r_data == k)):
-                m.d.comb += [self.o_answer[k].valid.eq(self.i_answer.valid), self.i_answer.ready.eq(self.o_answer[k].ready)]
+                m.d.comb += [self.o_answer[k].valid.eq(self.i_answer.valid),
+                             self.i_answer.ready.eq(self.o_answer[k].ready)]
         m.d.comb += order.r_en.eq(self.i_answer.valid & self.i_answer.ready & self.i_answer.payload.last)
         return m

@@ -74,7 +74,7 @@ class StreamArbiter(wiring.Component):
         done = Signal()         # the packet ends with this transfer
         m.d.comb += done.eq(skid.i.valid & skid.i.ready & (skid.i.payload.last if self.packets else 1))
         with m.If(~locked | done):
-            # the input that has just finished gets no grant in this clock: its `valid` still belongs to the old transfer
+            # an input that has just finished gets no grant in this clock: its `valid` belongs to the old transfer
             m.d.sync += locked.eq(0)
             with m.Switch(grant):
                 for k in range(self.n):

@@ -44,7 +44,8 @@ class StreamMerge(wiring.Component):
         waiting, kept, choice = Signal(), Signal(), Signal()        # choice: 1 is the second input
         m.d.comb += [
             choice.eq(Mux(waiting, kept, ~first.valid)),
-            self.o.valid.eq(Mux(choice, second.valid, first.valid)), self.o.payload.eq(Mux(choice, second.payload, first.payload)),
+            self.o.valid.eq(Mux(choice, second.valid, first.valid)),
+            self.o.payload.eq(Mux(choice, second.payload, first.payload)),
             first.ready.eq(self.o.ready & ~choice), second.ready.eq(self.o.ready & choice),
         ]
         m.d.sync += [waiting.eq(self.o.valid & ~self.o.ready), kept.eq(choice)]
