@@ -18,8 +18,8 @@ __all__ = ["FailoverUnit"]
 class FailoverUnit(wiring.Component):
     """Sync port and ACK gate on one ordered command stream.
 
-    A record and the outputs behind it keep their order, because the header of an output is tagged with the number of the record
-    before it.
+    A record and the outputs behind it keep their order, because the header of an output is tagged with the number of
+    the record before it.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ class FailoverUnit(wiring.Component):
     Members
     -------
     i_cmd : In(stream of beats)
-        SYNC and OUTPUT messages in order, no others: the kind is judged by the bus router (`bus.MessageRouter`), and the socket
-        memory controller passes only these two on. Here every message that is not SYNC is an OUTPUT.
+        SYNC and OUTPUT messages in order, no others: the kind is judged by the bus router (`bus.MessageRouter`), and
+        the socket memory controller passes only these two on. Here every message that is not SYNC is an OUTPUT.
     o_cmd : Out(stream of beats)
         OUTPUT messages, to egress.
     o_sync, i_sync : Out(stream of packet), In(stream of packet)
@@ -50,7 +50,8 @@ class FailoverUnit(wiring.Component):
 
     Timing
     ------
-    See `SyncPort` and `AckGate`. `i_cmd` waits at a SYNC while the replay ring is full, and at an ungated OUTPUT while egress waits.
+    See `SyncPort` and `AckGate`. `i_cmd` waits at a SYNC while the replay ring is full, and at an ungated OUTPUT
+    while egress waits.
 
     Drop
     ----
@@ -75,7 +76,8 @@ class FailoverUnit(wiring.Component):
             "i_cmd": In(beat_signature()), "o_cmd": Out(beat_signature()),
             "o_sync": Out(packet_signature(params.data_width)), "i_sync": In(packet_signature(params.data_width)),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
-            "kick": Out(1), "now": In(32), "tick_load": Out(1), "tick": Out(32), "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)),
+            "kick": Out(1), "now": In(32), "tick_load": Out(1), "tick": Out(32),
+            "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)),
             "config": In(FailoverConfig()), "status": Out(FailoverStatus()),
             "count": Out(self.COUNTERS.layout),
         })
@@ -85,7 +87,7 @@ class FailoverUnit(wiring.Component):
         m.submodules.sync = sync = SyncPort(self.params)
         m.submodules.gate = gate = AckGate(self.params)
 
-        # The path from i_cmd to `issued` has one register, so an output's header meets the number of the record before it.
+        # The path from i_cmd to `issued` has one register: an output's header meets the number of the record before it.
         first, held, to_sync = Signal(init=1), Signal(), Signal()
         header = MessageHeader(self.i_cmd.payload.data)
         m.d.comb += [
@@ -105,8 +107,9 @@ class FailoverUnit(wiring.Component):
         connect(m, flipped(self.config), sync.config)
         connect(m, sync.status, flipped(self.status))
         m.d.comb += [
-            gate.issued.eq(sync.status.issued), gate.confirmed.eq(sync.status.confirmed), gate.flush.eq(~sync.status.active),
-            sync.now.eq(self.now), self.tick_load.eq(sync.tick_load), self.tick.eq(sync.tick),
+            gate.issued.eq(sync.status.issued), gate.confirmed.eq(sync.status.confirmed),
+            gate.flush.eq(~sync.status.active), sync.now.eq(self.now),
+            self.tick_load.eq(sync.tick_load), self.tick.eq(sync.tick),
             self.kick.eq(sync.kick), self.level.eq(gate.level), self.high_water.eq(gate.high_water),
             self.count.eq(Cat(sync.count, gate.count)),
         ]

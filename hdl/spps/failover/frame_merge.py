@@ -12,8 +12,8 @@ __all__ = ["FrameMerge"]
 class FrameMerge(wiring.Component):
     """Sends frames of the owner to outside and drops those of the other unit.
 
-    The open frame of a unit that dies, or that is no longer the owner and sends no word for `patience` clocks, is ended with
-    `err`, and the rest of it is dropped.
+    The open frame of a unit that dies, or that is no longer the owner and sends no word for `patience` clocks, is
+    ended with `err`, and the rest of it is dropped.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ class FrameMerge(wiring.Component):
 
     COUNTERS = Counters({
         "stale_frame": "frames dropped because the unit that sends them is not the owner",
-        "cut_out": "frames to outside ended with an error because their unit is dead, or no longer the owner and silent",
+        "cut_out": "frames to outside ended with an error because their unit is dead, or no longer the owner and "
+                   "silent",
     })
 
     def __init__(self, width, patience):
@@ -94,8 +95,9 @@ class FrameMerge(wiring.Component):
         with m.If(open_ & (self.owner != way) & ~valid.bit_select(way, 1)):
             m.d.sync += silent.eq(Mux(silent == self.patience, silent, silent + 1))
         with m.If(cut & step):
-            m.d.sync += [self.o.valid.eq(1), self.o.payload.last.eq(1), self.o.payload.err.eq(1), self.o.payload.empty.eq(0),
-                         open_.eq(0), self.count.cut_out.eq(1), discard.bit_select(way, 1).eq(1)]
+            m.d.sync += [self.o.valid.eq(1), self.o.payload.last.eq(1), self.o.payload.err.eq(1),
+                         self.o.payload.empty.eq(0), open_.eq(0), self.count.cut_out.eq(1),
+                         discard.bit_select(way, 1).eq(1)]
         for unit in (0, 1):
             with m.If(self.dead[unit]):
                 m.d.sync += discard[unit].eq(0)

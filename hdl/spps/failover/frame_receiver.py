@@ -93,11 +93,12 @@ class FrameReceiver(wiring.Component):
             write.en.eq(take & (index >= HEADER_WORDS) & (index < limit)),
             read.addr.eq(self.beat), read.en.eq(self.read), self.lines.eq(read.data),
             frame.type.eq(header["type"]), frame.epoch.eq(header.epoch), frame.number.eq(header.number),
-            frame.conn.eq(header.conn), frame.kind.eq(header.kind), frame.stamp.eq(header.stamp), frame.clock.eq(header.clock),
-            frame.tick.eq(header.tick),
+            frame.conn.eq(header.conn), frame.kind.eq(header.kind), frame.stamp.eq(header.stamp),
+            frame.clock.eq(header.clock), frame.tick.eq(header.tick),
         ]
         self._check(m, header, index, good)
-        m.d.comb += foreign.eq((header.ethertype == EtherType.SYNC) & (header.version != SYNC_VERSION) & (index > VERSION_WORD))
+        m.d.comb += foreign.eq((header.ethertype == EtherType.SYNC) & (header.version != SYNC_VERSION)
+                               & (index > VERSION_WORD))
         m.d.sync += self.count.eq(0)
         with m.FSM():
             with m.State("TAKE"):
@@ -133,11 +134,13 @@ class FrameReceiver(wiring.Component):
         size = WORD // 8
         delta, full, state, control = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            delta.eq((header.kind == RecordKind.DELTA) & (header.line_mask == DELTA_MASK) & (header.length == DELTA_BEATS * size)
-                     & (words == HEADER_WORDS + DELTA_BEATS)),
-            full.eq((header.kind != RecordKind.DELTA) & (header.kind <= RecordKind.RETIRE) & (header.line_mask == FULL_MASK)
+            delta.eq((header.kind == RecordKind.DELTA) & (header.line_mask == DELTA_MASK)
+                     & (header.length == DELTA_BEATS * size) & (words == HEADER_WORDS + DELTA_BEATS)),
+            full.eq((header.kind != RecordKind.DELTA) & (header.kind <= RecordKind.RETIRE)
+                    & (header.line_mask == FULL_MASK)
                     & (header.length == FULL_BEATS * size) & (words == HEADER_WORDS + FULL_BEATS)),
-            state.eq((header["type"] == SyncType.STATE.value) & (delta | full) & (header.conn < self.params.connections)),
+            state.eq((header["type"] == SyncType.STATE.value) & (delta | full)
+                     & (header.conn < self.params.connections)),
             control.eq((header["type"] >= SyncType.CONFIRM.value) & (header["type"] <= SyncType.ECHO.value)
                        & (header.length == 0) & (words >= HEADER_WORDS) & (words <= CONTROL_WORDS)),
             good.eq((header.ethertype == EtherType.SYNC) & (header.version == SYNC_VERSION) & (state | control)),

@@ -88,8 +88,9 @@ class FrameSender(wiring.Component):
             header.destination.eq(Mux(self.unit, STATION[0], STATION[1])),
             header.source.eq(Mux(self.unit, STATION[1], STATION[0])),
             header.ethertype.eq(EtherType.SYNC), header.version.eq(SYNC_VERSION), header["type"].eq(frame.type),
-            header.epoch.eq(frame.epoch), header.number.eq(frame.number), header.conn.eq(frame.conn), header.kind.eq(frame.kind),
-            header.stamp.eq(frame.stamp), header.clock.eq(frame.clock), header.tick.eq(frame.tick),
+            header.epoch.eq(frame.epoch), header.number.eq(frame.number), header.conn.eq(frame.conn),
+            header.kind.eq(frame.kind), header.stamp.eq(frame.stamp), header.clock.eq(frame.clock),
+            header.tick.eq(frame.tick),
         ]
         with m.If(frame.type == SyncType.STATE):
             m.d.comb += [header.line_mask.eq(Mux(full, FULL_MASK, DELTA_MASK)),
@@ -116,8 +117,9 @@ class FrameSender(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
         with m.FSM():
             with m.State("CHOOSE"):
-                m.d.sync += [index.eq(0), frame.epoch.eq(self.epoch), frame.clock.eq(self.isn_clock), frame.stamp.eq(self.cycles),
-                             frame.number.eq(self.applied), frame.conn.eq(0), frame.kind.eq(0), frame.tick.eq(self.now)]
+                m.d.sync += [index.eq(0), frame.epoch.eq(self.epoch), frame.clock.eq(self.isn_clock),
+                             frame.stamp.eq(self.cycles), frame.number.eq(self.applied), frame.conn.eq(0),
+                             frame.kind.eq(0), frame.tick.eq(self.now)]
                 with m.If(pending["echo"]):
                     # an echo carries the same number as a confirmation
                     m.d.comb += [start["echo"].eq(1), start["confirm"].eq(1)]
@@ -129,8 +131,8 @@ class FrameSender(wiring.Component):
                     m.next = "HEADER"
                 with m.Elif(pending["heartbeat"]):
                     m.d.comb += start["heartbeat"].eq(1)
-                    m.d.sync += [frame.type.eq(SyncType.HEARTBEAT), frame.number.eq(self.issued), frame.kind.eq(self.protected),
-                                 self.count.heartbeat_out.eq(1)]
+                    m.d.sync += [frame.type.eq(SyncType.HEARTBEAT), frame.number.eq(self.issued),
+                                 frame.kind.eq(self.protected), self.count.heartbeat_out.eq(1)]
                     m.next = "HEADER"
                 with m.Elif(self.discard):
                     m.d.comb += self.i_record.ready.eq(1)
@@ -139,8 +141,8 @@ class FrameSender(wiring.Component):
                 with m.Else():
                     m.d.comb += self.i_record.ready.eq(1)
                     with m.If(self.i_record.valid):
-                        m.d.sync += [frame.type.eq(SyncType.STATE), frame.number.eq(head.number), frame.conn.eq(head.conn),
-                                     frame.kind.eq(head.kind), self.count.state_out.eq(1)]
+                        m.d.sync += [frame.type.eq(SyncType.STATE), frame.number.eq(head.number),
+                                     frame.conn.eq(head.conn), frame.kind.eq(head.kind), self.count.state_out.eq(1)]
                         m.next = "HEADER"
             with m.State("DISCARD"):
                 m.d.comb += self.i_record.ready.eq(1)
@@ -167,7 +169,8 @@ class FrameSender(wiring.Component):
                         m.next = "CHOOSE"
             with m.State("PAD"):
                 with m.If(step):
-                    m.d.sync += [self.o.valid.eq(1), out.last.eq(index == CONTROL_WORDS - 1), out.data.eq(0), index.eq(index + 1)]
+                    m.d.sync += [self.o.valid.eq(1), out.last.eq(index == CONTROL_WORDS - 1), out.data.eq(0),
+                                 index.eq(index + 1)]
                     with m.If(index == CONTROL_WORDS - 1):
                         m.next = "CHOOSE"
         return m

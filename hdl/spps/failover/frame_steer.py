@@ -12,9 +12,9 @@ __all__ = ["FrameSteer"]
 class FrameSteer(wiring.Component):
     """Sends frames from outside to the owner.
 
-    A frame stays with the unit to which its first word went. The rest of it is dropped when that unit dies, and when that unit
-    is no longer the owner and takes no word for `patience` clocks; in the second case the unit gets a last word with `err` as
-    soon as it takes words again.
+    A frame stays with the unit to which its first word went. The rest of it is dropped when that unit dies, and when
+    that unit is no longer the owner and takes no word for `patience` clocks; in the second case the unit gets a last
+    word with `err` as soon as it takes words again.
 
     Parameters
     ----------
@@ -38,7 +38,8 @@ class FrameSteer(wiring.Component):
 
     Timing
     ------
-    Latency 1 clock. Throughput 1 word per clock. `i.ready` is combinational in `o[n].ready`; `i` never waits for a dead unit.
+    Latency 1 clock. Throughput 1 word per clock. `i.ready` is combinational in `o[n].ready`; `i` never waits for a
+    dead unit.
 
     Drop
     ----
@@ -85,7 +86,8 @@ class FrameSteer(wiring.Component):
             with m.If(step[unit]):
                 m.d.sync += o.valid.eq(0)
                 with m.If(owes[unit]):
-                    m.d.sync += [o.valid.eq(1), o.payload.last.eq(1), o.payload.err.eq(1), o.payload.empty.eq(0), owes[unit].eq(0)]
+                    m.d.sync += [o.valid.eq(1), o.payload.last.eq(1), o.payload.err.eq(1), o.payload.empty.eq(0),
+                                 owes[unit].eq(0)]
                 with m.Elif(take & ~dropping & (target == unit)):
                     m.d.sync += [o.valid.eq(1), o.payload.eq(self.i.payload)]
             with m.If(self.dead[unit]):

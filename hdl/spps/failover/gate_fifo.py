@@ -9,8 +9,9 @@ __all__ = ["GateFifo"]
 
 
 class GateFifo(wiring.Component):
-    """FIFO of whole messages, each with a tag; the oldest leaves when `confirmed` has reached its tag (modulo 2^tag_width).
+    """FIFO of whole messages, each with a tag; the oldest leaves when `confirmed` has reached its tag.
 
+    Tags are record numbers modulo 2^tag_width.
     It holds no state of any flow, so its proof holds for every flow (tests/formal/test_ack_gate.py).
 
     Parameters

@@ -11,16 +11,16 @@ from .sync_frame import older
 
 __all__ = ["IpSwitch", "PATIENCE"]
 
-#: Default of `patience`, clocks. A shorter one ends frames of a former owner that runs and only pauses; a longer one delays the first
-#: frame of the new owner when the former one is frozen within a frame.
+#: Default of `patience`, clocks. A shorter one ends frames of a former owner that runs and only pauses; a longer one
+#: delays the first frame of the new owner when the former one is frozen within a frame.
 PATIENCE = 64
 
 
 class IpSwitch(wiring.Component):
     """Connects the outside to the unit that owns the addresses, in both directions, and drops frames of the other unit.
 
-    The owner is, in this order: the unit that `force` names; the only unit that is active; of two active units the one with the
-    later epoch; else the owner so far. A dead unit is neither active nor named.
+    The owner is, in this order: the unit that `force` names; the only unit that is active; of two active units the
+    one with the later epoch; else the owner so far. A dead unit is neither active nor named.
 
     Parameters
     ----------

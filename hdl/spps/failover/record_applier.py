@@ -18,8 +18,8 @@ __all__ = ["RecordApplier"]
 class RecordApplier(wiring.Component):
     """Standby: applies the next record, whole, and no other. Active: reports confirmations and echoes.
 
-    A full record also inserts the flow keys of both legs. A retiring record deletes them and frees the flow id. A leg whose
-    `remote_ip` is 0 has no key.
+    A full record also inserts the flow keys of both legs. A retiring record deletes them and frees the flow id. A leg
+    whose `remote_ip` is 0 has no key.
 
     Members
     -------
@@ -99,14 +99,16 @@ class RecordApplier(wiring.Component):
         self.index = index = Signal(range(SLOT_BEATS))
         leg = Signal()
 
-        m.d.comb += [self.frame.eq(frame), distance.eq(frame.number - self.applied - 1), self.o_confirm.payload.eq(frame.number)]
+        m.d.comb += [self.frame.eq(frame), distance.eq(frame.number - self.applied - 1),
+                     self.o_confirm.payload.eq(frame.number)]
         m.d.sync += self.count.eq(0)
         self._write_path(m)
         with m.FSM():
             with m.State("WAIT"):
                 m.d.comb += self.idle.eq(~self.i.valid)
                 m.d.sync += [behind.eq(older(frame.epoch, self.epoch)), ahead.eq(older(self.epoch, frame.epoch)),
-                             duplicate.eq(distance[-1]), early.eq(~distance[-1] & (distance != 0)), index.eq(0), leg.eq(0)]
+                             duplicate.eq(distance[-1]), early.eq(~distance[-1] & (distance != 0)), index.eq(0),
+                             leg.eq(0)]
                 with m.If(self.i.valid):
                     m.next = "DECIDE"
             with m.State("DECIDE"):
@@ -198,7 +200,8 @@ class RecordApplier(wiring.Component):
         # the protocol is not part of a record: only TCP connections have a flowstate
         with m.State("FETCH_KEY"):
             m.d.comb += [self.beat.eq(Mux(leg, *reversed(LEG_BEATS)) + beat), self.read.eq(1)]
-            m.d.sync += [beat.eq(beat + 1), out.payload.conn.eq(frame.conn), out.payload.leg.eq(leg), key.protocol.eq(IpProtocol.TCP),
+            m.d.sync += [beat.eq(beat + 1), out.payload.conn.eq(frame.conn), out.payload.leg.eq(leg),
+                         key.protocol.eq(IpProtocol.TCP),
                          out.payload.op.eq(Mux(retire, LookupOp.DELETE, LookupOp.INSERT))]
             with m.Switch(beat):
                 with m.Case(1):

@@ -91,7 +91,8 @@ class RecordStore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         slots = self.params.replay_records
-        m.submodules.ring = ring = memory.Memory(shape=BEAT, depth=slots * SLOT_BEATS, init=[], attrs={"no_rw_check": 1})
+        m.submodules.ring = ring = memory.Memory(
+            shape=BEAT, depth=slots * SLOT_BEATS, init=[], attrs={"no_rw_check": 1})
         self.slot_bits = (slots - 1).bit_length()
         self._number(m)
         self._store(m, ring.write_port())
@@ -101,17 +102,21 @@ class RecordStore(wiring.Component):
     def _number(self, m):
         """Issued, confirmed, and the retransmit timer.
 
-        Records that wait and records that were offered are counted, so 32-bit numbers are subtracted only in `distance` and `next`.
+        Records that wait and records that were offered are counted, so 32-bit numbers are subtracted only in
+        `distance` and `next`.
         """
         slots = self.params.replay_records
-        self.used, self.sent = used, sent = Signal(range(slots + 1)), Signal(range(slots + 1))     # not confirmed; of these, offered
+        # records that are not confirmed; of these, records that were offered
+        self.used, self.sent = used, sent = Signal(range(slots + 1)), Signal(range(slots + 1))
         self.next = Signal(32)
-        self.rewind, self.record_done, self.fetch, self.full = (Signal(name=name) for name in ("rewind", "record_done", "fetch", "full"))
+        self.rewind, self.record_done, self.fetch, self.full = (
+            Signal(name=name) for name in ("rewind", "record_done", "fetch", "full"))
         number = self.i_confirm.payload
         distance, freed, counts = Signal(32), Signal(range(slots + 1)), Signal()
         timer = Signal(32)
         m.d.comb += [
-            distance.eq(number - self.confirmed), counts.eq(self.i_confirm.valid & (distance != 0) & (distance <= used)),
+            distance.eq(number - self.confirmed),
+            counts.eq(self.i_confirm.valid & (distance != 0) & (distance <= used)),
             freed.eq(Mux(counts, distance[:len(freed)], 0)),
             self.next.eq(self.confirmed + sent + 1), self.full.eq(used == slots),
         ]
@@ -150,7 +155,8 @@ class RecordStore(wiring.Component):
         m.d.comb += [take.eq(self.i.valid & self.i.ready), port.addr.eq(Cat(index, number[:self.slot_bits]))]
         with m.FSM(name="store"):
             with m.State("HEAD"):
-                m.d.comb += [self.i.ready.eq(~self.enable | ~self.full), port.data.eq(head), port.en.eq(take & self.enable)]
+                m.d.comb += [self.i.ready.eq(~self.enable | ~self.full), port.data.eq(head),
+                             port.en.eq(take & self.enable)]
                 m.d.sync += [index.eq(0), expected.eq(Mux(argument.kind == RecordKind.DELTA, DELTA_BEATS, FULL_BEATS))]
                 with m.If(take):
                     m.d.sync += index.eq(1)
@@ -190,16 +196,16 @@ class RecordStore(wiring.Component):
     def _offer(self, m, port):
         """Read slots and offer them.
 
-        A slot can be overwritten while it is read, once its record is confirmed. The number that is sent is therefore the one
-        that was fetched, not one from memory: the receiver then drops the mixed record as a duplicate.
+        A slot can be overwritten while it is read, once its record is confirmed. The number that is sent is therefore
+        the one that was fetched, not one from memory: the receiver then drops the mixed record as a duplicate.
         """
         index = Signal(range(SLOT_BEATS))
         number = Signal(32)
         last = Signal.like(index)
         step = Signal()
         stored, head = RecordHead(port.data), Signal(RecordHead)
-        m.d.comb += [step.eq(~self.o.valid | self.o.ready), port.addr.eq(Cat(index, number[:self.slot_bits])), port.en.eq(step),
-                     head.eq(stored), head.number.eq(number)]
+        m.d.comb += [step.eq(~self.o.valid | self.o.ready), port.addr.eq(Cat(index, number[:self.slot_bits])),
+                     port.en.eq(step), head.eq(stored), head.number.eq(number)]
         with m.If(step):
             m.d.sync += self.o.valid.eq(0)
         with m.FSM(name="offer"):
@@ -214,12 +220,12 @@ class RecordStore(wiring.Component):
                     m.next = "HEAD"
             with m.State("HEAD"):
                 with m.If(step):
-                    m.d.sync += [self.o.valid.eq(1), self.o.payload.data.eq(head), self.o.payload.last.eq(0), index.eq(2),
-                                 last.eq(Mux(head.kind == RecordKind.DELTA, DELTA_BEATS, FULL_BEATS) + 1)]
+                    m.d.sync += [self.o.valid.eq(1), self.o.payload.data.eq(head), self.o.payload.last.eq(0),
+                                 index.eq(2), last.eq(Mux(head.kind == RecordKind.DELTA, DELTA_BEATS, FULL_BEATS) + 1)]
                     m.next = "BODY"
             with m.State("BODY"):
                 with m.If(step):
-                    m.d.sync += [self.o.valid.eq(1), self.o.payload.data.eq(port.data), self.o.payload.last.eq(index == last),
-                                 index.eq(index + 1)]
+                    m.d.sync += [self.o.valid.eq(1), self.o.payload.data.eq(port.data),
+                                 self.o.payload.last.eq(index == last), index.eq(index + 1)]
                     with m.If(index == last):
                         m.next = "IDLE"

@@ -13,9 +13,10 @@ __all__ = ["RoleControl"]
 class RoleControl(wiring.Component):
     """Decides which unit is active, whether it may emit, and when the standby takes over.
 
-    The active sends a heartbeat every `hb_interval`. An echo of it grants a lease that counts from the time the heartbeat was
-    sent. The standby takes over `takeover_after` clocks after the last heartbeat it heard, provided that this heartbeat said
-    that the active depends on its echo. `takeover_after` must exceed `lease` by the drift of the two clocks.
+    The active sends a heartbeat every `hb_interval`. An echo of it grants a lease that counts from the time the
+    heartbeat was sent. The standby takes over `takeover_after` clocks after the last heartbeat it heard, provided
+    that this heartbeat said that the active depends on its echo. `takeover_after` must exceed `lease` by the drift of
+    the two clocks.
 
     Members
     -------
@@ -44,8 +45,8 @@ class RoleControl(wiring.Component):
 
     Timing
     ------
-    `emit_enable` falls in the clock in which the lease ends. A takeover follows its deadline by 2 clocks when no record is being
-    applied.
+    `emit_enable` falls in the clock in which the lease ends. A takeover follows its deadline by 2 clocks when no
+    record is being applied.
 
     Reset
     -----
@@ -81,7 +82,8 @@ class RoleControl(wiring.Component):
         self.started = started = Signal()       # role_init has been taken after reset
         m.d.sync += [status.cycles.eq(status.cycles + 1), self.count.eq(0), started.eq(1)]
         m.d.comb += [
-            status.emit_enable.eq(status.active & ~status.fenced & ~config.egress_disable & (status.unprotected | status.lease_valid)),
+            status.emit_enable.eq(status.active & ~status.fenced & ~config.egress_disable
+                                  & (status.unprotected | status.lease_valid)),
             status.protect.eq(status.active & ~status.unprotected),
             status.peer_present.eq(status.active & status.lease_valid),
             status.issued.eq(self.issued), status.confirmed.eq(self.confirmed), status.applied.eq(self.applied),
@@ -94,7 +96,8 @@ class RoleControl(wiring.Component):
         with m.If(self.newer):
             with m.If(status.active):
                 # the other unit has taken over
-                m.d.sync += [status.active.eq(0), status.fenced.eq(1), status.unprotected.eq(0), self.count.fenced.eq(1)]
+                m.d.sync += [status.active.eq(0), status.fenced.eq(1), status.unprotected.eq(0),
+                             self.count.fenced.eq(1)]
             with m.Elif(~self.taking_over):
                 m.d.sync += status.epoch.eq(self.frame.epoch)
         with m.If(config.role_load | ~started):
@@ -102,13 +105,14 @@ class RoleControl(wiring.Component):
         return m
 
     def _lease(self, m):
-        """Active: count down the rest of the lease. The age of an echo is rounded up by the clocks that its arithmetic takes."""
+        """Active: count down the rest of the lease. The age of an echo includes the clocks of its arithmetic."""
         config, status = self.config, self.status
         left = Signal(32)
         age, fresh, synced = Signal(32), Signal(), Signal()
         m.d.comb += status.lease_valid.eq(left != 0)
         m.d.sync += [age.eq(status.cycles - self.frame.stamp + 3), fresh.eq(self.echoed & status.active),
-                     synced.eq(Mux(status.unprotected, self.frame.number == self.issued, ~older(self.frame.number, self.confirmed)))]
+                     synced.eq(Mux(status.unprotected, self.frame.number == self.issued,
+                                   ~older(self.frame.number, self.confirmed)))]
         with m.If(status.lease_valid):
             m.d.sync += left.eq(left - 1)
             with m.If(status.active & (left == 1)):
@@ -137,7 +141,8 @@ class RoleControl(wiring.Component):
         due = Signal()
         m.d.comb += [
             standby.eq(~status.active & ~status.fenced & self.started & ~config.role_load),
-            due.eq(config.detector | known & depends & (config.takeover_after != 0) & (silence >= config.takeover_after)),
+            due.eq(config.detector
+                   | known & depends & (config.takeover_after != 0) & (silence >= config.takeover_after)),
             self.deaf.eq(self.taking_over), self.echo.eq(self.heard & standby & ~self.taking_over),
         ]
         with m.If(silence != 0xFFFFFFFF):
@@ -150,11 +155,16 @@ class RoleControl(wiring.Component):
             m.d.sync += self.taking_over.eq(due & ~self.echo)
         with m.Elif(self.idle):
             m.d.comb += [self.load.eq(1), self.kick.eq(1)]
-            m.d.sync += [self.taking_over.eq(0), status.active.eq(1), status.epoch.eq(status.epoch + 1), status.unprotected.eq(1),
-                         status.takeovers.eq(status.takeovers + 1), status.takeover_cycle.eq(status.cycles), self.count.takeover.eq(1)]
+            m.d.sync += [self.taking_over.eq(0), status.active.eq(1), status.epoch.eq(status.epoch + 1),
+                         status.unprotected.eq(1), status.takeovers.eq(status.takeovers + 1),
+                         status.takeover_cycle.eq(status.cycles), self.count.takeover.eq(1)]
 
     def _clock(self, m):
-        """Keep the ISN clock and ticks: a standby takes both from the first heartbeat, later only larger ones, and adds the margins at takeover."""
+        """Keep the ISN clock and ticks.
+
+        A standby takes both from its first heartbeat, from later ones only larger values, and adds the margins at
+        takeover.
+        """
         config, status = self.config, self.status
         divider = Signal(16)
         with m.If(divider >= config.isn_divider):

@@ -1,4 +1,4 @@
-"""Configuration and status of failover: one table each, of which the signatures and the registers of the host are made."""
+"""Configuration and status of failover: a table each, from which signatures and the registers of the host are made."""
 from typing import NamedTuple
 
 from amaranth.lib import wiring
@@ -25,10 +25,12 @@ class Item(NamedTuple):
 CONFIG = (
     Item("role_init", 1, "1 active, 0 standby; taken after reset and by role_load"),
     Item("role_load", 1, "write 1: take role_init now; lifts a fence", pulse=True),
-    Item("unit", 1, "number of this unit: its station address on the sync link ends in 1 for 0, in 2 for 1; the pin says the same"),
+    Item("unit", 1, "number of this unit: its station address on the sync link ends in 1 for 0, in 2 for 1; "
+                    "the pin says the same"),
     Item("hb_interval", 32, "clocks between heartbeats; 0: none", 2000),
     Item("lease", 32, "clocks that the active may emit after the send time of an echoed heartbeat", 8000),
-    Item("takeover_after", 32, "clocks without a heartbeat after which the standby takes over; more than lease; 0: never by itself", 12000),
+    Item("takeover_after", 32, "clocks without a heartbeat after which the standby takes over; more than lease; "
+                               "0: never by itself", 12000),
     Item("policy", 1, "without a standby: 0 stall, 1 go on unprotected once grant is set"),
     Item("grant", 1, "1: the standby is declared gone"),
     Item("egress_disable", 1, "1: emit nothing"),
@@ -104,4 +106,5 @@ class FailoverStatus(wiring.Signature):
     """
 
     def __init__(self):
-        super().__init__({item.name: Out(item.width, init=1) if item.name == "epoch" else Out(item.width) for item in STATUS})
+        super().__init__({item.name: Out(item.width, init=1) if item.name == "epoch" else Out(item.width)
+                          for item in STATUS})

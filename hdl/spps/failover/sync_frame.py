@@ -18,8 +18,8 @@ from ..layouts.message import BEAT
 from ..layouts.packet import packet_signature
 from ..layouts.record import SYNC_HEADER_FIELDS, SyncType
 
-__all__ = ["WORD", "HEADER_FIELDS", "HEADER_WORDS", "CONTROL_WORDS", "SLOT_BEATS", "LEG_BEATS", "STATION", "SyncHeader", "RecordHead", "header_layout", "header_word",
-           "word_signature", "swap_words", "beat_in_flowstate", "older"]
+__all__ = ["WORD", "HEADER_FIELDS", "HEADER_WORDS", "CONTROL_WORDS", "SLOT_BEATS", "LEG_BEATS", "STATION", "SyncHeader",
+           "RecordHead", "header_layout", "header_word", "word_signature", "swap_words", "beat_in_flowstate", "older"]
 
 WORD = 64
 #: (name, bytes) of everything before the lines, in wire order
@@ -80,7 +80,7 @@ def swap_words(beat):
 
 
 def beat_in_flowstate():
-    """Return [(first beat in a full record, first beat in the flowstate)] of each line. A delta is the first of these lines."""
+    """Return [(first beat in a full record, first beat in the flowstate)] of each line; a delta is the first line."""
     return [(place * LINE_BEATS, line * LINE_BEATS) for place, line in enumerate(FULL_LINES)]
 
 

@@ -46,9 +46,9 @@ class SyncPort(wiring.Component):
 
     Timing
     ------
-    Latency about 15 clocks from the last beat of a delta to its last word on a 64-bit link. Throughput: a delta in 12 clocks
-    sent and 20 applied, a full record in 32 sent and 80 received and applied. `i` waits while the replay ring is full;
-    `i_sync` waits while a frame is applied.
+    Latency about 15 clocks from the last beat of a delta to its last word on a 64-bit link. Throughput: a delta in 12
+    clocks sent and 20 applied, a full record in 32 sent and 80 received and applied. `i` waits while the replay ring
+    is full; `i_sync` waits while a frame is applied.
 
     Drop
     ----
@@ -111,7 +111,8 @@ class SyncPort(wiring.Component):
             applier.deaf.eq(control.deaf),
             control.heard.eq(applier.heard), control.echoed.eq(applier.echoed), control.newer.eq(applier.newer),
             control.frame.eq(applier.frame), control.idle.eq(applier.idle), control.issued.eq(store.issued),
-            control.confirmed.eq(store.confirmed), control.applied.eq(applier.applied), control.sync_ready.eq(store.sync_ready),
+            control.confirmed.eq(store.confirmed), control.applied.eq(applier.applied),
+            control.sync_ready.eq(store.sync_ready),
             # at a takeover the numbering continues from the last record applied
             store.enable.eq(status.active), store.free_run.eq(status.unprotected), store.load.eq(control.load),
             store.load_number.eq(applier.applied),
@@ -121,7 +122,8 @@ class SyncPort(wiring.Component):
             sender.protected.eq(~status.unprotected), sender.epoch.eq(status.epoch), sender.issued.eq(store.issued),
             sender.applied.eq(applier.applied), sender.cycles.eq(status.cycles), sender.isn_clock.eq(status.isn_clock),
             self.kick.eq(control.kick),
-            control.now.eq(self.now), sender.now.eq(self.now), self.tick_load.eq(control.tick_load), self.tick.eq(control.tick),
+            control.now.eq(self.now), sender.now.eq(self.now),
+            self.tick_load.eq(control.tick_load), self.tick.eq(control.tick),
         ]
         m.d.comb += self.count.eq(Cat(store.count, sender.count, receiver.count, applier.count, control.count))
         return m
