@@ -1,4 +1,7 @@
-"""The blocks of an SPPS that count, in the order of the register map: registers, counters and the top are made of this table."""
+"""The blocks of an SPPS that count, in the order of the register map.
+
+Registers, counters and the top are made from this table.
+"""
 from importlib import import_module
 from typing import NamedTuple
 
@@ -43,7 +46,8 @@ def block_counters(params):
     for block in BLOCKS:
         component = getattr(import_module(f"spps.{block.package}"), block.component)
         counters = component.counters(params) if hasattr(component, "counters") else component.COUNTERS
-        prefixes = [f"{block.prefix}_{n}" for n in range(params.clusters)] if block.prefix == "cluster" else [block.prefix]
+        many = block.prefix == "cluster"
+        prefixes = [f"{block.prefix}_{n}" for n in range(params.clusters)] if many else [block.prefix]
         found += [(prefix, counters) for prefix in prefixes]
     return found
 
@@ -61,7 +65,10 @@ def counting_blocks(spps):
             raise ValueError(f"{attribute}: {type(counting[0]).__name__} counts, but mmc.blocks has no row for it")
         if counting:
             prefix = rows.pop(attribute).prefix
-            found.update({f"{prefix}_{n}": part for n, part in enumerate(counting)} if isinstance(value, list) else {prefix: value})
+            if isinstance(value, list):
+                found.update({f"{prefix}_{n}": part for n, part in enumerate(counting)})
+            else:
+                found[prefix] = value
     if rows:
         raise ValueError(f"{', '.join(rows)}: in mmc.blocks, but not a block of this SPPS")
     return found

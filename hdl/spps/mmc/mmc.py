@@ -25,7 +25,9 @@ UNKNOWN = 0xDEADBEEF    # what an address without a register reads
 
 
 class Mmc(wiring.Component):
-    """Registers behind a stream of requests: configuration, status, counters, windows into instruction and flowstate memory.
+    """Registers behind a stream of requests: configuration, status, counters, windows into memories.
+
+    The windows lead to instruction memory and flowstate memory.
 
     Parameters
     ----------
@@ -92,7 +94,8 @@ class Mmc(wiring.Component):
             "o_imem": Out(stream.Signature(InstructionWrite)),
             "o_flowstate": Out(stream.Signature(FlowstateWord)),
             "i_flowstate": In(stream.Signature(32, always_ready=True)),
-            "cfg": Out(ConfigWord), **{f"cfg_{name}": Out(32, init=CONFIG[CONFIG_INDEX[name]].reset) for name in CONFIG_DIRECT},
+            "cfg": Out(ConfigWord),
+            **{f"cfg_{name}": Out(32, init=CONFIG[CONFIG_INDEX[name]].reset) for name in CONFIG_DIRECT},
             "masks": Out(data.ArrayLayout(unsigned(16), params.total_cores)),
             "failover": Out(FailoverConfig()), "failover_status": In(FailoverStatus()),
             **{r.name: Out(r.width) for r in CONTROL if r.member is None},
@@ -166,7 +169,10 @@ class Mmc(wiring.Component):
             m.next = "ACT"
 
     def _kind(self, m):
-        """Return whether the register in hand is a counter, one of a window, and the one that fetches a word; one clock after its address."""
+        """Return whether the register in hand is a counter, part of a window, and the one that fetches a word.
+
+        The answers come one clock after the address.
+        """
         address = self.request.address
         counters, windows = len(self.map.of("counter")), len(self.map.of("window"))
         is_counter, is_window, is_fetch = Signal(), Signal(), Signal()
@@ -237,7 +243,10 @@ class Mmc(wiring.Component):
         return known, value
 
     def _write(self, m):
-        """Drive the members of registers and pulses; returns whether the register in hand is a pulse. CONFIG is in the table only."""
+        """Drive the members of registers and pulses; returns whether the register in hand is a pulse.
+
+        Words of CONFIG have no members of their own: they are in the table only.
+        """
         pulse = Signal()
         for address, register in self.map.of("rw", "pulse"):
             if register.member and register.member[0] == "cfg":

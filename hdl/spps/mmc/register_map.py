@@ -41,7 +41,7 @@ class Register:
     width: int = 32
     reset: int = 0
     doc: str = ""
-    member: tuple = None
+    member: tuple | None = None
     fields: tuple = field(default=())
     secret: bool = False
 

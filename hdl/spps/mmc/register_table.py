@@ -22,8 +22,9 @@ def _place(address):
 
 
 class RegisterTable(wiring.Component):
-    """Registers that the host writes, in block RAM: value, value after reset and mask of each; shows the words of CONFIG.
+    """Registers that the host writes, in block RAM: value, value after reset and mask of each.
 
+    The table also shows the words of CONFIG.
     After a reset the reset values are copied to the values. Then the words of CONFIG are read one per clock, in turn,
     except while the host's address uses the read port.
 
@@ -74,7 +75,8 @@ class RegisterTable(wiring.Component):
         contents = [0] * (_PLACES << _PART_BITS)
         for address, (reset, mask) in registers.items():
             if address % 4 or address % 256 >= 4 * _WORDS or address >= 256 * _REGIONS:
-                raise ValueError(f"register at {address:#x}: must be one of the first {_WORDS} words of the first {_REGIONS} regions")
+                raise ValueError(f"register at {address:#x}: must be one of the first {_WORDS} words "
+                                 f"of the first {_REGIONS} regions")
             place = Const.cast(_place(Const(address, 16))).value
             contents[_RESET * _PLACES + place] = reset
             contents[_MASK * _PLACES + place] = mask

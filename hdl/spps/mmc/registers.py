@@ -45,8 +45,8 @@ CONTROL = (
 )
 #: what blocks report
 STATUS = (
-    *(Register(item.name, "ro", item.width, doc=item.text,
-               member=("failover_status", item.name)) for item in failover.STATUS),
+    *(Register(item.name, "ro", item.width, doc=item.text, member=("failover_status", item.name))
+      for item in failover.STATUS),
     Register("now", "ro", doc="ticks"),
     Register("gate_level", "ro", 16, doc="outputs held by the ACK gate"),
     Register("gate_high_water", "ro", 16, doc="most outputs held since reset"),
@@ -54,10 +54,10 @@ STATUS = (
     Register("timers_armed", "ro", 16, doc="connections with a deadline"),
     Register("half_open", "ro", 16, doc="connections in a handshake"),
     Register("fenced_cores", "ro", doc="bit n: core n has stopped answering and gets no events"),
-    *(Register(f"socket_free_{pool}", "ro", 16,
-               doc="pages of this pool of socket memory") for pool in range(SOCKET_POOLS)),
-    *(Register(f"socket_lowest_{pool}", "ro", 16,
-               doc="fewest since this unit became active") for pool in range(SOCKET_POOLS)),
+    *(Register(f"socket_free_{pool}", "ro", 16, doc="pages of this pool of socket memory")
+      for pool in range(SOCKET_POOLS)),
+    *(Register(f"socket_lowest_{pool}", "ro", 16, doc="fewest since this unit became active")
+      for pool in range(SOCKET_POOLS)),
     Register("event_level", "ro", 16, doc="events queued"),
     Register("event_high_water", "ro", 16, doc="most events queued since reset"),
 )
@@ -69,18 +69,19 @@ WINDOW = (
     Register("imem_low", "window", 32, doc="bits 31:0; the write stores the word"),
     Register("flowstate_address", "window", 23, doc="which word `flowstate_data` reads next; grows with each read",
              fields=(RegisterField("word", 0, 7), RegisterField("conn", 7, 16))),
-    Register("flowstate_data", "fetch", doc="a word of flowstate memory (layouts.flowstate); 0 for a conn that does not exist"),
+    Register("flowstate_data", "fetch",
+             doc="a word of flowstate memory (layouts.flowstate); 0 for a conn that does not exist"),
 )
 
 
 def core_status(params):
     """Return the registers of each core: the events it has not ended yet, and where it last trapped."""
     cores = range(params.total_cores)
-    outstanding = [Register(f"outstanding_{core}", "ro", 8,
-                            doc="events this core has and has not ended") for core in cores]
+    outstanding = (Register(f"outstanding_{core}", "ro", 8, doc="events this core has and has not ended")
+                   for core in cores)
     trap = RegisterField("pc", 0, 16), RegisterField("code", 16, 8)
-    return (*outstanding, *[Register(f"trap_{core}", "ro", 24, doc="last trap of this core",
-                                     fields=trap) for core in cores])
+    traps = (Register(f"trap_{core}", "ro", 24, doc="last trap of this core", fields=trap) for core in cores)
+    return (*outstanding, *traps)
 
 
 def register_map(params, counters=(), status=()):
@@ -104,17 +105,20 @@ def register_map(params, counters=(), status=()):
     for register in (
         Register("ident", "const", reset=IDENT, doc="\"SPPS\""),
         Register("version", "const", reset=VERSION, doc="of this map"),
-        Register("build", "const", reset=params.data_width | params.clusters << 8 | params.cores << 12 | params.ports << 16,
+        Register("build", "const",
+                 reset=params.data_width | params.clusters << 8 | params.cores << 12 | params.ports << 16,
                  fields=(RegisterField("data_width", 0, 8), RegisterField("clusters", 8, 4),
                          RegisterField("cores", 12, 4), RegisterField("ports", 16, 8))),
         Register("connections", "const", reset=params.connections, doc="connections that this unit can hold"),
         *CONTROL,
     ):
-        regs.add(replace(register, reset=params.connections * 3 // 4) if register.name == "half_open_limit" else register)
+        if register.name == "half_open_limit":
+            register = replace(register, reset=params.connections * 3 // 4)
+        regs.add(register)
     regs.region(CONFIG_BASE)
     for index, word in enumerate(CONFIG):
-        regs.add(Register(f"cfg_{word.name}", reset=word.reset, doc=word.doc, member=("cfg", index),
-                          secret=word.secret))
+        regs.add(Register(f"cfg_{word.name}", reset=word.reset, doc=word.doc,
+                          member=("cfg", index), secret=word.secret))
     regs.region(STATUS_BASE)
     for register in (*STATUS, *core_status(params), *status):
         regs.add(register)
@@ -122,8 +126,7 @@ def register_map(params, counters=(), status=()):
     kinds = tuple(RegisterField(kind.name.lower(), kind.value) for kind in EventKind)
     for core in range(params.total_cores):
         regs.add(Register(f"mask_{core}", width=16, reset=0xFFFF, doc=f"event types core {core} takes",
-                          member=("masks", core),
-                          fields=kinds if core == 0 else ()))
+                          member=("masks", core), fields=kinds if core == 0 else ()))
     regs.region(COUNTER_BASE)
     for block, counters_of in counters:
         if not isinstance(counters_of, Counters):
