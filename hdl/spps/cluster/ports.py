@@ -1,4 +1,4 @@
-"""Signatures between the parts of a cluster, each from the side of the part that asks, and what the cores read as CSRs."""
+"""Signatures between the parts of a cluster, each from the side of the part that asks, and what cores read as CSRs."""
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
