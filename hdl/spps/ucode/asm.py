@@ -115,7 +115,8 @@ class _Assembler:
             self.guarded(statement.line, self.emit, statement, address)
         if len(self.image.words) > self.imem_words:
             over = self.image.source.get(self.imem_words, SourceLine(name, 0, ""))
-            self.report(over, f"program of {len(self.image.words)} words is too long, expected at most {self.imem_words}")
+            self.report(over, f"program of {len(self.image.words)} words is too long, "
+                              f"expected at most {self.imem_words}")
         self.image.symbols = {label: self.addresses[index] for label, index in self.labels.items()}
         for constant in self.equ:
             self.guarded(self.declared.get(constant), self.resolve, constant)
@@ -179,7 +180,8 @@ class _Assembler:
         self.equ[name] = self.scratch
         self.scratch += words
         if words < 1 or self.scratch > SCRATCH_WORDS:
-            raise ExpressionError(f".scratch {name} of {words} words ends at {self.scratch}, expected 1..{SCRATCH_WORDS}")
+            raise ExpressionError(
+                f".scratch {name} of {words} words ends at {self.scratch}, expected 1..{SCRATCH_WORDS}")
 
     def only_value(self, statement):
         return self.value(*self.arity(statement, 1))
@@ -239,7 +241,8 @@ class _Assembler:
                 if memory.field and memory.field.width % 32:
                     use = {"ld": "ldf", "st": "stf"}.get(statement.name, "word()")
                     raise ExpressionError(
-                        f"`{text_of(tree)}` is packed ({memory.field.width} bits at bit {memory.field.lsb}), expected {use}")
+                        f"`{text_of(tree)}` is packed ({memory.field.width} bits at bit {memory.field.lsb}), "
+                        f"expected {use}")
                 values["base"] = BASES.index(memory.base)
                 values["offset"] = self.ranged(wanted[wanted.index(operand) + 1], memory.word, tree)
             else:
@@ -264,7 +267,8 @@ class _Assembler:
                 raise ExpressionError(f"unknown CSR `{text_of(tree)}`, expected one of {', '.join(CSRS)}")
             return CSRS[text_of(tree)]
         if text_of(tree) in registers or self.is_register(tree):
-            raise ExpressionError(f"`{text_of(tree)}` is a register, expected a {_KINDS[operand.kind]} for {operand.name}")
+            raise ExpressionError(
+                f"`{text_of(tree)}` is a register, expected a {_KINDS[operand.kind]} for {operand.name}")
         value = self.value(tree)
         if operand.kind == "imm" and 1 << 31 <= value < 1 << 32:
             value -= 1 << 32        # 32-bit constants written unsigned

@@ -36,7 +36,10 @@ def operand_range(operand):
 
 
 def encode(op, **operands):
-    """Return the 36-bit word of an instruction. ValueError: unknown name, missing or extra operand, value out of range."""
+    """Return the 36-bit word of an instruction.
+
+    Raises ValueError for an unknown name, a missing or extra operand, and a value out of range.
+    """
     if op not in OPS_BY_NAME:
         raise ValueError(f"unknown instruction {op!r}")
     wanted = operands_of(op)

@@ -1,6 +1,7 @@
 """Which instructions a set of runs executed, and which way each branch went.
 
-Every simulated core notes what it does in `Image.seen`, one byte per address, so that all runs of one image in a process add up.
+Every simulated core notes what it does in `Image.seen`, one byte per address, so that all runs of one image in a
+process add up.
 """
 import re
 from collections import Counter
@@ -25,7 +26,7 @@ class Point(NamedTuple):
 
 
 class Coverage:
-    """What runs of `image` covered. seen: a bytearray to go on with; default a fresh one. Give it to `CoreIss(coverage=...)`."""
+    """What runs of `image` covered, for `CoreIss(coverage=...)`. seen: bytearray to go on with; default a fresh one."""
 
     def __init__(self, image, seen=None):
         self.image = image
@@ -64,7 +65,8 @@ class Coverage:
         lines = [f"{executed} of {instructions} instructions executed, {ways} of {directions} branch directions gone"]
         explained, unexplained, idle = self.judge(exemptions)
         lines += [f"{self.image.where(p.address)}: never {p.what}: {e.reason}" for p, e in explained]
-        lines += [f"{self.image.where(p.address)}: never {p.what}: NO REASON GIVEN; to give one:  {self.name(p)}: REASON" for p in unexplained]
+        lines += [f"{self.image.where(p.address)}: never {p.what}: NO REASON GIVEN; "
+                  f"to give one:  {self.name(p)}: REASON" for p in unexplained]
         lines += [f"{e.place}: not needed, or no such line: {e.name}" for e in idle]
         return list(dict.fromkeys(lines))       # a pseudo-instruction is one line and several points
 
@@ -77,7 +79,7 @@ class Coverage:
                 [e for e in exemptions if e.name not in used])
 
     def name(self, point):
-        """Return a point's name that survives changes elsewhere in its file: file, label before it, source text, what."""
+        """Return a point's name, which changes elsewhere in its file leave alone: file, label, source text, what."""
         line = self.image.source[point.address]
         label = self.image.label_at(point.address).split("+")[0]
         text = " ".join(re.sub(r"^\s*\w+:", "", line.text).split())
@@ -93,7 +95,10 @@ class Exemption(NamedTuple):
 
 
 def read_exemptions(path):
-    """Return the exemptions of a file: a line each, `file: label: source text: what: reason`. Raises ValueError for any other line."""
+    """Return the exemptions of a file, a line each: `file: label: source text: what: reason`.
+
+    Raises ValueError for any other line.
+    """
     found = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line.strip() or line.startswith("#"):

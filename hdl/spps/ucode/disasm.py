@@ -12,7 +12,7 @@ _FIELD_NAMES = {base: {f.word: name for name, f in reversed(fields.items()) if f
 
 
 def disassemble(word, labels=None):
-    """Return the text of a word; a word that no instruction encodes to comes out as `.word`. labels: address -> name."""
+    """Return the text of a word, `.word` for one that no instruction encodes to. labels: address -> name."""
     try:
         op, values = decode(word)
         operands = FORMATS[OPS_BY_NAME[op].format].operands

@@ -42,13 +42,16 @@ def isa_markdown():
         ("instruction", "effect"), [(f"`{f'{name} {p.syntax}'.strip()}`", p.effect) for name, p in PSEUDO.items()]))
     parts.append("\n## Traps of the core\n\n" + _table(
         ("code", "name"), [(f"{int(code):#04x}", code.name) for code in isa.TrapCode]))
-    parts.append("\n## CSRs\n\n" + _table(("number", "name"), [(number, f"`{name}`") for name, number in isa.CSRS.items()]))
+    parts.append("\n## CSRs\n\n" + _table(
+        ("number", "name"), [(number, f"`{name}`") for name, number in isa.CSRS.items()]))
     parts.append("\n## Names in programs\n\nFields without bits are full words.\n")
     for base, title in (("WS", "WS: shared part of the flowstate"), ("L", "L and P: a leg"), ("EV", "EV: the event")):
         parts.append(f"\n### {title}\n\n" + _fields(BASE_FIELDS[base]))
     parts.append("\n### Words of messages: `Struct.member`\n\n" + _table(
         ("struct", "members"), [(name, ", ".join(f"`{m}`" for m in fields)) for name, fields in STRUCTS.items()]))
     parts.append("\n### Codes: `Name.MEMBER`\n\n" + _table(
-        ("name", "members"), [(name, ", ".join(f"{m} = {v}" for m, v in members.items())) for name, members in ENUMS.items()]))
-    parts.append("\n### Constants\n\n" + _table(("name", "value"), [(f"`{n}`", f"{v:#x}") for n, v in CONSTANTS.items()]))
+        ("name", "members"),
+        [(name, ", ".join(f"{m} = {v}" for m, v in members.items())) for name, members in ENUMS.items()]))
+    parts.append("\n### Constants\n\n" + _table(
+        ("name", "value"), [(f"`{n}`", f"{v:#x}") for n, v in CONSTANTS.items()]))
     return "".join(parts)

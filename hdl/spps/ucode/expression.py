@@ -75,7 +75,10 @@ def parse_operands(text):
     try:
         return [_with_text(tree, text) for tree in _PARSER.parse(text).children]
     except UnexpectedInput as error:
-        expected = error.allowed if isinstance(error, UnexpectedCharacters) else getattr(error, "accepts", None) or getattr(error, "expected", ())
+        if isinstance(error, UnexpectedCharacters):
+            expected = error.allowed
+        else:
+            expected = getattr(error, "accepts", None) or getattr(error, "expected", ())
         names = sorted({_FRIENDLY[t] for t in expected or () if t in _FRIENDLY}) or ["an operand"]
         at_end = getattr(getattr(error, "token", None), "type", "") == "$END"
         column = len(text) + 1 if at_end else error.column
@@ -99,7 +102,8 @@ def number(value, what):
         raise ExpressionError(f"`{what}` is a memory operand, expected a number")
     if isinstance(value, Field):
         if value.width % 32:
-            raise ExpressionError(f"`{what}` is packed ({describe(value)}), expected word({what}), lsb(), width() or bit()")
+            raise ExpressionError(
+                f"`{what}` is packed ({describe(value)}), expected word({what}), lsb(), width() or bit()")
         return value.word
     return value
 
@@ -167,7 +171,8 @@ def _dotted(text):
             if member not in table[owner]:
                 raise ExpressionError(f"unknown member `{text}`, expected one of {', '.join(map(str, table[owner]))}")
             return table[owner][member]
-    raise ExpressionError(f"unknown name `{text}`, expected one of {', '.join([*BASES, *ENUMS, *STRUCTS])} before the dot")
+    raise ExpressionError(
+        f"unknown name `{text}`, expected one of {', '.join([*BASES, *ENUMS, *STRUCTS])} before the dot")
 
 
 def _memory(tree, scope):

@@ -11,7 +11,8 @@ __all__ = ["Image"]
 class Image:
     """words: list of 36-bit ints from address 0. source: address -> SourceLine. symbols: label -> address.
 
-    constants: .equ and .scratch names -> value. seen: what every simulated core of this process did at each address (coverage.Seen).
+    constants: .equ and .scratch names -> value. seen: what every simulated core of this process did at each address
+    (coverage.Seen).
     """
 
     words: list = field(default_factory=list)

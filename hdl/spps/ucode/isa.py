@@ -5,9 +5,9 @@ documentation are all derived from `OPS`. A word is 36 bits (two 18-bit block RA
 
     35..30 opcode | 29..26 rd | 25..22 ra | 21..18 rb | 17..0 imm
 
-16 registers of 32 bits; r0 reads as zero. Six base registers of 12 bits address the data memory in
-words: WS workspace, L this leg, P the peer leg, EV the event, SC per-core scratch, X free pointer. At the start of an
-event the hardware sets WS, EV, SC, L = WS + LEG_BASE + LEG_STRIDE * event.leg, P = the other leg, pc = 0, and empties the
+16 registers of 32 bits; r0 reads as zero. Six base registers of 12 bits address the data memory in words: WS
+workspace, L this leg, P the peer leg, EV the event, SC per-core scratch, X free pointer. At the start of an event the
+hardware sets WS, EV, SC, L = WS + LEG_BASE + LEG_STRIDE * event.leg, P = the other leg, pc = 0, and empties the
 return stack; other registers keep whatever they held, so programs must not read them before writing.
 
 An address is base + offset without wrapping (13 bits). A trapping instruction changes nothing: no part of a trapping
@@ -22,9 +22,9 @@ from ..layouts.config import CONFIG
 from ..layouts.event import EVENT_WORDS
 from ..layouts.flowstate import FLOWSTATE_WORDS
 
-__all__ = ["Format", "FORMATS", "Op", "OPS", "OPS_BY_NAME", "OPS_BY_CODE", "UNUSED_CODES", "BASES", "CSRS", "CSR_CONFIG", "WORD_BITS",
-           "REGISTERS", "RETURN_STACK", "Operand", "PC_BITS", "BASE_BITS", "SCRATCH_WORDS", "TrapCode",
-           "MemoryMap", "memory_map"]
+__all__ = ["Format", "FORMATS", "Op", "OPS", "OPS_BY_NAME", "OPS_BY_CODE", "UNUSED_CODES", "BASES", "CSRS",
+           "CSR_CONFIG", "WORD_BITS", "REGISTERS", "RETURN_STACK", "Operand", "PC_BITS", "BASE_BITS", "SCRATCH_WORDS",
+           "TrapCode", "MemoryMap", "memory_map"]
 
 WORD_BITS = 36
 REGISTERS = 16
@@ -114,7 +114,8 @@ FORMATS = {
     "ext": Format("rd, ra, pos, width", (RD, RA, Operand("pos", "uimm", 0, 5), Operand("width", "width", 5, 5))),
     # what moves is the first operand of the shifter, as in the shifts: ra and rb change places in the word
     "ins": Format("rd, ra, rb, pos, width",
-                  (RD, RA._replace(lsb=RB.lsb), RB._replace(lsb=RA.lsb), Operand("pos", "uimm", 0, 5), Operand("width", "width", 5, 5))),
+                  (RD, RA._replace(lsb=RB.lsb), RB._replace(lsb=RA.lsb),
+                   Operand("pos", "uimm", 0, 5), Operand("width", "width", 5, 5))),
     "load": Format("rd, base.offset", (RD, BASE, OFFSET)),
     "store": Format("base.offset, rb", (BASE, OFFSET, RB)),
     "setb": Format("base, ra", (BASE, RA)),
@@ -149,7 +150,8 @@ _TABLE = (
     (0x03, "getb", "getb", "rd = base"),
     (0x04, "ld", "load", "rd = mem[base + offset]"),
     (0x05, "swap", "none", "exchange L and P"),
-    (0x06, "send", "send", "send beats 64-bit beats from mem[base + offset] (even address); more = 1: the message goes on"),
+    (0x06, "send", "send",
+     "send beats 64-bit beats from mem[base + offset] (even address); more = 1: the message goes on"),
     (0x0C, "jmp", "jump", "pc = target"),
     (0x0D, "call", "jump", "push pc + 1; pc = target; the ninth nested call traps"),
     (0x0E, "ret", "none", "pop pc; on an empty stack traps"),

@@ -77,12 +77,13 @@ class CoreIss:
     """A core with its data memory.
 
     image: an Image, or a list of words. workspaces, event_slots: as in SppsParams. csr: mapping of CSR names to
-    values, or a function of a name; absent ones read as zero; `event_conn` is the event's. seed: registers and X
-    are random at the start of each event, because a program must not read them before writing. coverage: a Coverage
-    that is to note what is executed; default the image's own. imem_words: size of the instruction memory (power of two).
+    values, or a function of a name; absent ones read as zero; `event_conn` is the event's. seed: registers and X are
+    random at the start of each event, because a program must not read them before writing. coverage: a Coverage that
+    is to note what is executed; default the image's own. imem_words: size of the instruction memory (power of two).
     """
 
-    def __init__(self, image, workspaces=4, event_slots=8, csr: Any = None, *, seed: Any = 0, coverage=None, imem_words=1 << PC_BITS):
+    def __init__(self, image, workspaces=4, event_slots=8, csr: Any = None, *, seed: Any = 0, coverage=None,
+                 imem_words=1 << PC_BITS):
         self.map = memory_map(workspaces, event_slots)
         self.workspaces, self.event_slots = workspaces, event_slots
         self.mem = [0] * self.map.size

@@ -37,19 +37,22 @@ def _members(cls):
 
 #: `Name.MEMBER`
 ENUMS = {cls.__name__: _members(cls) for cls in (
-    event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, flowstate.Service, message.Unit,
-    message.MessageKind, output.OutputFlag, socket.PoolBit, lookup.LookupOp, dma.DmaOp, record.SyncType, record.RecordKind,
-    headers.TcpFlag, headers.ArpOperation, headers.IpProtocol, TrapCode)}
+    event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, flowstate.Service,
+    message.Unit, message.MessageKind, output.OutputFlag, socket.PoolBit, lookup.LookupOp, dma.DmaOp,
+    record.SyncType, record.RecordKind, headers.TcpFlag, headers.ArpOperation, headers.IpProtocol, TrapCode)}
 #: `Struct.member`: words of messages
 STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
-    event.Event, event.FlowKey, message.MessageHeader, director.EventArgument, lookup.KeyArgument, socket.CopyArgument, socket.ReleaseArgument,
-    socket.SocketRing, socket.SocketAddress, output.OutputBody, director.Done, record.SyncArgument)}
+    event.Event, event.FlowKey, message.MessageHeader, director.EventArgument, lookup.KeyArgument,
+    socket.CopyArgument, socket.ReleaseArgument, socket.SocketRing, socket.SocketAddress, output.OutputBody,
+    director.Done, record.SyncArgument)}
 #: `BASE.member`
-BASE_FIELDS = {"WS": flowstate.SHARED, "L": flowstate.LEG, "P": flowstate.LEG, "EV": STRUCTS["Event"], "SC": {}, "X": {}}
+BASE_FIELDS = {"WS": flowstate.SHARED, "L": flowstate.LEG, "P": flowstate.LEG, "EV": STRUCTS["Event"],
+               "SC": {}, "X": {}}
 CONSTANTS = {name: getattr(module, name) for module, name in (
     (flowstate, "LINE_WORDS"), (flowstate, "FLOWSTATE_WORDS"), (flowstate, "LEG_BASE"), (flowstate, "LEG_STRIDE"),
     (flowstate, "LINE_BEATS"), (flowstate, "LEG_HARD_BEATS"), (flowstate, "DELTA_BEATS"), (flowstate, "DELTA_MASK"),
-    (flowstate, "FULL_BEATS"), (flowstate, "FULL_MASK"), (event, "EVENT_WORDS"), (output, "OUTPUT_BEATS"), (output, "OUTPUT_ADDRESS_BEATS"))}
+    (flowstate, "FULL_BEATS"), (flowstate, "FULL_MASK"), (event, "EVENT_WORDS"), (output, "OUTPUT_BEATS"),
+    (output, "OUTPUT_ADDRESS_BEATS"))}
 
 
 def header_word(kind, unit, beats):

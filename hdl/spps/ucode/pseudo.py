@@ -14,7 +14,8 @@ TEMPORARY = 15      # register that stf of a packed field overwrites
 class Pseudo(NamedTuple):
     """A pseudo-instruction.
 
-    size(assembler, statement) -> number of words, before labels are known. words(assembler, statement) -> encoded words.
+    size(assembler, statement) -> number of words, before labels are known. words(assembler, statement) -> encoded
+    words.
     """
 
     syntax: str
@@ -135,7 +136,8 @@ PSEUDO = {
     "not": _alias("rd, ra", "rd = ~ra", ("sub", "rd", 0, "ra"), ("addi", "rd", "rd", -1)),
     "neg": _alias("rd, ra", "rd = -ra", ("sub", "rd", 0, "ra")),
     "subi": _alias("rd, ra, imm", "rd = ra - imm", ("addi", "rd", "ra", "-imm")),
-    "bsle": _alias("ra, rb, target", "if ra is before or at rb (sequence): pc = target", ("bsge", "rb", "ra", "target")),
+    "bsle": _alias("ra, rb, target", "if ra is before or at rb (sequence): pc = target",
+                   ("bsge", "rb", "ra", "target")),
     "bsgt": _alias("ra, rb, target", "if ra is after rb (sequence): pc = target", ("bslt", "rb", "ra", "target")),
     "bleu": _alias("ra, rb, target", "if ra <= rb unsigned: pc = target", ("bgeu", "rb", "ra", "target")),
     "bgtu": _alias("ra, rb, target", "if ra > rb unsigned: pc = target", ("bltu", "rb", "ra", "target")),

@@ -4,8 +4,9 @@ __all__ = ["format_trace"]
 
 def format_trace(image, steps):
     """One line per `Step` of a traced run: address, nearest label, source text, what it changed."""
-    return "".join(f"{step.pc:03x}  {image.label_at(step.pc):<20}  {_text(image, step.pc):<56}{_effect(step)}".rstrip() + "\n"
-                   for step in steps)
+    lines = (f"{step.pc:03x}  {image.label_at(step.pc):<20}  {_text(image, step.pc):<56}{_effect(step)}"
+             for step in steps)
+    return "".join(line.rstrip() + "\n" for line in lines)
 
 
 def _text(image, address):

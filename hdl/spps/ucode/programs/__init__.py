@@ -18,6 +18,9 @@ def _image(defines, imem_words):
 
 
 def default_image(defines=(), imem_words=SppsParams.imem_words, connections=SppsParams.connections):
-    """Return the assembled Image of main.uasm. defines: names for `.ifdef`, as CUBIC, or the BROKEN_ variants for tests of the monitor."""
+    """Return the assembled Image of main.uasm.
+
+    defines: names for `.ifdef`, as CUBIC, or the BROKEN_ variants with which tests show that the monitor finds errors.
+    """
     many = ("MANY_CONNECTIONS",) if connections > FEW_CONNECTIONS else ()
     return _image((*defines, *many), imem_words)
