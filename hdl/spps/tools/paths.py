@@ -21,7 +21,10 @@ BUILD = Path(os.environ.get("SPPS_BUILD") or (checkout() or Path.cwd()) / "build
 
 
 def spps_command():
-    """How the `spps` of this environment is called from the current folder: `spps`, `.venv/bin/spps` or `/usr/bin/python3 -m spps`."""
+    """Return how the `spps` of this environment is called from the current folder.
+
+    It is `spps`, a path to the script, or `<python> -m spps`.
+    """
     script = Path(sys.executable).with_name("spps")
     if not script.exists():
         return f"{shlex.quote(sys.executable)} -m spps"

@@ -1,7 +1,8 @@
 """From an Amaranth component to plain Verilog.
 
-RTLIL goes through a full `proc`, because under Icarus the default back end leaves `always @*` blocks whose outputs stay X after
-reset; and through `pmuxtree`, because the functions that Yosys writes for $pmux cells have names that Icarus takes for system functions.
+RTLIL goes through a full `proc`, because under Icarus the default back end leaves `always @*` blocks whose outputs
+stay X after reset; and through `pmuxtree`, because the functions that Yosys writes for $pmux cells have names that
+Icarus takes for system functions.
 """
 import hashlib
 import os
@@ -22,7 +23,7 @@ __all__ = ["component_ports", "to_verilog"]
 
 
 def component_ports(component):
-    """Ports of a component for the back end, without the constants that `always_ready` and `always_valid` streams have."""
+    """Return the ports of a component for the back end, without the constants of `always_ready` and `always_valid`."""
     ports = {}
     for path, member, value in component.signature.flatten(component):
         value = Value.cast(value)
@@ -33,7 +34,7 @@ def component_ports(component):
 
 
 def _fold_zeros(text):
-    """Replace the word-by-word zeroing of a memory in an `initial` block by a loop: a tenth of the text, the same meaning."""
+    """Replace the word-by-word zeroing of a memory in an `initial` block by a loop, a tenth of the text."""
     def fold(match):
         lines = match[1].splitlines()
         found = [re.fullmatch(r"\s*(\S+ ?)\[(\d+)\] = (\d+)'[hbd]0+;", line) for line in lines]
@@ -65,8 +66,9 @@ def to_verilog(component, name, path=None, *, ports=None, flatten=False):
     il = path.with_suffix(f".{os.getpid()}.il")
     il.write_text(text)
     partial = path.with_suffix(f".{os.getpid()}.v")
-    run_yosys(f"read_rtlil {il.name}; hierarchy -top {name}; proc; pmuxtree; {'flatten;' if flatten else ''} memory_collect; opt_clean; "
-              f"setattr -unset generator -unset amaranth.what; write_verilog -norename {partial.name}", path.parent)
+    run_yosys(f"read_rtlil {il.name}; hierarchy -top {name}; proc; pmuxtree; {'flatten;' if flatten else ''} "
+              "memory_collect; opt_clean; setattr -unset generator -unset amaranth.what; "
+              f"write_verilog -norename {partial.name}", path.parent)
     path.write_text(_fold_zeros(partial.read_text()))
     partial.unlink()
     stamp.write_text(digest)

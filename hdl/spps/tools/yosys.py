@@ -17,7 +17,7 @@ def _native(arguments):
 
 
 def run_yosys(script, folder, *options):
-    """Run a Yosys script whose file names are relative to `folder`. Raises ToolError when it fails or when there is no Yosys.
+    """Run a Yosys script whose file names are relative to `folder`. Raises ToolError when it fails or Yosys is missing.
 
     The WebAssembly build sees the working directory under any path, but absolute paths only where the host's
     folder of that name is mapped, which /tmp is not.
