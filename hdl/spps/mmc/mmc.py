@@ -245,7 +245,7 @@ class Mmc(wiring.Component):
     def _write(self, m):
         """Drive the members of registers and pulses; returns whether the register in hand is a pulse.
 
-        Words of CONFIG have no members of their own: they are in the table only.
+        Words of CONFIG are left out: the table shows them.
         """
         pulse = Signal()
         for address, register in self.map.of("rw", "pulse"):

@@ -24,9 +24,8 @@ def _place(address):
 class RegisterTable(wiring.Component):
     """Registers that the host writes, in block RAM: value, value after reset and mask of each.
 
-    The table also shows the words of CONFIG.
-    After a reset the reset values are copied to the values. Then the words of CONFIG are read one per clock, in turn,
-    except while the host's address uses the read port.
+    After a reset the reset values are copied to the values. Then the words of CONFIG are read and shown one per clock,
+    in turn, except while the host's address uses the read port.
 
     Parameters
     ----------
