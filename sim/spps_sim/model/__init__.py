@@ -1,0 +1,1 @@
+"""Reference models: blocks, the program in the instruction-set simulator, TCP played by hand."""

@@ -23,8 +23,8 @@ class BusModel:
     def route(self, cluster, beats):
         """Route one message.
 
-        Returns (target, what). Target "done": (beat, cluster, core). "lookup": (operation, conn, leg, key), key None where it
-        does not count. "socket": the beats. None: the message is discarded, and counted.
+        Returns (target, what). Target "done": (beat, cluster, core). "lookup": (operation, conn, leg, key), key None
+        where it does not count. "socket": the beats. None: the message is discarded, and counted.
         """
         header = beats[0]
         kind, unit, core, argument = header & 0xFF, header >> 8 & 15, header >> 12 & 15, header >> 32

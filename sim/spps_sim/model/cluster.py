@@ -45,7 +45,8 @@ class ClusterModel:
         self.traps = {}         # core -> (code, pc) of the last trap
         self.slots = [-1] * params.cores        # of the last event
         self.poisoned = set()   # (core, workspace) that a trap left half changed
-        self.counters = dict.fromkeys((*(f"core{n}_{name}" for n in range(params.cores) for name in ("events", "busy_cycles")),
+        self.counters = dict.fromkeys((*(f"core{n}_{name}" for n in range(params.cores)
+                                         for name in ("events", "busy_cycles")),
                                        "traps", "cut_messages", "voided", "released", "loads", "clears", "write_backs",
                                        "lines_written"), 0)
 
@@ -83,7 +84,7 @@ class ClusterModel:
         return written
 
     def event(self, core, workspace, words):
-        """Run an event; returns its messages (lists of beats), DONE last. After a trap the events of a flow are void."""
+        """Run an event; return its messages (lists of beats), DONE last. After a trap the events of a flow are void."""
         self.counters[f"core{core}_events"] += 1
         self.slots[core] = slot = (self.slots[core] + 1) % self.params.event_slots
         noflow = words[1] >> 18 & 1
@@ -108,7 +109,8 @@ class ClusterModel:
 
     def _answer(self, core, workspace, words, messages, *, trap, result=None):
         """Return the messages with what the hardware adds: a payload that a trap left behind, and DONE."""
-        settled = any(message[0] & 0xFF in (_COPY, _RELEASE) and message[0] >> 8 & 15 == _SOCKET for message in messages)
+        settled = any(message[0] & 0xFF in (_COPY, _RELEASE) and message[0] >> 8 & 15 == _SOCKET
+                      for message in messages)
         if trap and not settled and words[8] & 0xFFFF:
             messages.append([header(_RELEASE, unit=_SOCKET, argument=words[8] >> 16)])
             self.counters["released"] += 1

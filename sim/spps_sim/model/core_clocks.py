@@ -1,6 +1,7 @@
-"""Clocks a protocol core needs, from what the instruction-set simulator executed: the table in `hdl/spps/cluster/README.md`.
+"""Clocks of a protocol core, from what the instruction-set simulator executed.
 
-Waiting for the message bus is not included. The lockstep benches hold this to the RTL, event by event.
+The table is in `hdl/spps/cluster/README.md`. Waiting for the message bus is not included. The lockstep benches hold
+this to the RTL, event by event.
 """
 from spps.ucode.codec import decode
 

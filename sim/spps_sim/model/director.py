@@ -28,8 +28,8 @@ class Space:
 class DirectorModel:
     """Rules 1 to 6, checked step by step.
 
-    Steps are arrive, deliver, load, process, finish and write_back, each in the order seen at the director. A broken rule raises
-    AssertionError with its number.
+    Steps are arrive, deliver, load, process, finish and write_back, each in the order seen at the director. A broken
+    rule raises AssertionError with its number.
     """
 
     def __init__(self, cores, workspaces, event_slots):
@@ -38,7 +38,7 @@ class DirectorModel:
         self.at = {}                                        # conn -> (core, workspace), where it is busy
         self.space = {}                                     # (core, workspace) -> Space
         self.queue = [deque() for _ in range(cores)]        # (conn, workspace, tag) not yet processed
-        self.arrived = {}                                   # conn -> tags in the order they were taken, since it was new
+        self.arrived = {}                                   # conn -> tags in the order taken, since it was new
         self.lost = set()                                   # tags
         self.marked = set()                                 # conns that start again
         self.waiting = deque()                              # taken, not yet delivered
@@ -51,6 +51,7 @@ class DirectorModel:
             self.arrived.setdefault(conn, []).append(tag)
 
     def deliver(self, conn, tag, core, workspace, load, *, new=False, restart=False):
+        """Deliver the oldest event to a workspace. load: a LOAD comes first. restart: its flow lost events."""
         assert self.waiting.popleft() == (conn, tag), "delivered out of order"
         assert len(self.queue[core]) < self.event_slots, f"rule 5: core {core} has no slot"
         self.queue[core].append((conn, workspace, tag))
@@ -62,7 +63,8 @@ class DirectorModel:
         if load:
             assert conn not in self.at, f"rule 1: flow {conn} is at {self.at[conn]}"
             assert space is None or space.resident, f"workspace {workspace} of core {core} is taken"
-            assert restart == (not new and conn in self.marked), "rule 6: a flow that lost events starts again, and only such a flow"
+            assert restart == (not new and conn in self.marked), (
+                "rule 6: a flow that lost events starts again, and only such a flow")
             self.forget(conn)
             self.marked.discard(conn)
             self.space[place] = Space(conn, new=new, made=new)
@@ -85,7 +87,8 @@ class DirectorModel:
 
     def forget(self, conn=None, cores=None):
         """No copy of `conn` (all) stays resident (at `cores`)."""
-        for place in [p for p, s in self.space.items() if s.resident and conn in (None, s.conn) and (cores is None or p[0] in cores)]:
+        for place in [p for p, s in self.space.items()
+                      if s.resident and conn in (None, s.conn) and (cores is None or p[0] in cores)]:
             del self.space[place]
 
     def load(self, conn, core, workspace):
@@ -101,7 +104,7 @@ class DirectorModel:
         self.memory[conn], space.loaded = [], True
 
     def process(self, core, close, trap):
-        """The core ends its oldest event; returns (conn, workspace, tag, trap), trap also if one before it has trapped."""
+        """End the oldest event of a core; return (conn, workspace, tag, trap), trap also if one before has trapped."""
         conn, workspace, tag = self.queue[core].popleft()
         if conn is not None:
             space = self.space[core, workspace]
@@ -117,7 +120,8 @@ class DirectorModel:
     def finish(self, core, workspace, trap):
         """Take the Done of a flow.
 
-        Returns None while events are left, else what follows ("write_back", "void" or "purge") and whether the connection ends.
+        Returns None while events are left, else what follows ("write_back", "void" or "purge") and whether the
+        connection ends.
         """
         space = self.space[core, workspace]
         space.events -= 1
@@ -146,7 +150,9 @@ class DirectorModel:
             del self.space[core, workspace]
 
     def check_end(self):
+        """Assert that nothing is left, and that every flow saw its events in order."""
         assert not self.waiting and not self.at and not any(self.queue)
         assert all(space.resident for space in self.space.values())
         for conn, tags in self.arrived.items():
-            assert self.memory.get(conn, []) == [t for t in tags if t not in self.lost], "rule 2 or 3: a flow did not see its events in order"
+            assert self.memory.get(conn, []) == [t for t in tags if t not in self.lost], (
+                "rule 2 or 3: a flow did not see its events in order")

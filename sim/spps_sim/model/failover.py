@@ -5,7 +5,8 @@ The frame format is derived from its published description (hdl/spps/failover/RE
 import struct
 from dataclasses import dataclass
 
-__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "SyncFrame", "Standby", "Gate", "before", "encode", "decode", "flow_keys"]
+__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "SyncFrame", "Standby", "Gate", "before", "encode", "decode",
+           "flow_keys"]
 
 STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
 ETHERTYPE = 0x88B5
@@ -44,8 +45,8 @@ def encode(frame):
     mask = sum(1 << line for line in LINES[frame.kind]) if frame.type == STATE else 0
     body = struct.pack(f">{len(frame.lines)}I", *frame.lines)
     station = [bytes((2, 0, 0, 0, 0, 1 + n)) for n in (0, 1)]
-    head = HEADER.pack(station[1 - frame.unit], station[frame.unit], ETHERTYPE, VERSION, frame.type, frame.epoch, frame.number,
-                       frame.conn, mask, frame.kind, 0, len(body), frame.stamp, frame.clock, frame.tick)
+    head = HEADER.pack(station[1 - frame.unit], station[frame.unit], ETHERTYPE, VERSION, frame.type, frame.epoch,
+                       frame.number, frame.conn, mask, frame.kind, 0, len(body), frame.stamp, frame.clock, frame.tick)
     return (head + body).ljust(MINIMUM, b"\0") if frame.type != STATE else head + body
 
 
@@ -70,7 +71,10 @@ def decode(data, connections=1 << 16):
 
 
 def flow_keys(lines):
-    """Return [(leg, key)] of a full record; key = (src_ip, dst_ip, src_port, dst_port, protocol, iface) as the remote end sends them."""
+    """Return [(leg, key)] of a full record.
+
+    key: (src_ip, dst_ip, src_port, dst_port, protocol, iface) as the remote end sends them.
+    """
     keys = []
     for leg, line in ((0, 2), (1, 8)):
         word = lines[8 * LINES[FULL].index(line):][:8]
@@ -85,13 +89,15 @@ class Standby:
     def __init__(self, epoch=1):
         self.epoch, self.applied = epoch, 0
         self.writes, self.lookups = [], []      # (conn, beat, data), (op, conn, leg, key)
-        self.counts = {"applied": 0, "duplicate": 0, "out_of_order": 0, "stale_epoch": 0, "bad_frame": 0, "bad_version": 0}
+        self.counts = {"applied": 0, "duplicate": 0, "out_of_order": 0, "stale_epoch": 0, "bad_frame": 0,
+                       "bad_version": 0}
 
     def take(self, data, connections=1 << 16, err=False):
         """Take one frame, as bytes; err: the link reports an error."""
         frame = None if err else decode(data, connections)
         if frame is None:
-            foreign = not err and len(data) >= 16 and data[12:14] == ETHERTYPE.to_bytes(2, "big") and data[14] != VERSION
+            foreign = (not err and len(data) >= 16 and data[12:14] == ETHERTYPE.to_bytes(2, "big")
+                       and data[14] != VERSION)
             self.counts["bad_version" if foreign else "bad_frame"] += 1
         elif before(frame.epoch, self.epoch, 16):
             self.counts["stale_epoch"] += 1
@@ -120,7 +126,7 @@ class Standby:
 
 
 class Gate:
-    """The order in which outputs may leave: gated ones in order and after their record is confirmed, the others in order."""
+    """Order in which outputs may leave: gated ones in order, after their record is confirmed; the others in order."""
 
     def __init__(self):
         self.issued = self.confirmed = 0
@@ -145,4 +151,5 @@ class Gate:
         assert queue, f"nothing {'gated' if gated else 'free'} is held, but {message} left"
         tag, expected = queue.pop(0)
         assert message == expected, f"{message} left before {expected}"
-        assert not gated or not before(self.confirmed, tag), f"output of record {tag} left while {self.confirmed} was confirmed"
+        assert not gated or not before(self.confirmed, tag), (
+            f"output of record {tag} left while {self.confirmed} was confirmed")

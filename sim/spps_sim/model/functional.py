@@ -267,7 +267,7 @@ class FunctionalSpps(MessageEffects):
         return result
 
     def _lost(self, conn, flow, ref):
-        """Lose a core in the middle of an event: the payload is released, and the flow starts again from its last record."""
+        """Lose a core during an event: the payload is released, and the flow starts again from its last record."""
         self.losses += 1
         self.scratch.pop(ref, None)
         if flow:

@@ -54,14 +54,16 @@ class Output:
         self.stamp, self.sack = (body[12], body[13]), (body[14], body[15])
 
     def __repr__(self):
-        return (f"Output(if{self.iface} seq={self.seq:#x} ack={self.ack:#x} flags={self.tcp_flags:#x} len={self.length} "
+        return (f"Output(if{self.iface} seq={self.seq:#x} ack={self.ack:#x} flags={self.tcp_flags:#x} "
+                f"len={self.length} "
                 f"wnd={self.window})")
 
 
 class MessageEffects:
     """What messages change in a functional SPPS. `FunctionalSpps` adds the events that send them.
 
-    params: SppsParams. mac: address of the unit, 6 bytes. emit, record: as FunctionalSpps. rng: of memory never written.
+    params: SppsParams. mac: address of the unit, 6 bytes. emit, record: as FunctionalSpps. rng: of memory never
+    written.
     """
 
     def __init__(self, params, mac, emit, record, rng):

@@ -22,7 +22,8 @@ __all__ = ["FunctionalPair", "PEER", "CLIENT_IP", "SERVER_IP", "VIP_0", "VIP_1"]
 CLIENT_IP, SERVER_IP, VIP_0, VIP_1 = "10.0.0.2", "10.1.0.2", "10.0.0.1", "10.1.0.1"
 SERVER_MAC = "02:00:00:00:01:02"
 #: peers whose timers are in the ticks of the units
-PEER: dict[str, Any] = {"rto_initial": 1000, "rto_min": 200, "rto_max": 20_000, "msl": 500, "window": 8192, "stamp_cycles": 1}
+PEER: dict[str, Any] = {"rto_initial": 1000, "rto_min": 200, "rto_max": 20_000, "msl": 500, "window": 8192,
+                        "stamp_cycles": 1}
 
 
 class FunctionalPair:

@@ -58,7 +58,7 @@ def flow_key(src_ip, dst_ip, src_port, dst_port, iface, protocol=6):
 
 
 class LookupModel:
-    """event() and command() say what must come out; `conn` of a new flow is the block's choice, made known by created().
+    """Say with event() and command() what must come out; the block chooses `conn` of a new flow, created() takes it.
 
     The table is modelled with its buckets, because only they say when a key finds no room. Which buckets a key has,
     and which of them it goes into, is part of the contract of the block: README.md of `spps.lookup`, "Where a key may
@@ -73,6 +73,7 @@ class LookupModel:
         self.active = self.half_open_limit = 0
 
     def hash(self, key):
+        """HalfSipHash of a key under the secret, 8 bytes."""
         return half_siphash(key.to_bytes(16, "little"), self.secret)
 
     def _choices(self, key):
@@ -81,6 +82,7 @@ class LookupModel:
         return self.buckets[first], self.buckets[second if second != first else first ^ 1]
 
     def find(self, key):
+        """Entry [key, conn, leg] of a key, or None."""
         for bucket in self._choices(key):
             for entry in bucket:
                 if entry[0] == key:
@@ -96,7 +98,10 @@ class LookupModel:
         return True
 
     def event(self, e):
-        """e: dict of event fields. Returns ("out", changes), ("new", changes without conn), or ("drop", reference or None)."""
+        """Look up the flow of an event; e: its fields as a dict.
+
+        Returns ("out", changes), ("new", changes without conn) or ("drop", reference or None).
+        """
         reference = ("drop", e["scratch_ref"] if e["payload_len"] else None)
         if not self.active:
             self.count["standby_drop"] += 1
@@ -134,9 +139,11 @@ class LookupModel:
         assert conn < self.n and conn not in self.used, f"conn {conn} given away twice"
         self.used.add(conn)
         self.half_open.add(conn)
+        assert self._fresh is not None, "no event() has made a flow"
         self._fresh[1] = conn
 
     def command(self, op, conn, leg, key):
+        """Carry out INSERT, DELETE, FREE, ESTABLISHED or PURGE."""
         if conn >= self.n:
             self.count["bad_conn"] += 1
         elif op in (_FREE, _ESTABLISHED):
@@ -174,6 +181,7 @@ class TimerModel:
         self.count = Counter()
 
     def set(self, conn, deadline):
+        """Set the deadline of a connection; 0 clears it."""
         if conn >= self.n:
             self.count["bad_conn"] += 1
         elif deadline:
@@ -182,7 +190,7 @@ class TimerModel:
             self.deadline.pop(conn, None)
 
     def offered(self, conn, kick, taken):
-        """The director has decided on an event of conn. A kick that it took is over; a deadline is over with the answer."""
+        """Take the director's answer to an event of conn: a kick is over if it was taken, a deadline in both cases."""
         if kick and taken:
             self.kick.remove(conn)
 

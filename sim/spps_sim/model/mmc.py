@@ -8,7 +8,8 @@ UNKNOWN = 0xDEADBEEF
 class Registers:
     """A register file as its documentation describes it.
 
-    table: {address: (access, width, reset)}, access as in the documentation. `status` and `counts` are set by the bench.
+    table: {address: (access, width, reset)}, access as in the documentation. `status` and `counts` are set by the
+    bench.
     """
 
     def __init__(self, table, bad_address):

@@ -26,9 +26,9 @@ _EDGES = (0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0xFFFF, 0x1_0000)
 def random_program(seed, blocks=12, workspaces=4, event_slots=8, csrs=STEADY_CSRS, trap=None, roam=False):
     """Return an Image from a seed.
 
-    blocks: pieces of the main program. csrs: names it may read. roam: X may point anywhere, also at other workspaces and
-    event slots, which hardware may be filling; else only at the event's own workspace and the scratch. trap: None, a TrapCode or a code below 0xF0 with
-    which it must end; TrapCode.RUNAWAY needs a small limit of steps.
+    blocks: pieces of the main program. csrs: names it may read. roam: X may point anywhere, also at other workspaces
+    and event slots, which hardware may be filling; else only at the event's own workspace and the scratch. trap: None,
+    a TrapCode or a code below 0xF0 with which it must end; TrapCode.RUNAWAY needs a small limit of steps.
     """
     return assemble(_Writer(random.Random(seed), memory_map(workspaces, event_slots), csrs, roam).program(blocks, trap))
 
@@ -191,4 +191,5 @@ class _Writer:
         elif kind == 2:
             self.emit(f"getb r{self.rng.choice(_FREE)}, {self.rng.choice(list(_WORDS))}")
         else:
-            self.emit(f"getb {_ADDRESS}, {self.rng.choice(('L', 'P'))}", f"setb X, {_ADDRESS}")   # 48 + 16 words follow a leg
+            # 48 + 16 words follow a leg
+            self.emit(f"getb {_ADDRESS}, {self.rng.choice(('L', 'P'))}", f"setb X, {_ADDRESS}")

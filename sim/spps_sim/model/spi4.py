@@ -160,6 +160,7 @@ class Receiver:
         self._ignore = bool(address >= self.ports if payload else sop or address == 0xFF)
 
     def _close(self, eops, bad):
+        assert self._burst is not None
         port, sop, doubtful = self._burst
         octets = b"".join(w.to_bytes(2, "big") for w in self._data)
         last, err = eops != 0, doubtful or bad

@@ -1,4 +1,4 @@
-"""One leg of the program played by hand: the client's, the server's, or that of the echo endpoint, with the same handles.
+"""One leg of the program played by hand: the client's, the server's, or that of the echo endpoint.
 
 What holds of TCP holds on every leg, so a test takes its leg as a parameter.
 """
@@ -29,7 +29,8 @@ class Leg(RawPeer):
     `other`: the connection at the far end of the proxy (endpoint: None). `unit`: the active one.
     """
 
-    def __init__(self, name, *, options=b"", iss=1000, window=8192, port=40000, pair=None, far=None, config=None, **more):
+    def __init__(self, name, *, options=b"", iss=1000, window=8192, port=40000, pair=None, far=None, config=None,
+                 **more):
         self.name, self.options, self.iss, self.window = name, options, iss, window
         mode = {"mode": int(name != "endpoint")}
         pair = pair or FunctionalPair(config=mode | (config or {}), standby=name != "endpoint", **more)

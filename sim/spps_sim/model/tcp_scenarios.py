@@ -13,8 +13,8 @@ __all__ = ["Transfer", "RawPeer", "RawClient"]
 class Transfer:
     """`up` bytes to the server and `down` bytes back over the proxy; both sides close when they have written.
 
-    close: "client" closes after writing and the server answers the FIN; "server" the other way; "both" close after writing.
-    peer_iss: ISN of both peers. Other arguments go to FunctionalPair.
+    close: "client" closes after writing and the server answers the FIN; "server" the other way; "both" close after
+    writing. peer_iss: ISN of both peers. Other arguments go to FunctionalPair.
     """
 
     def __init__(self, up=3000, down=2000, *, close="client", port=80, peer_iss=None, **pair):
@@ -78,7 +78,8 @@ class Transfer:
         unit = self.pair.active
         assert unit is not None, "both units are dead"
         if unit.in_use or unit.keys or unit.scratch or unit.gate:
-            out.append(f"left behind: connections {unit.in_use}, keys {unit.keys}, payload {len(unit.scratch)}, gate {len(unit.gate)}")
+            out.append(f"left behind: connections {unit.in_use}, keys {unit.keys}, payload {len(unit.scratch)}, "
+                       f"gate {len(unit.gate)}")
         if any(u.in_use or u.keys for u in self.pair.units if u.alive):
             out.append("the standby still knows the connection")
         return out
@@ -129,22 +130,23 @@ class RawPeer:
 
     def segment(self, src_port, dst, *, seq=0, ack=0, flags=0, window=8192, payload=b"", options=b""):
         """Send a segment to the unit."""
-        self.pair._from_peer(self.port, tcp_frame(self.gateway, self.mac, (self.ip, src_port), dst, seq=seq, ack=ack, flags=flags,
-                                                  window=window, payload=payload, options=options))
+        self.pair._from_peer(self.port, tcp_frame(self.gateway, self.mac, (self.ip, src_port), dst, seq=seq, ack=ack,
+                                                  flags=flags, window=window, payload=payload, options=options))
 
 
 class RawClient(RawPeer):
-    """A client played by hand, connected through the proxy to the pair's server endpoint (or to an endpoint application)."""
+    """A client played by hand, connected to the pair's server through the proxy, or to an endpoint application."""
 
     def __init__(self, pair, *, port=80, iss=1000, window=8192, options=b""):
         super().__init__(pair, 0, CLIENT_IP, "02:00:00:00:00:02")
-        self.dst, self.sport, self.iss, self.window, self.options = (ip_number(VIP_0), port), 40000, iss, window, options
+        self.dst, self.sport = (ip_number(VIP_0), port), 40000
+        self.iss, self.window, self.options = iss, window, options
         self.nxt = iss
 
     def send(self, flags=ACK, payload=b"", *, seq=None, ack=None, window=None):
         """Send a segment at the next number (or `seq`), acknowledging what we know (or `ack`)."""
-        self.segment(self.sport, self.dst, seq=self.nxt if seq is None else seq, ack=self.rcv if ack is None else ack, flags=flags,
-                     window=self.window if window is None else window, payload=payload)
+        self.segment(self.sport, self.dst, seq=self.nxt if seq is None else seq, ack=self.rcv if ack is None else ack,
+                     flags=flags, window=self.window if window is None else window, payload=payload)
 
     def open(self):
         """Do the handshake; return the SYN-ACK."""

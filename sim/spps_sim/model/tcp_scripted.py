@@ -16,12 +16,16 @@ class _Server(RawPeer):
         self.nxt = self.rcv = iss
 
     def send(self, flags=ACK, payload=b"", *, seq=None, ack=None, window=None, options=b""):
-        self.segment(self.local, self.remote, seq=self.nxt if seq is None else seq, ack=self.rcv if ack is None else ack, flags=flags,
+        self.segment(self.local, self.remote, seq=self.nxt if seq is None else seq,
+                     ack=self.rcv if ack is None else ack, flags=flags,
                      window=self.window if window is None else window, payload=payload, options=options)
 
 
 class ScriptedPeers:
-    """client, server: played by hand. Arguments: options of the client's SYN, mss the server announces, others of FunctionalPair."""
+    """A client and a server played by hand.
+
+    options: of the client's SYN. mss: what the server announces. Other arguments go to FunctionalPair.
+    """
 
     def __init__(self, *, options=b"", mss=1460, client_window=8192, server_window=8192, **pair):
         self.pair = FunctionalPair(**pair)
@@ -36,8 +40,8 @@ class ScriptedPeers:
 
     def syn(self):
         """Send the SYN of the client, and run until the server has ours."""
-        self.client.segment(self.client.sport, self.client.dst, seq=self.client.iss, flags=SYN, window=self.client.window,
-                            options=self.client.options)
+        self.client.segment(self.client.sport, self.client.dst, seq=self.client.iss, flags=SYN,
+                            window=self.client.window, options=self.client.options)
         self.client.nxt = self.client.iss + 1
         ours, = self.server.settle()
         assert ours.flags == SYN, ours
