@@ -1,0 +1,1 @@
+"""Figures of the design: clocks per event, from an event to its first instruction."""

@@ -1,7 +1,7 @@
 """Clocks from the director's taking of an event to its first instruction; part of `spps bench`.
 
-Director, bus, one cluster and flowstate memory as in `spps.top`, otherwise idle, in Amaranth's simulator. The program's first instruction reads
-the cycle counter, and the answer comes back as the deadline of the Done. Figures:
+Director, bus, one cluster and flowstate memory as in `spps.top`, otherwise idle, in Amaranth's simulator. The program's
+first instruction reads the cycle counter, and the answer comes back as the deadline of the Done. Figures:
 new        first event of a connection: the DMA clears its flowstate
 loaded     the flowstate comes from flowstate memory
 resident   it is still in the workspace
@@ -25,6 +25,7 @@ from spps.ucode.asm import assemble
 __all__ = ["measure"]
 
 _PATIENCE = 10_000
+_ONE_CORE = TINY.replace(cores=1)
 
 PROGRAM = """
         csr     r1, cycles
@@ -43,26 +44,33 @@ class _Path(Elaboratable):
     def elaborate(self, platform):
         m = Module()
         director, bus, cluster, flowstate = self.director, self.bus, self.cluster, self.flowstate
-        m.submodules.director, m.submodules.bus, m.submodules.cluster, m.submodules.flowstate = director, bus, cluster, flowstate
-        for source, target in ((director.o_delivery, bus.i_delivery), (bus.o_done, director.i_done), (bus.o_cluster[0], cluster.i_msg),
-                               (cluster.o_msg, bus.i_cluster[0]), (cluster.o_fs_read, flowstate.i_read),
-                               (flowstate.o_data, cluster.i_fs_data), (cluster.o_fs_write, flowstate.i_write)):
+        m.submodules.director, m.submodules.bus = director, bus
+        m.submodules.cluster, m.submodules.flowstate = cluster, flowstate
+        for source, target in ((director.o_delivery, bus.i_delivery), (bus.o_done, director.i_done),
+                               (bus.o_cluster[0], cluster.i_msg), (cluster.o_msg, bus.i_cluster[0]),
+                               (cluster.o_fs_read, flowstate.i_read), (flowstate.o_data, cluster.i_fs_data),
+                               (cluster.o_fs_write, flowstate.i_write)):
             wiring.connect(m, source, target)
         m.d.sync += self.cycles.eq(self.cycles + 1)
         m.d.comb += [
             cluster.i_dma.payload.eq(director.o_dma.payload.command), cluster.i_dma.valid.eq(director.o_dma.valid),
             director.o_dma.ready.eq(cluster.i_dma.ready),
-            director.i_dma_done.payload.command.eq(cluster.o_dma_done.payload), director.i_dma_done.valid.eq(cluster.o_dma_done.valid),
+            director.i_dma_done.payload.command.eq(cluster.o_dma_done.payload),
+            director.i_dma_done.valid.eq(cluster.o_dma_done.valid),
             cluster.o_dma_done.ready.eq(director.i_dma_done.ready), cluster.csr.cycles.eq(self.cycles),
-            cluster.csr.cfg.valid.eq(1), cluster.csr.cfg.index.eq(self.cycles[:CONFIG_BITS]), director.core_enable.eq(~0),
-            director.o_set.ready.eq(1), director.o_answer.ready.eq(1), director.o_free.ready.eq(1), bus.o_socket.ready.eq(1),
-            bus.o_lookup.ready.eq(1), *(mask.eq(~0) for mask in director.masks),
+            cluster.csr.cfg.valid.eq(1), cluster.csr.cfg.index.eq(self.cycles[:CONFIG_BITS]),
+            director.core_enable.eq(~0), director.o_set.ready.eq(1), director.o_answer.ready.eq(1),
+            director.o_free.ready.eq(1), bus.o_socket.ready.eq(1), bus.o_lookup.ready.eq(1),
+            *(mask.eq(~0) for mask in director.masks),
         ]
         return m
 
 
-def measure(params=TINY.replace(cores=1)):
-    """{"new", "loaded", "resident", "written_back"}: clocks. Raises RuntimeError naming what does not come within _PATIENCE clocks."""
+def measure(params=_ONE_CORE):
+    """Clocks {"new", "loaded", "resident", "written_back"}.
+
+    Raises RuntimeError naming what does not come within _PATIENCE clocks.
+    """
     path = _Path(params)
     director, found = path.director, {}
 

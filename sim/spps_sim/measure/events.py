@@ -1,7 +1,7 @@
 """Clocks a protocol core spends on an event; part of `spps bench`.
 
-The real program runs in the instruction-set simulator, in the functional pair, on a protected upload in full segments with the
-sync link up. Clocks are not simulated but added up from the executed instructions (`model.core_clocks`).
+The real program runs in the instruction-set simulator, in the functional pair, on a protected upload in full segments
+with the sync link up. Clocks are not simulated but added up from the executed instructions (`model.core_clocks`).
 
 Figures:
 data_segment   a full segment, copied and sent on
