@@ -3,7 +3,9 @@
 A frame sent by a peer at time t is offered to the pair at t + latency; a frame that left the pair at t reaches
 the peer at t + latency. Faults act on the wire between peer and pair, in either direction.
 """
-from ..backend.interface import FrameKind, RawFrame, Stop
+from collections.abc import Callable
+
+from ..backend.interface import FrameKind, Mark, RawFrame, Stop
 from .links import Agenda, FaultyLink
 
 __all__ = ["SimulatedNetwork", "Wire"]
@@ -22,9 +24,9 @@ class SimulatedNetwork:
         self.link = FaultyLink(faults, seed)
         self._clock = Agenda()
         self.peers = {}             # port -> list of peers
-        self.on_wire = lambda time, port, what, data: None
-        self.on_frame = lambda frame: None
-        self.on_mark = lambda mark: None
+        self.on_wire: Callable[[int, int, str, bytes], object] = lambda time, port, what, data: None
+        self.on_frame: Callable[[RawFrame], object] = lambda frame: None
+        self.on_mark: Callable[[Mark], object] = lambda mark: None
         self.time = sim.cycle
 
     def attach(self, port, peer):
