@@ -57,7 +57,7 @@ async def standby_drops_events_and_obeys_commands(dut):
     env = await start(dut)
     dut.active.value = 0
     env.model.active = 0
-    for i in range(20):
+    for _ in range(20):
         env.event()
     env.command(INSERT, 1, 1, env.flows[0])
     await env.drain()
