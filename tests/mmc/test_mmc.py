@@ -82,6 +82,7 @@ def test_counters_of_a_block_need_texts():
 class _Counting(wiring.Component):
     COUNTERS = Counters({"some": "occurrences"})
     count: Out(COUNTERS.layout)
+    _MustUse__silence = True        # never elaborated
 
 
 def _blocks_of_a_top(**changes):

@@ -66,6 +66,9 @@ def boundaries_markdown(params):
     unit = Spps(params)
     blocks = [*blocks_of(unit), ("top.Spps", unit), ("failover.IpSwitch", IpSwitch(params)),
               ("pair.SppsPair", SppsPair(params))]
+    for block in (*vars(unit).values(), *unit.clusters, *(component for _, component in blocks)):
+        if isinstance(block, Component):
+            block._MustUse__silence = True      # asked for its signature only, hence never elaborated
     lines = [
         f"# Boundaries of the blocks ({params.name})", "",
         "Made by `spps boundaries` from the signatures; do not edit. `In` and `Out` as seen by the block; widths in "
