@@ -9,29 +9,33 @@ from .registers import CONFIG_BASE
 
 __all__ = ["RegisterTable"]
 
-_WORDS, _REGIONS = 32, 4        # of a region, and how many
-_PLACES = _WORDS * _REGIONS
+_PARTS, _WORDS = 4, 32          # of the table, each with so many places
+_PLACES = _PARTS * _WORDS
 _PLACE_BITS = exact_log2(_PLACES)
 _LIVE, _RESET, _MASK = range(3)
 _PART_BITS = 2
 
 
-def _place(address):
-    """Return the place of a register in a part of the table: two bits of region, five of word."""
-    return Cat(address[2:7], address[8:10])
+def _place(bit):
+    """Return the bits of the place of a register from bit(n) of its address: five of word, two of part.
+
+    The parts are words 0 to 31 of region 0, CONFIG, words 32 to 63 of region 0, and the masks. STATUS is not in the
+    table.
+    """
+    return [*map(bit, range(2, 7)), bit(8), bit(9) | bit(7)]
 
 
 class RegisterTable(wiring.Component):
-    """Registers that the host writes, in block RAM: value, value after reset and mask of each.
+    """Registers that the host writes, in block RAM: value, value after reset and mask of each; shows the words of CONFIG.
 
-    After a reset the reset values are copied to the values. Then the words of CONFIG are read and shown one per clock,
-    in turn, except while the host's address uses the read port.
+    After a reset the reset values are copied to the values. Then the words of CONFIG are read one per clock, in turn,
+    except while the host's address uses the read port.
 
     Parameters
     ----------
     registers : dict
-        {byte address: (reset value, mask)}, in the first 32 words of the first four regions of 256 bytes.
-        Raises ValueError for another address.
+        {byte address: (reset value, mask)}: any word of the first region of 256 bytes, or one of the first 32 words of
+        the second and the fourth. Raises ValueError for another address.
 
     Members
     -------
@@ -73,10 +77,11 @@ class RegisterTable(wiring.Component):
     def __init__(self, registers):
         contents = [0] * (_PLACES << _PART_BITS)
         for address, (reset, mask) in registers.items():
-            if address % 4 or address % 256 >= 4 * _WORDS or address >= 256 * _REGIONS:
-                raise ValueError(f"register at {address:#x}: must be one of the first {_WORDS} words "
-                                 f"of the first {_REGIONS} regions")
-            place = Const.cast(_place(Const(address, 16))).value
+            region, byte = divmod(address, 256)
+            if address % 4 or region not in (0, 1, 3) or region and byte >= 4 * _WORDS:
+                raise ValueError(f"register at {address:#x}: must be a word of region 0 "
+                                 f"or one of the first {_WORDS} of regions 1 and 3")
+            place = sum(bit << n for n, bit in enumerate(_place(lambda n, address=address: address >> n & 1)))
             contents[_RESET * _PLACES + place] = reset
             contents[_MASK * _PLACES + place] = mask
         self._contents = contents
@@ -96,8 +101,9 @@ class RegisterTable(wiring.Component):
         walk = Signal(CONFIG_BITS)
         shown, index, looked, inside = Signal(), Signal(CONFIG_BITS), Signal(), Signal()
         m.d.comb += [
-            place.eq(_place(self.address)),
-            inside.eq((self.address[:2] == 0) & ~self.address[7] & (self.address[10:] == 0)),
+            place.eq(Cat(_place(lambda n: self.address[n]))),
+            inside.eq((self.address[:2] == 0) & (self.address[10:] == 0) & (self.address[8:10] != 2)
+                      & (~self.address[7] | (self.address[8:10] == 0))),
             self.ready.eq(restore[-1] & ~copying), self.value.eq(read.data), read.en.eq(1),
             self.cfg.valid.eq(shown), self.cfg.index.eq(index), self.cfg.value.eq(read.data),
         ]
