@@ -242,7 +242,8 @@ class Spps(wiring.Component):
         wiring.connect(m, self.flowstate.o_window, mmc.i_flowstate)
         m.d.comb += [
             mac.eq(Cat(mmc.cfg_mac_lo, mmc.cfg_mac_hi[:16])), self.splitter.mac.eq(mac), self.egress.mac.eq(mac),
-            self.splitter.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)), self.egress.ttl.eq(mmc.ttl),
+            self.splitter.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)), self.splitter.vlan.eq(mmc.vlan),
+            self.splitter.tcp_flag_filter.eq(mmc.tcp_flag_filter), self.egress.ttl.eq(mmc.ttl),
             self.source.burst_blocks.eq(mmc.burst_blocks), self.ticks.tick_cycles.eq(mmc.tick_cycles),
             self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)), self.lookup.half_open_limit.eq(mmc.half_open_limit),
             self.director.masks.eq(mmc.masks), self.director.core_enable.eq(mmc.core_enable),

@@ -128,3 +128,17 @@ async def pulse_register_lasts_one_clock(dut):
         await RisingEdge(dut.clk)
         seen += int(dut.failover__role_load.value)
     assert seen == 1
+
+
+@cocotb.test()
+async def the_table_of_vlans_and_the_flag_filter_are_shown(dut):
+    env = await Env.start(dut)
+    assert int(dut.vlan.value) == int(dut.tcp_flag_filter.value) == 0
+    for port, value in enumerate((100, 4094, 0xFFFFF001)):
+        await env.write(env.names[f"vlan_{port}"], value)
+    await env.write(env.names["tcp_flag_filter"], 1)
+    assert int(dut.vlan.value) == 100 | 4094 << 12 | 1 << 24 and int(dut.tcp_flag_filter.value) == 1
+    for name in ("vlan_0", "vlan_1", "vlan_2", "tcp_flag_filter"):
+        await env.read(env.names[name])         # and as the model
+    for address in (0x180, 0x2FC, 0x380):       # places of the table, under other addresses
+        assert await env.read(address) == UNKNOWN

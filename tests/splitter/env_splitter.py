@@ -14,7 +14,7 @@ from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.packet import PacketCollector, packet_words
 from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock
 from spps_sim.testbench.runner import default_seed
-from tests.splitter.frames import MAC, VIPS
+from tests.splitter.frames import MAC, VIPS, VLANS
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 SIZE = WIDTH // 8
@@ -25,11 +25,11 @@ class Env:
     """Frames in; a scratchpad that answers at random moments; events, frees and counters collected.
 
     idle, pause: probability of a gap before a transfer at inputs and outputs.
-    full: probability that a payload finds no page.
+    full: probability that a payload finds no page. tcp_flag_filter: the register.
     stored: reference -> payload; refused: payloads that were not kept; expected: (event, payload) of the model.
     """
 
-    def __init__(self, dut, idle=0.0, pause=0.0, full=FULL):
+    def __init__(self, dut, idle=0.0, pause=0.0, full=FULL, tcp_flag_filter=False):
         self.dut, self.full, self.rng = dut, full, random.Random(default_seed())
 
         def rng():
@@ -43,7 +43,7 @@ class Env:
         self.collector = PacketCollector(WIDTH, self._store)
         self.payload = StreamSink(dut, "o_payload", dut.clk, layout=layout, pause=pause, rng=rng(),
                                   callback=self.collector)
-        self.model, self.expected = Splitter(MAC, VIPS), deque()
+        self.model, self.expected = Splitter(MAC, VIPS, VLANS, tcp_flag_filter), deque()
         self.stored, self.refused, self.next_ref, self.frames = {}, 0, 1, 0
 
     @classmethod
@@ -52,7 +52,9 @@ class Env:
         start_clock(dut)
         dut.mac.value = MAC
         dut.vip.value = VIPS[0] | VIPS[1] << 32
+        dut.vlan.value = sum(vlan << 12 * n for n, vlan in enumerate(VLANS))
         env = cls(dut, idle, pause, **options)
+        dut.tcp_flag_filter.value = int(env.model.tcp_flag_filter)
         await reset(dut)
         env.count = CounterMonitor(dut, dut.clk, MessageSplitter.COUNTERS).total
         dut._log.info("seed %d", default_seed())

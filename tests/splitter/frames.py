@@ -7,6 +7,7 @@ MAC = 0x02005E5D5001
 MAC_TEXT = "02:00:5e:5d:50:01"
 PEER = "02:11:22:33:44:55"
 VIPS = 0xC0A800FE, 0xAC100001           # 192.168.0.254, 172.16.0.1
+VLANS = 100, 4094, 0                    # of the networks; the last has none
 
 _OPTIONS = (
     [], [("NOP", None), ("NOP", None), ("Timestamp", (0x11223344, 0x55667788))],
@@ -19,12 +20,31 @@ _OPTIONS = (
 )
 
 
-def tcp_frame(rng, size=None):
-    """A valid TCP frame; size: bytes of payload."""
+#: another host, one bit away from ours at either end, our neighbour's and our subnet's broadcast, the subnet itself
+NOT_OURS = "8.8.8.8", "192.168.0.255", "64.168.0.254", "192.168.0.0", "172.16.0.0", "172.16.255.255"
+
+
+def text(address):
+    """An IP address in dotted form."""
+    return ".".join(str(octet) for octet in address.to_bytes(4, "big"))
+
+
+def number(address):
+    """A dotted IP address as a number."""
+    return int.from_bytes(bytes(map(int, address.split("."))), "big")
+
+
+def tag(frame, vlan, priority=0, kind=0x8100):
+    """The same frame with a VLAN tag; priority: three bits and drop eligible."""
+    return frame[:12] + kind.to_bytes(2, "big") + (priority << 12 | vlan).to_bytes(2, "big") + frame[12:]
+
+
+def tcp_frame(rng, size=None, network=0):
+    """A valid TCP frame to our address on a network; size: bytes of payload."""
     size = rng.choice((0, 0, 1, 2, 3, 5, 6, 7, 16, rng.randrange(100), rng.randrange(1400))) if size is None else size
     options = rng.choice(_OPTIONS)
-    flags = rng.choice(("S", "SA", "A", "PA", "FA", "R", "FPUA", "SEC"))
-    ip = IP(src=f"10.0.{rng.randrange(256)}.{rng.randrange(1, 255)}", dst=f"192.168.0.{rng.randrange(1, 255)}",
+    flags = rng.choice(("S", "SA", "A", "PA", "FA", "R", "FPUA", "SEC", "F", "SF", "SR", ""))
+    ip = IP(src=f"10.0.{rng.randrange(256)}.{rng.randrange(1, 255)}", dst=text(VIPS[network]),
             tos=rng.choice((0, 0, 3, 0xB8)), id=rng.randrange(65536), ttl=rng.randrange(1, 256),
             options=rng.choice(([], [], [], b"\x94\x04\x00\x00", b"\x01" * rng.randrange(1, 41))))
     tcp = TCP(sport=rng.randrange(1, 65536), dport=rng.randrange(1, 65536), seq=rng.randrange(1 << 32),
@@ -35,30 +55,35 @@ def tcp_frame(rng, size=None):
     return frame
 
 
-def arp_frame(rng):
+def arp_frame(rng, network=0):
+    """A valid ARP frame; those are taken for any address."""
     frame = bytes(Ether(src=PEER, dst=rng.choice(("ff:ff:ff:ff:ff:ff", MAC_TEXT)))
-                  / ARP(op=rng.choice((1, 2)), hwsrc=PEER, psrc=f"10.0.0.{rng.randrange(256)}", pdst="10.0.0.1"))
+                  / ARP(op=rng.choice((1, 2)), hwsrc=PEER, psrc=f"10.0.0.{rng.randrange(256)}",
+                        pdst=rng.choice(("10.0.0.1", text(VIPS[network])))))
     return frame + bytes(rng.choice((0, 18)))
 
 
-def odd_frame(rng):
-    """A frame that is no event."""
+def odd_frame(rng, network=0):
+    """A frame that is no event, or an event only without `tcp_flag_filter`."""
+    ours, other = (text(vip) for vip in (VIPS[network], VIPS[1 - network]))
     ether = Ether(src=PEER, dst=MAC_TEXT)
-    ip = IP(src="10.1.1.1", dst="10.1.1.2")
+    ip = IP(src="10.1.1.1", dst=ours)
     return bytes(rng.choice((
         ether / ip / UDP(sport=1, dport=2) / Raw(rng.randbytes(30)), ether / ip / ICMP() / Raw(rng.randbytes(30)),
-        ether / IP(src="10.1.1.1", dst="10.1.1.2", flags="MF") / Raw(rng.randbytes(40)),
-        ether / IP(src="10.1.1.1", dst="10.1.1.2", frag=5, proto=6) / Raw(rng.randbytes(40)),
-        ether / IP(src="224.0.0.1", dst="10.1.1.2") / TCP(), ether / IP(src="10.1.1.1", dst="255.255.255.255") / TCP(),
-        ether / IP(src="10.1.1.1", dst="10.1.1.1") / TCP(sport=9, dport=9),
-        ether / IP(src="10.1.1.1", dst="10.1.1.2", proto=47) / Raw(rng.randbytes(40)),
+        ether / IP(src="10.1.1.1", dst=ours, flags="MF") / Raw(rng.randbytes(40)),
+        ether / IP(src="10.1.1.1", dst=ours, frag=5, proto=6) / Raw(rng.randbytes(40)),
+        ether / IP(src="224.0.0.1", dst=ours) / TCP(), ether / IP(src="10.1.1.1", dst="255.255.255.255") / TCP(),
+        ether / IP(src=ours, dst=ours) / TCP(sport=9, dport=9),
+        ether / IP(src="10.1.1.1", dst=ours, proto=47) / Raw(rng.randbytes(40)),
         Ether(src=PEER, dst="02:00:00:00:00:09") / ip / TCP(), Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ip / TCP(),
-        *(ether / IP(src=source, dst="10.1.1.2") / TCP() for source in ("192.168.0.254", "172.16.0.1")),
+        *(ether / IP(src=source, dst=ours) / TCP() for source in ("192.168.0.254", "172.16.0.1")),
         Ether(src=MAC_TEXT, dst=MAC_TEXT) / ip / TCP(), ether / ip / TCP(sport=0), ether / ip / TCP(dport=0),
         *(ether / ip / TCP(flags=flags) for flags in ("", "FPU", "F", "SF", "SR", "FSRPAUEC")),
         Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, hwsrc=PEER, psrc="172.16.0.1", pdst="10.0.0.1"),
         Ether(src="ff:ff:ff:ff:ff:ff", dst=MAC_TEXT) / ip / TCP(),
-        Ether(src=PEER, dst=MAC_TEXT, type=0x86DD) / Raw(rng.randbytes(46)),
+        *(Ether(src=PEER, dst=MAC_TEXT, type=kind) / Raw(rng.randbytes(46)) for kind in (0x86DD, 0x88A8, 0x9000)),
+        *(ether / IP(src="10.1.1.1", dst=to) / TCP() / Raw(rng.randbytes(9)) for to in NOT_OURS),
+        ether / IP(src="10.1.1.1", dst=other) / TCP(),
     )))
 
 
@@ -109,10 +134,26 @@ def fix_tcp(octets):
     octets[start + 16:start + 18] = checksum(pseudo + bytes(octets[start:end])).to_bytes(2, "big")
 
 
-def traffic(rng, count, mutated=0.5):
+def in_vlan(rng, frame, network):
+    """(the same frame with a tag, or two, or cut in it; the port that it comes from)."""
+    vlan = rng.choice((0, VLANS[network], VLANS[network], rng.randrange(4096)))
+    priority, port = rng.randrange(16), rng.randrange(3)
+    if rng.random() < 0.1:
+        frame = tag(frame, rng.choice(VLANS))
+    frame = tag(frame, vlan, priority, 0x88A8 if rng.random() < 0.02 else 0x8100)
+    if rng.random() < 0.1:
+        frame = frame[:rng.randrange(10, 22)]
+    return frame, port if rng.random() < 0.8 and vlan else network
+
+
+def traffic(rng, count, mutated=0.5, tagged=0.3):
     """`count` frames as (bytes, port, err)."""
     for _ in range(count):
-        frame = rng.choices((tcp_frame, arp_frame, odd_frame), (8, 1, 2))[0](rng)
+        network = rng.randrange(2)
+        frame = rng.choices((tcp_frame, arp_frame, odd_frame), (8, 1, 2))[0](rng, network=network)
         if rng.random() < mutated:
             frame = mutate(rng, frame)
-        yield frame, rng.randrange(3), rng.random() < 0.02
+        frame, port = in_vlan(rng, frame, network) if rng.random() < tagged else (frame, network)
+        if rng.random() < 0.02:
+            port = rng.randrange(3)
+        yield frame, port, rng.random() < 0.02

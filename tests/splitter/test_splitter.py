@@ -27,15 +27,23 @@ def test_model_reads_a_frame_written_by_hand():
     head = "0200 5e5d 5001 0211 2233 4455 0800" "4500 0029 0001 0000 4006 66cc 0a00 0001 0a00 0002"
     tcp, end = "04d2 0050 0000 0001 0000 0002 5018 2000", "0000" "41 0000000000"
     frame = bytes.fromhex(head + tcp + "35a4" + end)
-    verdict, event, payload = split(frame, port=1, mac=0x02005E5D5001)
+    ours = {"port": 1, "mac": 0x02005E5D5001, "vips": (0x0A000009, 0x0A000002)}
+    verdict, event, payload = split(frame, **ours)
     assert (verdict, payload) == ("events", b"A")
     assert event == {
         "kind": 1, "iface": 1, "protocol": 6, "checks": 0, "src_ip": 0x0A000001, "dst_ip": 0x0A000002, "src_port": 1234,
         "dst_port": 80, "seq": 1, "ack": 2, "window": 0x2000, "tcp_flags": 0x18, "payload_len": 1, "filled": 1,
         "plain": 1, "stamped": 0, "mss": 0, "wscale": 0, "options": 0, "ts_val": 0, "ts_ecr": 0, "sack_left": 0,
         "sack_right": 0, "src_mac_hi": 0x0211, "src_mac_lo": 0x22334455}
-    assert split(frame, port=1, mac=0x02005E5D5002)[0] == "not_for_us"
-    assert split(bytes.fromhex(head + tcp + "35a5" + end), port=1, mac=0x02005E5D5001)[0] == "tcp_checksum"
+    assert split(frame, **ours | {"mac": 0x02005E5D5002})[0] == "not_for_us"
+    assert split(frame, **ours | {"port": 0})[0] == split(frame, **ours | {"port": 2})[0] == "not_our_address"
+    assert split(frame, **ours | {"vips": (0x0A000009, 0)})[0] == "not_our_address"
+    for tag, port, vlans in (("8100 0000", 1, ()), ("8100 f000", 1, (5, 6)), ("8100 0006", 0, (5, 6)),
+                             ("8100 f006", 2, (5, 6))):
+        tagged = frame[:12] + bytes.fromhex(tag) + frame[12:]
+        assert split(tagged, **ours | {"port": port}, vlans=vlans) == (verdict, event, payload)
+    assert split(frame[:12] + bytes.fromhex("8100 0007") + frame[12:], **ours, vlans=(5, 6))[0] == "unknown_vlan"
+    assert split(bytes.fromhex(head + tcp + "35a5" + end), **ours)[0] == "tcp_checksum"
 
 
 def test_model_reads_options_written_by_hand():

@@ -1,16 +1,19 @@
 """Numbers of the protocols, once for all RTL.
 
 Models and the checker take theirs from the standards again, so that an error here is found.
-Source: IANA EtherTypes; RFC 791, RFC 792, RFC 768, RFC 826, RFC 9293 §3.1, RFC 7323 §2.2 and §3.2, RFC 2018 §2 and §3.
+Source: IANA EtherTypes; IEEE 802.1Q §9.6; RFC 791, RFC 792, RFC 768, RFC 826, RFC 9293 §3.1, RFC 7323 §2.2 and §3.2,
+RFC 2018 §2 and §3.
 """
 from amaranth.lib import enum
 
-__all__ = ["ARP_BYTES", "ETHERNET_BYTES", "ETHERTYPE_BYTES", "IPV4_BYTES", "TCP_BYTES",
+__all__ = ["ARP_BYTES", "ETHERNET_BYTES", "ETHERTYPE_BYTES", "IPV4_BYTES", "TCP_BYTES", "VLAN_ID_BITS",
            "ArpOperation", "EtherType", "IpProtocol", "TcpFlag", "TcpOption"]
 
 #: bytes of a header without options
 ETHERNET_BYTES, ARP_BYTES, IPV4_BYTES, TCP_BYTES = 14, 28, 20, 20
 ETHERTYPE_BYTES = 2
+#: a VLAN tag ends with priority (3 bits), drop eligible (1) and this identifier
+VLAN_ID_BITS = 12
 
 
 class EtherType(enum.IntEnum, shape=16):
@@ -18,6 +21,8 @@ class EtherType(enum.IntEnum, shape=16):
 
     IPV4 = 0x0800
     ARP = 0x0806
+    VLAN = 0x8100       # IEEE 802.1Q §9.4: a customer VLAN tag, with another EtherType behind it
+    IPV6 = 0x86DD
     SYNC = 0x88B5       # IEEE 802 local experimental 1; our sync frames, see layouts.record
 
 

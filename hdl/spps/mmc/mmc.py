@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from ..failover.signature import FailoverConfig, FailoverStatus
 from ..layouts.config import CONFIG, CONFIG_DIRECT, CONFIG_INDEX, ConfigWord
 from ..layouts.dma import FlowstateWord
+from ..layouts.headers import VLAN_ID_BITS
 from ..layouts.register import InstructionWrite, RegisterRequest
 from ..lib import Counters
 from .counter_file import CounterFile
@@ -56,6 +57,8 @@ class Mmc(wiring.Component):
         Those of CONFIG_DIRECT, at all times.
     masks : Out(ArrayLayout(16, total_cores))
         Event types that each core takes.
+    vlan : Out(ArrayLayout(12, ports))
+        VLAN identifier of each network.
     failover, failover_status : Out(FailoverConfig), In(FailoverStatus)
         Registers of the failover unit.
     <name> : Out or In
@@ -97,6 +100,7 @@ class Mmc(wiring.Component):
             "cfg": Out(ConfigWord),
             **{f"cfg_{name}": Out(32, init=CONFIG[CONFIG_INDEX[name]].reset) for name in CONFIG_DIRECT},
             "masks": Out(data.ArrayLayout(unsigned(16), params.total_cores)),
+            "vlan": Out(data.ArrayLayout(VLAN_ID_BITS, params.ports)),
             "failover": Out(FailoverConfig()), "failover_status": In(FailoverStatus()),
             **{r.name: Out(r.width) for r in CONTROL if r.member is None},
             **{r.name: In(r.width) for r in self.status if r.member is None},

@@ -5,6 +5,7 @@ from ..cluster.protocol_core import RUNAWAY_BITS
 from ..failover import signature as failover
 from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
+from ..layouts.headers import VLAN_ID_BITS
 from ..layouts.socket import SOCKET_POOLS
 from ..lib import Counters
 from .register_map import Register, RegisterField, RegisterMap
@@ -42,6 +43,8 @@ CONTROL = (
     Register("fault_stuck", doc="for tests; bit n: core n gets no instructions"),
     Register("core_enable", reset=0xFFFFFFFF, doc="bit n: core n gets events; what it has it ends"),
     Register("core_choice", width=1, doc="core for a flow that is at no core: 0 the least loaded, 1 the next in turn"),
+    Register("tcp_flag_filter", width=1,
+             doc="1: drop TCP segments without ACK, SYN and RST, and SYN with FIN or RST; 0: none is dropped for its flags"),
 )
 #: what blocks report
 STATUS = (
@@ -72,6 +75,13 @@ WINDOW = (
     Register("flowstate_data", "fetch",
              doc="a word of flowstate memory (layouts.flowstate); 0 for a conn that does not exist"),
 )
+
+
+def vlan_table(params):
+    """Return the registers of the table of VLAN tags, one per network, after CONTROL."""
+    return [Register(f"vlan_{port}", width=VLAN_ID_BITS, member=("vlan", port),
+                     doc=f"VLAN identifier in frames from network {port}, 1 to 4094; 0: none")
+            for port in range(params.ports)]
 
 
 def core_status(params):
@@ -110,7 +120,7 @@ def register_map(params, counters=(), status=()):
                  fields=(RegisterField("data_width", 0, 8), RegisterField("clusters", 8, 4),
                          RegisterField("cores", 12, 4), RegisterField("ports", 16, 8))),
         Register("connections", "const", reset=params.connections, doc="connections that this unit can hold"),
-        *CONTROL,
+        *CONTROL, *vlan_table(params),
     ):
         if register.name == "half_open_limit":
             register = replace(register, reset=params.connections * 3 // 4)

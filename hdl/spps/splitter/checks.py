@@ -28,6 +28,7 @@ class Facts:
 
     h: FrameHeader. mac: own address. is_ip, is_arp: its EtherType. segment: bytes of the TCP segment.
     tcp_sum: 17-bit sum over pseudo header and segment. own: the sender has one of our addresses.
+    tcp_flag_filter: the host wants TCP_FLAGS.
     """
 
     h: Any
@@ -37,6 +38,7 @@ class Facts:
     segment: Any = None
     tcp_sum: Any = None
     own: Any = None
+    tcp_flag_filter: Any = None
 
     @property
     def ip(self):
@@ -106,16 +108,18 @@ def _arp_malformed(f):
 def _tcp_flags(f):
     has = {flag: (f.tcp.flags & flag).any() for flag in TcpFlag}
     opens = has[TcpFlag.SYN] & (has[TcpFlag.FIN] | has[TcpFlag.RST])
-    return ~(has[TcpFlag.ACK] | has[TcpFlag.SYN] | has[TcpFlag.RST]) | opens
+    return f.tcp_flag_filter & (~(has[TcpFlag.ACK] | has[TcpFlag.SYN] | has[TcpFlag.RST]) | opens)
 
 
 #: the first that fails is the verdict
 CHECKS = (
     Check(Verdict.FRAME_ERROR, lambda f: f.h.err),
     Check(Verdict.RUNT, _runt),
+    Check(Verdict.UNKNOWN_VLAN, lambda f: f.h.unknown_vlan, early=True),
     Check(Verdict.SOURCE_ADDRESS, lambda f: f.h.source_mac[_GROUP]),
     Check(Verdict.NOT_FOR_US, lambda f: (f.h.destination_mac != f.mac) & ~(f.h.destination_mac[_GROUP] & f.is_arp),
           early=True),
+    Check(Verdict.IPV6, lambda f: f.h.ethertype == EtherType.IPV6),
     Check(Verdict.UNKNOWN_ETHERTYPE, lambda f: ~f.is_ip & ~f.is_arp),
     Check(Verdict.ARP_MALFORMED, _arp_malformed),
     Check(Verdict.IP_VERSION, lambda f: f.ip.version != 4, ip=True, early=True),
@@ -125,6 +129,7 @@ CHECKS = (
     Check(Verdict.IP_CHECKSUM, lambda f: _folded(f.h.ip_sum) != _ONES, ip=True, early=True),
     Check(Verdict.SOURCE_ADDRESS, lambda f: _no_host(f.ip.source), ip=True),
     Check(Verdict.DESTINATION_ADDRESS, lambda f: _no_host(f.ip.destination), ip=True),
+    Check(Verdict.NOT_OUR_ADDRESS, lambda f: ~f.h.ours, ip=True, early=True),
     Check(Verdict.IP_FRAGMENT, lambda f: f.ip.more_fragments | (f.ip.fragment_offset != 0), ip=True, early=True),
     Check(Verdict.ICMP, lambda f: f.ip.protocol == IpProtocol.ICMP, ip=True),
     Check(Verdict.UDP, lambda f: f.ip.protocol == IpProtocol.UDP, ip=True),

@@ -33,7 +33,9 @@ class EventBuilder(wiring.Component):
     mac : In(48)
         Own MAC address.
     vip : In(ArrayLayout(32, 2))
-        Own IP addresses; 0: none.
+        Own IP address on each network; 0: none.
+    tcp_flag_filter : In(1)
+        Drop TCP segments without ACK, SYN and RST, and SYN with FIN or RST.
     count : Out(COUNTERS.layout)
         `frames` when a header is taken, one other when the frame has its verdict.
 
@@ -66,6 +68,7 @@ class EventBuilder(wiring.Component):
     o_free: Out(stream.Signature(unsigned(16)))
     mac: In(48)
     vip: In(data.ArrayLayout(32, 2))
+    tcp_flag_filter: In(1)
     count: Out(COUNTERS.layout)
 
     def elaborate(self, platform):
@@ -106,7 +109,8 @@ class EventBuilder(wiring.Component):
                 with m.State(state):
                     m.next = following
             with m.State("JUDGE"):
-                facts = Facts(h, self.mac, is_ip, is_arp, segment=segment, tcp_sum=folded, own=own)
+                facts = Facts(h, self.mac, is_ip, is_arp, segment=segment, tcp_sum=folded, own=own,
+                              tcp_flag_filter=self.tcp_flag_filter)
                 for n, (name, failed) in enumerate(failures(facts)):
                     with (m.If(failed) if n == 0 else m.Elif(failed)):
                         m.d.sync += verdict.eq(name)

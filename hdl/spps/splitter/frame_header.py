@@ -70,10 +70,12 @@ class FrameHeader(data.Struct):
     destination_mac: unsigned(48)
     source_mac: unsigned(48)
     ethertype: unsigned(16)
-    port: unsigned(8)
-    length: unsigned(16)            # bytes of the frame
+    port: unsigned(8)               # network: the port, or what the VLAN tag names
+    unknown_vlan: unsigned(1)       # the VLAN tag names no network
+    length: unsigned(16)            # bytes of the frame without its VLAN tag
     err: unsigned(1)                # of the frame's last word
     stored: unsigned(1)             # a payload packet went to the scratchpad
+    ours: unsigned(1)               # IPv4: the destination is our address on this network
     network: NetworkHeader
     tcp: TcpFields
     options: data.ArrayLayout(32, 10)

@@ -1,14 +1,14 @@
 """Capture of headers, and payload cut out of frames."""
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.headers import ETHERNET_BYTES, IPV4_BYTES, TCP_BYTES, EtherType
 from ..layouts.packet import packet_layout, packet_signature
 from ..lib.packet_slice import PacketSlice
 from .checks import Facts, failures
+from .frame_aligner import PAD_BYTES
 from .frame_header import FrameHeader
-from .packet_pad import PAD_BYTES
 
 __all__ = ["HeaderParser"]
 
@@ -40,13 +40,17 @@ class HeaderParser(wiring.Component):
     Members
     -------
     i : In(stream of packet)
-        Frames with PAD_BYTES in front.
+        Frames from FrameAligner: untagged, with PAD_BYTES in front.
+    unknown_vlan : In(1)
+        With `i`, from the word with the EtherType on: the frame's VLAN tag names no network.
     o_header : Out(stream of FrameHeader)
         One per frame, after the last word of the frame and of its payload.
     o_payload : Out(stream of packet)
         TCP payloads of frames that pass the early checks of `checks.CHECKS`.
     mac : In(48)
         Own MAC address.
+    vip : In(ArrayLayout(32, 2))
+        Own IP addresses by network; 0: none.
 
     Timing
     ------
@@ -70,7 +74,8 @@ class HeaderParser(wiring.Component):
         self.width = width
         super().__init__({
             "i": In(packet_signature(width)), "o_header": Out(stream.Signature(FrameHeader)),
-            "o_payload": Out(packet_signature(width)), "mac": In(48),
+            "o_payload": Out(packet_signature(width)), "unknown_vlan": In(1), "mac": In(48),
+            "vip": In(data.ArrayLayout(32, 2)),
         })
 
     def elaborate(self, platform):
@@ -115,6 +120,8 @@ class HeaderParser(wiring.Component):
             segment_cut.i.valid.eq(word_valid & network & is_ip),
             word_free.eq(~word_valid | ~(network & is_ip) | segment_cut.i.ready),
         ]
+        m.d.sync += header.ours.eq(      # an address of 0 is no host's, so that another check catches it
+            Cat((header.port == port) & (ip.destination == vip) for port, vip in enumerate(self.vip)).any())
         with m.If(word_free):
             m.d.sync += word_valid.eq(0)
         with m.If(word_valid & network & word_free):
@@ -126,7 +133,8 @@ class HeaderParser(wiring.Component):
                 word.eq(self.i.payload), word_valid.eq(1),
                 network.eq(index >= ethernet_words), word_index.eq(index - ethernet_words),
                 header.length.eq(header.length + size - Mux(self.i.p.last, self.i.p.empty, 0)),
-                header.port.eq(self.i.p.port), header.err.eq(self.i.p.last & self.i.p.err),
+                header.port.eq(self.i.p.port), header.unknown_vlan.eq(self.unknown_vlan),
+                header.err.eq(self.i.p.last & self.i.p.err),
             ]
             with m.If(index != 31):
                 m.d.sync += index.eq(index + 1)

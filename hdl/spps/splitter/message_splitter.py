@@ -4,11 +4,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import Event
+from ..layouts.headers import VLAN_ID_BITS
 from ..layouts.packet import packet_signature
 from ..layouts.scratchpad import ScratchPage
 from .event_builder import EventBuilder
+from .frame_aligner import FrameAligner
 from .header_parser import HeaderParser
-from .packet_pad import PacketPad
 
 __all__ = ["MessageSplitter"]
 
@@ -36,7 +37,11 @@ class MessageSplitter(wiring.Component):
     mac : In(48)
         Own MAC address.
     vip : In(ArrayLayout(32, 2))
-        Own IP addresses; 0: none.
+        Own IP address on each network; 0: none.
+    vlan : In(ArrayLayout(12, params.ports))
+        VLAN identifier of each network, in frames that come in; 0: none.
+    tcp_flag_filter : In(1)
+        Drop TCP segments without ACK, SYN and RST, and SYN with FIN or RST.
     count : Out(COUNTERS.layout)
         One pulse per occurrence. frames = sum of the others when no frame is inside.
 
@@ -44,7 +49,7 @@ class MessageSplitter(wiring.Component):
     ------
     An event leaves 10 to 16 clocks (17 at 128 bits) after the last word of its frame, and up to one later per option
     byte unless the options are NOP NOP TIMESTAMP, if the scratchpad answers at once. Throughput one word per clock, and
-    on average up to 10 clocks more per frame. `i` waits for `o_payload` and, one frame later, for `o_event`, `o_free`
+    on average up to 12 clocks more per frame. `i` waits for `o_payload` and, one frame later, for `o_event`, `o_free`
     and `i_page`.
 
     Drop
@@ -57,7 +62,7 @@ class MessageSplitter(wiring.Component):
 
     Source
     ------
-    Patent §II, F2 206/208; RFC 791, RFC 826, RFC 9293, RFC 1122.
+    Patent §II, F2 206/208; RFC 791, RFC 826, RFC 9293, RFC 1122; IEEE 802.1Q.
     """
 
     COUNTERS = EventBuilder.COUNTERS
@@ -68,22 +73,25 @@ class MessageSplitter(wiring.Component):
             "i": In(packet_signature(params.data_width)), "o_event": Out(stream.Signature(Event)),
             "o_payload": Out(packet_signature(params.data_width)), "i_page": In(stream.Signature(ScratchPage)),
             "o_free": Out(stream.Signature(unsigned(16))), "mac": In(48), "vip": In(data.ArrayLayout(32, 2)),
+            "vlan": In(data.ArrayLayout(VLAN_ID_BITS, params.ports)), "tcp_flag_filter": In(1),
             "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.pad = pad = PacketPad(self.params.data_width)
+        m.submodules.aligner = aligner = FrameAligner(self.params)
         m.submodules.parser = parser = HeaderParser(self.params.data_width)
         m.submodules.builder = builder = EventBuilder()
-        wiring.connect(m, wiring.flipped(self.i), pad.i)
-        wiring.connect(m, pad.o, parser.i)
+        wiring.connect(m, wiring.flipped(self.i), aligner.i)
+        wiring.connect(m, aligner.o, parser.i)
         wiring.connect(m, parser.o_header, builder.i_header)
         wiring.connect(m, parser.o_payload, wiring.flipped(self.o_payload))
         wiring.connect(m, wiring.flipped(self.i_page), builder.i_page)
         wiring.connect(m, builder.o_event, wiring.flipped(self.o_event))
         wiring.connect(m, builder.o_free, wiring.flipped(self.o_free))
         m.d.comb += [
-            parser.mac.eq(self.mac), builder.mac.eq(self.mac), builder.vip.eq(self.vip), self.count.eq(builder.count),
+            aligner.vlan.eq(self.vlan), parser.unknown_vlan.eq(aligner.unknown_vlan),
+            parser.mac.eq(self.mac), builder.mac.eq(self.mac), parser.vip.eq(self.vip), builder.vip.eq(self.vip),
+            builder.tcp_flag_filter.eq(self.tcp_flag_filter), self.count.eq(builder.count),
         ]
         return m

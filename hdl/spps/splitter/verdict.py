@@ -22,7 +22,7 @@ class Verdict(enum.Enum, shape=5):
     RUNT = _Counted(2, "frames that end inside the headers that every frame of their EtherType has")
     SOURCE_ADDRESS = _Counted(3, "frames from a group MAC address or from an IP address that is no host's")
     NOT_FOR_US = _Counted(4, "frames to another unicast MAC address, and broadcast or multicast frames other than ARP")
-    UNKNOWN_ETHERTYPE = _Counted(5, "frames with an EtherType other than IPv4 and ARP")
+    UNKNOWN_ETHERTYPE = _Counted(5, "frames with an EtherType other than IPv4, IPv6 and ARP")
     ARP_MALFORMED = _Counted(6, "ARP frames not for IPv4 over Ethernet, no request or reply, or of a group sender")
     IP_VERSION = _Counted(7, "IPv4 frames whose version field is not 4")
     IP_HEADER_LENGTH = _Counted(8, "IP headers below 20 bytes or longer than their datagram")
@@ -38,9 +38,12 @@ class Verdict(enum.Enum, shape=5):
     LAND = _Counted(18, "TCP segments whose source address and port are also their destination")
     PAYLOAD_LENGTH = _Counted(19, "TCP segments of whose payload the scratchpad counted another number of bytes")
     SCRATCHPAD_FULL = _Counted(20, "TCP segments whose payload found no page in the scratchpad")
-    TCP_FLAGS = _Counted(21, "TCP segments without ACK, SYN and RST, or with SYN and FIN or RST")
+    TCP_FLAGS = _Counted(21, "TCP segments that `tcp_flag_filter` drops for their flags")
     TCP_PORT = _Counted(22, "TCP segments from or to port 0")
     OWN_ADDRESS = _Counted(23, "frames sent in our name: their MAC, IP or ARP sender address is one of ours")
+    NOT_OUR_ADDRESS = _Counted(24, "IP datagrams to an address that is not ours on their network")
+    UNKNOWN_VLAN = _Counted(25, "frames with a VLAN tag that names no network")
+    IPV6 = _Counted(26, "IPv6 frames")
 
     @property
     def text(self):

@@ -1,7 +1,7 @@
 """Reference model of the message splitter: bytes of a frame in, verdict, event and payload out.
 
-Offsets are those of the standards: Ethernet II, RFC 826 (ARP), RFC 791 (IPv4), RFC 9293 (TCP), RFC 7323 and RFC 2018
-(options).
+Offsets are those of the standards: Ethernet II, IEEE 802.1Q (VLAN tag), RFC 826 (ARP), RFC 791 (IPv4), RFC 9293 (TCP),
+RFC 7323 and RFC 2018 (options).
 """
 import struct
 from collections import Counter
@@ -78,7 +78,7 @@ def _split_arp(frame, port, own):
     }, b""
 
 
-def _split_tcp(segment, source, destination, own):
+def _split_tcp(segment, source, destination, own, tcp_flag_filter):
     """Return verdict, event fields and payload of a segment."""
     if len(segment) < 20:
         return "tcp_offset", None, b""
@@ -94,7 +94,7 @@ def _split_tcp(segment, source, destination, own):
         return "own_address", None, b""
     if source_port == 0 or destination_port == 0:
         return "tcp_port", None, b""
-    if not flags & (ACK | SYN | RST) or flags & SYN and flags & (FIN | RST):
+    if tcp_flag_filter and (not flags & (ACK | SYN | RST) or flags & SYN and flags & (FIN | RST)):
         return "tcp_flags", None, b""
     payload = segment[header:]
     options = parse_options(segment[20:header], bool(flags & SYN))
@@ -106,7 +106,7 @@ def _split_tcp(segment, source, destination, own):
     }, payload
 
 
-def _split_ip(frame, port, own):
+def _split_ip(frame, port, own, vips, tcp_flag_filter):
     packet = frame[14:]
     header = (packet[0] & 15) * 4
     total = int.from_bytes(packet[2:4], "big")
@@ -120,12 +120,15 @@ def _split_ip(frame, port, own):
             return verdict, None, b""
     for verdict, failed in (
         ("ip_checksum", checksum(packet[:header])), ("source_address", not _is_host(source)),
-        ("destination_address", not _is_host(destination)), ("ip_fragment", fragment & 0x3FFF),
+        ("destination_address", not _is_host(destination)),
+        ("not_our_address", port >= len(vips) or vips[port] == 0 or int.from_bytes(destination, "big") != vips[port]),
+        ("ip_fragment", fragment & 0x3FFF),
         ("icmp", protocol == 1), ("udp", protocol == 17), ("unknown_protocol", protocol != 6),
     ):
         if failed:
             return verdict, None, b""
-    verdict, event, payload = _split_tcp(packet[header:total], source, destination, own(frame[6:12], source))
+    verdict, event, payload = _split_tcp(packet[header:total], source, destination, own(frame[6:12], source),
+                                         tcp_flag_filter)
     if event:
         event.update({
             "iface": port, "protocol": protocol, "checks": (header > 20) | (packet[1] & 3 == 3) << 1,
@@ -135,22 +138,32 @@ def _split_ip(frame, port, own):
     return verdict, event, payload
 
 
-def split(frame, *, port, mac, vips=(), err=False):
+def split(frame, *, port, mac, vips=(), err=False, vlans=(), tcp_flag_filter=False):
     """Return (verdict, event fields or None, payload).
 
     verdict: name of a counter, "events" for a good frame. Event fields that are left out are 0.
-    vips: own IP addresses, 0: none.
+    vips: own IP address on each network, 0: none. vlans: VLAN identifier of each network, 0: none.
+    tcp_flag_filter: drop segments without ACK, SYN and RST, and SYN with FIN or RST.
     """
     def own(source_mac, source_ip):
         """Return whether the frame was sent in our name."""
         address = int.from_bytes(source_ip, "big")
         return int.from_bytes(source_mac, "big") == mac or address != 0 and address in vips
 
-    ethertype = int.from_bytes(frame[12:14], "big") if len(frame) >= 14 else None
     if err:
         return "frame_error", None, b""
+    unknown_vlan = False
+    if frame[12:14] == b"\x81\x00":     # 802.1Q: 3 bits of priority, drop eligible, 12 bits of VLAN identifier
+        vlan = int.from_bytes(frame[14:16], "big") % 4096
+        frame = frame[:12] + frame[16:]
+        if vlan in vlans and vlan:
+            port = vlans.index(vlan)
+        unknown_vlan = vlan != 0 and vlan not in vlans
+    ethertype = int.from_bytes(frame[12:14], "big") if len(frame) >= 14 else None
     if ethertype is None or len(frame) < {0x0800: 34, 0x0806: 42}.get(ethertype, 14):
         return "runt", None, b""
+    if unknown_vlan:
+        return "unknown_vlan", None, b""
     if frame[6] & 1:
         return "source_address", None, b""
     if int.from_bytes(frame[:6], "big") != mac and not (ethertype == 0x0806 and frame[0] & 1):
@@ -158,20 +171,21 @@ def split(frame, *, port, mac, vips=(), err=False):
     if ethertype == 0x0806:
         return _split_arp(frame, port, own)
     if ethertype == 0x0800:
-        return _split_ip(frame, port, own)
-    return "unknown_ethertype", None, b""
+        return _split_ip(frame, port, own, vips, tcp_flag_filter)
+    return "ipv6" if ethertype == 0x86DD else "unknown_ethertype", None, b""
 
 
 class Splitter:
     """`split` with counters."""
 
-    def __init__(self, mac, vips=()):
-        self.mac, self.vips = mac, vips
+    def __init__(self, mac, vips=(), vlans=(), tcp_flag_filter=False):
+        self.mac, self.vips, self.vlans, self.tcp_flag_filter = mac, vips, vlans, tcp_flag_filter
         self.count = Counter()
 
     def put(self, frame, *, port=0, err=False):
         """Return event fields and payload of one frame, or (None, b"")."""
-        verdict, event, payload = split(frame, port=port, mac=self.mac, vips=self.vips, err=err)
+        verdict, event, payload = split(frame, port=port, mac=self.mac, vips=self.vips, err=err, vlans=self.vlans,
+                                        tcp_flag_filter=self.tcp_flag_filter)
         self.count["frames"] += 1
         self.count[verdict] += 1
         return event, payload
