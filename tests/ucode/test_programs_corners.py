@@ -61,8 +61,7 @@ def test_arp_replies_and_requests_from_other_ports_are_ignored():
 
 # opening --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("target, config, flags", [
-    ((VIP_1, 80), {}, SYN), ((VIP_0, 80), {"listen_first": 100}, SYN), ((VIP_0, 80), {}, SYN | RST),
-    ((VIP_0, 80), {}, SYN | FIN)])
+    ((VIP_0, 80), {"listen_first": 100}, SYN), ((VIP_0, 80), {}, SYN | RST), ((VIP_0, 80), {}, SYN | FIN)])
 def test_a_syn_that_is_not_for_us_is_refused_and_leaves_nothing(target, config, flags):
     hands = ScriptedPeers(config=config)
     hands.client.segment(40_000, (ip_number(target[0]), target[1]), seq=5, flags=flags)
@@ -73,8 +72,10 @@ def test_a_syn_that_is_not_for_us_is_refused_and_leaves_nothing(target, config, 
 
 @pytest.mark.parametrize("iface, dst, flags",
                          [(2, VIP_0, SYN), (0, VIP_1, SYN), (0, VIP_0, SYN | RST), (0, VIP_0, SYN | FIN)])
-def test_an_endpoint_refuses_what_is_not_for_it(iface, dst, flags):
-    pair = FunctionalPair(standby=False, config={"mode": 0})
+@pytest.mark.parametrize("mode", [0, 1])
+def test_a_program_refuses_what_is_not_for_it(mode, iface, dst, flags):
+    """The splitter lets no other address pass; a program does not depend on it."""
+    pair = FunctionalPair(standby=False, config={"mode": mode})
     unit, sent = pair.units[0], []
     unit.emit = lambda unit, port, frame: sent.append((port, frame))
     unit.keys[ip_number(CLIENT_IP), ip_number(dst), 40_000, 7, 6, iface] = 0, 0
@@ -83,6 +84,31 @@ def test_an_endpoint_refuses_what_is_not_for_it(iface, dst, flags):
               "dst_ip": ip_number(dst), "src_port": 40_000, "dst_port": 7, "tcp_flags": flags, "seq": 9})
     assert not unit.in_use and not unit.keys
     assert [port for port, _ in sent] == ([] if flags & RST else [iface])
+
+
+@pytest.mark.parametrize("flags", [SYN, ACK, FIN, SYN | ACK])
+@pytest.mark.parametrize("side, target", [("client", VIP_1), ("client", "8.8.8.8"), ("client", "10.0.0.255"), ("client", "10.0.0.0"),
+                                          ("server", VIP_0), ("server", "8.8.8.8"), ("server", "10.1.255.255")])
+def test_a_segment_to_an_address_that_is_not_ours_is_not_answered(side, target, flags):
+    hands = ScriptedPeers()
+    peer = getattr(hands, side)
+    events = hands.unit.events
+    peer.segment(40_000, (ip_number(target), 80), seq=5, ack=6, flags=flags)
+    assert peer.settle() == [] and hands.unit.events == events and not hands.unit.in_use
+    ours = VIP_0 if side == "client" else VIP_1
+    peer.segment(40_000, (ip_number(ours), 80), seq=5, ack=6, flags=ACK)
+    assert [(s.flags, s.seq) for s in peer.settle()] == [(RST, 6)]
+
+
+@pytest.mark.parametrize("tag, answered", [("81000000", True), ("8100e000", True), ("81000001", False), ("88a80000", False)])
+def test_a_priority_tag_changes_nothing(tag, answered):
+    """In the functional model and in the checker; the table of other tags is the splitter's."""
+    hands = ScriptedPeers()
+    frames, unit = [], hands.unit
+    take = unit.frame
+    unit.frame = lambda port, data: frames.append(data) or take(port, data[:12] + bytes.fromhex(tag) + data[12:])
+    hands.client.segment(40_000, (ip_number(VIP_0), 80), seq=5, ack=6, flags=ACK)
+    assert [s.flags for s in hands.client.settle()] == [RST] * answered and len(frames) == 1
 
 
 def test_the_server_may_listen_elsewhere():

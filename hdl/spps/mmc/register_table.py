@@ -26,7 +26,7 @@ def _place(bit):
 
 
 class RegisterTable(wiring.Component):
-    """Registers that the host writes, in block RAM: value, value after reset and mask of each; shows the words of CONFIG.
+    """Registers that the host writes, in block RAM: value, reset value and mask of each; shows the words of CONFIG.
 
     After a reset the reset values are copied to the values. Then the words of CONFIG are read one per clock, in turn,
     except while the host's address uses the read port.

@@ -76,7 +76,12 @@ def _options(raw, problems):
 
 
 def parse_segment(data):
-    """Return the Segment in an Ethernet frame, or None when it is not IPv4/TCP."""
+    """Return the Segment in an Ethernet frame, or None when it is not IPv4/TCP.
+
+    A VLAN tag with identifier 0 is a priority only (IEEE 802.1Q §6.9.1): the frame counts as untagged.
+    """
+    if data[12:14] == b"\x81\x00" and int.from_bytes(data[14:16], "big") % 4096 == 0:
+        data = data[:12] + data[16:]
     if len(data) < 34 or data[12:14] != b"\x08\x00" or data[14] >> 4 != 4:
         return None
     ihl = (data[14] & 15) * 4

@@ -173,8 +173,8 @@ class FunctionalSpps(MessageEffects):
             return common | {"kind": EventKind.ARP.value, "subtype": arp.operation, "src_ip": arp.sender_ip,
                              "dst_ip": arp.target_ip}
         segment = parse_segment(data)
-        if segment is None or segment.problems:
-            return None
+        if segment is None or segment.problems or port > 1 or segment.dst[0] != self.config[f"vip_{port}"]:
+            return None         # not for us, RFC 1122 §3.2.1.3
         known = {k: v for k, v in segment.options.items() if k in TCP_OPTIONS and (segment.flags & SYN or k in (5, 8))}
         options = sum(TCP_OPTIONS[k] for k in known)
         if len(known.get(5, b"")) >= 8:
