@@ -12,8 +12,8 @@ from spps_sim.peers.frames import ip_number
 
 FRAMES = 100_000
 AHEAD = 24              # hostile frames that wait at the input
-#: what only a broken splitter or a full scratchpad can count
-NOT_BY_FRAMES = {"splitter_payload_length", "splitter_scratchpad_full"}
+#: what only a broken splitter, a full scratchpad, or the filter of TCP flags (off here) can count
+NOT_BY_FRAMES = {"splitter_payload_length", "splitter_scratchpad_full", "splitter_tcp_flags"}
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from ..peers.frames import ip_number, tcp_frame
 __all__ = ["hostile_frames", "correct_checksums"]
 
 PSH, URG = 8, 32
+VLAN, IPV6 = 0x8100, 0x86DD        # EtherTypes
 OPTIONS = (b"", b"\1\1\x08\x0a" + bytes(8), b"\2\4\5\xb4", b"\2\4\5\xb4\4\2\1\3\3\7\1\1",
            b"\5\x0a" + bytes(8) + b"\1\1", b"\1" * 40, b"\2\0\0\0", b"\xfe\xff\0\0", b"\3\x28\0\0", b"\x08\x0a\0\0")
 FLAGS = (ACK, ACK | PSH, SYN, SYN | ACK, FIN | ACK, RST, RST | ACK, 0, FIN | PSH | URG, SYN | FIN, SYN | RST, 0xFF)
@@ -88,4 +89,9 @@ def hostile_frames(count, seed, pair_mac, targets, own=None):
                 frame[at] = rng.choice(VALUES) if rng.random() < 0.7 else rng.getrandbits(8)
         if rng.random() < 0.8:
             correct_checksums(frame, tcp=rng.random() < 0.75)
+        kind = rng.random()
+        if kind < 0.04:
+            frame[12:12] = struct.pack(">HH", VLAN, rng.choice((0, 0, 1, rng.randrange(4096))) | rng.randrange(16) << 12)
+        elif kind < 0.05:
+            frame[12:14] = struct.pack(">H", IPV6)
         yield int(port), bytes(frame), rng.random() < 0.01
