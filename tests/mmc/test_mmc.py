@@ -47,7 +47,8 @@ def test_map_refuses_equal_names_and_regions_that_overlap():
 @pytest.mark.parametrize("address", (0x180, 0x200, 0x280, 0x380, 0x102, 0x400))
 def test_table_refuses_an_address_that_has_no_place(address):
     with pytest.raises(ValueError,
-                       match=f"register at {address:#x}: must be a word of region 0 or one of the first 32 of regions 1 and 3"):
+                       match=f"register at {address:#x}: must be a word of region 0 "
+                             "or one of the first 32 of regions 1 and 3"):
         RegisterTable({address: (0, 1)})
 
 

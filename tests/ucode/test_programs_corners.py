@@ -87,8 +87,9 @@ def test_a_program_refuses_what_is_not_for_it(mode, iface, dst, flags):
 
 
 @pytest.mark.parametrize("flags", [SYN, ACK, FIN, SYN | ACK])
-@pytest.mark.parametrize("side, target", [("client", VIP_1), ("client", "8.8.8.8"), ("client", "10.0.0.255"), ("client", "10.0.0.0"),
-                                          ("server", VIP_0), ("server", "8.8.8.8"), ("server", "10.1.255.255")])
+@pytest.mark.parametrize("side, target", [
+    ("client", VIP_1), ("client", "8.8.8.8"), ("client", "10.0.0.255"), ("client", "10.0.0.0"),
+    ("server", VIP_0), ("server", "8.8.8.8"), ("server", "10.1.255.255")])
 def test_a_segment_to_an_address_that_is_not_ours_is_not_answered(side, target, flags):
     hands = ScriptedPeers()
     peer = getattr(hands, side)
@@ -100,7 +101,8 @@ def test_a_segment_to_an_address_that_is_not_ours_is_not_answered(side, target, 
     assert [(s.flags, s.seq) for s in peer.settle()] == [(RST, 6)]
 
 
-@pytest.mark.parametrize("tag, answered", [("81000000", True), ("8100e000", True), ("81000001", False), ("88a80000", False)])
+@pytest.mark.parametrize("tag, answered", [
+    ("81000000", True), ("8100e000", True), ("81000001", False), ("88a80000", False)])
 def test_a_priority_tag_changes_nothing(tag, answered):
     """In the functional model and in the checker; the table of other tags is the splitter's."""
     hands = ScriptedPeers()

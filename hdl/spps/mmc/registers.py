@@ -44,7 +44,7 @@ CONTROL = (
     Register("core_enable", reset=0xFFFFFFFF, doc="bit n: core n gets events; what it has it ends"),
     Register("core_choice", width=1, doc="core for a flow that is at no core: 0 the least loaded, 1 the next in turn"),
     Register("tcp_flag_filter", width=1,
-             doc="1: drop TCP segments without ACK, SYN and RST, and SYN with FIN or RST; 0: none is dropped for its flags"),
+             doc="1: drop TCP segments without ACK, SYN and RST, and SYN with FIN or RST; 0: drop none for its flags"),
 )
 #: what blocks report
 STATUS = (

@@ -91,7 +91,8 @@ def hostile_frames(count, seed, pair_mac, targets, own=None):
             correct_checksums(frame, tcp=rng.random() < 0.75)
         kind = rng.random()
         if kind < 0.04:
-            frame[12:12] = struct.pack(">HH", VLAN, rng.choice((0, 0, 1, rng.randrange(4096))) | rng.randrange(16) << 12)
+            vlan = rng.choice((0, 0, 1, rng.randrange(4096)))
+            frame[12:12] = struct.pack(">HH", VLAN, vlan | rng.randrange(16) << 12)
         elif kind < 0.05:
             frame[12:14] = struct.pack(">H", IPV6)
         yield int(port), bytes(frame), rng.random() < 0.01
