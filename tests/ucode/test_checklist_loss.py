@@ -51,14 +51,14 @@ def test_first_timeout_is_one_second_or_three_if_the_syn_was_lost(name, lost, rt
     leg.settle(10_000)
     times = [t for t, s in sent(leg)]
     assert rto <= gaps(times)[0] <= rto + 5
-    # of a segment that was retransmitted: no sample, and what backing off added goes
-    leg.send(ack=leg.rcv + 4)
+    backed_off = 2 * gaps(times)[-1]
+    leg.send(ack=leg.rcv + 4)                   # of a segment that was retransmitted: no sample, and what backing off added stays
     leg.settle()
     leg.rcv += 4
     leg.far_write(b"more")
-    leg.settle(10_000)
+    leg.settle(20_000)
     times = [t for t, s in sent(leg) if s.seq == leg.rcv]
-    assert rto <= gaps(times)[0] <= 3005
+    assert abs(gaps(times)[0] - backed_off) <= 20
 
 
 @LEGS
@@ -75,14 +75,18 @@ def test_retransmitted_segments_are_not_measured(name):
     leg.send()
     leg.settle()
     leg.far_write(b"third")
+    leg.take(leg.settle())
+    leg.send()
+    leg.settle()
+    leg.far_write(b"fourth")
     start = leg.pair.time
     leg.settle(400)
-    times = [t for t, s in sent(leg) if s.payload == b"third" and t >= start]
+    times = [t for t, s in sent(leg) if s.payload == b"fourth" and t >= start]
     assert gaps(times)[0] < 300
 
 
 @LEGS
-def test_timeout_doubles_up_to_its_limit_and_a_new_ack_sets_it_back(name):
+def test_timeout_doubles_up_to_its_limit_and_a_measured_segment_sets_it_back(name):
     leg = opened(name, config={"rto_max": 1600, "retries": 12})
     leg.far_write(b"lost for long")
     leg.settle(8000)
@@ -92,10 +96,118 @@ def test_timeout_doubles_up_to_its_limit_and_a_new_ack_sets_it_back(name):
     leg.take(leg.settle(1700))
     leg.send()
     leg.settle()
+    leg.far_write(b"measured")
+    leg.take(leg.settle(20))
+    leg.send()
+    leg.settle()
     leg.far_write(b"again")
     leg.settle(3000)
     times = [t for t, s in sent(leg) if s.payload == b"again"]
     assert gaps(times)[0] <= intervals[0] + 5
+
+
+def timeout(leg, data=b"?" * 50):
+    """Ticks until data of ours to which nothing answers is sent again; it is acknowledged then."""
+    leg.far_write(data)
+    start = leg.pair.time
+    while len(times := [t for t, s in sent(leg) if s.seq == leg.rcv and t >= start]) < 2:
+        leg.settle(10)
+    leg.take(leg.settle(10))
+    leg.rcv = (times and next(s for t, s in sent(leg) if t == times[0]).seq + len(data)) & 0xFFFFFFFF
+    return times[1] - times[0]
+
+
+@pytest.mark.parametrize("timestamps", [False, True], ids=["plain", "timestamps"])
+@pytest.mark.parametrize("name, takeover", [*((name, False) for name in NAMES), ("client", True), ("server", True)])
+def test_timeout_grows_to_a_round_trip_that_is_longer_than_that_of_the_handshake(name, timestamps, takeover):
+    """Nothing is lost, and everything is acknowledged after 500 ticks: few of 60 segments are sent twice."""
+    leg = opened(name, timestamps=timestamps, config={"rto_initial": 300} if takeover else {})
+    if takeover:
+        leg.far_write(b"before")
+        leg.take(leg.settle(20))
+        leg.send()
+        leg.settle()
+        leg.pair.kill("record")
+        leg.settle(100)
+    first = leg.pair.time
+    for n in range(60):
+        leg.far_write(bytes([n]) * 100)
+        got = leg.settle(60)
+        echo = leg.echo                         # of the first one: so far away is the peer
+        leg.take(got + leg.settle(440))
+        leg.echo = echo
+        leg.send()
+        leg.settle(20)
+    unit = leg.unit.name
+    seen = [parse_segment(f.data) for f in leg.pair.capture
+            if f.unit == unit and f.time >= first and f.link == ("server" if name == "server" else "client")]
+    data = [s.seq for s in seen if s and s.payload]
+    assert len(set(data)) >= 60 and len(data) - len(set(data)) <= 6
+
+
+@LEGS
+def test_backed_off_timeout_stays_until_a_segment_that_was_sent_once_is_measured(name):
+    leg = opened(name)
+    first = timeout(leg)
+    for factor in (2, 4, 8):                        # each was sent twice
+        leg.send()
+        leg.settle()
+        assert factor * first - 20 <= timeout(leg) <= factor * first + 20
+    leg.send()
+    leg.settle()
+    leg.far_write(b"once")
+    leg.take(leg.settle(20))
+    leg.send()
+    leg.settle()
+    assert timeout(leg) <= first + 20
+
+
+@LEGS
+@pytest.mark.parametrize("distance", [0, 1, -70_000, 1 << 31])
+def test_with_timestamps_what_was_sent_twice_is_measured_too_unless_the_echo_makes_no_sense(name, distance):
+    leg = opened(name, timestamps=True)
+    first = timeout(leg)
+    leg.echo = leg.echo + distance & 0xFFFFFFFF
+    if distance == 1:
+        leg.echo += 1000
+    leg.send()
+    leg.settle()
+    expected = first if distance == 0 else 2 * first
+    assert abs(timeout(leg) - expected) <= 20
+
+
+@LEGS
+def test_timeout_is_three_seconds_after_a_lost_syn_with_timestamps_too(name):
+    leg = opened(name, timestamps=True, lose_first=True)
+    assert 3000 <= timeout(leg) <= 3005
+
+
+@LEGS
+@pytest.mark.parametrize("lost", [False, True])
+def test_probes_of_a_closed_window_back_off_for_themselves(name, lost):
+    """When the window opens the timeout is that from before, which losses may have backed off."""
+    leg = opened(name)
+    expected = timeout(leg)
+    leg.send()
+    leg.settle()
+    if lost:
+        expected *= 2
+    else:
+        leg.far_write(b"once")
+        leg.take(leg.settle(20))
+        leg.send()
+    leg.window = 0
+    leg.send()
+    leg.settle()
+    leg.far_write(b"!" * 60)
+    for _ in range(100):
+        if leg.settle(40):
+            leg.send()
+    leg.window = 8192
+    leg.send()
+    leg.settle(2000)
+    times = [t for t, s in sent(leg) if s.seq == leg.rcv and len(s.payload) == 60]
+    assert abs(gaps(times)[0] - expected) <= 20
 
 
 @LEGS

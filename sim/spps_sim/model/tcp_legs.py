@@ -2,8 +2,8 @@
 
 What holds of TCP holds on every leg, so a test takes its leg as a parameter.
 """
-from ..checker.wire import ACK, FIN, SYN
-from ..peers.frames import ip_number
+from ..checker.wire import ACK, FIN, SYN, parse_segment
+from ..peers.frames import ip_number, timestamp_option
 from .functional_pair import (
     CLIENT_IP,
     SERVER_IP,
@@ -25,12 +25,16 @@ _CHUNK = 1460
 class Leg(RawPeer):
     """The peer on a leg; numbers of its own stream and of the unit's are `iss`, `nxt` and `peer_iss`, `rcv`.
 
-    name: of LEGS. options: of our SYN. port: our port as client (as server: 80). Other arguments go to FunctionalPair.
+    name: of LEGS. options: of our SYN. port: our port as client (as server: 80). timestamps: of all our segments and of both ends;
+    `val`: our TSval (None: the time), `echo`: the TSval of the unit that we echo. Other arguments go to FunctionalPair.
     `other`: the connection at the far end of the proxy (endpoint: None). `unit`: the active one.
     """
 
     def __init__(self, name, *, options=b"", iss=1000, window=8192, port=40000, pair=None, far=None, config=None,
-                 **more):
+                 timestamps=False, **more):
+        self.timestamps, self.val, self.echo = timestamps, None, 0
+        if timestamps:
+            more |= {end: more.get(end, {}) | {"timestamps": True} for end in ("client", "server")}
         self.name, self.options, self.iss, self.window = name, options, iss, window
         mode = {"mode": int(name != "endpoint")}
         pair = pair or FunctionalPair(config=mode | (config or {}), standby=name != "endpoint", **more)
@@ -95,6 +99,19 @@ class Leg(RawPeer):
         return segment
 
     # segments ---------------------------------------------------------------------------------
+    def receive(self, data):
+        """Note a frame, and its timestamp for the echo."""
+        super().receive(data)
+        segment = parse_segment(data)
+        if segment and 8 in segment.options:
+            self.echo = int.from_bytes(segment.options[8][:4], "big")
+
+    def segment(self, *address, options=b"", **kw):
+        """Send a segment to the unit, with a timestamp if we use them."""
+        if self.timestamps:
+            options += timestamp_option((self.pair.time if self.val is None else self.val) & 0xFFFFFFFF, self.echo)
+        super().segment(*address, options=options, **kw)
+
     def send(self, flags=ACK, payload=b"", *, seq=None, ack=None, window=None, options=b""):
         """Send a segment at our next number (or `seq`), acknowledging what we know (or `ack`)."""
         self.segment(self.sport, self.dst, seq=(self.nxt if seq is None else seq) & 0xFFFFFFFF,
