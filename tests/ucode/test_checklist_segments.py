@@ -76,6 +76,50 @@ def test_ack_of_what_was_never_sent_or_is_too_old_is_challenged_and_its_data_dro
     assert (challenge.flags, challenge.ack) == (ACK, leg.nxt) and leg.far_received() == 0 and alive(leg)
 
 
+def stamps(segment):
+    """TSval and TSecr."""
+    return tuple(int.from_bytes(segment.options[8][at:at + 4], "big") for at in (0, 4))
+
+
+@pytest.mark.parametrize("distance", [1, 100_000, -70_000])
+@pytest.mark.parametrize("flags", [ACK, FIN | ACK])
+@pytest.mark.parametrize("name, takeover", [*((name, False) for name in NAMES), ("client", True), ("server", True)])
+def test_timestamp_of_a_segment_with_a_bad_ack_does_not_count(name, takeover, flags, distance):
+    """Else PAWS would refuse all that the peer sends after it."""
+    leg = opened(name, timestamps=True)
+    leg.send(payload=b"before")
+    leg.take(leg.settle())
+    leg.nxt += 6
+    if takeover:
+        distance *= 1 if abs(distance) > 1 else 70_000      # what the other unit may have sent is beyond SND.MAX, too
+        leg.pair.kill("record")
+        leg.settle(100)
+    echo, challenges = leg.pair.time - 1, []
+    leg.val = leg.pair.time + (1 << 30)
+    leg.send(flags, ack=leg.rcv + distance)
+    challenges = leg.settle()
+    leg.val = None
+    assert [(s.flags, s.ack) for s in challenges] == [(ACK, leg.nxt)] and stamps(challenges[0])[1] <= echo
+    assert alive(leg)
+    leg.send(seq=leg.nxt - 1, payload=b"!")
+    assert stamps(leg.settle()[-1])[1] > 0 and alive(leg)
+
+
+@LEGS
+def test_timestamp_of_a_wrong_ack_before_established_does_not_count(name):
+    leg = Leg(name, timestamps=True)
+    leg.syn()
+    leg.first()
+    leg.val = leg.pair.time + (1 << 30)
+    leg.finish(ack=leg.rcv + 77)
+    reset, = leg.settle()
+    assert reset.flags & RST
+    leg.val = None
+    leg.finish()
+    leg.settle()
+    assert alive(leg)
+
+
 @LEGS
 def test_challenge_acks_are_limited_and_come_again_later(name):
     leg = opened(name)
