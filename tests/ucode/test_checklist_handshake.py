@@ -4,10 +4,11 @@ import pytest
 from spps_sim.checker.wire import ACK, FIN, RST, SYN, parse_segment
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.lookup import half_siphash
-from spps_sim.model.tcp_legs import LEGS, PASSIVE, Leg
+from spps_sim.model.tcp_legs import LEGS as NAMES
+from spps_sim.model.tcp_legs import PASSIVE, Leg
 from spps_sim.peers.frames import mss_option, sack_permitted_option, wscale_option
 
-LEGS = pytest.mark.parametrize("name", LEGS)
+LEGS = pytest.mark.parametrize("name", NAMES)
 PASSIVE = pytest.mark.parametrize("name", PASSIVE)
 MASK = 0xFFFFFFFF
 
@@ -141,6 +142,20 @@ def test_segments_never_exceed_the_peers_mss(name, options, limit):
     leg.far_write(bytes(8000))
     got = leg.settle()
     assert max(len(s.payload) for s in got) == limit
+
+
+@pytest.mark.parametrize("announced, used", [(1, 48), (47, 48), (48, 48), (49, 49)])
+@pytest.mark.parametrize("name, takeover", [*((name, False) for name in NAMES), ("client", True), ("server", True)])
+def test_the_mss_of_a_peer_has_a_floor(name, takeover, announced, used):
+    leg = Leg(name, options=mss_option(announced), window=60_000, config={"initial_window": 10})
+    leg.open()
+    if takeover:
+        leg.pair.kill("record")
+        leg.settle(100)
+        leg.send()                              # tells the new unit the window
+    leg.far_write(bytes(400))
+    got = [s for s in leg.settle(50) if s.payload]
+    assert leg.take(got) == bytes(400) and {len(s.payload) for s in got} == {used, 400 % used}
 
 
 @LEGS
