@@ -100,6 +100,18 @@ def test_fin_in_time_wait_is_acknowledged_again_also_after_a_takeover(name, take
 
 
 @PROXIED
+@pytest.mark.parametrize("takeover", [False, True])
+@pytest.mark.parametrize("distance, answers", [(0, 0), (8191, 0), (8192, 1), (8193, 1), (-2, 1)])
+def test_ack_in_time_wait_is_answered_unless_it_is_in_the_window(name, takeover, distance, answers):
+    leg = both_closed(name)
+    if takeover:
+        leg.pair.kill("record")
+        leg.settle()
+    leg.send(seq=leg.nxt + distance)
+    assert [(s.flags, s.ack) for s in leg.settle()] == [(ACK, leg.nxt)] * answers
+
+
+@PROXIED
 def test_reset_in_time_wait_changes_nothing(name):
     """RFC 1337."""
     leg = both_closed(name)

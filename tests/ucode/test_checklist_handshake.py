@@ -70,6 +70,61 @@ def test_reset_answers_no_reset_before_established(name):
     assert leg.settle() == [] and leg.unit.in_use
 
 
+def syn_received(name, **kw):
+    """A leg in SYN-RECEIVED; that of the server by a simultaneous open."""
+    leg = Leg(name, **kw)
+    leg.syn()
+    leg.first()
+    if name == "server":
+        leg.segment(leg.sport, leg.dst, seq=leg.iss, flags=SYN, options=leg.options, window=leg.window)
+        leg.settle(20)
+    return leg
+
+
+@pytest.mark.parametrize("flags, distance, payload, window", [
+    (RST, 5, b"", 8192), (RST, 5, b"", 0), (RST | ACK, 8191, b"", 8192), (ACK, 20_000, b"beyond", 8192), (ACK, -100, b"", 8192),
+    (ACK, -100, b"old", 0), (FIN | ACK, -100, b"", 8192), (SYN, 5, b"", 8192), (SYN | FIN, 20_000, b"", 0)])
+@pytest.mark.parametrize("name, takeover", [*((name, False) for name in NAMES), ("client", True)])
+def test_in_syn_received_what_is_not_acceptable_gets_an_ack_without_syn(name, takeover, flags, distance, payload, window):
+    leg = syn_received(name, window=window)
+    if takeover:
+        leg.pair.kill("record")
+        assert {s.flags for s in leg.settle(100)} == {SYN | ACK}
+    leg.send(flags, seq=leg.nxt + distance, payload=payload)
+    answer, = leg.settle(20)
+    assert (answer.flags, answer.seq, answer.ack) == (ACK, leg.rcv, leg.nxt)
+    leg.window = 8192
+    leg.finish()
+    leg.settle()
+    leg.send(payload=b"works")
+    leg.settle()
+    assert leg.far_received() == 5
+
+
+@LEGS
+@pytest.mark.parametrize("distance", [-1, 8192, 20_000])
+def test_reset_outside_the_window_is_dropped_in_syn_received_too(name, distance):
+    leg = syn_received(name)
+    leg.send(RST, seq=leg.nxt + distance)
+    assert leg.settle(20) == [] and leg.unit.in_use
+
+
+def test_nothing_is_answered_before_the_record_of_a_new_connection():
+    leg = Leg("client")
+    leg.unit.sync_ready = 0
+    leg.syn()
+    leg.settle()
+    leg.nxt += 1
+    leg.rcv = 0
+    leg.send(RST, seq=leg.nxt + 5)
+    assert leg.settle(20) == []
+    leg.unit.sync_ready = 1
+    leg.first()
+    leg.finish()
+    leg.settle()
+    assert leg.state[0] & 1
+
+
 @LEGS
 def test_data_on_the_syn_is_not_delivered_before_the_handshake_and_taken_when_it_comes_again(name):
     leg = Leg(name)

@@ -4,6 +4,7 @@ import random
 import pytest
 
 from spps.layouts.event import CheckFlag, EventKind
+from spps.layouts.flowstate import LEG, LEG_BASE
 from spps_sim.checker.wire import ACK, FIN, RST, SYN
 from spps_sim.model.functional_pair import VIP_0, FunctionalPair
 from spps_sim.model.tcp_legs import LEGS as NAMES
@@ -50,11 +51,78 @@ def test_reset_in_the_window_is_challenged(name):
 
 
 @LEGS
-@pytest.mark.parametrize("distance", [-1, -9000, 8193, 20_000, 1 << 31])
+@pytest.mark.parametrize("distance", [-1, -9000, 8192, 8193, 20_000, 1 << 31])
 def test_reset_outside_the_window_is_dropped(name, distance):
     leg = opened(name)
     leg.send(RST, seq=leg.nxt + distance)
     assert leg.settle() == [] and alive(leg)
+
+
+@LEGS
+@pytest.mark.parametrize("distance", [8191, 8192])
+def test_last_number_of_the_window_is_in_it_and_the_next_is_not(name, distance):
+    leg = opened(name)
+    leg.send(RST, seq=leg.nxt + distance)
+    assert len(leg.settle()) == (distance < 8192) and alive(leg)
+
+
+@PROXIED
+def test_reset_at_the_right_edge_is_challenged_after_a_takeover(name):
+    """The peer may have filled the window, of which the new unit knows nothing."""
+    leg = opened(name)
+    leg.pair.kill("record")
+    leg.settle(100)
+    leg.send(RST, seq=leg.nxt + 8192)
+    challenge, = leg.settle()
+    assert (challenge.flags, challenge.ack) == (ACK, leg.nxt) and alive(leg)
+
+
+def fill_window(leg, size, lost=()):
+    """Send `size` bytes in segments of 500, those that are `lost` excepted; the far end answers none of them."""
+    if leg.other:
+        far = {"client": 1, "server": 0}[leg.name]
+        leg.pair.lose = lambda n, link, to_peer, data: link == far and to_peer
+    else:
+        leg.window = 0                          # no echo leaves
+    for start in range(0, size, 500):
+        if start not in lost:
+            leg.send(seq=leg.nxt + start, payload=bytes(500))
+    leg.settle(20)
+
+
+@LEGS
+def test_reset_at_the_right_edge_of_a_window_that_is_full_is_exact(name):
+    leg = opened(name, config={"window": 2000})
+    fill_window(leg, 2000)
+    leg.send(RST, seq=leg.nxt + 2000)
+    leg.pair.lose = None
+    leg.settle()
+    assert leg.gone() and leg.reset()
+
+
+def test_reset_with_the_number_of_our_acks_is_exact_at_the_right_edge_too():
+    """A FIN behind a full window has the number of the edge; RCV.NXT is behind it."""
+    leg = opened("client")
+    words, base = leg.state, LEG_BASE
+    words[11] = 0                               # not READY
+    words[base + LEG["right_edge"].word] = words[base + LEG["permitted_ack"].word]
+    words[base + LEG["rcv_nxt"].word] += 1
+    leg.send(RST)
+    leg.settle()
+    assert leg.gone() and leg.reset()
+
+
+@LEGS
+@pytest.mark.parametrize("lost", [(0,), (1500,)])
+def test_acks_from_the_right_edge_count_although_some_of_the_window_was_lost(name, lost):
+    leg = opened(name, config={"window": 2000})
+    leg.far_write(b"for you")
+    leg.take(leg.settle())
+    fill_window(leg, 2000, lost)
+    leg.send(seq=leg.nxt + 2000)
+    leg.settle(20)
+    base = LEG_BASE + (48 if name == "server" else 0)
+    assert leg.state[base + LEG["snd_una"].word] == leg.rcv
 
 
 @LEGS
