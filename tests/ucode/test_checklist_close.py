@@ -112,6 +112,17 @@ def test_ack_in_time_wait_is_answered_unless_it_is_in_the_window(name, takeover,
 
 
 @PROXIED
+def test_syn_and_fin_in_time_wait_do_not_restart_it(name):
+    leg = both_closed(name)
+    for _ in range(4):
+        leg.settle(400)
+        leg.send(SYN | FIN, seq=leg.nxt - 100)
+    assert {(s.flags, s.ack) for s in leg.settle(1)} <= {(ACK, leg.nxt)}
+    leg.settle(2 * leg.unit.config["msl"] - 1500)
+    assert leg.gone()
+
+
+@PROXIED
 def test_reset_in_time_wait_changes_nothing(name):
     """RFC 1337."""
     leg = both_closed(name)

@@ -6,7 +6,7 @@ import pytest
 from spps.layouts.event import CheckFlag, EventKind
 from spps.layouts.flowstate import LEG, LEG_BASE
 from spps_sim.checker.wire import ACK, FIN, RST, SYN
-from spps_sim.model.functional_pair import VIP_0, FunctionalPair
+from spps_sim.model.functional_pair import VIP_0, VIP_1, FunctionalPair
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import RawPeer
@@ -126,8 +126,8 @@ def test_acks_from_the_right_edge_count_although_some_of_the_window_was_lost(nam
 
 
 @LEGS
-@pytest.mark.parametrize("flags", [SYN, SYN | ACK])
-@pytest.mark.parametrize("distance", [0, 100, -1])
+@pytest.mark.parametrize("flags", [SYN, SYN | ACK, SYN | FIN, SYN | FIN | ACK, SYN | FIN | PSH | URG])
+@pytest.mark.parametrize("distance", [0, 100, -1, 30_000])
 def test_syn_in_a_synchronized_state_is_challenged(name, flags, distance):
     leg = opened(name)
     leg.send(flags, seq=leg.nxt + distance)
@@ -240,6 +240,25 @@ def test_null_and_senseless_flags_change_nothing(name):
         leg.send(flags, payload=b"xmas")
     leg.settle()
     assert leg.far_received() == 0 and alive(leg)
+
+
+@LEGS
+def test_syn_with_any_number_is_challenged_within_the_limit(name):
+    leg = opened(name)
+    for distance in range(-20, 20):
+        leg.send(SYN | FIN, seq=leg.nxt + distance * 1000)
+    assert len(leg.settle()) == 10 and alive(leg)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("flags, length", [(FIN, 1), (FIN | PSH | URG, 1), (0, 0), (SYN | FIN, 2)])
+@pytest.mark.parametrize("payload", [b"", b"xyz"])
+def test_segment_without_ack_for_a_closed_port_is_reset(name, flags, length, payload):
+    leg = Leg(name)
+    leg.dst = (leg.dst if name != "server" else (ip_number(VIP_1), 0))[0], 4999
+    leg.segment(leg.sport, leg.dst, seq=700, flags=flags, payload=payload)
+    reset, = leg.settle()
+    assert (reset.flags, reset.seq, reset.ack) == (RST | ACK, 0, 700 + length + len(payload)) and leg.gone()
 
 
 # --- receiving
