@@ -104,6 +104,27 @@ def test_segments_never_exceed_linuxs_mss(leg):
     assert 300 < max(len(s.payload) for s in leg.ours()) <= announced <= 400
 
 
+def test_an_mss_of_1_counts_as_48(leg):
+    """With timestamps 36 bytes: the other 12 are the option."""
+    met = leg.once(False, flags(SYN), lambda data: [(0, rebuilt(data, options=b"\2\4\0\1" + raw_options(data)[4:]))])
+    leg.open().works(1500)
+    assert met and 2 in met[0].options
+    room = 36 if 8 in leg.ours(with_data)[0].options else 48
+    assert max(len(s.payload) for s in leg.ours()) == room
+
+
+@NOT_V
+def test_a_reset_in_the_window_in_syn_received_is_answered_by_an_ack_and_linux_connects(leg):
+    """Linux's ACK of the SYN-ACK is late; a RST in its name comes first."""
+    met = leg.once(False, lambda s: s.flags == ACK,
+                   lambda data: [(0, rebuilt(data, flags=RST, seq=parse_segment(data).seq + 100)), (4000, data)])
+    leg.open()
+    first, = leg.ours(flags(SYN, ACK))
+    answer = leg.answer(lambda s: s.flags == ACK)
+    assert met and answer.seq == after(first) and answer.ack == met[0].seq
+    leg.works()
+
+
 def test_an_option_that_nobody_knows_is_ignored(leg):
     """RFC 6994's experiments: kind 253 in Linux's SYN and in all its data."""
     def more(port, from_pair, segment, data):

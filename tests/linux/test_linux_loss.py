@@ -69,6 +69,29 @@ def test_resent_segments_are_not_measured(leg):
     assert max(timeouts) < 1.15 * timeouts[0], timeouts
 
 
+@pytest.mark.parametrize("timestamps", [0, 1])
+def test_a_round_trip_longer_than_the_timeout_is_learnt(leg, timestamps):
+    """Everything that Linux sends after the handshake comes half a second late. Only the first segments go twice."""
+    with leg.peers.sysctl(leg.side, "tcp_timestamps", timestamps):
+        leg.open()
+    leg.works(3000)
+    leg.peers.settle()
+    late = leg.peers.rule(lambda port, from_pair, segment, data:
+                          [(leg.peers.ticks(500), data)] if (port, from_pair) == (leg.side, False) else None)
+
+    def twice():
+        """How often the pair sent a segment of this piece again."""
+        leg.peers.mark()
+        leg.back(leg.peers.bytes(100))
+        leg.peers.run(1)
+        numbers = [s.seq for s in leg.ours(with_data)]
+        return len(numbers) - len(set(numbers))
+    repeats = [twice() for _ in range(8)]
+    assert repeats[-3:] == [0, 0, 0], repeats
+    leg.peers.lift(late)
+    leg.works()
+
+
 def test_a_server_that_never_answers_is_given_up_and_the_client_is_told(privilege):
     with Env(rto_initial=100, syn_retries=2) as peers:
         peers.cut(SERVER, True)

@@ -19,7 +19,7 @@ from spps_sim.checker.wire import (
     parse_segment,
 )
 from tests.linux.env_linux import CLIENT, Env
-from tests.linux.linux_frames import after, flags, pure_ack, rebuilt, with_data
+from tests.linux.linux_frames import after, edge, flags, pure_ack, rebuilt, scale, with_data
 from tests.linux.linux_leg import LEGS, LINGER, LinuxLeg
 
 PROXIED = pytest.mark.parametrize("leg", ["C", "V"], indirect=True)
@@ -74,9 +74,10 @@ def test_a_reset_by_linux_leaves_nothing_in_the_endpoint(leg):
 
 
 CHALLENGED = {
-    "a reset in the window": dict(flags=RST, seq=100),
-    "a reset in the window with an ACK": dict(flags=RST | ACK, seq=1000),
-    "a SYN": dict(flags=SYN, seq=50), "a SYN-ACK": dict(flags=SYN | ACK, seq=0),
+    "a reset in the window": dict(flags=RST, seq=100), "a reset in the window with an ACK": dict(flags=RST | ACK, seq=1000),
+    "a SYN": dict(flags=SYN, seq=50), "a SYN with FIN": dict(flags=SYN | FIN, seq=50),
+    "a SYN with FIN in order": dict(flags=SYN | FIN | ACK, seq=0),
+    "a SYN-ACK": dict(flags=SYN | ACK, seq=0),
     "an ACK of what was never sent": dict(flags=ACK, ack=100_000, payload=b"not to be delivered"),
     "an ACK older than any window": dict(flags=ACK, ack=-(1 << 30), payload=b"not to be delivered"),
 }
@@ -115,6 +116,38 @@ def test_a_segment_with_an_old_timestamp_is_answered_and_dropped(leg):
     leg.at_rest()
     leg.forge(payload=b"from another life", tsval=-1_000_000)
     assert pure_ack(leg.answer())
+    leg.works()
+
+
+@pytest.mark.parametrize("what", [FIN | ACK, ACK])
+def test_a_bad_ack_with_a_late_timestamp_does_not_shut_linux_out(leg, what):
+    """PAWS would refuse all of Linux's data if the challenged segment had moved TS.Recent."""
+    leg.at_rest()
+    leg.forge(flags=what, ack=100_000, tsval=1 << 29)
+    assert pure_ack(leg.answer())
+    leg.works()
+
+
+def test_a_forged_reset_at_the_right_edge_is_dropped_in_silence(leg):
+    leg.open().works()
+    shift = scale(leg.ours())
+    leg.peers.settle()
+    leg.peers.mark()
+    told, theirs = (parse_segment(leg.peers.last[leg.side, from_pair]) for from_pair in (True, False))
+    leg.forge(flags=RST, seq=edge(told, shift) - after(theirs))
+    leg.peers.run(0.3)
+    assert leg.ours() == []
+    leg.works()
+
+
+def test_a_fin_without_ack_for_a_closed_port_is_reset(leg):
+    leg.at_rest()
+    stranger = bytearray(leg.peers.last[leg.side, False])
+    stranger[34:36] = (54_321).to_bytes(2, "big")
+    leg.forge(like=bytes(stranger), flags=FIN, payload=b"xyz")
+    answer = leg.answer(flags(RST))
+    expected = after(parse_segment(bytes(stranger))) + 4
+    assert (answer.flags, answer.seq, answer.ack) == (RST | ACK, 0, expected & 0xFFFFFFFF)
     leg.works()
 
 
