@@ -74,7 +74,8 @@ def test_a_reset_by_linux_leaves_nothing_in_the_endpoint(leg):
 
 
 CHALLENGED = {
-    "a reset in the window": dict(flags=RST, seq=100), "a reset in the window with an ACK": dict(flags=RST | ACK, seq=1000),
+    "a reset in the window": dict(flags=RST, seq=100),
+    "a reset in the window with an ACK": dict(flags=RST | ACK, seq=1000),
     "a SYN": dict(flags=SYN, seq=50), "a SYN with FIN": dict(flags=SYN | FIN, seq=50),
     "a SYN with FIN in order": dict(flags=SYN | FIN | ACK, seq=0),
     "a SYN-ACK": dict(flags=SYN | ACK, seq=0),

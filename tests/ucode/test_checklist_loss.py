@@ -52,7 +52,7 @@ def test_first_timeout_is_one_second_or_three_if_the_syn_was_lost(name, lost, rt
     times = [t for t, s in sent(leg)]
     assert rto <= gaps(times)[0] <= rto + 5
     backed_off = 2 * gaps(times)[-1]
-    leg.send(ack=leg.rcv + 4)                   # of a segment that was retransmitted: no sample, and what backing off added stays
+    leg.send(ack=leg.rcv + 4)       # of a segment that was retransmitted: no sample, and what backing off added stays
     leg.settle()
     leg.rcv += 4
     leg.far_write(b"more")

@@ -25,8 +25,8 @@ _CHUNK = 1460
 class Leg(RawPeer):
     """The peer on a leg; numbers of its own stream and of the unit's are `iss`, `nxt` and `peer_iss`, `rcv`.
 
-    name: of LEGS. options: of our SYN. port: our port as client (as server: 80). timestamps: in all our segments, and at
-    the far end; `val`: our TSval (None: the time), `echo`: our TSecr. Other arguments go to FunctionalPair.
+    name: of LEGS. options: of our SYN. port: our port as client (as server: 80). timestamps: in all our segments, and
+    at the far end; `val`: our TSval (None: the time), `echo`: our TSecr. Other arguments go to FunctionalPair.
     `other`: the connection at the far end of the proxy (endpoint: None). `unit`: the active one.
     """
 
