@@ -83,7 +83,8 @@ def syn_received(name, **kw):
 
 @pytest.mark.parametrize("flags, distance, payload, window", [
     (RST, 5, b"", 8192), (RST, 5, b"", 0), (RST | ACK, 8191, b"", 8192), (ACK, 20_000, b"beyond", 8192),
-    (ACK, -100, b"", 8192), (ACK, -100, b"old", 0), (FIN | ACK, -100, b"", 8192), (SYN, 5, b"", 8192), (SYN | FIN, 20_000, b"", 0)])
+    (ACK, -100, b"", 8192), (ACK, -100, b"old", 0), (FIN | ACK, -100, b"", 8192), (SYN, 5, b"", 8192),
+    (SYN | FIN, 20_000, b"", 0)])
 @pytest.mark.parametrize("name, takeover", [*((name, False) for name in NAMES), ("client", True)])
 def test_in_syn_received_what_is_not_acceptable_gets_an_ack_without_syn(
         name, takeover, flags, distance, payload, window):
