@@ -71,3 +71,16 @@ def test_a_forbidden_import_is_found(tmp_path):
     path = tmp_path / "module.py"
     path.write_text("def f():\n    from spps_sim.backend import interface\n    from ..model import lookup\n")
     assert list(imported("spps.tools.module", path)) == ["spps_sim.backend.interface", "spps.model.lookup"]
+
+
+def test_the_version_is_said_once():
+    import re
+    version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.M)[1]
+    assert re.search(r"^name: spps:ip:spps:(.*)$", (ROOT / "spps.core").read_text(), re.M)[1] == version
+    assert re.findall(r"^## \[(\d.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)[0] == version
+
+
+def test_a_preset_by_name_is_refused_with_the_right_one():
+    from spps import Spps
+    with pytest.raises(TypeError, match="must be SppsParams"):
+        Spps("gbe")

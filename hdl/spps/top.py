@@ -16,7 +16,7 @@ from .layouts.register import RegisterRequest
 from .lib import StreamArbiter, TickCounter
 from .lookup import FlowstateMemory, LookupController, TimerUnit
 from .mmc import Mmc, block_counters, counting_blocks
-from .params import TINY
+from .params import TINY, SppsParams
 from .scratchpad import FrameAdmission, Scratchpad
 from .socket import Geometry, SocketMemoryController, axi_signature
 from .spi4 import Spi4Sink, Spi4Source
@@ -104,6 +104,8 @@ class Spps(wiring.Component):
     """
 
     def __init__(self, params=TINY, *, image=None, activity=False):
+        if not isinstance(params, SppsParams):
+            raise TypeError(f"params={params!r}: must be SppsParams, as PRESETS[\"gbe\"]")
         self.params, self.shows_activity = params, activity
         super().__init__(spps_signature(params, activity))
         if image is None:

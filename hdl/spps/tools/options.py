@@ -111,6 +111,18 @@ class OutputFile(click.Path):
         return path
 
 
+class _OutputPath(click.Path):
+    """A path to write, whose parents are folders or can be made."""
+
+    def convert(self, value, param, ctx):
+        """Return the Path, or fail."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        wrong = next((parent for parent in path.absolute().parents if parent.exists() and not parent.is_dir()), None)
+        if wrong is not None:
+            self.fail(f"{str(value)!r}: {wrong} is a file, expected a folder", param, ctx)
+        return path
+
+
 def preset_option(default: str | None = "tiny", text="Sizes of the unit."):
     """--preset: one of PRESETS. default: None where the command chooses. text: its help."""
     return click.option("--preset", type=PRESET, default=default, show_default=default is not None, help=text)
@@ -124,5 +136,5 @@ def out_option(where, text, *, file=False):
     """
     return click.option(
         "-o", "--out", show_default=False, default=BUILD / where if where.islower() else None,
-        type=click.Path(file_okay=file, dir_okay=not file, writable=True, path_type=Path),
+        type=_OutputPath(file_okay=file, dir_okay=not file, writable=True, path_type=Path),
         help=f"{text}  [default: {where} in the build folder, {_BUILD_FOLDER}]")

@@ -71,6 +71,8 @@ def assemble(source, defines=(), include_dirs=(), imem_words=1 << PC_BITS):
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise AssemblerError([f"{path}:0: cannot read it: {error.strerror}, expected a source file"]) from None
+        except UnicodeDecodeError:
+            raise AssemblerError([f"{path}:0: cannot read it: no UTF-8 text, expected a source file"]) from None
         return _Assembler(defines, include_dirs, imem_words).run(path.name, text, path.parent, (path.resolve(),))
     return _Assembler(defines, include_dirs, imem_words).run("<text>", source, None, ())
 

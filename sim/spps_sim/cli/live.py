@@ -29,13 +29,16 @@ def live(mode, preset, metrics, path):
     """
     import signal
 
-    from ..live.control import ControlSocket
-    from ..live.metrics import MetricsServer, metrics_text
+    from ..live.control import ControlSocket, check_control
+    from ..live.metrics import MetricsServer, check_port, metrics_text
     from ..live.status import read_status, status_text
     from ..live.watch import PairWatch
     from ..network.namespaces import require_privilege
     from ..network.testbed import Addresses, Testbed
     require_privilege()
+    check_control(path)
+    if metrics:
+        check_port(metrics)
     sim, params = simulation(preset)
 
     def stop(*_):

@@ -20,7 +20,7 @@ from .metrics import metrics_text
 from .registers import LiveRegisters
 from .status import read_status
 
-__all__ = ["ControlSocket", "control_path", "request"]
+__all__ = ["ControlSocket", "check_control", "control_path", "request"]
 
 TIMEOUT_S = 120         # a program under traffic takes its time
 LINE_LIMIT = 65536      # bytes of a request
@@ -46,6 +46,30 @@ def _checked_folder(folder):
         raise ToolError(f"{folder} belongs to somebody else: set SPPS_CONTROL to a path of your own")
 
 
+def check_control(path=None):
+    """Refuse a place for the control socket where another `spps live` answers, or something else lies. Makes nothing.
+
+    path : Path
+        Default `control_path()`. Raises ToolError with one line.
+    """
+    path = Path(path or control_path())
+    _checked_folder(path.parent)
+    for folder in path.parents:
+        if folder.exists():
+            if not folder.is_dir():
+                raise ToolError(f"control socket {path}: {folder} is no folder")
+            break
+    if path.exists() and not path.is_socket():
+        raise ToolError(f"control socket {path}: something else lies there; expected a free place or an old socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            answered = probe.connect_ex(str(path)) == 0
+        except OSError as error:
+            raise ToolError(f"control socket {path}: {error.strerror or error}") from error
+    if answered:
+        raise ToolError(f"another `spps live` answers at {path}: stop it first")
+
+
 class ControlSocket:
     """A Unix socket that takes one request per connection; use as a context manager.
 
@@ -61,12 +85,9 @@ class ControlSocket:
         self.testbed, self.path = testbed, Path(path or control_path())
 
     def __enter__(self):
-        _checked_folder(self.path.parent)
+        check_control(self.path)
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                if probe.connect_ex(str(self.path)) == 0:
-                    raise ToolError(f"another `spps live` answers at {self.path}: stop it first")
             self.path.unlink(missing_ok=True)
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._socket.bind(str(self.path))

@@ -1,6 +1,7 @@
 """The registers of a running pair for Prometheus: text exposition format 0.0.4, and a server on loopback."""
 import http.server
 import queue
+import socket
 import threading
 from http import HTTPStatus
 
@@ -12,7 +13,7 @@ from spps.tools.errors import ToolError
 
 from .registers import LiveRegisters
 
-__all__ = ["MetricsServer", "metrics_text"]
+__all__ = ["MetricsServer", "check_port", "metrics_text"]
 
 TIMEOUT_S = 30      # of a scrape: the pair is simulated between accesses
 
@@ -41,7 +42,7 @@ def metrics_text(testbed):
         family = CounterMetricFamily if register.access == "counter" else GaugeMetricFamily
         text = register.doc or register.name.replace("_", " ")
         by_name[register.name] = family(f"spps_{register.name}", text, labels=["unit"])
-    limit = GaugeMetricFamily("spps_connections", "connections a unit holds", labels=["unit"])
+    limit = GaugeMetricFamily("spps_connections", "connections that a unit can hold", labels=["unit"])
     for unit in running:
         limit.add_metric([str(unit)], testbed.params.connections)
         for name, value in registers.read_all(unit, ("ro", "counter")).items():
@@ -50,6 +51,16 @@ def metrics_text(testbed):
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families([*families, limit, *by_name.values()]))
     return generate_latest(registry).decode()
+
+
+def check_port(port):
+    """Refuse a port of 127.0.0.1 that is taken. Raises ToolError with one line."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ToolError(f"metrics: port {port} of 127.0.0.1: {error.strerror}") from error
 
 
 class MetricsServer:

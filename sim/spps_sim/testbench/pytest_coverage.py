@@ -77,7 +77,9 @@ class CoveragePlugin:
         exemptions = read_exemptions(COVERAGE_EXEMPTIONS)
         _, unexplained, idle = coverage.judge(exemptions)
         self.report = coverage.report(exemptions)
-        if session.testsfailed:
+        if session.config.option.collectonly:
+            self.report, self.verdict = self.report[:1], "not judged: nothing ran"
+        elif session.testsfailed:
             self.verdict = "not judged: tests failed"
         elif not self.whole:
             self.verdict = f"not judged: not all of {self.folder.name} ran"
