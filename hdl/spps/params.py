@@ -155,7 +155,7 @@ OC192 = SppsParams(name="oc192", data_width=128, connections=16, clusters=2, cor
                    pool_pages=(512, 0, 0, 0))
 # Two clusters of one core and more connections: what reprogramming and the loss of a core need, and nothing else.
 DUO = TINY.replace(name="duo", clusters=2, cores=1, connections=32)
-# What `spps live` and `spps demo` simulate. In the one pool of proxied connections each of the 512 directions has room
-# for a full segment and more.
-LIVE = TINY.replace(name="live", connections=256, pool_pages=(4096, 64, 32, 16))
+# What `spps live` and `spps demo` simulate. 256 idle connections keep 512 pages of the first pool. With 1024 pages 256
+# connections that send at once come to a stand, with 2048 they go on; more would make the build longer.
+LIVE = TINY.replace(name="live", connections=256, pool_pages=(2048, 64, 32, 16))
 PRESETS = {p.name: p for p in (TINY, GBE, OC192, DUO, LIVE)}
