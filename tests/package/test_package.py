@@ -53,8 +53,8 @@ def test_the_bare_package_makes_verilog_in_an_empty_environment(built, tmp_path)
     run([spps, "verilog", "--preset", "tiny", "--out", "here", "--no-lint"], work)
     assert "module spps(" in (work / "here" / "spps.v").read_text()
     run([python, "-c", "from spps import PRESETS, Spps, SppsPair, SppsParams; Spps(PRESETS['gbe'])"], work)
-    run([spps, "asm", ROOT / "hdl/spps/ucode/programs/proxy.uasm", "-o", "proxy.hex"], work)
-    assert len((work / "proxy.hex").read_text().split()) > 1000
+    run([spps, "asm", ROOT / "hdl/spps/ucode/programs/main.uasm", "-o", "main.hex"], work)
+    assert len((work / "main.hex").read_text().split()) > 1000
     refused = subprocess.run([spps, "demo"], cwd=work, capture_output=True, text=True, timeout=60)
     assert refused.returncode and refused.stderr.count("\n") == 1 and "pip install 'spps[sim]'" in refused.stderr
 
