@@ -53,6 +53,7 @@ def test_resent_segments_are_not_measured(leg):
     """Karn, without timestamps.
 
     From the first of two segments to the ACK it is a timeout and more; four such samples would double the next.
+    A segment that is sent once follows each: until it is measured the RTO stays backed off (RFC 6298 §5).
     """
     with leg.peers.sysctl(leg.side, "tcp_timestamps", 0):
         leg.open()
@@ -64,6 +65,8 @@ def test_resent_segments_are_not_measured(leg):
         lost = leg.once(True, with_data)
         leg.back(leg.peers.bytes(100))
         first, second, *_ = leg.times(lambda s: s.payload and s.seq == lost[0].seq)
+        leg.peers.settle()
+        leg.back(leg.peers.bytes(100))
         return second - first
     timeouts = [timeout() for _ in range(5)]
     assert max(timeouts) < 1.15 * timeouts[0], timeouts
