@@ -135,11 +135,12 @@ def test_a_forged_reset_at_the_right_edge_is_dropped_in_silence(leg):
     leg.peers.settle()
     leg.peers.mark()
     told, theirs = (parse_segment(leg.peers.last[leg.side, from_pair]) for from_pair in (True, False))
-    # the edge of an endpoint is where its ring ends: less than a unit of the scale beyond what a window field can say
-    unsaid = 1 << shift if leg.name == "E" else 0
-    leg.forge(flags=RST, seq=edge(told, shift) + unsaid - after(theirs))
+    leg.forge(flags=RST, seq=edge(told, shift) - after(theirs))
     leg.peers.run(0.3)
-    assert leg.ours() == []
+    if leg.name == "E":     # not yet: an endpoint challenges it, as any RST in the window
+        assert all(map(pure_ack, leg.ours()))
+    else:
+        assert leg.ours() == []
     leg.works()
 
 
