@@ -6,9 +6,11 @@ import subprocess
 from itertools import pairwise
 from pathlib import Path
 
+import click
 import pytest
 from rich.console import Console
 
+from spps.cli import main
 from spps_sim.backend.fake import FakePair
 from spps_sim.backend.simulation import Simulation
 from spps_sim.campaign import campaign as campaigns
@@ -84,7 +86,8 @@ def test_a_broken_pair_fails_with_the_command_that_replays_it(tmp_path, monkeypa
 def test_the_command_that_replays_a_case_says_all_of_its_scenario():
     scenario = Scenario(seed=9, fault="mixed", close="both", timestamps=True, msl=60_000, defines=("CUBIC", "NO_FAST"))
     words = scenario.replay(5).split()
-    values = campaign.make_context("campaign", words[words.index("--replay"):]).params
+    parent = click.Context(main, **main.context_settings)
+    values = campaign.make_context("campaign", words[words.index("--replay"):], parent).params
     assert Scenario(**{name: value
                        for name, value in values.items() if name in vars(scenario) and name != "waves"}) == scenario
     assert values["replay_kill"] == 5

@@ -94,6 +94,7 @@ class Worker:
         monkeypatch.setattr(programs, "default_image", lambda: self.image)
         monkeypatch.setattr(programs, "COVERAGE_EXEMPTIONS", tmp_path / "reasons.txt")
         self.args, self.testsfailed, self.exitstatus = list(arguments), failed, 0
+        self.option = SimpleNamespace(collectonly=False)
         self.items = [SimpleNamespace(path=tmp_path / name) for name in files]
         self.plugin = CoveragePlugin(self, tmp_path)
         if deselected:

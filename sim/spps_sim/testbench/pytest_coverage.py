@@ -77,7 +77,7 @@ class CoveragePlugin:
         exemptions = read_exemptions(COVERAGE_EXEMPTIONS)
         _, unexplained, idle = coverage.judge(exemptions)
         self.report = coverage.report(exemptions)
-        if session.config.option.collectonly:
+        if self.config.option.collectonly:
             self.report, self.verdict = self.report[:1], "not judged: nothing ran"
         elif session.testsfailed:
             self.verdict = "not judged: tests failed"
