@@ -43,7 +43,7 @@ def errors(text, **kwargs):
     (".equ x 1\nx: nop", 2, "`x` is defined twice, expected a new name (first at <text>:1)"),
     ("r3: nop", 1, "`r3` is reserved, expected another name"),
     ("WS: nop", 1, "`WS` is reserved, expected another name"),
-    (".equ a b\n.equ b a\n li r1, a", 3, "`a` is defined by itself, expected no cycle"),
+    (".equ a b\n.equ b a\n li r1, a", 1, "`a` is defined by itself, expected no cycle"),
     ("mul r1, r2, r3", 1, "unknown instruction `mul`, expected an instruction, pseudo-instruction or macro"),
     (".data 5", 1, "unknown directive .data, expected .equ, .reg,"),
     (".equ 5", 1, ".equ `5`, expected .equ NAME expression"),
@@ -88,7 +88,7 @@ def test_error_names_place_and_expectation(text, line, message):
 
 def test_reports_all_errors_of_a_program():
     found = errors("ld r1, L.mss\n foo\nx: nop\nx: jmp nowhere\n")
-    assert sorted(int(e.split(":")[1]) for e in found) == [1, 2, 4]
+    assert [int(e.split(":")[1]) for e in found] == [1, 2, 4]
     assert "\n".join(found) == str(AssemblerError(found))
 
 

@@ -86,7 +86,8 @@ class _Statement(NamedTuple):
 
 class _Assembler:
     def __init__(self, defines, include_dirs, imem_words):
-        self.errors = []
+        self.errors = []            # (file, line, message)
+        self.files = {}             # file -> how many came before it
         self.image = Image()
         self.imem_words = imem_words
         self.equ = {}               # name -> int, or tree not yet evaluated
@@ -101,15 +102,16 @@ class _Assembler:
             try:
                 self.equ[name] = int(value, 0) if value else 1
             except ValueError:
-                self.errors.append(f"<command line>:0: define `{define}`, expected NAME or NAME=number")
+                self.errors.append(("<command line>", 0, f"define `{define}`, expected NAME or NAME=number"))
         self.include_dirs = include_dirs
 
     def report(self, line, message):
-        self.errors.append(f"{line.file}:{line.line}: {message}")
+        self.errors.append((line.file, line.line, message))
 
     def run(self, name, text, directory, including):
         reader = Preprocessor(self.report, self.equ, self.include_dirs)
         for line in reader.lines(name, text, directory, including):
+            self.files.setdefault(line.file, len(self.files))
             self.guarded(line, self.read, line)
         self.place()
         for statement, address, size in zip(self.statements, self.addresses, self.sizes):
@@ -123,7 +125,8 @@ class _Assembler:
         for constant in self.equ:
             self.guarded(self.declared.get(constant), self.resolve, constant)
         if self.errors:
-            raise AssemblerError(dict.fromkeys(self.errors))
+            ordered = sorted(self.errors, key=lambda error: (self.files.get(error[0], -1), error[1]))
+            raise AssemblerError(dict.fromkeys(f"{file}:{line}: {message}" for file, line, message in ordered))
         return self.image
 
     def guarded(self, line, action, *arguments):
