@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from spps.cli import main
+from spps.tools.errors import ToolError
 from spps_sim.backend.fake import FakePair
 from spps_sim.backend.simulation import Simulation
 from spps_sim.campaign import campaign as campaigns
@@ -108,6 +109,14 @@ def test_kills_are_spread_and_repeatable():
     assert len(kills) == len(set(kills)) == 100 and baseline.first <= kills[0] and kills[-1] < baseline.last
     assert max(b - a for a, b in pairwise(kills)) < (baseline.last - baseline.first) // 25
     assert len(campaigns.choose_kills(baseline, None, 1)) == baseline.last - baseline.first
+
+
+def test_a_replay_outside_the_transfer_is_refused(tmp_path):
+    baseline = campaigns.learn(FAKE)
+    for kill, says in ((baseline.first - 1, f"the transfer begins at cycle {baseline.first}"),
+                       (baseline.last + 1, f"the transfer is over at cycle {baseline.last}")):
+        with pytest.raises(ToolError, match=f"kill at cycle {kill}: {says}"):
+            campaigns.replay(FAKE, kill, tmp_path, waves=False)
 
 
 def test_replay_repeats_a_case_and_leaves_captures(tmp_path):

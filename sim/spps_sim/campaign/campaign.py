@@ -294,14 +294,19 @@ def _print(console, summary):
 
 
 def replay(scenario, kill, folder, waves):
-    """Run one case in this process, with captures and, on demand, a waveform around the kill; returns its failures."""
+    """Run one case in this process, with captures and, on demand, a waveform around the kill; returns its failures.
+
+    Raises ToolError when nothing is connected in cycle `kill`.
+    """
     trial = Trial(scenario.with_waves() if waves else scenario, waves=False)
     trial.start()
-    window = max(trial.begin, kill - 5000)
-    trial.run_until(window)
+    if kill < trial.begin:
+        raise ToolError(f"kill at cycle {kill}: the transfer begins at cycle {trial.begin}")
+    trial.run_until(max(trial.begin, kill - 5000))
     if waves:
         trial.sim.trace(Path(folder) / f"waves.{trace_kind()}")
-    trial.run_until(kill)
+    if trial.run_until(kill) or trial.sim.cycle < kill:
+        raise ToolError(f"kill at cycle {kill}: the transfer is over at cycle {trial.sim.cycle}")
     trial.kill()
     trial.finish()
     if waves:

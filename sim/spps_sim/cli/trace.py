@@ -1,7 +1,6 @@
 """`spps trace`: what the cores do for one connection."""
 import click
 
-from spps.params import PRESETS
 from spps.tools.options import COUNT, SEED, ByteCount, out_option, preset_option
 
 from .building import checked_connections, simulation
@@ -34,9 +33,8 @@ def trace(ctx, seed, preset, connections, size, conn, around, events, steps, out
     with their cycles. Progress goes to stderr.
     """
     checked_connections(connections, preset)
-    if conn is not None and conn >= PRESETS[preset].connections:
-        last = PRESETS[preset].connections - 1
-        raise click.UsageError(f"--conn {conn}: connections of preset {preset} are 0 to {last}")
+    if conn is not None and conn >= connections:
+        raise click.UsageError(f"--conn {conn}: the run has connections 0 to {connections - 1}; see --connections")
     from rich.console import Console
 
     from ..demo.python import run_python_demo
