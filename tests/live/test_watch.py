@@ -43,6 +43,20 @@ def test_kill_and_takeover():
     assert happened(watch, events) == []
 
 
+def test_the_end_of_the_last_unit_says_what_it_means():
+    env = Env()
+    watch, events = watched(env)
+    env.kill("0")
+    env.role(2)
+    happened(watch, events)
+    env.freeze("1")
+    assert happened(watch, events) == ["1 frozen; no unit runs: `spps ctl thaw` lets a frozen unit run again"]
+    env.thaw()
+    happened(watch, events)
+    env.kill("1")
+    assert happened(watch, events) == ["1 killed; no unit runs: connections are lost"]
+
+
 def test_freeze_takeover_thaw_fence():
     env = Env()
     watch, events = watched(env)

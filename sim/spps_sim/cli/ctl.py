@@ -165,7 +165,7 @@ def connections(ctx, as_json):
     _show(as_json, answer, connections_text(answer))
 
 
-@ctl.command("set")
+@ctl.command("set", context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("value", type=_Value())
 @_json_option

@@ -34,8 +34,8 @@ class LiveRegisters:
                 return full, self.map.by_address[self.map.by_name[full]]
         names = {full.removeprefix("cfg_"): full for full in self.map.by_name}
         names |= {full: full for full in self.map.by_name}
-        near = get_close_matches(name, names, 5, 0.6) or sorted(full for full in names if name and name in full)[:5]
-        near = list(dict.fromkeys(names[match] for match in near))
+        near = [full for full in sorted(names, key=len) if name and name in full] + get_close_matches(name, names, 5)
+        near = list(dict.fromkeys(names[match] for match in near))[:5]
         hint = f"similar: {', '.join(near)}" if near else "`spps ctl stats` lists all"
         raise ToolError(f"no register {name!r}; {hint}")
 

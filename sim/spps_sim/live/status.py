@@ -72,12 +72,16 @@ def protection_text(protection, other):
     }[protection]
 
 
+def stopped_text(dead):
+    """What it means that no unit runs; dead: both are killed, none frozen."""
+    return "no unit runs: " + ("connections are lost" if dead else "`spps ctl thaw` lets a frozen unit run again")
+
+
 def status_text(status):
     """The lines of `spps ctl status`."""
     lines = [_unit_text(unit) for unit in status["units"]]
     if not status["running"]:
-        lines.append("no unit runs: connections are lost" if all(u["state"] == "killed" for u in status["units"]) else
-                     "no unit runs: `spps ctl thaw` lets a frozen unit run again")
+        lines.append(stopped_text(all(unit["state"] == "killed" for unit in status["units"])))
     elif status["active"] is None:
         lines.append("no unit is active")
     else:

@@ -2,7 +2,7 @@
 import time
 from typing import NamedTuple
 
-from .status import protection_text, read_units
+from .status import protection_text, read_units, stopped_text
 
 __all__ = ["PairEvent", "PairWatch"]
 
@@ -58,7 +58,7 @@ class PairWatch:
                                       (testbed.frozen, self._frozen, "frozen", "thawed")):
             for unit in (0, 1):
                 if (bits ^ before) >> unit & 1:
-                    self._event(unit, on if bits >> unit & 1 else off)
+                    self._event(unit, on + self._left() if bits >> unit & 1 else off)
         self._killed, self._frozen = testbed.killed, testbed.frozen
         changed = False
         for mark in testbed.sim.pop_marks():
@@ -68,6 +68,12 @@ class PairWatch:
         if changed or testbed.sim.cycle >= self._next:
             self._registers()
             self._next = testbed.sim.cycle + self.every
+
+    def _left(self):
+        """What else to say of a unit that stops: nothing while the other one runs."""
+        if self.testbed.running():
+            return ""
+        return f"; {stopped_text(self.testbed.killed == 3)}"
 
     def _role(self, mark):
         for unit in (0, 1):

@@ -1,7 +1,8 @@
 """Network namespaces with one TAP device each, that vanish however this process ends.
 
 A TAP device dies with the file descriptor that made it. A named namespace would stay after a crash, so a
-small reaper process waits for the end of this one (its pipe closes, also on SIGKILL) and deletes them.
+small reaper process waits for the end of this one (its pipe closes, also on SIGKILL) and deletes them. Programs that
+still run inside get SIGTERM, a second later SIGHUP, and SIGKILL after another.
 """
 import ctypes
 import fcntl
@@ -24,15 +25,20 @@ TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
 CLONE_NEWNET = 0x40000000
 
 _REAPER = """
-import os, signal, subprocess, sys
+import os, signal, subprocess, sys, time
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
 os.read(int(sys.argv[1]), 1)
 name = sys.argv[2]
-pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split()
-for pid in pids:
-    try: os.kill(int(pid), signal.SIGKILL)
-    except OSError: pass
+def pids():
+    return subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split()
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGKILL):
+    for pid in pids():
+        try: os.kill(int(pid), number)
+        except OSError: pass
+    until = time.monotonic() + 1
+    while pids() and time.monotonic() < until:
+        time.sleep(0.05)
 subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
 """
 
@@ -85,7 +91,7 @@ class Namespace:
         command = [tool] + (["-n", self.name] if inside else []) + list(arguments)
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise MissingPrivilege(f"{' '.join(command)}: {' '.join(done.stderr.split())}")
+            raise MissingPrivilege(f"{' '.join(command)}: {(done.stderr.strip() or 'failed').splitlines()[0]}")
         return done.stdout
 
     def __enter__(self):

@@ -250,5 +250,5 @@ class Testbed:
         return done
 
     def rate(self):
-        """Simulated cycles per second while stepping."""
-        return self.cycles_run / self.busy_seconds if self.busy_seconds else 0.0
+        """Simulated cycles per second while stepping; before the first step, those it is paced by."""
+        return self.cycles_run / self.busy_seconds if self.busy_seconds else self.speed or 0.0
