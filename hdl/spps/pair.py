@@ -15,7 +15,7 @@ from .failover import IpSwitch
 from .layouts.activity import activity_layout
 from .layouts.packet import packet_layout, packet_signature
 from .layouts.register import RegisterRequest
-from .params import TINY
+from .params import TINY, checked_params
 from .spi4 import Spi4Sink, Spi4Source
 from .top import PROBES, spps_signature
 
@@ -94,6 +94,7 @@ class SppsPair(wiring.Component):
     """
 
     def __init__(self, params=TINY):
+        params = checked_params(params)
         if params.socket_memory != "onchip":
             raise ValueError(f"socket_memory={params.socket_memory!r}: must be onchip, a pair has no memory ports")
         self.params = params

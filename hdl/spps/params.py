@@ -2,13 +2,18 @@
 
 Source: architecture rule "one frozen, validated SppsParams with presets".
 """
+import re
 from dataclasses import dataclass, fields
 
-__all__ = ["SppsParams", "TINY", "GBE", "OC192", "DUO", "LIVE", "PRESETS"]
+__all__ = ["SppsParams", "TINY", "GBE", "OC192", "DUO", "LIVE", "PRESETS", "checked_params"]
 
 
 def _power_of_two(value):
     return value > 0 and value & (value - 1) == 0
+
+
+def _four_numbers(value):
+    return type(value) is tuple and len(value) == 4 and all(type(number) is int for number in value)
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,14 @@ class SppsParams:
             if not ok:
                 raise ValueError(f"{field}={getattr(self, field)!r}: must be {limit}")
 
-        need(self.data_width in (32, 64, 128), "data_width", "32, 64 or 128")
+        need(isinstance(self.name, str) and re.fullmatch(r"\w[\w.-]*", self.name), "name",
+             "a letter or digit, then letters, digits, _ . or -: files are named by it")
+        need(type(self.data_width) is int and self.data_width in (32, 64, 128), "data_width", "32, 64 or 128")
         for field, low, high in (
             ("ports", 2, 16), ("clusters", 1, 4), ("cores", 1, 8), ("max_frame", 576, 9216),
         ):
             value = getattr(self, field)
-            need(isinstance(value, int) and low <= value <= high, field, f"an integer from {low} to {high}")
+            need(type(value) is int and low <= value <= high, field, f"an integer from {low} to {high}")
         for field, low, high in (
             ("connections", 2, 32768), ("quick_entries", 2, 16), ("workspaces", 2, 8), ("event_slots", 2, 16),
             ("imem_words", 256, 4096),
@@ -99,17 +106,18 @@ class SppsParams:
             ("socket_bytes", 2048, 1 << 20), ("replay_records", 8, 1024), ("gate_depth", 8, 1024),
         ):
             value = getattr(self, field)
-            need(isinstance(value, int) and _power_of_two(value) and low <= value <= high, field,
+            need(type(value) is int and _power_of_two(value) and low <= value <= high, field,
                  f"a power of two from {low} to {high}")
         need(self.scratch_pages * self.scratch_page_bytes >= 2 * self.max_frame, "scratch_pages",
              "large enough for two frames of max_frame")
         need(self.socket_memory in ("onchip", "axi4"), "socket_memory", "onchip or axi4")
-        need(len(self.page_bytes) == 4 and all(_power_of_two(size) and 64 <= size <= min(2048, self.socket_bytes // 2)
-                                               for size in self.page_bytes), "page_bytes",
-             "four powers of two from 64 to 2048, at most half of socket_bytes")
-        need(len(self.pool_pages) == 4 and any(self.pool_pages)
+        largest = min(2048, self.socket_bytes // 2)
+        need(_four_numbers(self.page_bytes)
+             and all(_power_of_two(size) and 64 <= size <= largest for size in self.page_bytes), "page_bytes",
+             "a tuple of four powers of two from 64 to 2048, at most half of socket_bytes")
+        need(_four_numbers(self.pool_pages) and any(self.pool_pages)
              and all(0 <= count <= 65535 for count in self.pool_pages), "pool_pages",
-             "four numbers up to 65535, not all 0")
+             "a tuple of four numbers up to 65535, not all 0")
         for size, count in zip(self.page_bytes, self.pool_pages):
             low = 2 * self.reserve_pages(size)
             need(count == 0 or count >= low, "pool_pages",
@@ -159,3 +167,10 @@ DUO = TINY.replace(name="duo", clusters=2, cores=1, connections=32)
 # connections that send at once come to a stand, with 2048 they go on; more would make the build longer.
 LIVE = TINY.replace(name="live", connections=256, pool_pages=(2048, 64, 32, 16))
 PRESETS = {p.name: p for p in (TINY, GBE, OC192, DUO, LIVE)}
+
+
+def checked_params(params):
+    """Return `params`. Raises TypeError when they are no SppsParams."""
+    if not isinstance(params, SppsParams):
+        raise TypeError(f"params={params!r}: must be SppsParams, as PRESETS[\"gbe\"]")
+    return params

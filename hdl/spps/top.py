@@ -16,7 +16,7 @@ from .layouts.register import RegisterRequest
 from .lib import StreamArbiter, TickCounter
 from .lookup import FlowstateMemory, LookupController, TimerUnit
 from .mmc import Mmc, block_counters, counting_blocks
-from .params import TINY, SppsParams
+from .params import TINY, checked_params
 from .scratchpad import FrameAdmission, Scratchpad
 from .socket import Geometry, SocketMemoryController, axi_signature
 from .spi4 import Spi4Sink, Spi4Source
@@ -104,13 +104,16 @@ class Spps(wiring.Component):
     """
 
     def __init__(self, params=TINY, *, image=None, activity=False):
-        if not isinstance(params, SppsParams):
-            raise TypeError(f"params={params!r}: must be SppsParams, as PRESETS[\"gbe\"]")
+        params = checked_params(params)
         self.params, self.shows_activity = params, activity
         super().__init__(spps_signature(params, activity))
         if image is None:
+            from .ucode.asm import AssemblerError
             from .ucode.programs import default_image
-            image = default_image(imem_words=params.imem_words, connections=params.connections).words
+            try:
+                image = default_image(imem_words=params.imem_words, connections=params.connections).words
+            except AssemblerError as error:
+                raise ValueError(f"imem_words={params.imem_words}: too few for the default program: {error}") from error
         self.sink = Spi4Sink(params)
         self.admission = FrameAdmission(params)
         self.splitter = MessageSplitter(params)
