@@ -77,7 +77,7 @@ def errors(text, **kwargs):
     (".endm", 1, ".endm without .macro, expected .macro NAME before it"),
     (".macro m\n.endm\n.macro m\n.endm", 3, "macro m is defined twice, expected a new name"),
     (".macro m a\n li \\a, 1\n.endm\n m r1, r2", 4, "macro m got 2 arguments, expected 1 (a)"),
-    (".macro m\n m\n.endm\n m", 4, "macro m expands itself, expected at most 16 levels"),
+    (".macro m\n m\n.endm\n m", 4, "macro m is expanded in too many others, or in itself; expected at most 16 levels"),
     ("\n.include a.uasm", 2, '.include `a.uasm`, expected .include "file.uasm"'),
     ('.include "none.uasm"', 1, "cannot find none.uasm, expected it beside the source or in an include directory"),
 ])
@@ -111,6 +111,21 @@ def test_error_in_an_included_file_names_that_file(tmp_path):
 
 def test_missing_source_file(tmp_path):
     assert "cannot read it" in errors(tmp_path / "none.uasm")[0]
+
+
+def test_too_many_terms_are_one_line():
+    (said,) = errors("nop\nli r1, 1" + "+1" * 20_000)
+    assert said == "<text>:2: the expression has too many terms, expected a shorter one"
+
+
+def test_a_define_that_is_given_twice():
+    assert errors("nop", defines=["A=1", "A=2"]) == [
+        "<command line>:0: define `A` is given twice, expected it once"]
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    (tmp_path / "a.uasm").write_bytes(b"\xef\xbb\xbfnop\n")
+    assert assemble(tmp_path / "a.uasm").words == assemble("nop\n").words
 
 
 def test_bad_define():

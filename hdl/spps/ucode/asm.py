@@ -68,7 +68,7 @@ def assemble(source, defines=(), include_dirs=(), imem_words=1 << PC_BITS):
     if isinstance(source, os.PathLike) or (source.endswith(".uasm") and "\n" not in source):
         path = Path(source)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except OSError as error:
             raise AssemblerError([f"{path}:0: cannot read it: {error.strerror}, expected a source file"]) from None
         except UnicodeDecodeError:
@@ -99,6 +99,8 @@ class _Assembler:
         self._evaluating = []
         for define in defines:
             name, _, value = define.partition("=")
+            if name in self.equ:
+                self.errors.append(("<command line>", 0, f"define `{name}` is given twice, expected it once"))
             try:
                 self.equ[name] = int(value, 0) if value else 1
             except ValueError:
@@ -134,6 +136,8 @@ class _Assembler:
             return action(*arguments)
         except ExpressionError as error:
             self.report(line, str(error))
+        except RecursionError:
+            self.report(line, "the expression has too many terms, expected a shorter one")
 
     # first pass: names and statements
     def read(self, line):

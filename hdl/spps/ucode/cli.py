@@ -1,4 +1,6 @@
 """`spps asm`, `spps disasm` and `spps isa`."""
+import re
+
 import click
 
 from ..tools.errors import ToolError
@@ -11,6 +13,8 @@ from .isa import PC_BITS, WORD_BITS
 __all__ = ["asm", "disasm", "isa"]
 
 _LOWEST, _HIGHEST = 1, 1 << PC_BITS
+_DIGITS = WORD_BITS // 4
+_WORD = re.compile(rf"\s*[0-9a-fA-F]{{{_DIGITS}}}\s*")
 
 
 @click.command()
@@ -30,6 +34,9 @@ def asm(file, output, listing, symbols, defines, include_dirs, words):
     Without -o, --list or --sym, FILE is only checked. Errors are one line each: file, line, what was found and what was
     expected.
     """
+    outputs = [path.resolve() for path in (output, listing, symbols) if path]
+    if len({file.resolve(), *outputs}) <= len(outputs):
+        raise click.UsageError("FILE, -o, --list and --sym: expected a different file for each")
     try:
         image = assemble(file, defines, include_dirs, words)
     except AssemblerError as error:
@@ -51,12 +58,11 @@ def disasm(file):
     """
     words = []
     for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        try:
-            words.append(int(line, 16))
-        except ValueError:
-            words.append(-1)
-        if not 0 <= words[-1] < 1 << WORD_BITS:
-            raise ToolError(f"{file}:{number}: `{line.strip()}`, expected 9 hex digits")
+        if not _WORD.fullmatch(line):
+            raise ToolError(f"{file}:{number}: `{line.strip()[:40]}`, expected {_DIGITS} hex digits")
+        words.append(int(line, 16))
+    if len(words) > _HIGHEST:
+        raise ToolError(f"{file}:{_HIGHEST + 1}: {len(words)} words, expected at most {_HIGHEST}")
     click.echo(disassemble_image(words), nl=False)
 
 

@@ -111,7 +111,8 @@ class Preprocessor:
         if path.resolve() in including:
             self.report(line, f"{wanted} includes itself, expected no recursion")
             return
-        yield from self.lines(path.name, path.read_text(encoding="utf-8"), path.parent, (*including, path.resolve()))
+        text = path.read_text(encoding="utf-8-sig")
+        yield from self.lines(path.name, text, path.parent, (*including, path.resolve()))
 
     def _expand(self, line, depth=0):
         match = re.match(r"(\s*(?:[A-Za-z_]\w*:)?\s*)([A-Za-z_]\w*)\b(.*)", line.text)
@@ -125,7 +126,8 @@ class Preprocessor:
                               f" ({', '.join(macro.parameters) or 'none'})")
             return
         if depth >= _DEPTH:
-            self.report(line, f"macro {match[2]} expands itself, expected at most {_DEPTH} levels")
+            self.report(line, f"macro {match[2]} is expanded in too many others, or in itself; expected "
+                              f"at most {_DEPTH} levels")
             return
         if match[1].strip():
             yield line._replace(text=match[1].rstrip())
