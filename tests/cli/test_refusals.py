@@ -1,5 +1,9 @@
 """Bad input: one clear line that says what, where and what was expected, before anything is built."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
 
@@ -49,6 +53,7 @@ REFUSED = {
     ("trace", "--connections", "99"): "--connections 99: preset tiny holds 16",
     ("trace", "--conn", "2"): "--conn 2: the run has connections 0 to 1; see --connections",
     ("trace", "--conn", "-1"): "'--conn': -1 is not in the range x>=0",
+    ("ctl", "set", "lease", "0b1"): "'0b1': expected a number from 0 to 4294967295, decimal or 0x...",
     ("ctl", "set", "lease", "-1"): "'-1': expected a number from 0 to 4294967295",
     ("trace", "--around", "close"): "'close' is not one of 'kill', 'open'",
     ("campaign", "--cycles", "foo"): "'--cycles': 'foo': expected a positive number or 'all'",
@@ -74,6 +79,12 @@ REFUSED = {
     ("asm", "here.uasm", "-D", "9"): "'9': expected NAME or NAME=VALUE",
     ("asm", "here.uasm", "-I", "missing"): "Directory 'missing' does not exist",
     ("asm", "here.uasm", "--words", "0"): "'--words': 0 is not in the range 1<=x<=4096",
+    ("asm", "here.uasm", "-o", "here.uasm"): "FILE, -o, --list and --sym: expected a different file for each",
+    ("asm", "here.uasm", "-o", "a", "--sym", "./a"): "expected a different file for each",
+    ("verilog", "--out", ""): "'': expected a path",
+    ("verilog", "--out", "/proc/x"): "'/proc/x': nothing can be written there: No such file or directory",
+    ("demo", "--out", "here.uasm/x"): "here.uasm is a file, expected a folder",
+    ("disasm", "odd.hex"): "odd.hex:1: `0x0000001`, expected 9 hex digits",
     ("disasm", "missing.hex"): "File 'missing.hex' does not exist",
     ("disasm", "here.uasm"): "here.uasm:1: `nop`, expected 9 hex digits",
     ("demo", "--out", "here.uasm"): "'here.uasm' is a file",
@@ -85,6 +96,7 @@ REFUSED = {
 def refusals(tmp_path_factory):
     env = Env(tmp_path_factory.mktemp("refusals"))
     (env.here / "here.uasm").write_text("nop\n")
+    (env.here / "odd.hex").write_text("0x0000001\n")
     return dict(zip(REFUSED, env.each(list(REFUSED)), strict=True))
 
 
@@ -137,3 +149,19 @@ def test_an_output_below_a_file_is_refused(command, tmp_path):
     result = CliRunner().invoke(cli.main, [command, "--out", str(wrong / "sub")])
     assert result.exit_code == 2 and f"{wrong} is a file, expected a folder" in result.output
     assert wrong.read_bytes() == b""
+
+
+@pytest.mark.parametrize("command", [("verilog",), ("synth", "--block", "core"), ("demo",), ("bench",)])
+def test_a_build_folder_that_is_a_file_is_one_line(tmp_path, command):
+    (tmp_path / "file").write_text("")
+    done = subprocess.run([sys.executable, "-m", "spps", *command], capture_output=True, text=True,
+                          env={**os.environ, "SPPS_BUILD": str(tmp_path / "file")})
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert f"{tmp_path / 'file'} is a file, expected a folder" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("isa",), ("registers",)])
+def test_a_full_device_is_one_line(command):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "spps", *command], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr == "Error: output: No space left on device\n"

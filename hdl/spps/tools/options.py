@@ -1,16 +1,18 @@
 """Types and options that the commands of `spps` share: they refuse bad input before anything is built."""
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import click
 
 from ..params import PRESETS
+from .errors import ToolError
 from .paths import BUILD
 
 __all__ = [
     "COUNT", "CYCLES", "DATA_WIDTH", "PRESET", "SEED", "ByteCount", "CountOrAll", "Define", "OutputFile", "SeedList",
-    "existing_file", "out_option", "preset_option",
+    "checked_output", "existing_file", "out_option", "preset_option",
 ]
 
 COUNT = click.IntRange(min=1)
@@ -111,16 +113,29 @@ class OutputFile(click.Path):
         return path
 
 
+def checked_output(path):
+    """Return `path` when something can be made there, its parents included. Raises ToolError naming what is wrong."""
+    try:
+        folder = path if path.is_dir() else next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir():
+            raise ToolError(f"'{path}': {folder} is a file, expected a folder")
+        os.rmdir(tempfile.mkdtemp(dir=folder))
+    except OSError as error:
+        raise ToolError(f"'{path}': nothing can be written there: {error.strerror}") from error
+    return path
+
+
 class _OutputPath(click.Path):
     """A path to write, whose parents are folders or can be made."""
 
     def convert(self, value, param, ctx):
         """Return the Path, or fail."""
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        wrong = next((parent for parent in path.absolute().parents if parent.exists() and not parent.is_dir()), None)
-        if wrong is not None:
-            self.fail(f"{str(value)!r}: {wrong} is a file, expected a folder", param, ctx)
-        return path
+        if not str(value):
+            self.fail("'': expected a path", param, ctx)
+        try:
+            return checked_output(Path(os.fsdecode(super().convert(value, param, ctx))))
+        except ToolError as error:
+            self.fail(str(error), param, ctx)
 
 
 def preset_option(default: str | None = "tiny", text="Sizes of the unit."):

@@ -10,6 +10,7 @@ import click
 
 from spps.params import PRESETS
 from spps.tools.errors import ToolError
+from spps.tools.options import checked_output
 from spps.tools.paths import BUILD
 
 __all__ = ["build", "checked_connections", "simulation"]
@@ -85,6 +86,7 @@ def build(params, trace="", err=False):
     for program in ("make", "perl", os.environ.get("CXX", "g++")):
         if shutil.which(program) is None:
             raise ToolError(f"{program} is missing, which builds the simulation: apt-get install g++ make perl")
+    checked_output(BUILD)
     console, started = Console(stderr=err, highlight=False), time.monotonic()
     with _step(console, f"generating Verilog of the pair, preset {params.name}"), exclusive("pair"):
         verilog = pair_verilog(params)
