@@ -34,10 +34,15 @@ def test_a_register_is_written_in_both_units_and_read_back():
         ("policy", 2, r"policy=2: must be from 0 to 1 \(1 bits\)"),
         ("watchdog", 1 << 24, "must be from 0 to 16777215"),
         ("lease", -1, "must be from 0"),
+        ("hb_interval", 1200, r"hb_interval=1200: must be less than lease \(1200 in unit 0\)"),
+        ("lease", 1600, "must be less than takeover_after"),
+        ("takeover_after", 1000, "must be more than lease"),
     ),
 )
 def test_what_cannot_be_written_is_refused_before_anything_is(name, value, message):
     env = Env()
+    for values in env.pair.values:
+        values |= {"hb_interval": 400, "lease": 1200, "takeover_after": 1600}
     with pytest.raises(ToolError, match=message):
         LiveRegisters(env).set(name, value)
     assert env.pair.written == []

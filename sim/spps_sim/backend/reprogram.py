@@ -34,7 +34,7 @@ def read_image(name, params):
     try:
         return assemble(name, imem_words=params.imem_words)
     except AssemblerError as error:
-        raise ToolError("; ".join(map(str, error.errors))) from error
+        raise ToolError("\n".join(error.errors)) from error
     except OSError as error:
         raise ToolError(f"{name}: {error.strerror}") from error
 

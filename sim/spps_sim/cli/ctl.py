@@ -1,5 +1,6 @@
 """`spps ctl`: talks to a running `spps live`."""
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -21,10 +22,7 @@ class _Value(click.ParamType):
         """Return the number, or fail."""
         if isinstance(value, int):
             return value
-        try:
-            number = int(value, 0)
-        except ValueError:
-            number = -1
+        number = int(value, 0) if re.fullmatch(r"0[xX][0-9a-fA-F]+|0|[1-9][0-9]*", value) else -1
         if not 0 <= number < 1 << 32:
             self.fail(f"{value!r}: expected a number from 0 to 4294967295, decimal or 0x...", param, ctx)
         return number

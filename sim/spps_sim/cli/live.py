@@ -27,6 +27,7 @@ def live(mode, preset, metrics, path):
     Runs until Ctrl-C and prints a line for each event of the pair: kills, takeovers, lost leases, changes of
     protection. Needs root for TAP devices.
     """
+    import shlex
     import signal
 
     from ..live.control import ControlSocket, check_control
@@ -59,7 +60,8 @@ def live(mode, preset, metrics, path):
                 scraped = stack.enter_context(MetricsServer(lambda: metrics_text(testbed), metrics))
                 serving.append(scraped.serve)
                 click.echo(f"metrics:     http://127.0.0.1:{scraped.port}/metrics")
-            click.echo("control:     spps ctl status, connections, kill, freeze, thaw, stats, ... (spps ctl --help)")
+            ctl = "spps ctl" + (f" --socket {shlex.quote(str(path))}" if path else "")
+            click.echo(f"control:     {ctl} status, connections, kill, freeze, thaw, stats, ... (spps ctl --help)")
             watch = PairWatch(testbed, lambda event: click.echo(str(event)))
             click.echo(status_text(read_status(testbed)))
             click.echo(f"{testbed.speed:.0f} simulated cycles per second; ready")

@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 import tempfile
+import traceback
 from pathlib import Path
 
 from spps.tools.errors import ToolError
@@ -115,6 +116,9 @@ class ControlSocket:
                     answer = self._answer(_line(peer))
                 except ToolError as error:
                     answer = {"error": str(error)}
+                except Exception as error:      # a defect: the pair and its connections go on
+                    traceback.print_exc()
+                    answer = {"error": f"defect in `spps live`, which prints where: {type(error).__name__}: {error}"}
                 peer.settimeout(TIMEOUT_S)
                 peer.sendall(json.dumps(answer).encode() + b"\n")
             except OSError:
@@ -133,6 +137,10 @@ class ControlSocket:
             inspect.signature(action).bind(**asked)
         except TypeError as error:
             return {"error": f"{command}: {error}"}
+        for name, value in asked.items():
+            kind = int if name == "value" else str
+            if type(value) is not kind:
+                return {"error": f"{command}: {name}={value!r}: expected {'a number' if kind is int else 'a text'}"}
         return action(**asked)
 
     def _do_status(self):

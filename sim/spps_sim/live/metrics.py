@@ -2,6 +2,7 @@
 import http.server
 import queue
 import socket
+import sys
 import threading
 from http import HTTPStatus
 
@@ -63,6 +64,14 @@ def check_port(port):
             raise ToolError(f"metrics: port {port} of 127.0.0.1: {error.strerror}") from error
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    """A client that goes away is no event of the pair."""
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
+
+
 class MetricsServer:
     """Serves `http://127.0.0.1:PORT/metrics`; use as a context manager.
 
@@ -112,7 +121,7 @@ class MetricsServer:
                 """Nothing: the terminal is for events."""
 
         try:
-            self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+            self._server = _Server(("127.0.0.1", self.port), Handler)
         except OSError as error:
             raise ToolError(f"metrics: port {self.port} of 127.0.0.1: {error.strerror}") from error
         self.port = self._server.server_port

@@ -1,5 +1,6 @@
 """The registers of a running pair, as `spps ctl` shows and writes them."""
 from difflib import get_close_matches
+from itertools import pairwise
 
 from spps.mmc import spps_map
 from spps.tools.errors import ToolError
@@ -8,6 +9,8 @@ __all__ = ["HIDDEN", "LiveRegisters"]
 
 HIDDEN = "hidden"       # what is shown in place of a key
 CHUNK = 16              # register accesses between two turns of the testbed
+#: times of the lease in ascending order, clocks; 0: not used
+TIMES = ("hb_interval", "lease", "takeover_after")
 SHOWN = ("rw", "ro", "const", "counter")
 
 
@@ -70,9 +73,22 @@ class LiveRegisters:
         if not 0 <= value < 1 << register.width:
             raise ToolError(f"{full}={value}: must be from 0 to {(1 << register.width) - 1} ({register.width} bits)")
         units = self.running()
+        if full in TIMES:
+            self._check_times(full, value, units)
         for unit in units:
             self.testbed.sim.write(unit, full, value)
         return full, units
+
+    def _check_times(self, name, value, units):
+        """Refuse a time with which a standby would take over from an active unit that lives."""
+        for unit in units:
+            times = {other: self.testbed.sim.read(unit, other) for other in TIMES} | {name: value}
+            set_ = [other for other in TIMES if times[other]]
+            for low, high in pairwise(set_):
+                if times[low] >= times[high] and name in (low, high):
+                    other = high if name == low else low
+                    raise ToolError(f"{name}={value}: must be {'less' if name == low else 'more'} than {other} "
+                                    f"({times[other]} in unit {unit})")
 
     def read_all(self, unit, access=SHOWN):
         """{name: value} of a unit's registers of these kinds; keys are HIDDEN. Makes turns meanwhile."""
