@@ -57,7 +57,7 @@ def judge(frame, output, payload):
     options = {name: value for name, value in tcp.options if name != "NOP"}
     expected = {"mss": ("MSS", output.mss), "wscale": ("WScale", output.wscale), "sack_permitted": ("SAckOK", b""),
                 "timestamp": ("Timestamp", (output.ts_val, output.ts_ecr)),
-                "sack": ("SAck", (output.sack_left, output.sack_right))}
+                "sack": ("SAck", (output.sack_left, output.sack_right, *sum(output.sack_more, ())))}
     assert options == dict(expected[name] for name in output.options)
     assert frame[54 + 4 * (tcp.dataofs - 5):end] == payload
 
@@ -159,9 +159,10 @@ class Env:
             **{name: getattr(output, name) for name in (
                 "local_ip", "remote_ip", "local_port", "remote_port", "seq", "ack", "window", "tcp_flags", "wscale",
                 "length", "mss", "ts_val", "ts_ecr", "sack_left", "sack_right")}})
-        header = pack(MessageHeader, {"kind": MessageKind.OUTPUT.value, "length": 8,
+        more = [left | right << 32 for left, right in output.sack_more]
+        header = pack(MessageHeader, {"kind": MessageKind.OUTPUT.value, "length": 8 + len(more),
                                       "argument": rng.getrandbits(16) << 16 | flags | rng.getrandbits(9) << 7})
-        self.send_beats([header] + [body >> 64 * i & (1 << 64) - 1 for i in range(8)])
+        self.send_beats([header] + [body >> 64 * i & (1 << 64) - 1 for i in range(8)] + more)
         if payload is None:
             payload = rng.randbytes(output.length) if not output.arp else b""
         if self.model.wants_payload(output):
@@ -187,9 +188,15 @@ class Env:
             ("sack_left", 32), ("sack_right", 32))}
         values["port"] = rng.randrange(PORTS)
         options = frozenset(name for name in FLAGS if rng.random() < rng.choice((0.1, 0.5, 0.9)))
+        if "sack" in options:
+            room = (40 - 12 - sum({"timestamp": 12}.get(name, 4) for name in options - {"sack"})) // 8
+            values["sack_more"] = tuple((rng.choice((0, 0xFFFFFFFF, rng.getrandbits(32))), rng.getrandbits(32))
+                                        for _ in range(rng.randrange(min(room, 3) + 1)))
         length = rng.choice((0, 0, rng.randrange(1, 12), rng.randrange(1, 200), rng.randrange(1, 1429), 1428, 1460))
         values.update(options=options, length=length, arp=rng.random() < 0.06)
         values.update(fixed)
+        if "sack" not in values["options"]:
+            values["sack_more"] = ()
         return Output(**values)
 
     def random_control(self, connection, **fixed):
@@ -243,9 +250,13 @@ def random_messages(tb, number):
         elif choice < 0.92:
             tb.output(tb.random_output(port=rng.choice((PORTS, 255))))
         else:
-            beats = rng.choice((0, 1, 7, 9, 20))
+            beats, said, sack = rng.choice((
+                (0, 8, 0), (1, 8, 0), (7, 8, 0), (9, 8, 0), (20, 8, 0), (7, 7, 0), (12, 12, 1), (9, 9, 0), (8, 9, 1),
+                (10, 9, 1), (11, 10, 1), (8, 0, 0), (20, 20, 1)))
             tb.model.bad_message()
-            tb.send_beats([pack(MessageHeader, {"kind": MessageKind.OUTPUT.value, "argument": rng.getrandbits(7)})]
+            argument = rng.getrandbits(7) & ~OutputFlag.SACK.value | sack * OutputFlag.SACK.value
+            header = {"kind": MessageKind.OUTPUT.value, "length": said, "argument": argument}
+            tb.send_beats([pack(MessageHeader, header)]
                           + [rng.getrandbits(64) for _ in range(beats)])
 
 

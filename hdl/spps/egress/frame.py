@@ -7,10 +7,11 @@ from amaranth.lib import data, enum
 
 from ..layouts.headers import ETHERNET_BYTES, IPV4_BYTES, TCP_BYTES, TcpOption
 from ..layouts.message import BEAT
-from ..layouts.output import OutputBody, OutputFlag
+from ..layouts.output import OUTPUT_BEATS, OUTPUT_LIMIT, SACK_BLOCKS, OutputBody, OutputFlag
 
-__all__ = ["CONTROL_BUFFERS", "FIXED_BYTES", "IPV4_DONT_FRAGMENT", "IPV4_START", "MIN_FRAME", "OPTIONS",
-           "OPTION_PLACES", "ORDERED_OUTPUTS", "STORE_BITS", "STORE_ROWS", "STORE_SLOTS", "SUMMARY_ROW", "FrameRequest",
+__all__ = ["BLOCK_BYTES", "CONTROL_BUFFERS", "FIXED_BYTES", "IPV4_DONT_FRAGMENT", "IPV4_START", "MIN_FRAME", "OPTIONS",
+           "OPTION_LIMIT", "OPTION_PLACES", "ORDERED_OUTPUTS", "STORE_BITS", "STORE_ROWS", "STORE_SLOTS", "SUMMARY_ROW",
+           "FrameRequest",
            "OutputIdentity", "OutputQueue", "OutputRequest", "OutputSummary", "option_index", "options_bytes",
            "wire_order"]
 
@@ -36,8 +37,11 @@ OPTIONS = (
 )
 #: headers of a segment up to and without the urgent pointer
 FIXED_BYTES = ETHERNET_BYTES + IPV4_BYTES + TCP_BYTES - 2
+#: bytes of each further SACK block, which follow the first one; OPTIONS has the length of the option with one block
+BLOCK_BYTES = 8
+OPTION_LIMIT = 40               # bytes of all options of a segment
 #: in front of the options, and each 32-bit word of them
-OPTION_PLACES = 1 + sum(size for _, size, _ in OPTIONS) // 4
+OPTION_PLACES = 1 + (sum(size for _, size, _ in OPTIONS) + (SACK_BLOCKS - 1) * BLOCK_BYTES) // 4
 assert FIXED_BYTES % 4 == 0
 
 
@@ -61,6 +65,7 @@ class OutputSummary(data.Struct):
 
     arp: unsigned(1)
     options: unsigned(len(OPTIONS))
+    more_blocks: unsigned(2)        # SACK blocks behind the first
     header_bytes: unsigned(7)       # all headers of the frame
     frame_bytes: unsigned(14)       # before padding
     address_sum: unsigned(18)       # of the two IPv4 addresses
@@ -89,8 +94,10 @@ class FrameRequest(data.Struct):
     """A frame whose payload is stored and whose checksums are known."""
 
     body: OutputBody
+    blocks: data.ArrayLayout(BEAT, SACK_BLOCKS - 1)     # SACK blocks behind that of the body
     arp: unsigned(1)
     options: unsigned(len(OPTIONS))
+    more_blocks: unsigned(2)        # how many of them
     header_bytes: unsigned(7)
     frame_bytes: unsigned(14)
     payload_bytes: unsigned(14)     # in the payload buffer
@@ -114,6 +121,7 @@ class OutputQueue(enum.Enum, shape=2):
 STORE_ROWS = 16
 SUMMARY_ROW = STORE_ROWS - 1
 STORE_BITS = max(BEAT, OutputSummary.as_shape().size)
+assert OUTPUT_LIMIT <= SUMMARY_ROW and OUTPUT_LIMIT - OUTPUT_BEATS < 4
 #: outputs that wait in order. Each costs a clock of the search for an identity, in which the receiver waits, and LUT
 #: RAM for the identity. The payloads of eight full frames take a port longer than memory takes to answer, so more would
 #: not raise the rate

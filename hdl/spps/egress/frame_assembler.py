@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
 from ..layouts.headers import ETHERNET_BYTES, TCP_BYTES, ArpOperation, EtherType, IpProtocol
-from ..layouts.output import OutputFlag
+from ..layouts.output import SACK_BLOCKS, OutputFlag
 from ..layouts.packet import packet_layout
 from .frame import (
+    BLOCK_BYTES,
     FIXED_BYTES,
     IPV4_DONT_FRAGMENT,
     IPV4_START,
@@ -26,6 +27,9 @@ from .payload_fetcher import payload_words
 __all__ = ["FrameAssembler", "assembled_layout"]
 
 _ARP_HARDWARE, _ARP_LENGTHS = 1, 0x0604     # Ethernet; bytes of its addresses and of IPv4's
+_SACK_BYTES = 2 + BLOCK_BYTES               # of the option with one block, NOPs excluded
+#: parts of the options in wire order: OPTIONS, then SACK blocks behind the first
+_PART_BYTES = (*(size for _, size, _ in OPTIONS), *[BLOCK_BYTES] * (SACK_BLOCKS - 1))
 
 
 def assembled_layout(width):
@@ -33,28 +37,39 @@ def assembled_layout(width):
     return data.StructLayout({"packet": packet_layout(width), "payload": 1, "overtook": 1})
 
 
-def _next_option_word(at, options):
-    """Place of the option word behind place `at`, one-hot: bit 0 is before all, then words of OPTIONS; 0: no more."""
+def _present(frame):
+    """Return which parts of the options a frame has: OPTIONS, then SACK blocks behind the first."""
+    blocks = (frame.more_blocks > n for n in range(SACK_BLOCKS - 1))
+    return Cat(frame.options, *blocks) & (~frame.arp).replicate(len(_PART_BYTES))
+
+
+def _next_option_word(at, present):
+    """Place of the option word behind place `at`, one-hot: bit 0 is before all, then words of the parts; 0: no more."""
     following, passing, place = [Const(0, 1)], at[0], 1
-    for bit, (_, size, _) in enumerate(OPTIONS):
+    for bit, size in enumerate(_PART_BYTES):
         last = place + size // 4 - 1
-        following += [passing & options[bit], *at[place:last]]
-        passing = at[last] | (passing & ~options[bit])
+        following += [passing & present[bit], *at[place:last]]
+        passing = at[last] | (passing & ~present[bit])
         place = last + 1
     return Cat(following)
 
 
-def _option_word(at, body):
+def _option_word(at, frame):
     """Option word at a place, zero behind the last."""
+    body = frame.body
+    block_count = (frame.more_blocks + _SACK_BYTES // BLOCK_BYTES)[:3]
+    sack_bytes = Cat(Const(_SACK_BYTES % BLOCK_BYTES, 3), block_count, Const(0, 2))
     content = {
         OutputFlag.MSS: (body.mss,), OutputFlag.WSCALE: (body.wscale,), OutputFlag.SACK_PERMITTED: (),
-        OutputFlag.TIMESTAMP: (body.ts_val, body.ts_ecr), OutputFlag.SACK: (body.sack_left, body.sack_right),
+        OutputFlag.TIMESTAMP: (body.ts_val, body.ts_ecr),
+        OutputFlag.SACK: (sack_bytes, body.sack_left, body.sack_right),
     }
     words = []
-    for flag, size, halves in OPTIONS:      # the last half of WSCALE has a constant byte and the scale
+    for flag, size, halves in OPTIONS:      # the last half of WSCALE and SACK has a constant byte and one of content
         number = sum(half << 16 * i for i, half in enumerate(reversed(halves)))
         bits = 8 * size - sum(len(field) for field in content[flag])
         words.append(wire_order((number >> 16 * len(halves) - bits, bits), *content[flag]))
+    words += [wire_order(*(frame.blocks[i].word_select(j, 32) for j in (0, 1))) for i in range(SACK_BLOCKS - 1)]
     words = wire_order(*words)
     places = [words[i:i + 32] & at[j].replicate(32) for j, i in enumerate(reversed(range(0, len(words), 32)), start=1)]
     return reduce(or_, places)
@@ -65,6 +80,7 @@ def _fixed_headers(frame, mac):
     body = frame.body
     target = wire_order(body.mac_hi, body.mac_lo)
     offset = Array(Const((TCP_BYTES + options_bytes(i)) // 4, 4) for i in range(1 << len(OPTIONS)))[frame.options]
+    offset = (offset + frame.more_blocks * (BLOCK_BYTES // 4))[:4]
     tcp = wire_order(
         (EtherType.IPV4.value, 16),
         (IPV4_START, 16), Cat((frame.frame_bytes - ETHERNET_BYTES)[:14], Const(0, 2)),
@@ -185,16 +201,16 @@ class FrameAssembler(wiring.Component):
         behind = Signal(16)         # half of the last option word; before all the urgent pointer, which is 0
         half, place = behind, Signal(OPTION_PLACES)
         m.d.comb += place.eq(Mux(index < begin, 1, places[-1]))
-        options = frame.options & (~frame.arp).replicate(len(OPTIONS))
+        present = _present(frame)
         header = []
         for lane in range(lanes):
             starts = lane >= lane_begin
             words = range(len(headers) - 32 * (lane + 1), -1, -width)
             fixed = Array(headers[i:i + 32] for i in words)[index[:bits_for(begin)]]
-            behind_place = _next_option_word(place, options)
+            behind_place = _next_option_word(place, present)
             m.d.comb += [
                 tail[lane].eq(index >= begin if starts else index > begin),
-                option[lane].eq(_option_word(places[lane], frame.body)),
+                option[lane].eq(_option_word(places[lane], frame)),
                 # in word `begin` only lanes with options count
                 following[lane].eq(behind_place if starts else Mux(index < begin, place, behind_place)),
             ]

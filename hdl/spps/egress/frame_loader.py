@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.headers import ETHERNET_BYTES, IpProtocol
 from ..layouts.message import BEAT
-from ..layouts.output import OUTPUT_BEATS, OutputBody
+from ..layouts.output import OUTPUT_BEATS, OUTPUT_LIMIT, OutputBody
 from .frame import (
     IPV4_DONT_FRAGMENT,
     IPV4_START,
@@ -100,7 +100,8 @@ class FrameLoader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         queue, overtook = Signal(OutputQueue), Signal()
-        body, summary = Signal(OutputBody), Signal(OutputSummary)
+        rows = Signal(OUTPUT_LIMIT * BEAT)          # body and further SACK blocks
+        body, summary = OutputBody(rows[:OUTPUT_BEATS * BEAT]), Signal(OutputSummary)
         row, arrived_row, arrives = Signal(range(STORE_ROWS)), Signal(range(STORE_ROWS)), Signal()
         payload_bytes, payload = Signal(14), Signal()
         identification = Signal(16)
@@ -119,6 +120,8 @@ class FrameLoader(wiring.Component):
             self.r_queue.eq(queue),
             self.r_row.eq(row),
             frame.body.eq(body),
+            frame.blocks.eq(rows[OUTPUT_BEATS * BEAT:]),
+            frame.more_blocks.eq(summary.more_blocks),
             frame.arp.eq(summary.arp),
             frame.options.eq(summary.options),
             frame.header_bytes.eq(summary.header_bytes),
@@ -138,7 +141,10 @@ class FrameLoader(wiring.Component):
             with m.If(arrived_row == SUMMARY_ROW):
                 m.d.sync += summary.eq(self.r_data[:len(summary.as_value())])
             with m.Else():
-                m.d.sync += body.eq(Cat(body.as_value()[BEAT:], self.r_data[:BEAT]))
+                with m.Switch(arrived_row):
+                    for n in range(OUTPUT_LIMIT):
+                        with m.Case(n):
+                            m.d.sync += rows[n * BEAT:(n + 1) * BEAT].eq(self.r_data[:BEAT])
             with m.Switch(arrived_row):
                 with m.Case(0):
                     protocol = Cat(Const(IpProtocol.TCP.value, 8), self.ttl)
@@ -165,7 +171,7 @@ class FrameLoader(wiring.Component):
                 m.d.comb += [self.r_en.eq(1), granted.eq(~self.r_stall)]
                 with m.If(granted):
                     m.d.sync += row.eq(row + 1)     # SUMMARY_ROW + 1 is row 0
-                    with m.If(row == OUTPUT_BEATS - 1):
+                    with m.If(row == OUTPUT_BEATS - 1 + summary.more_blocks):
                         m.next = "LAST"
             with m.State("LAST"):
                 m.next = "OFFER"

@@ -5,9 +5,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.headers import ARP_BYTES, ETHERNET_BYTES, IPV4_BYTES, TCP_BYTES, IpProtocol
 from ..layouts.message import BEAT, MessageHeader, beat_signature
-from ..layouts.output import OUTPUT_BEATS, OutputFlag
+from ..layouts.output import OUTPUT_BEATS, OUTPUT_LIMIT, OutputFlag
 from ..lib.counters import Counters
 from .frame import (
+    BLOCK_BYTES,
+    OPTION_LIMIT,
     OPTIONS,
     STORE_BITS,
     STORE_ROWS,
@@ -57,8 +59,8 @@ class OutputReceiver(wiring.Component):
 
     Timing
     ------
-    Latency 2 clocks after the last beat. Throughput 1 message per OUTPUT_BEATS + 4 clocks. One request is held, and no
-    beat is taken meanwhile.
+    Latency 2 clocks after the last beat. Throughput 1 message in the beats of its body and 4 clocks. One request is
+    held, and no beat is taken meanwhile.
 
     Drop
     ----
@@ -74,7 +76,8 @@ class OutputReceiver(wiring.Component):
     """
 
     COUNTERS = Counters({
-        "malformed": f"OUTPUT messages of other than {OUTPUT_BEATS} beats behind the header",
+        "malformed": f"OUTPUT messages of other than {OUTPUT_BEATS} beats, with SACK up to {OUTPUT_LIMIT}, behind the "
+                     f"header; of other than their header says; with options of more than {OPTION_LIMIT} bytes",
         "bad_port": "OUTPUT messages whose iface is not a port",
         "too_long": "OUTPUT messages whose frame would be longer than max_frame",
     })
@@ -96,10 +99,12 @@ class OutputReceiver(wiring.Component):
         self._header_bytes, self._frame_bytes = Signal(7), Signal(17)
         self._options = Signal(len(OPTIONS))
         self._iface, self._wscale, self._length = Signal(8), Signal(8), Signal(16)
-        self._index = Signal(range(OUTPUT_BEATS))       # of the beat of the body
+        self._index = Signal(range(OUTPUT_LIMIT))       # of the beat of the body
+        self._more = Signal(2)                          # SACK blocks behind the first
         m.d.comb += [
             self.w_row.eq(self._index), self.w_data.eq(self.i_cmd.payload.data),
             self._summary.options.eq(self._options),
+            self._summary.more_blocks.eq(self._more),
             self._summary.header_bytes.eq(self._header_bytes),
             # offered only within max_frame
             self._summary.frame_bytes.eq(self._frame_bytes[:len(self._summary.frame_bytes)]),
@@ -116,10 +121,13 @@ class OutputReceiver(wiring.Component):
         flag = {flag: options[i] for i, (flag, _, _) in enumerate(OPTIONS)}
         half = [data[i:i + 16] for i in range(0, BEAT, 16)]
         data_offset = Signal(4)
-        m.d.comb += data_offset.eq(Array((TCP_BYTES + options_bytes(i)) // 4 for i in _TABLE)[options])
+        m.d.comb += data_offset.eq(Array((TCP_BYTES + options_bytes(i)) // 4 for i in _TABLE)[options]
+                                   + self._more * (BLOCK_BYTES // 4))
         summed = [Signal(16, name=f"summed_{i}") for i in range(4)]
         # a beat holds the words 2 * index and 2 * index + 1 of the body
         with m.Switch(self._index):
+            with m.Case(0):         # what more blocks add to the length of the option and to that of the TCP header
+                m.d.comb += summed[0].eq(self._more * (2 * BLOCK_BYTES))
             with m.Case(1, 3):      # addresses; seq and ack
                 m.d.comb += [s.eq(h) for s, h in zip(summed, half)]
             with m.Case(2):         # ports
@@ -135,7 +143,7 @@ class OutputReceiver(wiring.Component):
                 m.d.comb += summed[0].eq(Mux(flag[OutputFlag.WSCALE], self._wscale, 0))
             with m.Case(6):
                 m.d.comb += [s.eq(Mux(flag[OutputFlag.TIMESTAMP], h, 0)) for s, h in zip(summed, half)]
-            with m.Case(7):
+            with m.Default():       # the last of the body, and what follows
                 m.d.comb += [s.eq(Mux(flag[OutputFlag.SACK], h, 0)) for s, h in zip(summed, half)]
         total = Signal(18)
         m.d.comb += total.eq(sum(summed))
@@ -148,17 +156,22 @@ class OutputReceiver(wiring.Component):
         half = [beat.data[i:i + 16] for i in range(0, BEAT, 16)]
         arp, present = Signal(), Signal(len(OPTIONS))
         addresses, ports = Signal(64), Signal(32)
+        more, last_index, mistaken = self._more, Signal.like(index), Signal()
         address_sum, tcp_sum = Signal.like(summary.address_sum), Signal.like(summary.tcp_sum)
         m.d.comb += [
             present.eq(option_index(header.argument[:16])),
             summary.arp.eq(arp), summary.address_sum.eq(address_sum), summary.tcp_sum.eq(tcp_sum),
             self.o.payload.arp.eq(arp),
             self.o.payload.identity.eq(Cat(self._iface[:4], addresses, ports)),
+            last_index.eq(more + (OUTPUT_BEATS - 1)),
         ]
         with m.State("HEAD"):
             m.d.comb += self.i_cmd.ready.eq(1)
             m.d.sync += [
                 index.eq(0),
+                more.eq(header.length - OUTPUT_BEATS),
+                mistaken.eq((header.length < OUTPUT_BEATS) | (header.length > OUTPUT_LIMIT)
+                            | ((header.length != OUTPUT_BEATS) & ~(header.argument & OutputFlag.SACK.value).any())),
                 arp.eq((header.argument & OutputFlag.ARP.value).any()),
                 self._options.eq(present),
                 self._header_bytes.eq(
@@ -175,7 +188,8 @@ class OutputReceiver(wiring.Component):
                 m.d.sync += [index.eq(index + 1), tcp_sum.eq(tcp_sum + total), self._wscale.eq(half[1][8:])]
                 with m.Switch(index):
                     with m.Case(0):
-                        m.d.sync += self._iface.eq(half[1][:8])
+                        m.d.sync += [self._iface.eq(half[1][:8]),
+                                     self._header_bytes.eq(self._header_bytes + more * BLOCK_BYTES)]
                     with m.Case(1):
                         m.d.sync += [addresses.eq(beat.data), address_sum.eq(total)]
                     with m.Case(2):
@@ -184,10 +198,10 @@ class OutputReceiver(wiring.Component):
                         m.d.sync += self._length.eq(half[2])
                 with m.If(beat.last):
                     m.next = "CHECK"
-                    with m.If(index != OUTPUT_BEATS - 1):
+                    with m.If((index != last_index) | mistaken):
                         m.d.comb += self.count.malformed.eq(1)
                         m.next = "HEAD"
-                with m.Elif(index == OUTPUT_BEATS - 1):
+                with m.Elif(index == last_index):
                     m.next = "SWALLOW"
         with m.State("SWALLOW"):
             m.d.comb += self.i_cmd.ready.eq(1)
@@ -210,7 +224,10 @@ class OutputReceiver(wiring.Component):
             m.next = "LIMIT"
         with m.State("LIMIT"):
             m.next = "OFFER"
-            with m.If(self._iface >= self._params.ports):
+            with m.If(self._header_bytes > ETHERNET_BYTES + IPV4_BYTES + TCP_BYTES + OPTION_LIMIT):
+                m.d.comb += self.count.malformed.eq(1)
+                m.next = "HEAD"
+            with m.Elif(self._iface >= self._params.ports):
                 m.d.comb += self.count.bad_port.eq(1)
                 m.next = "HEAD"
             with m.Elif(self._frame_bytes > self._params.max_frame):

@@ -4,14 +4,15 @@ from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.message import BEAT, MessageHeader, beat_layout, beat_signature
-from ..layouts.output import OutputFlag
+from ..layouts.output import OUTPUT_LIMIT, OutputFlag
 from ..lib import Counters
 from .gate_fifo import GateFifo
 
 __all__ = ["AckGate"]
 
 UNGATED_BEATS = 32
-SLOT_BEATS = 16     # an OUTPUT has 9
+SLOT_BEATS = 16
+assert OUTPUT_LIMIT < SLOT_BEATS        # with its header
 
 
 class AckGate(wiring.Component):

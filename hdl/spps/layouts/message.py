@@ -29,7 +29,7 @@ class MessageKind(enum.Enum, shape=8):
     DONE = 2        # core -> director: end of event (1 beat: Done)
     COPY = 3        # core -> socket: scratchpad payload into socket memory (2 beats: CopyArgument, SocketAddress)
     RELEASE = 4     # core -> socket: give a scratchpad chain back (0 beats; argument = ReleaseArgument)
-    OUTPUT = 5      # core -> socket -> gate -> egress: emit a frame (OUTPUT_BEATS beats: OutputBody)
+    OUTPUT = 5      # core -> socket -> gate -> egress: emit a frame (OUTPUT_BEATS beats: OutputBody; more: SACK)
     SYNC = 6        # core -> socket -> sync port: lines of flowstate; argument = SyncArgument of layouts.record
     INSERT = 7      # core -> lookup: (2 beats: FlowKey in the low 116 bits); argument = KeyArgument
     DELETE = 8      # core -> lookup: same; removes the key

@@ -6,7 +6,8 @@ from .flowstate import LEG
 from .message import BEAT
 from .socket import SocketRing
 
-__all__ = ["OUTPUT_ADDRESS_BEATS", "OUTPUT_BEATS", "OutputBody", "OutputFlag", "LEG_AS_SENT"]
+__all__ = ["OUTPUT_ADDRESS_BEATS", "OUTPUT_BEATS", "OUTPUT_LIMIT", "SACK_BLOCKS", "OutputBody", "OutputFlag",
+           "LEG_AS_SENT"]
 
 
 class OutputFlag(enum.IntFlag, shape=16):
@@ -25,6 +26,8 @@ class OutputBody(data.Struct):
     """OUTPUT after the header: three beats copied from the leg's address line, then the segment.
 
     ARP reply: mac, local_ip (sender), remote_ip (target) and iface count; the rest is ignored.
+    With OutputFlag.SACK further blocks may follow, a beat each as the last one here; the number of beats in the header
+    says how many.
     """
 
     # beats 0..2 = words 0..5 of the leg's address line
@@ -55,6 +58,8 @@ class OutputBody(data.Struct):
 
 OUTPUT_ADDRESS_BEATS = 3
 OUTPUT_BEATS = OutputBody.as_shape().size // BEAT
+SACK_BLOCKS = 4     # of a segment (RFC 2018 §3)
+OUTPUT_LIMIT = OUTPUT_BEATS + SACK_BLOCKS - 1       # beats behind the header
 assert OUTPUT_BEATS == 8
 
 #: member of the body -> field of a leg whose word a program sends as it is: the address line, and the end of an ACK

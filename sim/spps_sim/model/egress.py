@@ -11,7 +11,10 @@ __all__ = ["Output", "Waiting", "OrderError", "EgressModel", "internet_checksum"
 
 
 class Output(NamedTuple):
-    """What an OUTPUT message asks for; options: names in mss, wscale, sack_permitted, timestamp, sack."""
+    """What an OUTPUT message asks for.
+
+    options: names in mss, wscale, sack_permitted, timestamp, sack. sack_more: further blocks, pairs (left, right).
+    """
 
     arp: bool = False
     options: frozenset = frozenset()
@@ -31,6 +34,7 @@ class Output(NamedTuple):
     ts_ecr: int = 0
     sack_left: int = 0
     sack_right: int = 0
+    sack_more: tuple = ()
     length: int = 0
 
 
@@ -61,7 +65,8 @@ def _options(output):
         "wscale": struct.pack("!BBBB", 1, 3, 3, output.wscale),
         "sack_permitted": bytes([4, 2, 1, 1]),
         "timestamp": struct.pack("!BBBBII", 1, 1, 8, 10, output.ts_val, output.ts_ecr),
-        "sack": struct.pack("!BBBBII", 1, 1, 5, 10, output.sack_left, output.sack_right),
+        "sack": struct.pack("!BBBBII", 1, 1, 5, 10 + 8 * len(output.sack_more), output.sack_left, output.sack_right)
+        + b"".join(struct.pack("!II", *block) for block in output.sack_more),
     }
     return b"".join(text for name, text in parts.items() if name in output.options)
 
@@ -153,6 +158,8 @@ class EgressModel:
 
     def refusal(self, output):
         """Return the counter of an output of which nothing leaves, or None."""
+        if not output.arp and len(_options(output)) > 40:
+            return "malformed"
         if output.port >= self.ports:
             return "bad_port"
         if not output.arp and 54 + len(_options(output)) + output.length > self.max_frame:
