@@ -20,7 +20,7 @@ BAD_READS = (((CONNECTIONS, 0, 0), 20), ((0xFFFF, 0, 1), 5), ((0, 0, 0), 0), ((1
 
 async def random_traffic(dut, idle, pause, messages=300):
     tb = await start(dut, default_seed() * 1000 + int(idle * 10) * 10 + int(pause * 10), idle, pause)
-    rng = tb.rng
+    rng, tb.keeping = tb.rng, True
     rings = {(c, d): Ring(rng, c, d) for c in range(CONNECTIONS) for d in (0, 1)}
     for tag in range(messages):
         choice = rng.random()

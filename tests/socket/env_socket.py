@@ -63,7 +63,7 @@ class Env:
         self.written = defaultdict(dict)    # ring -> offset -> byte, of copies
         self.early = 0              # reads that found pages which the model had freed
         self.refused = 0            # reads that came too late for their page
-        self.ref = 0
+        self.ref, self.keeping = 0, False
         dut.active.value, dut.low_watermark.value = 1, 4
 
     def answer(self, request):
@@ -110,7 +110,10 @@ class Env:
             self.cmd.send({"data": beat, "last": int(i == len(message) - 1)})
 
     def copy(self, conn, direction, pool, offset, length, *, answer=None, err=False):
-        """A COPY message with its scratchpad answer (default: as many random bytes as asked for)."""
+        """A COPY message with its scratchpad answer (default: as many random bytes as asked for).
+
+        While `keeping` every third one keeps its chain (CopyHeader.keep).
+        """
         self.ref = self.ref + 1 & 0xFFFF
         skip = self.rng.randrange(100)
         self.answers[self.ref] = self.rng.randbytes(length) if answer is None else answer, err
@@ -119,7 +122,7 @@ class Env:
         for i, byte in enumerate(self.answers[self.ref][0][:length]):
             self.written[conn, direction][(offset + i) % SPAN] = byte
         ring = {"conn": conn, "direction": direction, "pool": pool}
-        self.send([header(MessageKind.COPY.value, 2),
+        self.send([header(MessageKind.COPY.value, 2, self.ref << 1 | (self.keeping and self.ref % 3 == 0)),
                    pack(CopyArgument, {"ref": self.ref, "skip": skip, "length": length}),
                    pack(SocketAddress, {"offset": offset % SPAN, "ring": ring})])
 

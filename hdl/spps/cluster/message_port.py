@@ -5,6 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.director import Done
 from ..layouts.message import MessageHeader, MessageKind, Unit, beat_signature
+from ..layouts.socket import CopyHeader
 from .ports import map_of, slot_meta
 
 __all__ = ["MessagePort"]
@@ -13,7 +14,8 @@ __all__ = ["MessagePort"]
 class MessagePort(wiring.Component):
     """Sends messages beat by beat from the data memory; the end of an event appends DONE while the core goes on.
 
-    After a trap the port releases the payload of the event, unless a COPY or RELEASE has left during the event.
+    After a trap the port releases the payload of the event, unless a RELEASE, or a COPY without `keep`, has left during
+    the event.
 
     Parameters
     ----------
@@ -104,7 +106,8 @@ class MessagePort(wiring.Component):
         m.d.comb += [
             passing.eq(self.memory_data), starts.eq(~sending & ~self.open),
             settles.eq(self.hold & first & (passing.unit == Unit.SOCKET)
-                       & ((passing.kind == MessageKind.COPY) | (passing.kind == MessageKind.RELEASE))),
+                       & (((passing.kind == MessageKind.COPY) & ~CopyHeader(passing.argument).keep)
+                          | (passing.kind == MessageKind.RELEASE))),
         ]
         with m.If(self.free):
             m.d.sync += first.eq(step & self.legal & starts)

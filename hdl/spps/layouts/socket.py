@@ -2,7 +2,8 @@
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
-__all__ = ["SOCKET_POOLS", "CopyArgument", "PoolBit", "ReleaseArgument", "SocketAddress", "SocketRead", "SocketRing"]
+__all__ = ["SOCKET_POOLS", "CopyArgument", "CopyHeader", "PoolBit", "ReleaseArgument", "SocketAddress", "SocketRead",
+           "SocketRing"]
 
 SOCKET_POOLS = 4
 
@@ -37,8 +38,15 @@ class SocketRead(data.Struct):
     length: unsigned(16)
 
 
+class CopyHeader(data.Struct):
+    """Argument of COPY."""
+
+    keep: unsigned(1)       # another COPY of the same payload follows: its chain is not released
+    spare: unsigned(31)
+
+
 class CopyArgument(data.Struct):
-    """Argument beat of COPY; the whole chain `ref` is released afterwards."""
+    """Argument beat of COPY; the whole chain `ref` is released afterwards, unless CopyHeader.keep."""
 
     ref: unsigned(16)
     skip: unsigned(16)      # bytes of the payload to leave out

@@ -10,7 +10,7 @@ from ..layouts.flowstate import SHARED
 from ..layouts.message import MessageHeader, MessageKind, beat_layout, beat_signature
 from ..layouts.record import RecordKind, SyncArgument
 from ..layouts.scratchpad import ScratchRead
-from ..layouts.socket import CopyArgument, ReleaseArgument, SocketAddress
+from ..layouts.socket import CopyArgument, CopyHeader, ReleaseArgument, SocketAddress
 from ..lib.counters import Counters
 from ..lib.skid_buffer import SkidBuffer
 from .page_directory import PageOp, page_request
@@ -68,8 +68,8 @@ class SocketCommands(wiring.Component):
     Drop
     ----
     `malformed`, `bad_conn`, `bad_length`, `inactive`: memory is untouched and the chain is released if its reference
-    has come. `scratch_error`, `no_page`, `bad_page`, `write_error` (WriteResult): the ring is dropped too, so that
-    later reads of it are answered with `err`. CONSUMED ends here.
+    has come, unless the COPY says `keep`. `scratch_error`, `no_page`, `bad_page`, `write_error` (WriteResult): the ring
+    is dropped too, so that later reads of it are answered with `err`. CONSUMED ends here.
 
     Reset
     -----
@@ -282,9 +282,11 @@ class SocketCommands(wiring.Component):
                 with m.Else():
                     m.d.comb += count.copies.eq(1)
                     m.next = "FREE"
+        keep = Signal()
+        m.d.comb += keep.eq((self._header.kind == MessageKind.COPY) & CopyHeader(self._header.argument).keep)
         with m.State("FREE"):
-            m.d.comb += self.o_free.valid.eq(1)
-            with m.If(self.o_free.ready):
+            m.d.comb += self.o_free.valid.eq(~keep)
+            with m.If(self.o_free.ready | keep):
                 m.next = "HEAD"
         with m.State("SWALLOW"):
             m.d.comb += self.i_cmd.ready.eq(1)

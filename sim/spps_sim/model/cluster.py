@@ -109,8 +109,8 @@ class ClusterModel:
 
     def _answer(self, core, workspace, words, messages, *, trap, result=None):
         """Return the messages with what the hardware adds: a payload that a trap left behind, and DONE."""
-        settled = any(message[0] & 0xFF in (_COPY, _RELEASE) and message[0] >> 8 & 15 == _SOCKET
-                      for message in messages)
+        settled = any((message[0] & 0xFF == _RELEASE or message[0] & 0xFF == _COPY and not message[0] >> 32 & 1)
+                      and message[0] >> 8 & 15 == _SOCKET for message in messages)
         if trap and not settled and words[8] & 0xFFFF:
             messages.append([header(_RELEASE, unit=_SOCKET, argument=words[8] >> 16)])
             self.counters["released"] += 1

@@ -166,7 +166,7 @@ class SocketModel:
         return None
 
     def _copy(self, message):
-        if len(message) > 1:
+        if len(message) > 1 and not message[0] >> 32 & 1:      # unless it is kept for another COPY
             self.freed.append(message[1] & 0xFFFF)
         if len(message) != 3:
             self.count["malformed"] += 1
