@@ -399,6 +399,50 @@ def timestamp_that_was_not_negotiated(t):
     t.tcp("client", True, "A", 1, 1, options=[("Timestamp", (100, 0))])
 
 
+def sack(t, *blocks):
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("client", False, "PA", 21, 1, b"0123456789")
+    t.tcp("server", True, "PA", 1, 1, b"0123456789")
+    t.tcp("server", False, "A", 1, 11)
+    t.snd_una[1] = P_ISN_V + 11
+    t.record()
+    t.tcp("client", True, "A", 1, 11,
+          options=[("NOP", None), ("NOP", None), ("SAck", tuple(C_ISN + edge for block in blocks for edge in block))])
+
+
+def sack_of_what_was_not_sent(t):
+    sack(t, (21, 31), (41, 51))
+
+
+def sack_beyond_what_was_sent(t):
+    sack(t, (21, 32))
+
+
+def sack_over_a_hole(t):
+    sack(t, (15, 31))
+
+
+def sack_at_the_ack(t):
+    sack(t, (11, 31))
+
+
+def sack_below_the_ack_in_the_second_block(t):
+    sack(t, (21, 31), (1, 11))
+
+
+def empty_sack(t):
+    sack(t, (31, 31))
+
+
+@pytest.mark.parametrize("blocks", [[(21, 31)], [(1, 11)], [(5, 7), (21, 31)], [(25, 28), (21, 31)]])
+def test_sack_blocks_of_what_was_sent_are_honest(blocks):
+    t = Trace()
+    t.handshake()
+    sack(t, *blocks)
+    report = check(t.frames)
+    assert not report.violations and report.checks["I8"] == len(blocks)
+
+
 def bad_checksum(t):
     t.tcp("client", False, "PA", 1, 1, b"0123456789")
     t.tcp("server", True, "PA", 1, 1, b"0123456789", corrupt=True)
@@ -431,7 +475,9 @@ def test_the_edge_of_an_endpoint_may_go_back_by_less_than_a_unit_of_its_scale(pr
     (other_bytes_after_forged_segments, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"),
     (two_masters, "I4"), (silent_takeover, "I5"), (silent_takeover_with_heartbeats, "I5"), (reset_by_takeover, "I5"),
     (stuck_takeover, "I5"), (early_fin, "I6"), (new_isn, "I7"), (new_options, "I7"),
-    (timestamp_that_was_not_negotiated, "I7"), (bad_checksum, "I0"),
+    (timestamp_that_was_not_negotiated, "I7"), (bad_checksum, "I0"), (sack_of_what_was_not_sent, "I8"),
+    (sack_beyond_what_was_sent, "I8"), (sack_over_a_hole, "I8"), (sack_at_the_ack, "I8"),
+    (sack_below_the_ack_in_the_second_block, "I8"), (empty_sack, "I8"),
 ], ids=lambda v: getattr(v, "__name__", v))
 def test_names_the_broken_invariant(bend, invariant):
     t = Trace()

@@ -1,4 +1,4 @@
-"""The always-on monitor: invariants I0 to I7, from captures alone.
+"""The always-on monitor: invariants I0 to I8, from captures alone.
 
 It imports nothing from the RTL packages. Input is a list of `wire.CapturedFrame` in order of time: those of the client
 link and of the server link, where frames of the pair name the unit that emits them, and those of the sync link.
@@ -16,7 +16,9 @@ link and of the server link, where frames of the pair name the unit that emits t
 | | new unit on any link. |
 | I6 | A stream that is not complete ends in RST, never in FIN. |
 | I7 | Timestamps are monotonic, and in all segments or in none. The ISN and the options of a SYN do not change. |
+| I8 | SACK blocks name bytes that the peer has sent: above the ACK, or, in the first block, below it (D-SACK). |
 """
+import struct
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -30,7 +32,7 @@ __all__ = ["Violation", "Report", "check"]
 class Violation:
     """One broken invariant."""
 
-    invariant: str      # "I0" to "I7"
+    invariant: str      # "I0" to "I8"
     time: int           # ns
     text: str
 
@@ -261,6 +263,7 @@ class _Monitor:
         self.timestamps(frame, segment, leg)
         if segment.flags & ACK and leg.peer is not None:
             self.our_ack(frame, segment, leg)
+            self.our_blocks(frame, segment, leg)
         self.our_data(frame, segment, leg)
 
     def our_syn(self, frame, segment, leg):
@@ -313,6 +316,16 @@ class _Monitor:
         leg.limit = edge if leg.limit is None else max(leg.limit, edge)
         if not segment.flags & SYN:
             leg.edge = edge if leg.edge is None else max(leg.edge, edge)
+
+    def our_blocks(self, frame, segment, leg):
+        ack = leg.peer.offset(segment.ack)
+        for number, edges in enumerate(struct.iter_unpack("!II", segment.options.get(5, b""))):
+            left, right = (leg.peer.offset(edge) for edge in edges)
+            self.report.checks["I8"] += 1
+            if not left < right or left <= ack and (number or right > ack):
+                self.fail("I8", frame.time, f"{leg.name()}: SACK block {number} is {left}..{right}, the ACK {ack}")
+            elif left < 1 or not leg.peer.has(left, right):
+                self.fail("I8", frame.time, f"{leg.name()}: SACKs offsets {left}..{right}, which the peer did not send")
 
     def ack_rule(self, frame, leg, offset):
         destination = leg.other.ours

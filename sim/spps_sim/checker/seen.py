@@ -19,6 +19,11 @@ class SeenStream:
         distance = (seq - self.isn - self.sent) & 0xFFFFFFFF
         return self.sent + (distance - (1 << 32) if distance & 0x80000000 else distance)
 
+    def has(self, left, right):
+        """Return whether all that has the offsets `left` to `right` was sent, bytes and the FIN."""
+        right -= self.fin is not None and right == self.fin + 1
+        return right - 1 <= len(self.known) and all(self.known[left - 1:right - 1])
+
     def put(self, offset, payload):
         """Remember `payload`; return the first offset where other bytes were known, or None."""
         start, conflict = offset - 1, None
