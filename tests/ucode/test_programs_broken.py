@@ -1,14 +1,16 @@
 """Programs with a injected fault: each must be caught, by the streams or by the monitor of captures."""
 import pytest
 
+from spps_sim.model.functional import ProgramError
 from spps_sim.model.tcp_scenarios import Transfer
 
 DEFECTS = ("BROKEN_ACK_BEFORE_CONFIRM", "BROKEN_ACK_BEFORE_COMMIT", "BROKEN_ONE_LEG_SYNCED", "BROKEN_FRESH_ISN",
            "BROKEN_WINDOW_SHRINKS", "BROKEN_FIN_FOR_RST", "BROKEN_TAKEOVER_RST", "BROKEN_SLOW_RESUME",
-           "BROKEN_DUPLICATE", "BROKEN_TIMESTAMP_BACK")
+           "BROKEN_DUPLICATE", "BROKEN_TIMESTAMP_BACK", "BROKEN_SACK_UNSENT")
 
 
 STAMPS = {"client": {"timestamps": True}, "server": {"timestamps": True}}
+LOSSY = {"client": {"sack": True}, "server": {"sack": True}, "lose": lambda number, *_: number % 23 == 17}
 
 
 def caught(define):
@@ -26,6 +28,11 @@ def caught(define):
             found += transfer.problems()
             if define == "BROKEN_SLOW_RESUME" and transfer.pair.time > 3000:
                 found.append("late")
+    transfer = Transfer(up=20_000, down=20_000, defines=[define] if define else [], **LOSSY)
+    try:
+        found += transfer.run(limit=20_000).problems()
+    except (TimeoutError, ProgramError) as error:
+        found.append(str(error))
     transfer = Transfer(up=50_000, down=50_000, defines=[define] if define else [])
     transfer.pair.run(until=lambda: transfer.server is not None and len(transfer.server.received) > 4000)
     transfer.client.abort()

@@ -123,13 +123,13 @@ LEG = {
     "cwnd_acc": Field(46),          # of the congestion module
     "high_rxt": Field(47),          # in fast recovery: number after what it has retransmitted
     # soft, but rarely written, in what the hard lines leave free
-    # from a takeover to its duplicate ACKs: RCV.NXT of the other unit at its last record
+    # three words, the ranges the peer has behind the first: bytes from the one before to it << 16 | its length; 0: none
+    "sack_next": Field(5),
+    # from a takeover to its duplicate ACKs, when nothing is SACKed: RCV.NXT of the other unit at its last record
     "hint": Field(6),
-    "fin_kept": Field(7),           # number of a FIN that waits for RCV.NXT
     "cc_0": Field(13),              # of the congestion module, as cwnd_acc
     "cc_1": Field(14),
-    # second range the peer has: bytes from sacked_right to it << 16 | its length; 0: none
-    "sack_next": Field(15),
+    "fin_kept": Field(15),          # number of a FIN that waits for RCV.NXT
 }
 
 # lines of a record, lowest first: the delta; and with it the other shared line and the address and constant lines of

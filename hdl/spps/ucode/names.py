@@ -43,8 +43,8 @@ ENUMS = {cls.__name__: _members(cls) for cls in (
 #: `Struct.member`: words of messages
 STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
     event.Event, event.FlowKey, message.MessageHeader, director.EventArgument, lookup.KeyArgument,
-    socket.CopyArgument, socket.ReleaseArgument, socket.SocketRing, socket.SocketAddress, output.OutputBody,
-    director.Done, record.SyncArgument)}
+    socket.CopyHeader, socket.CopyArgument, socket.ReleaseArgument, socket.SocketRing, socket.SocketAddress,
+    output.OutputBody, director.Done, record.SyncArgument)}
 #: `BASE.member`
 BASE_FIELDS = {"WS": flowstate.SHARED, "L": flowstate.LEG, "P": flowstate.LEG, "EV": STRUCTS["Event"],
                "SC": {}, "X": {}}
@@ -52,7 +52,7 @@ CONSTANTS = {name: getattr(module, name) for module, name in (
     (flowstate, "LINE_WORDS"), (flowstate, "FLOWSTATE_WORDS"), (flowstate, "LEG_BASE"), (flowstate, "LEG_STRIDE"),
     (flowstate, "LINE_BEATS"), (flowstate, "LEG_HARD_BEATS"), (flowstate, "DELTA_BEATS"), (flowstate, "DELTA_MASK"),
     (flowstate, "FULL_BEATS"), (flowstate, "FULL_MASK"), (event, "EVENT_WORDS"), (output, "OUTPUT_BEATS"),
-    (output, "OUTPUT_ADDRESS_BEATS"))}
+    (output, "SACK_BLOCKS"), (output, "OUTPUT_ADDRESS_BEATS"))}
 
 
 def header_word(kind, unit, beats):

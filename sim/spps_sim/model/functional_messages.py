@@ -51,7 +51,7 @@ class Output:
         self.window, self.tcp_flags, self.wscale = body[8] & 0xFFFF, body[8] >> 16 & 0xFF, body[8] >> 24
         self.length, self.mss = body[9] & 0xFFFF, body[9] >> 16
         self.conn, self.direction, self.pool = body[11] & 0xFFFF, body[11] >> 16 & 1, body[11] >> 17 & 3
-        self.stamp, self.sack = (body[12], body[13]), (body[14], body[15])
+        self.stamp, self.sack = (body[12], body[13]), list(zip(body[14::2], body[15::2]))
 
     def __repr__(self):
         return (f"Output(if{self.iface} seq={self.seq:#x} ack={self.ack:#x} flags={self.tcp_flags:#x} "
@@ -119,7 +119,7 @@ class MessageEffects:
             raise ProgramError(f"message {kind} from a program")
 
     def _copy(self, words, conn):
-        payload = self._take_payload(words[2] & 0xFFFF)
+        payload = self._take_payload(words[2] & 0xFFFF, keep=words[1] & 1)
         skip, count = words[2] >> 16, words[3] & 0xFFFF
         if skip + count > len(payload) or count == 0 or words[5] & 0xFFFF != conn:
             raise ProgramError(f"copy of {count} bytes after {skip} from {len(payload)}, "
@@ -130,10 +130,10 @@ class MessageEffects:
         if problem:
             raise ProgramError(f"copy of {count} bytes to {words[4]:#x}: {problem}, free pages {self.memory.free}")
 
-    def _take_payload(self, ref):
+    def _take_payload(self, ref, keep=0):
         if ref not in self.scratch:
             raise ProgramError(f"payload {ref} released twice or unknown")
-        return self.scratch.pop(ref)
+        return self.scratch[ref] if keep else self.scratch.pop(ref)
 
     def _output(self, output, state):
         if state:
@@ -186,7 +186,9 @@ class MessageEffects:
         options += wscale_option(o.wscale) if o.flags & OutputFlag.WSCALE else b""
         options += sack_permitted_option() if o.flags & OutputFlag.SACK_PERMITTED else b""
         options += timestamp_option(*o.stamp) if o.flags & OutputFlag.TIMESTAMP else b""
-        options += sack_option([o.sack]) if o.flags & OutputFlag.SACK else b""
+        options += sack_option(o.sack) if o.flags & OutputFlag.SACK else b""
+        if len(options) > 40 or not o.flags & OutputFlag.SACK and len(o.sack) != 1:
+            raise ProgramError(f"{len(options)} bytes of options, {len(o.sack)} SACK blocks: {o}")
         return tcp_frame(o.mac, self.mac, (o.local_ip, o.local_port), (o.remote_ip, o.remote_port),
                          seq=o.seq, ack=o.ack, flags=o.tcp_flags, window=o.window, payload=payload, options=options)
 
