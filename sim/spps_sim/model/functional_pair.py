@@ -1,8 +1,8 @@
 """Two functional SPPS between two peers, in ticks: networks with a delay, the sync link, kill and takeover.
 
 Everything that crosses a link is a scheduled action, so a run is a function of its arguments. The capture is a list of
-`wire.CapturedFrame` and goes through `monitor.check`; sync records are not captured (the monitor reads their wire
-format, which does not exist here).
+`wire.CapturedFrame` and goes through `monitor.check`: frames of the networks, and records and confirmations where they
+arrive.
 """
 import heapq
 from itertools import count
@@ -15,6 +15,7 @@ from ..checker.wire import CapturedFrame
 from ..peers import TcpConfig
 from ..peers.endpoint import Endpoint
 from ..peers.frames import ip_number
+from .failover import CONFIRM, STATE, SyncFrame, encode
 from .functional import FunctionalSpps
 
 __all__ = ["FunctionalPair", "PEER", "CLIENT_IP", "SERVER_IP", "VIP_0", "VIP_1"]
@@ -102,9 +103,18 @@ class FunctionalPair:
             if self.killed == "lost" and unit.name == 0:
                 return              # was still in the sync port
             if not other.active:
+                self._sync(unit, SyncFrame(STATE, unit.epoch, number, words[1] & 0xFFFF, words[1] >> 16 & 3,
+                                           lines=tuple(words[2:]), unit=unit.name))
                 other.apply(words)
-                self.at(self.sync_delay, lambda: unit.confirm(number))
+                self.at(self.sync_delay, confirm)
+
+        def confirm():
+            self._sync(other, SyncFrame(CONFIRM, unit.epoch, number, unit=other.name))
+            unit.confirm(number)
         self.at(self.sync_delay, arrive)
+
+    def _sync(self, unit, frame):
+        self.capture.append(CapturedFrame(self.time, "sync", unit.name, encode(frame)))
 
     # kill -----------------------------------------------------------------------------------
     def _maybe_kill(self):
