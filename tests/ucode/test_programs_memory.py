@@ -11,6 +11,7 @@ from spps_sim.checker import monitor
 from spps_sim.checker.wire import ACK, parse_segment
 from spps_sim.model.functional import LOW_WATERMARK
 from spps_sim.model.functional_pair import VIP_0, FunctionalPair
+from spps_sim.model.tcp_legs import LEGS, Leg
 
 PAGES = 96          # of 256 bytes: 24 KiB, where 16 windows of 8 KiB could hold 7 KB each
 COUNT, SIZE = 16, 7000
@@ -133,6 +134,23 @@ def test_segments_out_of_order_do_not_use_the_last_pages():
     crowd.pair.run(until=lambda: crowd.pair.time > 5_000)
     crowd.serve(limit=12_000)
     crowd.check()
+
+
+@pytest.mark.parametrize("name", LEGS)
+def test_bytes_that_fill_a_hole_are_taken_while_memory_is_low(name):
+    """They free what is kept behind the hole; more of that is refused."""
+    leg = Leg(name)
+    leg.open()
+    leg.send(seq=leg.nxt + 100, payload=bytes(100))
+    leg.settle()
+    room = leg.unit.pool_status
+    leg.unit.pool_status = lambda wanted=False: room(wanted) if wanted else room() & 15      # READY, not OPEN
+    leg.send(seq=leg.nxt + 300, payload=bytes(100))
+    leg.settle(20)
+    assert leg.unit.refused == 1
+    leg.send(payload=bytes(100))
+    leg.settle()
+    assert leg.far_received() == 200
 
 
 def test_echo_closes_its_windows_too():
