@@ -137,8 +137,6 @@ def test_a_forged_reset_at_the_right_edge_is_dropped_in_silence(leg):
     told, theirs = (parse_segment(leg.peers.last[leg.side, from_pair]) for from_pair in (True, False))
     leg.forge(flags=RST, seq=edge(told, shift) - after(theirs))
     leg.peers.run(0.3)
-    if leg.name == "E" and leg.ours():
-        pytest.xfail("defect: an endpoint challenges a RST at the right edge; see the status table in README.md")
     assert leg.ours() == []
     leg.works()
 

@@ -5,12 +5,12 @@ import pytest
 
 from spps.layouts.event import CheckFlag, EventKind
 from spps.layouts.flowstate import LEG, LEG_BASE
-from spps_sim.checker.wire import ACK, FIN, RST, SYN
+from spps_sim.checker.wire import ACK, FIN, RST, SYN, parse_segment
 from spps_sim.model.functional_pair import VIP_0, VIP_1, FunctionalPair
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import RawPeer
-from spps_sim.peers.frames import ip_number
+from spps_sim.peers.frames import ip_number, mss_option, wscale_option
 
 LEGS = pytest.mark.parametrize("name", NAMES)
 PROXIED = pytest.mark.parametrize("name", ["client", "server"])
@@ -64,6 +64,50 @@ def test_last_number_of_the_window_is_in_it_and_the_next_is_not(name, distance):
     leg = opened(name)
     leg.send(RST, seq=leg.nxt + distance)
     assert len(leg.settle()) == (distance < 8192) and alive(leg)
+
+
+def last_told(leg):
+    """The unit's last segment on the leg."""
+    link = "server" if leg.name == "server" else "client"
+    return [parse_segment(f.data) for f in leg.pair.capture if f.link == link and f.unit is not None][-1]
+
+
+@LEGS
+@pytest.mark.parametrize("shift", [0, 3])
+@pytest.mark.parametrize("discard", [False, True])
+def test_the_right_edge_of_a_reset_is_that_which_was_told(name, shift, discard):
+    """It has moved by some bytes since: an endpoint does not tell each move, nor can it with a window scale."""
+    scaled = {"wscale": 0}
+    service = {"discard_port": 7, "echo_port": 1007} if discard else {}
+    leg = opened(name, options=mss_option(1000) + wscale_option(0), config={"rcv_wscale": shift} | service,
+                 client=scaled, server=scaled)
+    for size in (1, 7, 100, 1000, 333):
+        leg.send(payload=bytes(size))
+        leg.nxt += size
+        leg.take(leg.settle())
+        leg.send()
+        leg.settle()
+    told = last_told(leg)
+    leg.send(RST, seq=told.ack + (told.window << shift))
+    assert leg.settle() == [] and alive(leg)
+    leg.send(RST, seq=leg.nxt)
+    leg.settle()
+    assert leg.gone()
+
+
+@LEGS
+def test_the_last_number_that_was_told_is_in_the_window(name):
+    leg = opened(name)
+    for _ in range(3):
+        leg.send(payload=bytes(101))
+        leg.nxt += 101
+        leg.take(leg.settle())
+        leg.send()
+        leg.settle()
+    told = last_told(leg)
+    leg.send(RST, seq=told.ack + told.window - 1)
+    challenge, = leg.settle()
+    assert challenge.ack == leg.nxt and alive(leg)
 
 
 @PROXIED
