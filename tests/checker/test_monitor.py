@@ -313,6 +313,85 @@ def window_shrinks(t):
     t.tcp("client", True, "A", 1, 1, window=4000)
 
 
+def held(t, window=0, again=True):
+    """The client's bytes wait at the pair; the server's window, and whether the client has sent them again."""
+    t.tcp("client", True, "A", 1, 1)
+    t.tcp("server", False, "A", 1, 1, window=window)
+    for _ in range(1 + again):
+        t.tcp("client", False, "PA", 1, 1, b"0123456789")
+
+
+def pause_of_what_came_once(t):
+    held(t, again=False)
+    t.tcp("client", True, "A", 1, 1, window=0)
+
+
+def pause_before_an_open_destination(t):
+    held(t, window=1)
+    t.tcp("client", True, "A", 1, 1, window=0)
+
+
+def pause_of_what_is_acknowledged(t):
+    t.forward()
+    t.record()
+    t.tcp("client", True, "A", 1, 11)
+    t.tcp("server", False, "A", 1, 11, window=0)
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("client", True, "A", 1, 11, window=0)
+
+
+def pause_that_leaves_a_window(t):
+    held(t)
+    t.tcp("client", True, "A", 1, 1, window=100)
+
+
+def pause_of_the_destination(t):
+    held(t)
+    t.tcp("server", True, "A", 1, 1, window=0)
+
+
+def pause_after_the_destination_was_served(t):
+    held(t, again=False)
+    t.tcp("server", False, "A", 1, 1)
+    t.tcp("server", True, "PA", 1, 1, b"0123456789")
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("client", True, "A", 1, 1, window=0)
+
+
+def pause_that_outlives_the_commit(t):
+    held(t)
+    t.tcp("client", True, "A", 1, 1, window=0)
+    t.forward()
+    t.record()
+    t.tcp("client", True, "A", 1, 11)
+    t.tcp("client", True, "A", 1, 11, window=0)
+
+
+@pytest.mark.parametrize("takeover", [False, True])
+def test_a_source_may_be_told_a_closed_window_until_something_is_committed(takeover):
+    t = Trace()
+    t.handshake()
+    held(t)
+    for _ in range(3):
+        t.tcp("client", True, "A", 1, 1, window=0)
+        t.tcp("client", False, "PA", 1, 1, b"0")
+    if takeover:
+        t.take_over()
+        t.tcp("client", True, "A", 1, 1)
+        t.tcp("client", True, "A", 1, 1, window=0)
+        t.tcp("server", True, "A", 1, 1)
+    t.tcp("server", False, "A", 1, 1)               # it takes something again
+    t.tcp("client", True, "A", 1, 1, window=0)
+    t.tcp("server", True, "PA", 1, 1, b"0123456789")
+    t.tcp("client", True, "A", 1, 1, window=0)
+    t.tcp("server", False, "A", 1, 11)
+    t.snd_una[1] = P_ISN_V + 11
+    t.record(confirm=not takeover)
+    t.tcp("client", True, "A", 1, 11)
+    report = check(t.frames)
+    assert not report.violations and report.checks["I2"] > 6, report.violations
+
+
 def other_bytes(t):
     t.tcp("client", False, "PA", 1, 1, b"0123456789")
     t.tcp("server", True, "PA", 1, 1, b"0123456780")
@@ -471,7 +550,10 @@ def test_the_edge_of_an_endpoint_may_go_back_by_less_than_a_unit_of_its_scale(pr
 @pytest.mark.parametrize("bend, invariant", [
     (ack_before_destination, "I1"), (ack_before_destination_with_a_record_that_lies, "I1"), (ack_before_confirm, "I1"),
     (ack_without_record, "I1"), (ack_goes_back, "I2"), (ack_goes_back_and_the_edge_does_not, "I2"),
-    (window_shrinks, "I2"), (the_peer_sends_other_bytes, "I3"), (other_bytes, "I3"),
+    (window_shrinks, "I2"), (pause_of_what_came_once, "I2"), (pause_before_an_open_destination, "I2"),
+    (pause_of_what_is_acknowledged, "I2"), (pause_that_leaves_a_window, "I2"), (pause_of_the_destination, "I2"),
+    (pause_after_the_destination_was_served, "I2"), (pause_that_outlives_the_commit, "I2"),
+    (the_peer_sends_other_bytes, "I3"), (other_bytes, "I3"),
     (other_bytes_after_forged_segments, "I3"), (shifted_bytes, "I3"), (second_fin, "I3"),
     (two_masters, "I4"), (silent_takeover, "I5"), (silent_takeover_with_heartbeats, "I5"), (reset_by_takeover, "I5"),
     (stuck_takeover, "I5"), (early_fin, "I6"), (new_isn, "I7"), (new_options, "I7"),

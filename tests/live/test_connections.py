@@ -96,6 +96,9 @@ def test_an_acknowledged_fin_is_no_byte():
         (0, 4, IN | OUT, "LAST-ACK"),
         (0, 4, IN | OUT | ACKED, "TIME-WAIT"),
         (TIME_WAIT, 4, 0, "TIME-WAIT"),
+        (1 << ConnFlag.PAUSED_0, 4, 0, "ESTABLISHED, paused"),
+        (1 << ConnFlag.PAUSED_0, 4, IN, "CLOSE-WAIT, paused"),
+        (1 << ConnFlag.PAUSED_1, 4, 0, "ESTABLISHED"),
         (0, 0, 0, "CLOSED"),
     ),
 )

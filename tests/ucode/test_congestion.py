@@ -133,12 +133,12 @@ def lossy(cwnd, w_max, flight):
     snd_una = state(leg, "snd_una")
     for name, value in (("cwnd", cwnd * MSS), ("ssthresh", cwnd * MSS), ("cc_0", (w_max * MSS >> 6) << 15),
                         ("snd_nxt", snd_una + flight * MSS), ("snd_max", snd_una + flight * MSS),
-                        ("snd_end", snd_una + flight * MSS), ("recover", snd_una), ("snd_wnd", 0)):
+                        ("snd_end", snd_una), ("recover", snd_una), ("snd_wnd", 32)):
         words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
     words[11] = 0
     for _ in range(3):
-        # closed: nothing is retransmitted
-        unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una, "window": 0, "tcp_flags": 16})
+        # a window of 1 << 5, and nothing to retransmit
+        unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una, "window": 1, "tcp_flags": 16})
     return state(leg, "ssthresh") / MSS, (state(leg, "cc_0") >> 15 << 6) / MSS
 
 

@@ -9,9 +9,10 @@ from spps.layouts.event import EventKind, TimerCause
 from spps.layouts.flowstate import LEG, LEG_BASE, SHARED, ConnFlag
 from spps_sim.checker.wire import ACK, FIN, RST, SYN
 from spps_sim.model.functional_pair import CLIENT_IP, VIP_0, VIP_1, FunctionalPair
+from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
 from spps_sim.model.tcp_scripted import ScriptedPeers
-from spps_sim.peers.frames import ip_number, sack_option, sack_permitted_option
+from spps_sim.peers.frames import ip_number, mss_option, sack_option, sack_permitted_option
 
 PSH, WINDOW, MSS = 8, 8192, 1460
 STATE = LEG_BASE + LEG["state"].word
@@ -494,3 +495,17 @@ def test_an_event_that_was_under_way_when_the_connection_ended_finds_nothing_to_
                   "ack": hands.server.rcv, "window": 8192,
                   **({"payload_len": 4, "scratch_ref": 9} if unit.scratch else {})})
     assert (len(unit.log), unit.issued) == ended and not unit.scratch and not unit.in_use
+
+
+def test_a_partial_ack_that_closes_the_window_retransmits_nothing():
+    leg = Leg("client", options=mss_option(1000))
+    leg.open()
+    leg.far_write(bytes(5000))
+    leg.settle(30)
+    for _ in range(3):
+        leg.send()
+    assert [len(s.payload) for s in leg.settle(20)] == [1000]
+    leg.send(ack=leg.rcv + 1000, window=0)
+    assert leg.settle(20) == []
+    leg.send(ack=leg.rcv + 1000)
+    assert leg.settle(20)[0].seq == leg.rcv + 1000

@@ -48,6 +48,8 @@ class ConnFlag:
     FIN_KNOWN_1 = 5
     ABORTED = 6         # a RST ended it
     TIME_WAIT = 7       # both FINs acknowledged; waiting 2 MSL
+    PAUSED_0 = 8        # leg 0's peer is told a closed window: what it sends is held, and its destination takes nothing
+    PAUSED_1 = 9
 
 
 SHARED = {

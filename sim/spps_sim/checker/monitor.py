@@ -8,7 +8,8 @@ link and of the server link, where frames of the pair name the unit that emits t
 | I0 | Every emitted segment is well-formed: lengths, checksums. |
 | I1 | An ACK of data leaves only after the destination has acknowledged it and a confirmed record says so. |
 | I2 | Acknowledgement numbers and right window edges never go back. The edge of an endpoint may, by less than a unit |
-| | of its window scale (RFC 7323 §2.4). |
+| | of its window scale (RFC 7323 §2.4). The window of a source may close, to 0 and until the next acknowledgement |
+| | number, after the source has sent again what is not acknowledged while its destination's window was 0. |
 | I3 | The bytes sent to the destination are the source's, at the same offset; one FIN, at the source's. |
 | I4 | One unit emits in each epoch. |
 | I5 | Within a bound after a takeover, each connection emits a segment. A protected one, whose record was confirmed, |
@@ -151,9 +152,12 @@ class _Monitor:
 
     def pair_by_order(self, leg):
         """Take the oldest client leg without a partner for the other leg, as long as there is no record."""
-        for candidate in self.pending:
-            if not candidate.other and not candidate.reset:
-                leg.other = candidate       # one-sided: a record says which client it really is
+        free = [candidate for candidate in self.pending if not candidate.other and not candidate.reset]
+        if free:
+            leg.other = free[0]             # one-sided: a record says which client it really is
+        for candidate in free:
+            if candidate.guess is None:
+                candidate.guess, leg.guess = leg, candidate
                 return
 
     def reopens(self, leg, segment, ours):
@@ -186,7 +190,31 @@ class _Monitor:
         if segment.flags & ACK and leg.ours is not None:
             acked = leg.ours.offset(segment.ack)
             if acked <= leg.ours.sent:
+                if acked >= leg.ours.acked:
+                    self.peer_window(segment, leg, acked)
                 leg.ours.acked = max(leg.ours.acked, acked)
+        for source in (leg, leg.partner()):
+            if source is not None and self.may_pause(source, source.ack or 0):
+                source.paused_at = source.ack or 0
+
+    @staticmethod
+    def peer_window(segment, leg, acked):
+        """Note whether the peer takes anything.
+
+        The pair may not have heard of a window that opens; it has when it sends more than a probe, or when the peer
+        has acknowledged more.
+        """
+        if segment.window == 0:
+            leg.shut, leg.reopened = True, False
+        elif leg.shut:
+            leg.reopened = True
+            leg.shut = acked == leg.ours.acked
+
+    @staticmethod
+    def may_pause(leg, offset):
+        """Judge whether the peer, acknowledged up to `offset`, may be told a closed window."""
+        destination = leg.partner()
+        return destination is not None and destination.shut and leg.again > offset
 
     @staticmethod
     def begin(leg, syn):
@@ -202,6 +230,8 @@ class _Monitor:
                           f"{leg.name()}: the peer itself retransmitted other bytes at offset {conflict}")
         if segment.flags & FIN:
             leg.peer.fin = offset + len(segment.payload)
+        if segment.length and offset < leg.peer.sent:
+            leg.again = max(leg.again, offset + segment.length)
         leg.peer.sent = max(leg.peer.sent, offset + segment.length)
 
     def emitter(self, frame):
@@ -304,7 +334,8 @@ class _Monitor:
         if leg.ack is not None and offset < leg.ack:
             self.fail("I2", frame.time, f"{leg.name()}: acknowledgement goes back from offset {leg.ack} to {offset}")
         rounding = (1 << scale) - 1 if leg.other is None else 0
-        if leg.edge is not None and edge < leg.edge - rounding and not segment.flags & SYN:
+        paused = segment.window == 0 and (leg.paused_at == offset or self.may_pause(leg, offset))
+        if leg.edge is not None and edge < leg.edge - rounding and not segment.flags & SYN and not paused:
             self.fail("I2", frame.time, f"{leg.name()}: right window edge goes back from offset {leg.edge} to {edge}")
         if offset > leg.peer.sent:
             self.fail("I1", frame.time, f"{leg.name()}: acknowledges offset {offset}, the peer sent {leg.peer.sent}")
@@ -340,6 +371,8 @@ class _Monitor:
 
     def our_data(self, frame, segment, leg):
         offset = leg.ours.offset(segment.seq)
+        if segment.length > 1 and leg.reopened:
+            leg.shut = False
         if segment.payload:
             self.report.checks["I3"] += 1
             conflict = leg.ours.put(offset, segment.payload)

@@ -62,10 +62,14 @@ class SeenLeg:
         self.peer = self.ours = None    # SeenStream
         self.syns = syns
         self.other = other
+        self.guess = None               # by the order of SYNs, while no record says which it is
         self.syn_options = None
         self.peer_scale = self.our_scale = None
         self.edge = self.ack = None
         self.limit = None               # right edge, that of our SYN included
+        self.again = 0                  # offset after what the peer has sent more than once
+        self.paused_at = None           # acknowledged offset at which the peer may be told a closed window
+        self.shut = self.reopened = False       # the peer's window is 0; it has opened, and we may not know
         self.tsval = None
         self.stamped = {"peer": False, "ours": False}   # the SYN had a timestamp
         self.reset = False
@@ -76,6 +80,10 @@ class SeenLeg:
     def restart(self):
         """Forget everything but the SYNs: what was seen belonged to an older connection of the same addresses."""
         self.__init__(self.key, self.syns, self.other)
+
+    def partner(self):
+        """Return the other leg of the connection, as far as it is known."""
+        return self.guess if self.other is None or self.other.other is not self else self.other
 
     def is_protected(self):
         """Return whether a record of this connection was confirmed."""

@@ -22,7 +22,11 @@ _LEG_RUNS = ((0, 10), (LEG["snd_una"].word, 2), (LEG["leg_flags"].word, 1), (LEG
 
 @dataclass(frozen=True)
 class Leg:
-    """One TCP connection of the unit. local, remote: "address:port"; state: in words of RFC 9293 §3.3.2."""
+    """One TCP connection of the unit.
+
+    local, remote: "address:port". state: in words of RFC 9293 §3.3.2; ", paused" if the peer is told a closed window,
+    because the far end takes nothing.
+    """
 
     local: str
     remote: str
@@ -67,10 +71,10 @@ def _address(number, port):
     return ".".join(str(number >> shift & 0xFF) for shift in (24, 16, 8, 0)) + f":{port}"
 
 
-def _leg(words, base, flags):
+def _leg(words, base, flags, paused):
     local, remote = (_address(_field(words, LEG[f"{side}_ip"], base), _field(words, LEG[f"{side}_port"], base))
                      for side in ("local", "remote"))
-    return Leg(local, remote, _state(words, base, flags))
+    return Leg(local, remote, _state(words, base, flags) + ", paused" * (flags >> paused & 1))
 
 
 def _moved(reached, initial, fin):
@@ -105,7 +109,8 @@ def decode(number, words, epoch):
         received, sent = (_field(words, LEG["leg_flags"], LEG_BASE) >> bit & 1 for bit in (FIN_IN, FIN_ACKED))
         up = _moved(_field(words, LEG["rcv_nxt"], LEG_BASE) - received, _field(words, LEG["irs"], LEG_BASE), None)
         down = _moved(_field(words, LEG["snd_una"], LEG_BASE) - sent, iss[0], None)
-    return Connection(number, _leg(words, bases[0], flags), _leg(words, bases[1], flags) if proxied else None,
+    server = _leg(words, bases[1], flags, ConnFlag.PAUSED_1) if proxied else None
+    return Connection(number, _leg(words, bases[0], flags, ConnFlag.PAUSED_0), server,
                       bool(flags >> ConnFlag.PROTECTED & 1), up, down)
 
 

@@ -65,13 +65,14 @@ class TcpConnection(Sender):
         self.stamps = Timestamps(config, now)
         self.sack = False                       # both sides sent SACK-permitted
         self.sacked = []                        # [left, right] offsets beyond snd_una, ascending
+        self.again = 0                          # offset after what was sent more than once
         self.retransmitted = 0                         # holes below this offset were retransmitted in this recovery
         self.timer = RetransmissionTimer(config.rto_initial, config.rto_min, config.rto_max)
         self._timed = None                      # (offset, time) of the segment being measured
         self._retries = 0
         self._linger = None                     # end of TIME-WAIT
         self.counters = dict.fromkeys(("sent", "received", "retransmitted", "fast_retransmits", "timeouts",
-                                       "challenge_acks", "acks_of_unsent", "probes", "paws", "unstamped"), 0)
+                                       "challenge_acks", "acks_of_unsent", "probes", "paws", "unstamped", "paused"), 0)
         self.ack_regressions = []
         self.edge_regressions = []
         self._peer_edge = None
@@ -273,7 +274,6 @@ class TcpConnection(Sender):
             pass                                # only blocks tell of a loss
         elif ack == self.snd_una and pure and window == self.wnd and self.max > self.snd_una:
             self._duplicate_ack()
-        self._take_sack(segment, ack)
         if ack >= self.snd_una and (offset, ack) >= (self.wl1, self.wl2):
             reopened = self.wnd == 0 and window > 0
             self.wnd, self.wl1, self.wl2 = window, offset, ack
@@ -282,12 +282,18 @@ class TcpConnection(Sender):
                 self.timer.stop()
                 self.timer.progress()
                 self._retries = 0
+        self._take_sack(segment, ack)
         return True
 
     def _watch(self, ack, window, offset):
-        """Note when ACK or right edge go back, among segments that are not older than one seen before."""
+        """Note when ACK or right edge go back, among segments that are not older than one seen before.
+
+        A window may close when we have sent again what is not acknowledged; whether it may then, the monitor judges.
+        """
         if self._peer_edge and (offset, ack) >= (self.wl1, self.wl2):
-            if ack + window < self._peer_edge:
+            if ack + window < self._peer_edge and window == 0 and self.again > ack:
+                self.counters["paused"] += 1
+            elif ack + window < self._peer_edge:
                 self.edge_regressions.append((self._now(), self._peer_edge, ack + window))
         self._peer_edge = max(self._peer_edge or 0, ack + window)
 

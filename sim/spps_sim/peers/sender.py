@@ -50,6 +50,7 @@ class Sender:
     ssthresh: int
     dup_acks: int
     recover: "int | None"
+    again: int
     retransmitted: int
     sacked: list[list[int]]
     _peer_scaled: bool
@@ -89,11 +90,12 @@ class Sender:
         self._emit((self.iss + offset) & MASK, ack & MASK, flags, window, payload, options)
 
     def _ack(self):
+        """Send a pure ACK. Its number is SND.MAX, or the right edge that the peer has taken back to, as in Linux."""
         if self.state is not State.CLOSED:
             blocks = self.queue.blocks()[:3] if self.sack else []
             first = self.irs + 1
             options = sack_option([(first + a, first + b) for a, b in blocks]) if blocks else b""
-            self._segment(self.nxt, ACK, options=options)
+            self._segment(min(self.max, self.snd_una + self.wnd), ACK, options=options)
 
     def output(self):
         """Send what the windows allow."""
@@ -132,6 +134,7 @@ class Sender:
         end = offset + len(payload) + fin
         if offset < self.max:
             self.counters["retransmitted"] += 1
+            self.again = max(self.again, end)
             self._timed = None
         elif self._timed is None:
             self._timed = (end, self._now())
@@ -190,6 +193,9 @@ class Sender:
         self.counters["probes"] += 1
         byte = bytes(self.outgoing[self.snd_una - 1:self.snd_una])
         self._timed = None
+        self.recover, self.dup_acks, self.sacked = None, 0, []      # as after any timeout
+        if self.snd_una < self.max:
+            self.again = max(self.again, self.snd_una + 1)
         self.max = max(self.max, self.snd_una + 1)
         self.nxt = max(self.nxt, self.snd_una + 1)
         self._segment(self.snd_una, ACK if byte else ACK | FIN, byte)
