@@ -7,7 +7,21 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from spps.splitter import MessageSplitter
 from tests.splitter.env_splitter import SIZE, WIDTH, Env
-from tests.splitter.frames import NOT_OURS, VIPS, VLANS, arp_frame, fix_ip, fix_tcp, number, tag, tcp_frame, traffic
+from tests.splitter.frames import (
+    NOT_OURS,
+    VIPS,
+    VLANS,
+    arp_frame,
+    fix_ip,
+    fix_tcp,
+    icmp_frame,
+    icmp_message,
+    number,
+    tag,
+    tcp_frame,
+    traffic,
+    unreachable,
+)
 
 FIN, SYN, RST, PSH, URG = 1, 2, 4, 8, 32
 COUNT = int(os.environ["SPPS_P_COUNT"])
@@ -50,9 +64,10 @@ async def names_the_protocol_of_an_event(dut):
     env = await Env.start(dut, full=0.0)
     env.send(tcp_frame(env.rng, 10))
     env.send(arp_frame(env.rng))
+    env.send(icmp_frame(unreachable(env.rng)))          # of the segment that it quotes
     await env.drain()
     env.check()
-    assert [event["protocol"] for event in env.event.received] == [6, 0]
+    assert [event["protocol"] for event in env.event.received] == [6, 0, 6]
 
 
 @cocotb.test()
@@ -64,7 +79,7 @@ async def stores_no_payload_of_a_frame_that_fails_an_early_check(dut):
     bad = {                                     # position, octet, is the IP checksum made right
         "not_for_us": (0, 0x04, True), "not_our_address": (33, good[33] ^ 1, True),
         "ip_version": (14, 0x55, True), "ip_header_length": (14, 0x44, False),
-        "ip_checksum": (24, good[24] ^ 1, False), "ip_fragment": (20, 0x20, True), "icmp": (23, 1, True),
+        "ip_checksum": (24, good[24] ^ 1, False), "ip_fragment": (20, 0x20, True), "icmp_checksum": (23, 1, True),
         "udp": (23, 17, True), "unknown_protocol": (23, 47, True), "tcp_offset": (46, 0x40, True),
     }
     for at, octet, right in bad.values():
@@ -93,6 +108,64 @@ async def takes_tcp_flags_as_they_come_unless_the_filter_is_set(dut):
         await env.drain()
         env.check()
         assert +env.count == {"frames": 6, "tcp_flags" if filtered else "events": 6}
+
+
+@cocotb.test()
+async def reads_the_segment_that_an_icmp_message_quotes(dut):
+    env = await Env.start(dut, full=0.0)
+    body = number("10.1.2.3").to_bytes(4, "big") + bytes.fromhex("c001 0050 89abcdef")
+    ours = VIPS[1].to_bytes(4, "big")
+    quoted = bytes.fromhex("4500 05dc 1234 4000 4006 0000") + ours + body
+    for code, mtu, more in ((4, 1280, b""), (4, 0, b"x" * 100), (3, 0xFFFF, b"odd")):
+        for options in (b"", b"\x01" * 40):
+            message = icmp_message(3, code, mtu.to_bytes(4, "big"), quoted + more)
+            env.send(icmp_frame(message, 1, options=options), port=1)
+    await env.drain()
+    env.check()
+    events = list(env.event.received)
+    assert len(events) == 6
+    assert {key: [event[key] for event in events[::2]] for key in ("subtype", "mss")} == {
+        "subtype": [4, 4, 3], "mss": [1280, 0, 0xFFFF]}
+    for event in events:
+        assert (event["kind"], event["protocol"], event["iface"], event["window"]) == (3, 6, 1, 1500)
+        assert (event["src_ip"], event["dst_ip"]) == (number("10.1.2.3"), VIPS[1])
+        assert (event["src_port"], event["dst_port"], event["seq"]) == (80, 0xC001, 0x89ABCDEF)
+        assert not any(event[key] for key in ("tcp_flags", "ack", "payload_len", "options", "plain", "filled"))
+
+
+@cocotb.test()
+async def counts_hostile_icmp_by_what_is_wrong_with_it(dut):
+    env = await Env.start(dut, full=0.0)
+    rng = env.rng
+    echo, about = icmp_message(8, rest=b"abcd", body=b"hello"), unreachable(rng)
+    frames = {
+        "icmp_length": [icmp_frame(echo[:n]) for n in range(8)],
+        "icmp_checksum": [icmp_frame(echo[:-1] + b"x"), icmp_frame(about[:-1] + bytes([about[-1] ^ 1])),
+                          icmp_frame(icmp_message(8, wrong=256)), icmp_frame(echo[:8])],
+        "icmp_quote_short": [icmp_frame(unreachable(rng, size=n)) for n in range(-20, 8)],
+        "icmp_quote": [icmp_frame(unreachable(rng, size=40, **ip)) for ip in (
+            {"proto": 17}, {"proto": 1}, {"frag": 1}, {"frag": 8191}, {"flags": "MF"}, {"version": 6}, {"version": 0},
+            *({"ihl": n} for n in (0, 1, 4, 6, 15)))],
+        "icmp_reply": [icmp_frame(icmp_message(0, body=b"hello"))],
+        "icmp_type": [icmp_frame(icmp_message(n)) for n in range(1, 256) if n not in (3, 8)]
+        + [icmp_frame(icmp_message(8, code)) for code in (1, 255)],
+        "ip_fragment": [icmp_frame(echo, flags="MF"), icmp_frame(about, frag=2)],
+        "ip_length": [icmp_frame(about, len=1400)],
+        "not_for_us": [b"\xff" * 6 + icmp_frame(echo)[6:], b"\x01\0\x5e\0\0\x01" + icmp_frame(echo)[6:]],
+        "own_address": [icmp_frame(message, src=source) for message in (echo, about)
+                        for source in ("192.168.0.254", "172.16.0.1")],
+        "not_our_address": [icmp_frame(echo, dst=to) for to in NOT_OURS],
+        "icmp_echo": [icmp_frame(icmp_message(8, body=bytes(n))) for n in (0, 1, 17, 1472)] + [icmp_frame(echo)],
+        "events": [icmp_frame(unreachable(rng, size=n)) for n in (8, 9, 12, 548, 1400)],
+    }
+    sent = [frame for group in frames.values() for frame in group]
+    rng.shuffle(sent)
+    for frame in sent:
+        env.send(frame)
+    await env.drain()
+    env.check()
+    assert +env.count == {"frames": len(sent), **{name: len(group) for name, group in frames.items()}}
+    assert not env.stored, "a payload went to the scratchpad"
 
 
 @cocotb.test()

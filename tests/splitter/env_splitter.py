@@ -1,10 +1,12 @@
 """Frames, scratchpad and model around the message splitter."""
 import os
 import random
+import struct
 from collections import deque
 
 from cocotb.triggers import RisingEdge
 
+from spps.layouts.echo import EchoRequest, message_word
 from spps.layouts.event import Event
 from spps.layouts.packet import packet_layout
 from spps.layouts.scratchpad import ScratchPage
@@ -22,7 +24,7 @@ FULL = 0.03         # probability that the scratchpad has no page
 
 
 class Env:
-    """Frames in; a scratchpad that answers at random moments; events, frees and counters collected.
+    """Frames in; a scratchpad that answers at random moments; events, echo requests, frees and counters collected.
 
     idle, pause: probability of a gap before a transfer at inputs and outputs.
     full: probability that a payload finds no page. tcp_flag_filter: the register.
@@ -43,6 +45,9 @@ class Env:
         self.collector = PacketCollector(WIDTH, self._store)
         self.payload = StreamSink(dut, "o_payload", dut.clk, layout=layout, pause=pause, rng=rng(),
                                   callback=self.collector)
+        self.words, self.echoes = [], []        # of the last message; (request, message) of echo requests
+        self.messages = StreamSink(dut, "o_message", dut.clk, layout=message_word(WIDTH), callback=self._word)
+        self.echo = StreamSink(dut, "o_echo", dut.clk, layout=EchoRequest, callback=self._asked)
         self.model, self.expected = Splitter(MAC, VIPS, VLANS, tcp_flag_filter), deque()
         self.stored, self.refused, self.next_ref, self.frames = {}, 0, 1, 0
 
@@ -77,6 +82,16 @@ class Env:
         self.page.send({"ref": self.next_ref if ok else 0, "length": len(octets) if ok else 0, "ok": ok})
         self.next_ref = self.next_ref % 65535 + 1
 
+    def _word(self, word):
+        if word["first"]:
+            self.words.clear()
+        self.words.append(word["data"])
+
+    def _asked(self, request):
+        octets = b"".join(word.to_bytes(SIZE, "big") for word in self.words)
+        assert not any(octets[request["length"]:]) and len(octets) - request["length"] in range(SIZE)
+        self.echoes.append((request, octets[:request["length"]]))
+
     async def drain(self):
         """Wait until every frame is judged; a hang fails."""
         edge = RisingEdge(self.dut.clk)
@@ -108,6 +123,11 @@ class Env:
         for ref in self.free.received:
             del stored[ref]
         assert not stored, "pages lost"
+        assert len(self.echoes) == len(self.model.echo)
+        for (request, message), (fields, wanted) in zip(self.echoes, self.model.echo):
+            addresses = struct.pack(">II", fields["remote_ip"], fields["local_ip"])
+            fields = fields | {"length": len(wanted), "address_sum": sum(struct.unpack(">4H", addresses))}
+            assert (request, message) == (fields, wanted)
         frames = self.count["frames"]
         assert frames == sum(self.count.values()) - frames
         count = +self.count

@@ -2,6 +2,7 @@
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
+from scapy.utils import checksum
 
 MAC = 0x02005E5D5001
 MAC_TEXT = "02:00:5e:5d:50:01"
@@ -63,6 +64,48 @@ def arp_frame(rng, network=0):
     return frame + bytes(rng.choice((0, 18)))
 
 
+def icmp_message(kind, code=0, rest=b"", body=b"", wrong=0):
+    """An ICMP message; rest: four bytes behind the checksum; wrong: is added to the checksum."""
+    message = bytearray(bytes([kind, code, 0, 0]) + rest.ljust(4, b"\0") + body)
+    message[2:4] = ((checksum(bytes(message)) + wrong) & 0xFFFF).to_bytes(2, "big")
+    return bytes(message)
+
+
+def icmp_frame(message, network=0, **ip):
+    """A frame with an ICMP message for our address on a network; ip: fields of IP."""
+    fields = {"src": "10.1.1.1", "dst": text(VIPS[network]), "proto": 1} | ip
+    return bytes(Ether(src=PEER, dst=MAC_TEXT) / IP(**fields) / Raw(message))
+
+
+def quote(rng, network=0, size=8, **ip):
+    """What a router quotes of a segment of ours: an IP header and `size` bytes."""
+    fields = {"src": text(VIPS[network]), "dst": "10.1.2.3", "flags": "DF", "proto": 6} | ip
+    return bytes(IP(**fields) / Raw(rng.randbytes(1400)))[:fields.get("ihl", 5) * 4 + size]
+
+
+def unreachable(rng, code=4, mtu=1280, network=0, size=8, **ip):
+    """An ICMP destination unreachable message (RFC 1191 §4) about a segment of ours; size, ip: see `quote`."""
+    return icmp_message(3, code, mtu.to_bytes(4, "big"), quote(rng, network, size, **ip))
+
+
+def icmp_traffic(rng, network=0):
+    """A frame with an ICMP message, most of them good."""
+    options = rng.choice(([], [], b"\x01" * rng.randrange(1, 41)))
+    message = rng.choice((
+        lambda: icmp_message(8, rest=rng.randbytes(4), body=rng.randbytes(rng.choice((0, 1, 7, 56, 1400)))),
+        lambda: icmp_message(8, rest=rng.randbytes(4), body=rng.randbytes(rng.randrange(1440))),
+        lambda: unreachable(rng, rng.randrange(16), rng.randrange(65536), network, rng.choice((8, 8, 20, 500))),
+        lambda: unreachable(rng, size=rng.randrange(-20, 8), network=network),
+        lambda: unreachable(rng, network=network, **rng.choice((
+            {"proto": 17}, {"frag": 3}, {"flags": "MF"}, {"version": 6}, {"ihl": 6}, {"ihl": 15}, {"ihl": 4}))),
+        lambda: icmp_message(rng.choice((0, 4, 5, 9, 11, 12, 13, 30, 255)), rng.randrange(2), body=rng.randbytes(40)),
+        lambda: icmp_message(8, code=1), lambda: icmp_message(8, wrong=rng.choice((1, 255, 256))),
+        lambda: icmp_message(8)[:rng.randrange(8)],
+    ))()
+    return icmp_frame(message, network, options=options, src=f"10.1.1.{rng.randrange(1, 255)}",
+                      id=rng.randrange(65536), tos=rng.choice((0, 0xB8, 3)))
+
+
 def odd_frame(rng, network=0):
     """A frame that is no event, or an event only without `tcp_flag_filter`."""
     ours, other = (text(vip) for vip in (VIPS[network], VIPS[1 - network]))
@@ -70,6 +113,9 @@ def odd_frame(rng, network=0):
     ip = IP(src="10.1.1.1", dst=ours)
     return bytes(rng.choice((
         ether / ip / UDP(sport=1, dport=2) / Raw(rng.randbytes(30)), ether / ip / ICMP() / Raw(rng.randbytes(30)),
+        Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ip / ICMP(), ether / IP(src=ours, dst=ours) / ICMP(),
+        ether / IP(src="10.1.1.1", dst="255.255.255.255") / ICMP(),
+        ether / IP(src="10.1.1.1", dst=ours, flags="MF") / ICMP() / Raw(rng.randbytes(40)),
         ether / IP(src="10.1.1.1", dst=ours, flags="MF") / Raw(rng.randbytes(40)),
         ether / IP(src="10.1.1.1", dst=ours, frag=5, proto=6) / Raw(rng.randbytes(40)),
         ether / IP(src="224.0.0.1", dst=ours) / TCP(), ether / IP(src="10.1.1.1", dst="255.255.255.255") / TCP(),
@@ -122,13 +168,16 @@ def fix_ip(octets):
 
 
 def fix_tcp(octets):
-    """Let scapy compute the checksum that the changed segment should have."""
+    """Let scapy compute the checksum that the changed segment, or ICMP message, should have."""
     header = (octets[14] & 15) * 4 if len(octets) > 14 else 0
     end = 14 + int.from_bytes(octets[16:18], "big")
     start = 14 + header
-    if header < 20 or end > len(octets) or end < start + 20 or octets[23] != 6:
+    if header < 20 or end > len(octets) or end < start + 20 or octets[23] not in (1, 6):
         return
-    from scapy.utils import checksum
+    if octets[23] == 1:
+        octets[start + 2:start + 4] = b"\0\0"
+        octets[start + 2:start + 4] = checksum(bytes(octets[start:end])).to_bytes(2, "big")
+        return
     octets[start + 16:start + 18] = b"\0\0"
     pseudo = bytes(octets[26:34]) + b"\0\x06" + (end - start).to_bytes(2, "big")
     octets[start + 16:start + 18] = checksum(pseudo + bytes(octets[start:end])).to_bytes(2, "big")
@@ -150,7 +199,7 @@ def traffic(rng, count, mutated=0.5, tagged=0.3):
     """`count` frames as (bytes, port, err)."""
     for _ in range(count):
         network = rng.randrange(2)
-        frame = rng.choices((tcp_frame, arp_frame, odd_frame), (8, 1, 2))[0](rng, network=network)
+        frame = rng.choices((tcp_frame, arp_frame, icmp_traffic, odd_frame), (7, 1, 2, 2))[0](rng, network=network)
         if rng.random() < mutated:
             frame = mutate(rng, frame)
         frame, port = in_vlan(rng, frame, network) if rng.random() < tagged else (frame, network)

@@ -69,7 +69,7 @@ class Event(data.Struct):
 
     # word 0
     kind: EventKind
-    subtype: unsigned(8)
+    subtype: unsigned(8)    # ARP: operation; ICMP: code of an unreachable message; TIMER: TimerCause
     iface: unsigned(8)
     checks: unsigned(8)
     # word 1
@@ -83,20 +83,21 @@ class Event(data.Struct):
     filled: unsigned(1)     # it has payload
     spare_1: unsigned(9)
     # word 2..7
+    # ICMP: key and sequence number of the quoted segment; the key as its destination would send it
     src_ip: unsigned(32)    # ARP: sender protocol address
     dst_ip: unsigned(32)    # ARP: target protocol address
     dst_port: unsigned(16)
     src_port: unsigned(16)
     seq: unsigned(32)
     ack: unsigned(32)
-    window: unsigned(16)
+    window: unsigned(16)    # ICMP: total length of the quoted datagram
     tcp_flags: unsigned(8)  # CWR ECE URG ACK PSH RST SYN FIN, FIN is bit 0
-    protocol: unsigned(8)   # IpProtocol; 0 of events that came in no IP datagram
+    protocol: unsigned(8)   # IpProtocol of the segment, or of the quoted one; 0 of events that came in no IP datagram
     # word 8
     payload_len: unsigned(16)   # bytes of payload, checked against the scratchpad's own count
     scratch_ref: unsigned(16)   # first page of the payload; meaningful with payload_len > 0
     # word 9
-    mss: unsigned(16)
+    mss: unsigned(16)           # ICMP: next-hop MTU, 0 if the router does not say
     wscale: unsigned(8)         # at most 14
     options: unsigned(8)        # OptionFlag
     # word 10..15

@@ -1,33 +1,46 @@
 """Checks of a frame's headers, in the order in which they are made."""
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from ..layouts.headers import (
     ARP_BYTES,
     ETHERNET_BYTES,
+    ICMP_BYTES,
+    ICMP_QUOTE_BYTES,
     IPV4_BYTES,
     TCP_BYTES,
     ArpOperation,
     EtherType,
+    IcmpType,
     IpProtocol,
     TcpFlag,
 )
 from .verdict import Verdict
 
-__all__ = ["CHECKS", "Check", "Facts", "failures"]
+__all__ = ["CHECKS", "Check", "Facts", "Frames", "failures"]
 
 _GROUP = 40                     # the bit of a MAC address that means broadcast or multicast
 _ARP_ETHERNET, _MAC_BYTES, _IP_BYTES = 1, 6, 4      # RFC 826: hardware type, address lengths
 _ONES = 0xFFFF                  # RFC 1071: sum over data with a right checksum in it
 
 
+class Frames(Enum):
+    """Which frames a check is about."""
+
+    ALL = "all"
+    IP = "ip"
+    TCP = "tcp"
+    ICMP = "icmp"
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the checks look at, all Values. Early checks use the first four only.
 
-    h: FrameHeader. mac: own address. is_ip, is_arp: its EtherType. segment: bytes of the TCP segment.
-    tcp_sum: 17-bit sum over pseudo header and segment. own: the sender has one of our addresses.
+    h: FrameHeader. mac: own address. is_ip, is_arp: its EtherType. segment: bytes of the TCP segment or ICMP message.
+    segment_sum: 17-bit sum over it, for TCP with the pseudo header. own: the sender has one of our addresses.
     tcp_flag_filter: the host wants TCP_FLAGS.
     """
 
@@ -36,7 +49,7 @@ class Facts:
     is_ip: Any
     is_arp: Any
     segment: Any = None
-    tcp_sum: Any = None
+    segment_sum: Any = None
     own: Any = None
     tcp_flag_filter: Any = None
 
@@ -56,6 +69,21 @@ class Facts:
         return self.h.tcp
 
     @property
+    def icmp(self):
+        """ICMP message."""
+        return self.h.icmp
+
+    @property
+    def is_tcp(self):
+        """IPv4 with a TCP segment."""
+        return self.is_ip & (self.ip.protocol == IpProtocol.TCP)
+
+    @property
+    def is_icmp(self):
+        """IPv4 with an ICMP message."""
+        return self.is_ip & (self.ip.protocol == IpProtocol.ICMP)
+
+    @property
     def ip_bytes(self):
         """Bytes of the IP header."""
         return (self.ip.header_words << 2)[:6]
@@ -70,14 +98,26 @@ class Facts:
 class Check:
     """A verdict, and the condition under which a frame gets it.
 
-    ip: the condition holds for IPv4 frames only. early: the condition needs headers only, so that it is known before
-    the payload goes to the scratchpad; a frame that fails an early check stores no payload.
+    frames: the check is about these only. early: the condition needs headers only, so that it is known before the
+    payload goes to the scratchpad; a segment that fails an early check stores no payload.
     """
 
     verdict: Verdict
     failed: Callable[[Facts], Any]
-    ip: bool = False
+    frames: Frames = Frames.ALL
     early: bool = False
+
+    def fails(self, facts):
+        """Value that is 1 when the frame fails this check."""
+        failed = self.failed(facts)
+        match self.frames:
+            case Frames.IP:
+                return facts.is_ip & failed
+            case Frames.TCP:
+                return facts.is_tcp & failed
+            case Frames.ICMP:
+                return facts.is_icmp & failed
+        return failed
 
 
 def _folded(total):
@@ -111,6 +151,12 @@ def _tcp_flags(f):
     return f.tcp_flag_filter & (~(has[TcpFlag.ACK] | has[TcpFlag.SYN] | has[TcpFlag.RST]) | opens)
 
 
+def _icmp_quote(f):
+    quoted = f.icmp.quoted
+    return ((quoted.version != 4) | (quoted.header_words != IPV4_BYTES // 4) | (quoted.protocol != IpProtocol.TCP)
+            | quoted.more_fragments | (quoted.fragment_offset != 0))
+
+
 #: the first that fails is the verdict
 CHECKS = (
     Check(Verdict.FRAME_ERROR, lambda f: f.h.err),
@@ -122,26 +168,32 @@ CHECKS = (
     Check(Verdict.IPV6, lambda f: f.h.ethertype == EtherType.IPV6),
     Check(Verdict.UNKNOWN_ETHERTYPE, lambda f: ~f.is_ip & ~f.is_arp),
     Check(Verdict.ARP_MALFORMED, _arp_malformed),
-    Check(Verdict.IP_VERSION, lambda f: f.ip.version != 4, ip=True, early=True),
+    Check(Verdict.IP_VERSION, lambda f: f.ip.version != 4, Frames.IP, early=True),
     Check(Verdict.IP_HEADER_LENGTH, lambda f: (f.ip.header_words < IPV4_BYTES // 4) | (f.ip.total_length < f.ip_bytes),
-          ip=True, early=True),
-    Check(Verdict.IP_LENGTH, lambda f: f.ip.total_length + ETHERNET_BYTES > f.h.length, ip=True),
-    Check(Verdict.IP_CHECKSUM, lambda f: _folded(f.h.ip_sum) != _ONES, ip=True, early=True),
-    Check(Verdict.SOURCE_ADDRESS, lambda f: _no_host(f.ip.source), ip=True),
-    Check(Verdict.DESTINATION_ADDRESS, lambda f: _no_host(f.ip.destination), ip=True),
-    Check(Verdict.NOT_OUR_ADDRESS, lambda f: ~f.h.ours, ip=True, early=True),
-    Check(Verdict.IP_FRAGMENT, lambda f: f.ip.more_fragments | (f.ip.fragment_offset != 0), ip=True, early=True),
-    Check(Verdict.ICMP, lambda f: f.ip.protocol == IpProtocol.ICMP, ip=True),
-    Check(Verdict.UDP, lambda f: f.ip.protocol == IpProtocol.UDP, ip=True),
-    Check(Verdict.UNKNOWN_PROTOCOL, lambda f: f.ip.protocol != IpProtocol.TCP, ip=True, early=True),
-    Check(Verdict.TCP_OFFSET, lambda f: f.tcp.offset < TCP_BYTES // 4, ip=True, early=True),
-    Check(Verdict.TCP_OFFSET, lambda f: (f.segment < TCP_BYTES) | (f.tcp_bytes > f.segment), ip=True),
-    Check(Verdict.TCP_CHECKSUM, lambda f: _folded(f.tcp_sum) != _ONES, ip=True),
+          Frames.IP, early=True),
+    Check(Verdict.IP_LENGTH, lambda f: f.ip.total_length + ETHERNET_BYTES > f.h.length, Frames.IP),
+    Check(Verdict.IP_CHECKSUM, lambda f: _folded(f.h.ip_sum) != _ONES, Frames.IP, early=True),
+    Check(Verdict.SOURCE_ADDRESS, lambda f: _no_host(f.ip.source), Frames.IP),
+    Check(Verdict.DESTINATION_ADDRESS, lambda f: _no_host(f.ip.destination), Frames.IP),
+    Check(Verdict.NOT_OUR_ADDRESS, lambda f: ~f.h.ours, Frames.IP, early=True),
+    Check(Verdict.IP_FRAGMENT, lambda f: f.ip.more_fragments | (f.ip.fragment_offset != 0), Frames.IP, early=True),
+    Check(Verdict.UDP, lambda f: f.ip.protocol == IpProtocol.UDP, Frames.IP),
+    Check(Verdict.UNKNOWN_PROTOCOL, lambda f: ~f.is_tcp & ~f.is_icmp, Frames.IP),
+    Check(Verdict.ICMP_LENGTH, lambda f: f.segment < ICMP_BYTES, Frames.ICMP),
+    Check(Verdict.ICMP_CHECKSUM, lambda f: _folded(f.segment_sum) != _ONES, Frames.ICMP),
+    Check(Verdict.TCP_OFFSET, lambda f: f.tcp.offset < TCP_BYTES // 4, Frames.TCP, early=True),
+    Check(Verdict.TCP_OFFSET, lambda f: (f.segment < TCP_BYTES) | (f.tcp_bytes > f.segment), Frames.TCP),
+    Check(Verdict.TCP_CHECKSUM, lambda f: _folded(f.segment_sum) != _ONES, Frames.TCP),
     Check(Verdict.LAND, lambda f: (f.ip.source == f.ip.destination) & (f.tcp.source_port == f.tcp.destination_port),
-          ip=True),
+          Frames.TCP),
     Check(Verdict.OWN_ADDRESS, lambda f: f.own),
-    Check(Verdict.TCP_PORT, lambda f: (f.tcp.source_port == 0) | (f.tcp.destination_port == 0), ip=True),
-    Check(Verdict.TCP_FLAGS, _tcp_flags, ip=True),
+    Check(Verdict.TCP_PORT, lambda f: (f.tcp.source_port == 0) | (f.tcp.destination_port == 0), Frames.TCP),
+    Check(Verdict.TCP_FLAGS, _tcp_flags, Frames.TCP),
+    Check(Verdict.ICMP_REPLY, lambda f: f.icmp.type == IcmpType.ECHO_REPLY, Frames.ICMP),
+    Check(Verdict.ICMP_ECHO, lambda f: (f.icmp.type == IcmpType.ECHO_REQUEST) & (f.icmp.code == 0), Frames.ICMP),
+    Check(Verdict.ICMP_TYPE, lambda f: f.icmp.type != IcmpType.UNREACHABLE, Frames.ICMP),
+    Check(Verdict.ICMP_QUOTE_SHORT, lambda f: f.segment < ICMP_BYTES + ICMP_QUOTE_BYTES, Frames.ICMP),
+    Check(Verdict.ICMP_QUOTE, _icmp_quote, Frames.ICMP),
 )
 
 
@@ -150,5 +202,4 @@ def failures(facts, *, early=False):
 
     facts: Facts.
     """
-    return [(check.verdict, facts.is_ip & check.failed(facts) if check.ip else check.failed(facts))
-            for check in CHECKS if check.early or not early]
+    return [(check.verdict, check.fails(facts)) for check in CHECKS if check.early or not early]

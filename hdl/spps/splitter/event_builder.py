@@ -3,6 +3,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.echo import EchoRequest
 from ..layouts.event import CheckFlag, Event, EventKind, OptionFlag
 from ..layouts.headers import IPV4_BYTES, TCP_BYTES, EtherType, IpProtocol, TcpFlag
 from ..layouts.scratchpad import ScratchPage
@@ -30,6 +31,10 @@ class EventBuilder(wiring.Component):
         Events of good frames.
     o_free : Out(stream of unsigned(16))
         References of payloads of bad frames.
+    o_echo : Out(stream of EchoRequest, always ready)
+        Good ICMP echo requests.
+    judged : Out(1)
+        A frame has its verdict; as many as headers are taken.
     mac : In(48)
         Own MAC address.
     vip : In(ArrayLayout(32, 2))
@@ -41,8 +46,8 @@ class EventBuilder(wiring.Component):
 
     Timing
     ------
-    Latency 7 clocks for ARP, 8 for TCP, one more with payload if the scratchpad answers at once, and up to one more per
-    option byte unless the options are NOP NOP TIMESTAMP.
+    Latency 7 clocks for ARP and ICMP, 8 for TCP, one more with payload if the scratchpad answers at once, and up to one
+    more per option byte unless the options are NOP NOP TIMESTAMP.
     Throughput one frame at a time. `i_header` waits for `o_event`, `o_free` and `i_page`.
 
     Drop
@@ -55,7 +60,7 @@ class EventBuilder(wiring.Component):
 
     Source
     ------
-    Patent §II.A; RFC 791, RFC 826, RFC 9293, RFC 1122 §3.2.1.3.
+    Patent §II.A; RFC 791, RFC 792, RFC 826, RFC 1191, RFC 9293, RFC 1122 §3.2.1.3.
     """
 
     COUNTERS = Counters({
@@ -66,6 +71,8 @@ class EventBuilder(wiring.Component):
     i_page: In(stream.Signature(ScratchPage))
     o_event: Out(stream.Signature(Event))
     o_free: Out(stream.Signature(unsigned(16)))
+    o_echo: Out(stream.Signature(EchoRequest, always_ready=True))
+    judged: Out(1)
     mac: In(48)
     vip: In(data.ArrayLayout(32, 2))
     tcp_flag_filter: In(1)
@@ -76,21 +83,24 @@ class EventBuilder(wiring.Component):
         m.submodules.options = options = OptionParser()
         h = Signal(FrameHeader)
         ip, arp, tcp = h.network.ipv4, h.network.arp, h.tcp
-        verdict, judged = Signal(Verdict), Signal()
+        verdict, judged = Signal(Verdict), self.judged
         page, answered = Signal(ScratchPage), Signal()
 
+        is_ip, is_arp, is_tcp, own = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            is_ip.eq(h.ethertype == EtherType.IPV4), is_arp.eq(h.ethertype == EtherType.ARP),
+            is_tcp.eq(ip.protocol == IpProtocol.TCP),
+        ]
         header_bytes, segment = Signal(6), Signal(16)
         offset_bytes, expected = Signal(6), Signal(16)
-        pseudo, total, folded = Signal(20), Signal(32), Signal(17)
+        addresses, pseudo, total, folded = Signal(18), Signal(20), Signal(32), Signal(17)
         m.d.comb += [header_bytes.eq(ip.header_words << 2), offset_bytes.eq(tcp.offset << 2)]
         m.d.sync += [       # free-running, valid one clock after the other from the clock after ACCEPT on
             segment.eq(ip.total_length - header_bytes), expected.eq(segment - offset_bytes),
-            pseudo.eq(ip.source[:16] + ip.source[16:] + ip.destination[:16] + ip.destination[16:]
-                      + IpProtocol.TCP + segment),
-            total.eq(h.tcp_sum + pseudo), folded.eq(total[:16] + total[16:]),
+            addresses.eq(ip.source[:16] + ip.source[16:] + ip.destination[:16] + ip.destination[16:]),
+            pseudo.eq(Mux(is_tcp, addresses + IpProtocol.TCP + segment, 0)),   # ICMP has no pseudo header
+            total.eq(h.segment_sum + pseudo), folded.eq(total[:16] + total[16:]),
         ]
-        is_ip, is_arp, own = Signal(), Signal(), Signal()
-        m.d.comb += [is_ip.eq(h.ethertype == EtherType.IPV4), is_arp.eq(h.ethertype == EtherType.ARP)]
         sender = Mux(is_arp, Cat(arp.sender_ip_lo, arp.sender_ip_hi), ip.source)
         m.d.sync += own.eq((h.source_mac == self.mac) | Cat((vip != 0) & (sender == vip) for vip in self.vip).any())
         m.d.comb += [
@@ -109,14 +119,14 @@ class EventBuilder(wiring.Component):
                 with m.State(state):
                     m.next = following
             with m.State("JUDGE"):
-                facts = Facts(h, self.mac, is_ip, is_arp, segment=segment, tcp_sum=folded, own=own,
+                facts = Facts(h, self.mac, is_ip, is_arp, segment=segment, segment_sum=folded, own=own,
                               tcp_flag_filter=self.tcp_flag_filter)
                 for n, (name, failed) in enumerate(failures(facts)):
                     with (m.If(failed) if n == 0 else m.Elif(failed)):
                         m.d.sync += verdict.eq(name)
                 with m.Else():
                     m.d.sync += verdict.eq(Verdict.EVENT)
-                    m.d.comb += options.start.eq(~is_arp)
+                    m.d.comb += options.start.eq(~is_arp & is_tcp)
                 m.next = "JOIN"
             with m.State("JOIN"):
                 with m.If(~options.done):
@@ -127,7 +137,7 @@ class EventBuilder(wiring.Component):
                         m.d.sync += [page.eq(self.i_page.payload), answered.eq(1)]
                 with m.Else():
                     m.d.sync += answered.eq(0)
-                    with m.If((verdict == Verdict.EVENT) & ~is_arp):
+                    with m.If((verdict == Verdict.EVENT) & ~is_arp & is_tcp):
                         with m.If(h.stored & ~page.ok):
                             m.d.sync += verdict.eq(Verdict.SCRATCHPAD_FULL)
                         with m.Elif(page.length != expected):
@@ -146,14 +156,24 @@ class EventBuilder(wiring.Component):
                         m.next = "ACCEPT"
         m.d.comb += self.o_free.payload.eq(page.ref)
         m.d.comb += [self.count[value.counter].eq(judged & (verdict == value)) for value in Verdict]
-        self._event(m, h, is_arp, page, options.o)
+        m.d.comb += [
+            self.o_echo.valid.eq(judged & (verdict == Verdict.ICMP_ECHO)), self.o_echo.p.mac.eq(h.source_mac),
+            self.o_echo.p.remote_ip.eq(ip.source), self.o_echo.p.local_ip.eq(ip.destination),
+            self.o_echo.p.iface.eq(h.port), self.o_echo.p.length.eq(segment), self.o_echo.p.address_sum.eq(addresses),
+        ]
+        self._event(m, h, is_arp, is_tcp, page, options.o)
         return m
 
-    def _event(self, m, h, is_arp, page, options):
+    def _event(self, m, h, is_arp, is_tcp, page, options):
         """Fill o_event.payload from registers that do not change while it is offered."""
-        ip, arp, tcp = h.network.ipv4, h.network.arp, h.tcp
+        ip, arp, tcp, icmp = h.network.ipv4, h.network.arp, h.tcp, h.icmp
         e = self.o_event.p
         m.d.comb += e.iface.eq(h.port)
+        with m.If(~is_arp):
+            m.d.comb += [
+                e.protocol.eq(IpProtocol.TCP),      # also that of a quoted segment
+                e.src_mac_hi.eq(h.source_mac[32:]), e.src_mac_lo.eq(h.source_mac[:32]),
+            ]
         with m.If(is_arp):
             m.d.comb += [
                 e.kind.eq(EventKind.ARP), e.subtype.eq(arp.operation[:8]),
@@ -161,9 +181,17 @@ class EventBuilder(wiring.Component):
                 e.src_mac_hi.eq(arp.sender_mac_hi[16:]),
                 e.src_mac_lo.eq(Cat(arp.sender_mac_lo, arp.sender_mac_hi[:16])),
             ]
+        with m.Elif(~is_tcp):           # the flow of the quoted segment, as its destination names it
+            quoted = icmp.quoted
+            m.d.comb += [
+                e.kind.eq(EventKind.ICMP), e.subtype.eq(icmp.code), e.mss.eq(icmp.next_mtu),
+                e.window.eq(quoted.total_length),
+                e.src_ip.eq(quoted.destination), e.dst_ip.eq(quoted.source),
+                e.dst_port.eq(quoted.rest[16:32]), e.src_port.eq(quoted.rest[:16]), e.seq.eq(quoted.rest[32:]),
+            ]
         with m.Else():
             m.d.comb += [
-                e.kind.eq(EventKind.TCP), e.protocol.eq(ip.protocol),
+                e.kind.eq(EventKind.TCP),
                 e.checks.eq(Mux(ip.header_words > IPV4_BYTES // 4, CheckFlag.IP_OPTIONS, 0)
                             | Mux(ip.service[:2] == _ECN_MARK, CheckFlag.ECN, 0)),
                 e.src_ip.eq(ip.source), e.dst_ip.eq(ip.destination),
@@ -174,7 +202,6 @@ class EventBuilder(wiring.Component):
                 e.plain.eq(((tcp.flags & ~TcpFlag.PSH.value) == TcpFlag.ACK)
                            & ((options.options & ~OptionFlag.TIMESTAMP.value) == 0)),
                 e.stamped.eq((options.options & OptionFlag.TIMESTAMP.value) != 0),
-                e.src_mac_hi.eq(h.source_mac[32:]), e.src_mac_lo.eq(h.source_mac[:32]),
                 *(getattr(e, name).eq(getattr(options, name))
                   for name in ("mss", "wscale", "options", "ts_val", "ts_ecr", "sack_left", "sack_right")),
             ]

@@ -2,6 +2,8 @@
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
+from ..layouts.headers import TCP_BYTES
+
 __all__ = ["FrameHeader"]
 
 
@@ -56,12 +58,31 @@ class TcpFields(data.Struct):
     checksum: unsigned(16)
 
 
+class IcmpFields(data.Struct):
+    """The first nine words of an ICMP message (RFC 792, RFC 1191 §4), read as one that quotes a segment."""
+
+    checksum: unsigned(16)
+    code: unsigned(8)
+    type: unsigned(8)
+    next_mtu: unsigned(16)
+    unused: unsigned(16)
+    quoted: Ipv4Fields      # `rest`: its source, then its destination port, then its sequence number
+
+
 class NetworkHeader(data.Union):
     """The 28 bytes after the Ethernet header."""
 
     words: data.ArrayLayout(32, 7)
     ipv4: Ipv4Fields
     arp: ArpFields
+
+
+class SegmentHeader(data.Union):
+    """The first 60 bytes of what an IPv4 datagram carries."""
+
+    words: data.ArrayLayout(32, 15)
+    tcp: TcpFields
+    icmp: IcmpFields
 
 
 class FrameHeader(data.Struct):
@@ -77,7 +98,21 @@ class FrameHeader(data.Struct):
     stored: unsigned(1)             # a payload packet went to the scratchpad
     ours: unsigned(1)               # IPv4: the destination is our address on this network
     network: NetworkHeader
-    tcp: TcpFields
-    options: data.ArrayLayout(32, 10)
+    segment: SegmentHeader
     ip_sum: unsigned(21)            # 16-bit words of the IP header
-    tcp_sum: unsigned(30)           # 16-bit words of the segment
+    segment_sum: unsigned(30)       # 16-bit words of the segment, or ICMP message
+
+    @property
+    def tcp(self):
+        """TCP header without options."""
+        return self.segment.tcp
+
+    @property
+    def icmp(self):
+        """ICMP message."""
+        return self.segment.icmp
+
+    @property
+    def options(self):
+        """Ten words behind the TCP header."""
+        return self.segment.as_value()[8 * TCP_BYTES:]

@@ -3,7 +3,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.headers import ETHERNET_BYTES, IPV4_BYTES, TCP_BYTES, EtherType
+from ..layouts.echo import message_word
+from ..layouts.headers import ETHERNET_BYTES, IPV4_BYTES, TCP_BYTES, EtherType, IpProtocol
 from ..layouts.packet import packet_layout, packet_signature
 from ..lib.packet_slice import PacketSlice
 from .checks import Facts, failures
@@ -47,6 +48,10 @@ class HeaderParser(wiring.Component):
         One per frame, after the last word of the frame and of its payload.
     o_payload : Out(stream of packet)
         TCP payloads of frames that pass the early checks of `checks.CHECKS`.
+    o_message : Out(stream of message_word, always ready)
+        What each IP datagram carries, whatever becomes of its frame.
+    judged : In(1)
+        The frame of the header that was taken last is judged. After a frame that may be ICMP `i` waits for it.
     mac : In(48)
         Own MAC address.
     vip : In(ArrayLayout(32, 2))
@@ -55,7 +60,7 @@ class HeaderParser(wiring.Component):
     Timing
     ------
     A header follows the last word by 3 to 9 clocks; as many clocks pass between two frames. Throughput one word per
-    clock. `i` waits for `o_payload` and `o_header`.
+    clock. `i` waits for `o_payload` and `o_header`, and after an ICMP message for `judged`.
 
     Drop
     ----
@@ -75,7 +80,8 @@ class HeaderParser(wiring.Component):
         super().__init__({
             "i": In(packet_signature(width)), "o_header": Out(stream.Signature(FrameHeader)),
             "o_payload": Out(packet_signature(width)), "unknown_vlan": In(1), "mac": In(48),
-            "vip": In(data.ArrayLayout(32, 2)),
+            "vip": In(data.ArrayLayout(32, 2)), "judged": In(1),
+            "o_message": Out(stream.Signature(message_word(width), always_ready=True)),
         })
 
     def elaborate(self, platform):
@@ -100,8 +106,13 @@ class HeaderParser(wiring.Component):
                 with m.If(self.o_header.valid & self.o_header.ready):
                     m.d.sync += [
                         index.eq(0), segment_index.eq(0), header.length.eq(0), header.stored.eq(0), header.ip_sum.eq(0),
-                        header.tcp_sum.eq(0),
+                        header.segment_sum.eq(0),
                     ]
+                    m.next = "RECEIVE"
+                    with m.If(header.network.ipv4.protocol == IpProtocol.ICMP):
+                        m.next = "WAIT"
+            with m.State("WAIT"):   # the words of an echo request stay the last ones of `o_message` until it is judged
+                with m.If(self.judged):
                     m.next = "RECEIVE"
         return m
 
@@ -157,6 +168,10 @@ class HeaderParser(wiring.Component):
             payload_cut.i.payload.eq(segment), payload_cut.i.valid.eq(segment_valid),
             segment_cut.o.ready.eq(~segment_valid | payload_cut.i.ready),
         ]
+        m.d.comb += [
+            self.o_message.valid.eq(segment_cut.o.valid & segment_cut.o.ready),
+            self.o_message.p.data.eq(segment_cut.o.p.data), self.o_message.p.first.eq(segment_index == 0),
+        ]
         m.d.sync += partial_valid.eq(0)
         with m.If(payload_cut.i.ready):
             m.d.sync += segment_valid.eq(0)
@@ -165,13 +180,11 @@ class HeaderParser(wiring.Component):
             m.d.sync += [partial.eq(sum(_halves(segment_cut.o.p.data))), partial_valid.eq(1)]
             with m.If(segment_index != 15):
                 m.d.sync += segment_index.eq(segment_index + 1)
-            tcp = header.tcp.as_value()
-            targets = [tcp[32 * n:32 * n + 32] for n in range(TCP_BYTES // 4)] + list(header.options)
-            for n, target in enumerate(targets):
+            for n, target in enumerate(header.segment.words):
                 with m.If(segment_index == n // lanes):
                     m.d.sync += target.eq(_lane(segment_cut.o.p.data, n % lanes))
         with m.If(partial_valid):
-            m.d.sync += header.tcp_sum.eq(header.tcp_sum + partial)
+            m.d.sync += header.segment_sum.eq(header.segment_sum + partial)
         return segment_valid | partial_valid
 
     def _cut_payload(self, m, header, payload_cut):
@@ -181,7 +194,7 @@ class HeaderParser(wiring.Component):
         facts = Facts(header, self.mac, is_ip=Const(1), is_arp=Const(0))
         m.d.sync += [
             segment_length.eq(ip.total_length - (ip.header_words << 2)),
-            passes.eq(~Cat(failed for _, failed in failures(facts, early=True)).any()),
+            passes.eq(facts.is_tcp & ~Cat(failed for _, failed in failures(facts, early=True)).any()),
         ]
         m.d.comb += [
             payload_cut.start.eq(Mux(tcp.offset < TCP_BYTES // 4, TCP_BYTES, tcp.offset << 2)),

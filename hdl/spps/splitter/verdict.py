@@ -14,7 +14,7 @@ class _Counted(int):
         return self
 
 
-class Verdict(enum.Enum, shape=5):
+class Verdict(enum.Enum, shape=6):
     """What becomes of a frame: EVENT, or the first check that fails. Each has a number, and a counter with a text."""
 
     EVENT = _Counted(0, "frames that became an event")
@@ -30,7 +30,7 @@ class Verdict(enum.Enum, shape=5):
     IP_CHECKSUM = _Counted(10, "IP headers with a wrong checksum")
     DESTINATION_ADDRESS = _Counted(11, "IP datagrams to an address that is no host's")
     IP_FRAGMENT = _Counted(12, "IP fragments")
-    ICMP = _Counted(13, "ICMP messages")
+    ICMP_TYPE = _Counted(13, "ICMP messages other than echo request, echo reply and destination unreachable")
     UDP = _Counted(14, "UDP datagrams")
     UNKNOWN_PROTOCOL = _Counted(15, "IP datagrams of a protocol other than TCP, UDP and ICMP")
     TCP_OFFSET = _Counted(16, "TCP segments shorter than their header, or with a header below 20 bytes")
@@ -44,6 +44,13 @@ class Verdict(enum.Enum, shape=5):
     NOT_OUR_ADDRESS = _Counted(24, "IP datagrams to an address that is not ours on their network")
     UNKNOWN_VLAN = _Counted(25, "frames with a VLAN tag that names no network")
     IPV6 = _Counted(26, "IPv6 frames")
+    ICMP_LENGTH = _Counted(27, "ICMP messages shorter than their header")
+    ICMP_CHECKSUM = _Counted(28, "ICMP messages with a wrong checksum")
+    ICMP_REPLY = _Counted(29, "ICMP echo replies, of which none was asked for")
+    ICMP_ECHO = _Counted(30, "ICMP echo requests, for the echo responder")
+    ICMP_QUOTE_SHORT = _Counted(31, "ICMP unreachable messages that quote less than an IP header and 8 bytes behind it")
+    ICMP_QUOTE = _Counted(32, "ICMP unreachable messages that quote no TCP segment as we send them: "
+                              "another protocol, a fragment, or with IP options")
 
     @property
     def text(self):

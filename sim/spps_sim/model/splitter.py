@@ -1,14 +1,14 @@
 """Reference model of the message splitter: bytes of a frame in, verdict, event and payload out.
 
 Offsets are those of the standards: Ethernet II, IEEE 802.1Q (VLAN tag), RFC 826 (ARP), RFC 791 (IPv4), RFC 9293 (TCP),
-RFC 7323 and RFC 2018 (options).
+RFC 7323 and RFC 2018 (options), RFC 792 and RFC 1191 (ICMP).
 """
 import struct
 from collections import Counter
 
 __all__ = ["checksum", "parse_options", "split", "Splitter"]
 
-TCP_KIND, ARP_KIND = 1, 2
+TCP_KIND, ARP_KIND, ICMP_KIND = 1, 2, 3
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 MSS, WSCALE, SACK_PERMITTED, TIMESTAMP, SACK = 1, 2, 4, 8, 16
 
@@ -106,6 +106,32 @@ def _split_tcp(segment, source, destination, own, tcp_flag_filter):
     }, payload
 
 
+def _split_icmp(message, own):
+    """Return verdict and event fields of a message."""
+    if len(message) < 8:
+        return "icmp_length", None
+    if checksum(message):
+        return "icmp_checksum", None
+    if own:
+        return "own_address", None
+    kind, code, _, _, next_mtu = struct.unpack(">BBHHH", message[:8])
+    if kind == 0:
+        return "icmp_reply", None
+    if (kind, code) == (8, 0):
+        return "icmp_echo", None
+    if kind != 3:
+        return "icmp_type", None
+    quoted = message[8:]
+    if len(quoted) < 28:                # an IP header and 64 bits
+        return "icmp_quote_short", None
+    version, _, total, _, fragment, _, protocol, _, source, destination = struct.unpack(">BBHHHBBHII", quoted[:20])
+    if version != 0x45 or protocol != 6 or fragment & 0x3FFF:
+        return "icmp_quote", None
+    source_port, destination_port, seq = struct.unpack(">HHI", quoted[20:28])
+    return "events", {"kind": ICMP_KIND, "subtype": code, "mss": next_mtu, "window": total, "src_ip": destination,
+                      "dst_ip": source, "src_port": destination_port, "dst_port": source_port, "seq": seq}
+
+
 def _split_ip(frame, port, own, vips, tcp_flag_filter):
     packet = frame[14:]
     header = (packet[0] & 15) * 4
@@ -123,25 +149,34 @@ def _split_ip(frame, port, own, vips, tcp_flag_filter):
         ("destination_address", not _is_host(destination)),
         ("not_our_address", port >= len(vips) or vips[port] == 0 or int.from_bytes(destination, "big") != vips[port]),
         ("ip_fragment", fragment & 0x3FFF),
-        ("icmp", protocol == 1), ("udp", protocol == 17), ("unknown_protocol", protocol != 6),
+        ("udp", protocol == 17), ("unknown_protocol", protocol not in (1, 6)),
     ):
         if failed:
             return verdict, None, b""
+    common = {"iface": port, "protocol": 6, "src_mac_hi": int.from_bytes(frame[6:8], "big"),
+              "src_mac_lo": int.from_bytes(frame[8:12], "big")}
+    if protocol == 1:
+        message = packet[header:total]
+        verdict, event = _split_icmp(message, own(frame[6:12], source))
+        if verdict == "icmp_echo":
+            return verdict, {"mac": int.from_bytes(frame[6:12], "big"), "remote_ip": int.from_bytes(source, "big"),
+                             "local_ip": int.from_bytes(destination, "big"), "iface": port}, message
+        return verdict, event and event | common, b""
     verdict, event, payload = _split_tcp(packet[header:total], source, destination, own(frame[6:12], source),
                                          tcp_flag_filter)
     if event:
-        event.update({
-            "iface": port, "protocol": protocol, "checks": (header > 20) | (packet[1] & 3 == 3) << 1,
+        event |= common | {
+            "checks": (header > 20) | (packet[1] & 3 == 3) << 1,
             "src_ip": int.from_bytes(source, "big"), "dst_ip": int.from_bytes(destination, "big"),
-            "src_mac_hi": int.from_bytes(frame[6:8], "big"), "src_mac_lo": int.from_bytes(frame[8:12], "big"),
-        })
+        }
     return verdict, event, payload
 
 
 def split(frame, *, port, mac, vips=(), err=False, vlans=(), tcp_flag_filter=False):
     """Return (verdict, event fields or None, payload).
 
-    verdict: name of a counter, "events" for a good frame. Event fields that are left out are 0.
+    verdict: name of a counter, "events" for a good frame. Event fields that are left out are 0. "icmp_echo": fields of
+    the request, and the ICMP message.
     vips: own IP address on each network, 0: none. vlans: VLAN identifier of each network, 0: none.
     tcp_flag_filter: drop segments without ACK, SYN and RST, and SYN with FIN or RST.
     """
@@ -181,6 +216,7 @@ class Splitter:
     def __init__(self, mac, vips=(), vlans=(), tcp_flag_filter=False):
         self.mac, self.vips, self.vlans, self.tcp_flag_filter = mac, vips, vlans, tcp_flag_filter
         self.count = Counter()
+        self.echo = []              # (fields, message) of each good echo request
 
     def put(self, frame, *, port=0, err=False):
         """Return event fields and payload of one frame, or (None, b"")."""
@@ -188,4 +224,7 @@ class Splitter:
                                         tcp_flag_filter=self.tcp_flag_filter)
         self.count["frames"] += 1
         self.count[verdict] += 1
+        if verdict == "icmp_echo":
+            self.echo.append((event, payload))
+            return None, b""
         return event, payload
