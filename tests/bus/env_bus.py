@@ -89,7 +89,7 @@ class Env:
         rng = self.rng
         choice = rng.random()
         kind, unit, length = rng.choice(
-            ((2, 0, 1), (7, 1, 2), (8, 1, 2), (9, 1, 0), (3, 2, 2), (4, 2, 0), (5, 2, 8), (6, 2, 25)))
+            ((2, 0, 1), (7, 1, 2), (8, 1, 2), (9, 1, 0), (11, 1, 0), (3, 2, 2), (4, 2, 0), (5, 2, 8), (6, 2, 25)))
         if choice < 0.08:
             kind, unit = rng.randrange(256), rng.randrange(16)
             length = rng.randrange(5)

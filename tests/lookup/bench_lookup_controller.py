@@ -2,7 +2,17 @@
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
-from tests.lookup.env_lookup_controller import CONNECTIONS, DELETE, ESTABLISHED, FREE, INSERT, PROTOCOL, PURGE, start
+from tests.lookup.env_lookup_controller import (
+    CONNECTIONS,
+    DELETE,
+    ESTABLISHED,
+    FREE,
+    INSERT,
+    NOTE,
+    PROTOCOL,
+    PURGE,
+    start,
+)
 
 
 async def random_traffic(dut, idle, pause, events=500, half_open_limit=0):
@@ -16,6 +26,8 @@ async def random_traffic(dut, idle, pause, events=500, half_open_limit=0):
             op = rng.choice((INSERT, INSERT, DELETE, DELETE, FREE, FREE, ESTABLISHED, PURGE))
             conn = rng.randrange(CONNECTIONS) if rng.random() < 0.95 else rng.choice((CONNECTIONS, 0xFFFF))
             env.command(op, conn, rng.randrange(2), rng.choice(env.flows) if rng.random() < 0.9 else None)
+        if rng.random() < 0.05:
+            env.command(NOTE, rng.choice((0, 1, 2, 3, 4, CONNECTIONS, 0xFFFF)))
     await env.drain()
     assert await env.scan() == env.model.used
 
@@ -68,6 +80,20 @@ async def standby_drops_events_and_obeys_commands(dut):
     env.event(env.flows[1], kind=1, tcp_flags=2)      # and 1 is not given away
     await env.drain()
     assert env.counters.total["hits"] == 1 and env.counters.total["created"] == 1
+
+
+@cocotb.test()
+async def icmp_finds_the_flow_it_is_about_and_makes_none(dut):
+    env = await start(dut)
+    env.event(env.flows[0], kind=1, tcp_flags=2)
+    for flow in env.flows[:3]:
+        env.event(flow, kind=3, tcp_flags=2, payload_len=0)
+    for note in (0, 1, 1, 2, 3, 4, 0xFFFF):
+        env.command(NOTE, note)
+    await env.drain()
+    total = env.counters.total
+    assert (total["created"], total["hits"], total["icmp_noflow"]) == (1, 1, 2)
+    assert [total[f"icmp_{what}"] for what in ("too_big", "refused", "old", "ignored")] == [1, 2, 1, 1]
 
 
 @cocotb.test()

@@ -17,7 +17,7 @@ _SOCKET_KINDS = (MessageKind.COPY, MessageKind.RELEASE, MessageKind.OUTPUT, Mess
 #: kinds for the lookup controller, and the command each becomes
 _COMMANDS = {
     MessageKind.INSERT: LookupOp.INSERT, MessageKind.DELETE: LookupOp.DELETE,
-    MessageKind.ESTABLISHED: LookupOp.ESTABLISHED,
+    MessageKind.ESTABLISHED: LookupOp.ESTABLISHED, MessageKind.NOTE: LookupOp.NOTE,
 }
 #: bits of the count of lookup commands on their way: at most two are in the arbiter's skid buffer and one is offered
 _PENDING_BITS = 3
@@ -167,7 +167,7 @@ class MessageRouter(wiring.Component):
 
         to_lookup = header.unit == Unit.LOOKUP
         is_key = to_lookup & is_kind((MessageKind.INSERT, MessageKind.DELETE))
-        is_established = to_lookup & (header.kind == MessageKind.ESTABLISHED)
+        is_short = to_lookup & is_kind((MessageKind.ESTABLISHED, MessageKind.NOTE))
         with m.If((header.unit == Unit.SOCKET) & is_kind(_SOCKET_KINDS)):
             m.next = "FORWARD"
         with m.Else():
@@ -183,7 +183,7 @@ class MessageRouter(wiring.Component):
             with m.Elif(is_key):
                 m.next = "READ_LOW"
                 m.d.comb += bad_length.eq(beat.last)
-            with m.Elif(is_established):
+            with m.Elif(is_short):
                 m.next = "DISCARD"
                 m.d.comb += bad_length.eq(~beat.last)
             with m.Else():
@@ -191,5 +191,5 @@ class MessageRouter(wiring.Component):
                 m.d.comb += bad_unit.eq(1)
             with m.If(beat.last):
                 m.next = "HEADER"
-                with m.If(is_established):
+                with m.If(is_short):
                     m.next = "SEND_COMMAND"

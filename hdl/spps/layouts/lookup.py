@@ -4,14 +4,44 @@ from amaranth.lib import data, enum
 
 from .event import FlowKey
 
-__all__ = ["KeyArgument", "LookupCommand", "LookupOp"]
+__all__ = ["KeyArgument", "LookupCommand", "LookupOp", "ProgramNote"]
+
+
+class _Counted(int):
+    """Number of a note with the text of its counter."""
+
+    def __new__(cls, number, text):
+        """Return `number` as an integer that has `text`."""
+        self = super().__new__(cls, number)
+        self.text = text
+        return self
+
+
+class ProgramNote(enum.Enum, shape=4):
+    """What a program has decided and only it can count: the argument of NOTE. Each has a counter of the lookup."""
+
+    ICMP_TOO_BIG = _Counted(0, "ICMP messages `fragmentation needed` that made the segments of a leg smaller")
+    ICMP_REFUSED = _Counted(1, "ICMP messages that ended an attempt to connect to a server")
+    ICMP_OLD = _Counted(2, "ICMP messages ignored because they quote nothing that is in flight")
+    ICMP_IGNORED = _Counted(3, "ICMP messages ignored for what they say: soft errors, hard errors of a connection, "
+                               "an MTU that is no smaller")
+
+    @property
+    def text(self):
+        """What the counter of this note counts."""
+        return self.value.text
+
+    @property
+    def counter(self):
+        """Name of the counter of this note."""
+        return self.name.lower()
 
 
 class KeyArgument(data.Struct):
-    """Argument of INSERT, DELETE and ESTABLISHED."""
+    """Argument of INSERT, DELETE, ESTABLISHED and NOTE."""
 
-    conn: unsigned(16)
-    leg: unsigned(1)        # ESTABLISHED: ignored
+    conn: unsigned(16)      # NOTE: ProgramNote
+    leg: unsigned(1)        # ESTABLISHED, NOTE: ignored
     spare: unsigned(15)
 
 
@@ -23,6 +53,7 @@ class LookupOp(enum.Enum, shape=3):
     FREE = 2        # conn may be used again; key ignored
     ESTABLISHED = 3 # conn no longer counts as half-open; key ignored
     PURGE = 4       # every key of conn is removed, conn may be used again; key ignored
+    NOTE = 5        # conn is a ProgramNote, which is counted; no more; key ignored
 
 
 class LookupCommand(data.Struct):

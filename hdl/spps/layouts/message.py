@@ -35,6 +35,7 @@ class MessageKind(enum.Enum, shape=8):
     DELETE = 8      # core -> lookup: same; removes the key
     ESTABLISHED = 9 # core -> lookup: (0 beats); argument = KeyArgument; its handshake is complete
     CONSUMED = 10   # core -> socket: as SYNC, for a connection without a standby: goes no further
+    NOTE = 11       # core -> lookup: (0 beats); argument = ProgramNote of layouts.lookup, which is counted
 
 
 class MessageHeader(data.Struct):

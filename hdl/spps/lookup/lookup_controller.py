@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.event import Event, EventKind, FlowKey
 from ..layouts.headers import TcpFlag
-from ..layouts.lookup import LookupCommand, LookupOp
+from ..layouts.lookup import LookupCommand, LookupOp, ProgramNote
 from ..lib.counters import Counters
 from .conn_allocator import ConnAllocator, MarkOp
 from .flow_hash import FlowHash, FlowHasher
@@ -21,10 +21,11 @@ _OPENING = TcpFlag.SYN | TcpFlag.RST | TcpFlag.ACK
 class LookupController(wiring.Component):
     """Fills `conn`, `leg`, `new`, `noflow` and the flow hash of each event, in order.
 
-    A TCP SYN without ACK and RST that has no flow creates one; other TCP without a flow, and every other kind, goes
-    on with `noflow`. `sack_left` of a `new` event is the keyed hash of its key. An established flow never makes room
-    for a new one, and a new one is half-open until the program says ESTABLISHED. There are at most `half_open_limit`
-    half-open flows, so a flood of SYNs leaves ids for others.
+    A TCP SYN without ACK and RST that has no flow creates one; other TCP without a flow goes on with `noflow`, and so
+    does every other kind but ICMP. ICMP has the key of the segment that it quotes, and is dropped if that has no flow.
+    `sack_left` of a `new` event is the keyed hash of its key. An established flow never makes room for a new one, and
+    a new one is half-open until the program says ESTABLISHED. There are at most `half_open_limit` half-open flows, so
+    a flood of SYNs leaves ids for others.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ class LookupController(wiring.Component):
     scan_valid : Out(1)
         It is in use; one clock later.
     count : Out(COUNTERS.layout)
-        Pulses. Events in = hits + created + noflow + standby_drop + refused.
+        Pulses. Events in = hits + created + noflow + standby_drop + refused + icmp_noflow.
 
     Timing
     ------
@@ -70,6 +71,7 @@ class LookupController(wiring.Component):
     Drop
     ----
     standby_drop : an event while the unit is standby.
+    icmp_noflow : an ICMP event about a flow that does not exist.
     refused : a SYN, counted also as table_full (no free id), half_open_refused (the limit) or insert_failed (both
     buckets full).
     insert_failed, delete_missing, bad_conn : a command without effect on the table.
@@ -84,8 +86,8 @@ class LookupController(wiring.Component):
     """
 
     COUNTERS = Counters({
-        "hits": "TCP events with a known flow",
-        "quick_hits": "TCP events whose flow was in the quick list",
+        "hits": "TCP and ICMP events with a known flow",
+        "quick_hits": "TCP and ICMP events whose flow was in the quick list",
         "created": "TCP SYNs that made a connection",
         "noflow": "events that went on without a flow",
         "standby_drop": "events dropped because the unit was standby",
@@ -96,6 +98,8 @@ class LookupController(wiring.Component):
         "delete_missing": "DELETE commands for a key that was not there",
         "purged": "PURGE commands",
         "bad_conn": "commands for a connection that does not exist, ignored",
+        "icmp_noflow": "ICMP events dropped because the segment they quote is of no flow",
+        **{note.counter: note.text for note in ProgramNote},
     })
 
     def __init__(self, params, flow_hash=None):
@@ -146,7 +150,10 @@ class LookupController(wiring.Component):
                 self._accept(m)
             with m.State("CHECK_COMMAND"):
                 m.next = "HASH"
-                with m.If(command.conn >= self.params.connections):
+                with m.If(command.op == LookupOp.NOTE):
+                    m.d.comb += [self._pulse[note.counter].eq(command.conn == note.value) for note in ProgramNote]
+                    m.next = "ACCEPT"
+                with m.Elif(command.conn >= self.params.connections):
                     m.d.comb += self._pulse.bad_conn.eq(1)
                     m.next = "ACCEPT"
                 with m.Elif((command.op == LookupOp.FREE) | (command.op == LookupOp.ESTABLISHED)):
@@ -237,7 +244,8 @@ class LookupController(wiring.Component):
             m.d.sync += [
                 self._serving.eq(0), event.eq(arriving),
                 event.conn.eq(0), event.leg.eq(0), event.new.eq(0), event.noflow.eq(0),
-                self._creates.eq((arriving.tcp_flags & _OPENING.value) == TcpFlag.SYN.value),
+                self._creates.eq((arriving.kind == EventKind.TCP)
+                                 & ((arriving.tcp_flags & _OPENING.value) == TcpFlag.SYN.value)),
                 key.src_ip.eq(arriving.src_ip), key.dst_ip.eq(arriving.dst_ip),
                 key.src_port.eq(arriving.src_port), key.dst_port.eq(arriving.dst_port),
                 key.protocol.eq(arriving.protocol), key.iface.eq(arriving.iface),
@@ -250,7 +258,7 @@ class LookupController(wiring.Component):
         m.next = "ACCEPT"
         with m.If(~self.active):
             self._drop(m, pulse.standby_drop)
-        with m.Elif(event.kind != EventKind.TCP):
+        with m.Elif((event.kind != EventKind.TCP) & (event.kind != EventKind.ICMP)):
             m.d.comb += pulse.noflow.eq(1)
             m.d.sync += [event.noflow.eq(1), self.o_event.valid.eq(1)]
         with m.Elif(quick.hit):
@@ -288,6 +296,8 @@ class LookupController(wiring.Component):
                 pulse.table_full.eq(~self._crowded & ~self._allocator.next_valid),
                 pulse.half_open_refused.eq(self._crowded), pulse.insert_failed.eq(self._room),
             ]
+        with m.Elif(event.kind == EventKind.ICMP):
+            self._drop(m, pulse.icmp_noflow)
         with m.Else():
             m.d.comb += pulse.noflow.eq(1)
             m.d.sync += [event.noflow.eq(1), self.o_event.valid.eq(1)]

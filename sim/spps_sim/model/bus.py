@@ -4,7 +4,7 @@ from collections import Counter
 __all__ = ["BusModel", "event_message"]
 
 _UNITS = {"director": 0, "lookup": 1, "socket": 2, "cluster": 8}
-_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED = range(1, 11)
+_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED, _NOTE = range(1, 12)
 
 
 def event_message(event, cluster, core, workspace, load):
@@ -37,9 +37,9 @@ class BusModel:
             if len(beats) == 3:
                 key = (beats[1] | beats[2] << 64) & (1 << 116) - 1
                 return "lookup", (kind - _INSERT, argument & 0xFFFF, argument >> 16 & 1, key)
-        elif unit == _UNITS["lookup"] and kind == _ESTABLISHED:
+        elif unit == _UNITS["lookup"] and kind in (_ESTABLISHED, _NOTE):
             if len(beats) == 1:
-                return "lookup", (3, argument & 0xFFFF, argument >> 16 & 1, None)
+                return "lookup", (3 if kind == _ESTABLISHED else 5, argument & 0xFFFF, argument >> 16 & 1, None)
         else:
             self.count["bad_unit"] += 1
             return None, None

@@ -8,9 +8,10 @@ from collections import Counter
 __all__ = ["half_siphash", "flow_key", "LookupModel", "TimerModel"]
 
 _M = 0xFFFFFFFF
-_TCP = 1                        # event kind
+_TCP, _ICMP = 1, 3              # event kinds
 _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
-_INSERT, _DELETE, _FREE, _ESTABLISHED, _PURGE = range(5)
+_INSERT, _DELETE, _FREE, _ESTABLISHED, _PURGE, _NOTE = range(6)
+_NOTES = "icmp_too_big", "icmp_refused", "icmp_old", "icmp_ignored"
 
 
 def _rot(x, n):
@@ -107,7 +108,7 @@ class LookupModel:
             self.count["standby_drop"] += 1
             return reference
         noflow = ("out", {"conn": 0, "leg": 0, "new": 0, "noflow": 1})
-        if e["kind"] != _TCP:
+        if e["kind"] not in (_TCP, _ICMP):
             self.count["noflow"] += 1
             return noflow
         key = flow_key(*(e[f] for f in ("src_ip", "dst_ip", "src_port", "dst_port", "iface", "protocol")))
@@ -115,6 +116,9 @@ class LookupModel:
         if entry:
             self.count["hits"] += 1
             return "out", {"conn": entry[1], "leg": entry[2], "new": 0, "noflow": 0}
+        if e["kind"] == _ICMP:          # about a segment that nobody here sent
+            self.count["icmp_noflow"] += 1
+            return reference
         if e["tcp_flags"] & (_SYN | _RST | _ACK) != _SYN:
             self.count["noflow"] += 1
             return noflow
@@ -143,8 +147,11 @@ class LookupModel:
         self._fresh[1] = conn
 
     def command(self, op, conn, leg, key):
-        """Carry out INSERT, DELETE, FREE, ESTABLISHED or PURGE."""
-        if conn >= self.n:
+        """Carry out INSERT, DELETE, FREE, ESTABLISHED, PURGE or NOTE."""
+        if op == _NOTE:                 # conn is its number
+            if conn < len(_NOTES):
+                self.count[_NOTES[conn]] += 1
+        elif conn >= self.n:
             self.count["bad_conn"] += 1
         elif op in (_FREE, _ESTABLISHED):
             self.half_open.discard(conn)
