@@ -79,10 +79,14 @@ LEG = {
     "remote_ip": Field(3),
     "local_port": Field(4, 0, 16),
     "remote_port": Field(4, 16, 16),
+    # of a leg whose path MTU was lowered: its `mss` before, 0 if it was not, and when, in units of 1024 ticks
+    "mss_full": Field(5, 0, 16),
+    "mtu_time": Field(5, 16, 16),
     # line 1 of a leg: constants of the connection, hard
     "iss": Field(8),
     "irs": Field(9),
-    "mss": Field(10, 0, 16),        # payload we may put into a segment; room for a timestamp is taken off
+    # payload we may put into a segment; room for a timestamp is taken off; smaller if the path MTU is
+    "mss": Field(10, 0, 16),
     "snd_wscale": Field(10, 16, 8),
     "rcv_wscale": Field(10, 24, 8),
     "options": Field(11),           # OptionFlags in use

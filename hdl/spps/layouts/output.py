@@ -39,7 +39,7 @@ class OutputBody(data.Struct):
     remote_ip: unsigned(32)
     local_port: unsigned(16)
     remote_port: unsigned(16)
-    spare_5: unsigned(32)
+    spare_5: unsigned(32)       # of the leg, no part of a frame
     # beats 3..7
     seq: unsigned(32)
     ack: unsigned(32)

@@ -39,7 +39,8 @@ def _members(cls):
 ENUMS = {cls.__name__: _members(cls) for cls in (
     event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, flowstate.Service,
     message.Unit, message.MessageKind, output.OutputFlag, socket.PoolBit, lookup.LookupOp, dma.DmaOp,
-    record.SyncType, record.RecordKind, headers.TcpFlag, headers.ArpOperation, headers.IpProtocol, TrapCode)}
+    record.SyncType, record.RecordKind, headers.TcpFlag, headers.ArpOperation, headers.IpProtocol,
+    headers.Unreachable, lookup.ProgramNote, TrapCode)}
 #: `Struct.member`: words of messages
 STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
     event.Event, event.FlowKey, message.MessageHeader, director.EventArgument, lookup.KeyArgument,

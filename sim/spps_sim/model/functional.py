@@ -17,7 +17,7 @@ from spps.ucode.iss import CoreIss
 from spps.ucode.names import STRUCTS
 
 from ..checker.wire import ACK, SYN, before, parse_segment
-from ..peers.frames import parse_arp
+from ..peers.frames import parse_arp, parse_unreachable
 from .functional_messages import MessageEffects, Output, ProgramError
 
 __all__ = ["FunctionalSpps", "LOW_WATERMARK", "Output", "ProgramError", "event_words"]
@@ -145,6 +145,9 @@ class FunctionalSpps(MessageEffects):
             fields["noflow"] = 1
         elif key in self.keys:
             fields["conn"], fields["leg"] = self.keys[key]
+        elif fields["kind"] == EventKind.ICMP.value:
+            self.notes["icmp_noflow"] += 1
+            return
         elif fields["tcp_flags"] & (SYN | ACK) == SYN:
             free = [c for c in range(self.params.connections) if c not in self.in_use]
             crowded = self.half_open_limit and len(self.half_open) >= self.half_open_limit
@@ -172,6 +175,10 @@ class FunctionalSpps(MessageEffects):
         if arp is not None:
             return common | {"kind": EventKind.ARP.value, "subtype": arp.operation, "src_ip": arp.sender_ip,
                              "dst_ip": arp.target_ip}
+        quote = parse_unreachable(data)
+        if quote is not None:
+            event = self._unreachable(port, quote)
+            return event and common | event
         segment = parse_segment(data)
         if segment is None or segment.problems or port > 1 or segment.dst[0] != self.config[f"vip_{port}"]:
             return None         # not for us, RFC 1122 §3.2.1.3
@@ -189,6 +196,15 @@ class FunctionalSpps(MessageEffects):
             "plain": segment.flags | 8 == ACK | 8 and not set(known) - {8}, "stamped": 8 in known,
             "filled": bool(segment.payload),
             "key": (segment.src[0], segment.dst[0], segment.src[1], segment.dst[1], 6, port)}
+
+    def _unreachable(self, port, message):
+        """Event fields of an ICMP destination unreachable message for us, or None."""
+        if port > 1 or message.dst != self.config[f"vip_{port}"]:
+            return None
+        src, dst = message.quoted_src, message.quoted_dst
+        return {"kind": EventKind.ICMP.value, "subtype": message.code, "mss": message.next_mtu,
+                "window": message.quoted_length, "src_ip": dst[0], "dst_ip": src[0], "src_port": dst[1],
+                "dst_port": src[1], "seq": message.quoted_seq, "key": (dst[0], src[0], dst[1], src[1], 6, port)}
 
     def deadline(self):
         """Ticks until the next timer event, or None."""

@@ -1,6 +1,6 @@
 """What the messages of an event do in the functional SPPS: payload, records, keys, and outputs behind the ACK gate."""
 import struct
-from collections import deque
+from collections import Counter, deque
 
 from spps.layouts.flowstate import (
     DELTA_LINES,
@@ -11,6 +11,7 @@ from spps.layouts.flowstate import (
     LINE_WORDS,
     ConnFlag,
 )
+from spps.layouts.lookup import ProgramNote
 from spps.layouts.message import MessageKind
 from spps.layouts.output import OutputFlag
 from spps.layouts.record import RecordKind
@@ -82,6 +83,7 @@ class MessageEffects:
         self.gate = deque()                 # Outputs that wait for a record
         self.issued = self.confirmed = 0    # records
         self.log = []                       # outputs in order of issue
+        self.notes = Counter()              # of layouts.lookup.ProgramNote by counter, and `icmp_noflow`
 
     def garbage(self):
         """Return words of a flowstate that nobody has written."""
@@ -115,6 +117,8 @@ class MessageEffects:
             if words[1] & 0xFFFF != conn:
                 raise ProgramError(f"connection {words[1] & 0xFFFF} established in an event of {conn}")
             self.half_open.discard(conn)
+        elif kind is MessageKind.NOTE:
+            self.notes[ProgramNote(words[1]).counter] += 1
         else:
             raise ProgramError(f"message {kind} from a program")
 

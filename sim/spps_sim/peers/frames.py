@@ -1,6 +1,7 @@
 """Frames that peers send: Ethernet II, ARP, IPv4, TCP, encoded from the standards.
 
-Source: RFC 826 (ARP), RFC 791 and 1071 (IPv4), RFC 9293 and 7323 (TCP). Decoding is `wire.parse_segment`.
+Source: RFC 826 (ARP), RFC 791 and 1071 (IPv4), RFC 792 and 1191 (ICMP), RFC 9293 and 7323 (TCP). Decoding of segments
+is `wire.parse_segment`.
 """
 import struct
 from typing import NamedTuple
@@ -8,10 +9,12 @@ from typing import NamedTuple
 from ..checker.wire import ones_sum
 
 __all__ = ["mac_bytes", "ip_number", "ip_text", "ethernet", "tcp_frame", "Arp", "arp_frame", "parse_arp", "BROADCAST",
-           "mss_option", "wscale_option", "sack_permitted_option", "sack_option", "timestamp_option"]
+           "mss_option", "wscale_option", "sack_permitted_option", "sack_option", "timestamp_option", "Unreachable",
+           "unreachable_frame", "parse_unreachable", "echo_frame"]
 
 BROADCAST = b"\xff" * 6
-ARP_TYPE, IPV4_TYPE, TCP_PROTOCOL = 0x0806, 0x0800, 6
+ARP_TYPE, IPV4_TYPE, TCP_PROTOCOL, ICMP_PROTOCOL = 0x0806, 0x0800, 6, 1
+ECHO_REPLY, UNREACHABLE, ECHO_REQUEST = 0, 3, 8     # ICMP types
 MINIMUM = 60        # Ethernet's shortest frame, without FCS
 
 
@@ -122,3 +125,60 @@ def parse_arp(data):
         return None
     kind, packet = struct.unpack_from("!HHBB", data, 14), struct.unpack_from("!H6sI6sI", data, 20)
     return Arp._make(packet) if kind == (1, IPV4_TYPE, 6, 4) else None
+
+
+class Unreachable(NamedTuple):
+    """An ICMP destination unreachable message about a TCP segment: sender, addressee, and what it says and quotes."""
+
+    src: int
+    dst: int
+    code: int
+    next_mtu: int
+    quoted_length: int
+    quoted_src: tuple
+    quoted_dst: tuple
+    quoted_seq: int
+
+
+def _icmp_frame(destination, source, src, dst, kind, code, rest, body):
+    message = bytearray(struct.pack("!BBHI", kind, code, 0, rest) + body)
+    struct.pack_into("!H", message, 2, ones_sum(bytes(message)) ^ 0xFFFF)
+    ip = bytearray(struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(message), 0, 0, 64, ICMP_PROTOCOL, 0, src, dst))
+    struct.pack_into("!H", ip, 10, ones_sum(bytes(ip)) ^ 0xFFFF)
+    return ethernet(destination, source, IPV4_TYPE, bytes(ip + message))
+
+
+def unreachable_frame(frame, src=None, dst=None, *, code=4, mtu=0, size=28, seq=None):
+    """Return the frame in which a router says that it could not deliver the datagram of `frame`.
+
+    src, dst: IPv4 numbers of the router, by default where the datagram was to go, and of whom it tells. mtu: next-hop
+    MTU (RFC 1191 §4). size: bytes quoted. seq: quoted sequence number, if it is not that of the segment.
+    """
+    datagram = bytearray(frame[14:])
+    if seq is not None:
+        struct.pack_into("!I", datagram, 24, seq & 0xFFFFFFFF)
+    ours, theirs = struct.unpack_from("!II", datagram, 12)
+    return _icmp_frame(frame[6:12], frame[:6], theirs if src is None else src,
+                       ours if dst is None else dst, UNREACHABLE, code, mtu,
+                       bytes(datagram[:size]))
+
+
+def echo_frame(destination, source, src, dst, payload, *, identifier=1, sequence=1):
+    """Return a frame with an ICMP echo request. src, dst: IPv4 numbers."""
+    return _icmp_frame(destination, source, src, dst, ECHO_REQUEST, 0, identifier << 16 | sequence, payload)
+
+
+def parse_unreachable(data):
+    """Return the Unreachable in a frame, or None when there is no good one about a TCP segment without IP options."""
+    if len(data) < 14 + 20 + 8 + 28 or data[12:15] != b"\x08\0\x45" or data[23] != ICMP_PROTOCOL:
+        return None
+    message = data[34:14 + int.from_bytes(data[16:18], "big")]
+    if ones_sum(message) != 0xFFFF or len(message) < 36 or message[0] != UNREACHABLE:
+        return None
+    quoted = message[8:]
+    if quoted[0] != 0x45 or quoted[9] != TCP_PROTOCOL or int.from_bytes(quoted[6:8], "big") & 0x3FFF:
+        return None
+    (src, dst), (ours, theirs) = struct.unpack_from("!II", data, 26), struct.unpack_from("!II", quoted, 12)
+    source, destination, seq = struct.unpack_from("!HHI", quoted, 20)
+    return Unreachable(src, dst, message[1], int.from_bytes(message[6:8], "big"), int.from_bytes(quoted[2:4], "big"),
+                       (ours, source), (theirs, destination), seq)
