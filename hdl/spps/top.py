@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from .bus import DmaBus, FlowstateBus, InstructionBus, MessageBus
 from .cluster import ProtocolCluster
 from .director import FlowDirector
+from .echo import EchoResponder
 from .egress import OutputProcessor
 from .events import EventQueue
 from .failover import FailoverUnit
@@ -117,6 +118,7 @@ class Spps(wiring.Component):
         self.sink = Spi4Sink(params)
         self.admission = FrameAdmission(params)
         self.splitter = MessageSplitter(params)
+        self.echo = EchoResponder(params)
         self.scratchpad = Scratchpad(params)
         self.events = EventQueue(params)
         self.lookup = LookupController(params)
@@ -167,6 +169,8 @@ class Spps(wiring.Component):
         wiring.connect(m, frees.o, self.scratchpad.i_free)
         wiring.connect(m, self.splitter.o_event, self.events.i)
         wiring.connect(m, self.events.o, self.lookup.i_event)
+        wiring.connect(m, self.splitter.o_message, self.echo.i_message)
+        wiring.connect(m, self.splitter.o_echo, self.echo.i_request)
         m.d.comb += [self.admission.free_pages.eq(self.scratchpad.free_pages), self.status_o.eq(self.sink.status)]
 
     def _wire_dispatch(self, m):
@@ -230,11 +234,13 @@ class Spps(wiring.Component):
         wiring.connect(m, socket.o_data, egress.i_data)
         if self.params.socket_memory == "axi4":
             wiring.connect(m, socket.axi, wiring.flipped(self.axi))
+        wiring.connect(m, self.echo.o, egress.i_echo)
         wiring.connect(m, egress.o, self.source.i)
         wiring.connect(m, self.source.o, wiring.flipped(self.o_spi4))
         m.d.comb += [
             self.source.status.eq(self.status_i),
-            socket.active.eq(failover.status.active), egress.emit_enable.eq(failover.status.emit_enable),
+            socket.active.eq(failover.status.active), self.echo.active.eq(failover.status.active),
+            egress.emit_enable.eq(failover.status.emit_enable),
         ]
 
     def _wire_registers(self, m):
@@ -249,6 +255,8 @@ class Spps(wiring.Component):
             mac.eq(Cat(mmc.cfg_mac_lo, mmc.cfg_mac_hi[:16])), self.splitter.mac.eq(mac), self.egress.mac.eq(mac),
             self.splitter.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)), self.splitter.vlan.eq(mmc.vlan),
             self.splitter.tcp_flag_filter.eq(mmc.tcp_flag_filter), self.egress.ttl.eq(mmc.ttl),
+            self.echo.mac.eq(mac), self.echo.ttl.eq(mmc.ttl), self.echo.limit.eq(mmc.echo_limit),
+            self.echo.now.eq(self.ticks.now),
             self.source.burst_blocks.eq(mmc.burst_blocks), self.ticks.tick_cycles.eq(mmc.tick_cycles),
             self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)), self.lookup.half_open_limit.eq(mmc.half_open_limit),
             self.director.masks.eq(mmc.masks), self.director.core_enable.eq(mmc.core_enable),

@@ -25,8 +25,8 @@ from spps_sim.testbench.bus.stream import (
 from spps_sim.testbench.runner import default_seed
 
 WIDTH = int(os.environ.get("SPPS_P_WIDTH", "64"))
-#: counters that are a part of `frames`
-PARTS = ("payload_frames", "overtook")
+#: counters that are a part of `frames`, or of no message
+PARTS = ("payload_frames", "overtook", "echoes", "echoes_suppressed")
 MAX_FRAME, PORTS = 1518, 3
 MAC = 0x02005E5D5001
 FLAGS = {"mss": OutputFlag.MSS, "wscale": OutputFlag.WSCALE, "sack_permitted": OutputFlag.SACK_PERMITTED,
@@ -74,6 +74,9 @@ class Env:
         dut.mac.value, dut.ttl.value, dut.emit_enable.value = MAC, 64, 1
         self.cmd = StreamSource(dut, "i_cmd", dut.clk, layout=beat_layout(), idle=idle, rng=rng())
         self.data = StreamSource(dut, "i_data", dut.clk, idle=idle, rng=rng())
+        self.echo_words = StreamSource(dut, "i_echo", dut.clk, layout=packet_layout(WIDTH), idle=idle, rng=rng())
+        self.echoes = deque()       # (port, frame) of echo replies that have not left
+        self.echoes_left = 0
         self.read = StreamSink(dut, "o_read", dut.clk, layout=SocketRead, pause=pause, rng=rng(), callback=self.answer)
         self.collector = PacketCollector(WIDTH, self.frame)
         self.out = StreamSink(dut, "o", dut.clk, layout=packet_layout(WIDTH), pause=pause, rng=rng(),
@@ -124,7 +127,22 @@ class Env:
             self.answers.popleft()
             self.model.answered()
 
+    def echo(self):
+        """An echo reply: for this block any frame that is no output's."""
+        frame = self.rng.randbytes(12) + b"\x08\0" + self.rng.randbytes(9) + b"\x01" + self.rng.randbytes(
+            self.rng.randrange(36, 600))
+        port = self.rng.randrange(PORTS)
+        self.echoes.append((port, frame))
+        for word in packet_words(frame, WIDTH, port=port):
+            self.echo_words.send(word)
+
     def frame(self, port, frame, err):
+        if frame[12:14] == b"\x08\0" and frame[23] == 1:
+            while self.suppression and self.echoes[0] != (port, frame):
+                self.echoes.popleft()
+            assert self.echoes.popleft() == (port, frame), "another echo reply, or not the whole one"
+            self.echoes_left += 1
+            return
         self.catch_up()
         self.left += 1
         try:
@@ -213,7 +231,8 @@ class Env:
         for _ in range(limit):
             await RisingEdge(self.dut.clk)
             done = sum(self.counters.total[name] for name in self.counters.total if name not in PARTS)
-            if self.cmd.empty() and self.data.empty() and not self.reads and done == self.messages:
+            if (self.cmd.empty() and self.data.empty() and not self.reads and done == self.messages
+                    and self.echo_words.empty()):
                 break
         await ClockCycles(self.dut.clk, 1500)     # the last frame leaves
         self.catch_up()
@@ -223,7 +242,9 @@ class Env:
             assert total[name] == self.model.count[name], f"{name}: {dict(total)} instead of {dict(self.model.count)}"
         assert total["frames"] == self.left and total["payload_frames"] == self.payload_frames
         assert self.messages == sum(total[name] for name in total if name not in PARTS)
+        assert total["echoes"] == self.echoes_left
         if not self.suppression:
+            assert not self.echoes and not total["echoes_suppressed"]
             missing = [w.output for w in self.model.waiting if not w.fails]
             assert not missing and not total["suppressed"], missing
             least = self.model.count["overtook"]

@@ -33,7 +33,8 @@ class EmitGate(wiring.Component):
     enable : In(1)
         Emission is allowed.
     count : Out(COUNTERS.layout)
-        Each frame counts as `frames` or `suppressed`, with its first word.
+        Each frame counts as `frames` or `suppressed`, each echo reply as `echoes` or `echoes_suppressed`, with its
+        first word.
 
     Timing
     ------
@@ -42,7 +43,7 @@ class EmitGate(wiring.Component):
 
     Drop
     ----
-    `suppressed`: whole frames.
+    `suppressed`, `echoes_suppressed`: whole frames.
 
     Reset
     -----
@@ -58,6 +59,8 @@ class EmitGate(wiring.Component):
         "payload_frames": "frames with payload that left, a part of egress_frames",
         "overtook": "frames that left before an older output that waited for its payload, a part of egress_frames",
         "suppressed": "frames dropped whole because emission was disabled at their first word",
+        "echoes": "ICMP echo replies that left, no part of egress_frames",
+        "echoes_suppressed": "ICMP echo replies dropped whole because emission was disabled at their first word",
     })
 
     def __init__(self, params):
@@ -84,10 +87,12 @@ class EmitGate(wiring.Component):
             with m.If(leaves):
                 m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(self.i.payload.packet)]
             with m.If(first):
+                echo = self.i.payload.echo
                 m.d.comb += [
-                    self.count.frames.eq(leaves),
+                    self.count.frames.eq(leaves & ~echo),
                     self.count.payload_frames.eq(leaves & self.i.payload.payload),
                     self.count.overtook.eq(leaves & self.i.payload.overtook),
-                    self.count.suppressed.eq(~leaves),
+                    self.count.suppressed.eq(~leaves & ~echo),
+                    self.count.echoes.eq(leaves & echo), self.count.echoes_suppressed.eq(~leaves & echo),
                 ]
         return m

@@ -11,6 +11,7 @@ from ..layouts.message import beat_signature
 from ..layouts.packet import packet_signature
 from ..layouts.socket import SocketRead
 from ..lib.skid_buffer import SkidBuffer
+from .echo_merge import EchoMerge
 from .emit_gate import EmitGate
 from .frame import STORE_BITS, STORE_ROWS, STORE_SLOTS, OutputQueue
 from .frame_assembler import FrameAssembler, assembled_layout
@@ -42,6 +43,8 @@ class OutputProcessor(wiring.Component):
         Payload wanted from socket memory.
     i_data : In(stream of packet)
         One answer per read.
+    i_echo : In(stream of packet)
+        ICMP echo replies, whole frames. They leave between two frames of outputs.
     o : Out(stream of packet)
         Frames; `port` is the body's iface, `err` is never set.
     mac : In(48)
@@ -51,7 +54,8 @@ class OutputProcessor(wiring.Component):
     emit_enable : In(1)
         Sampled once per frame, in the clock in which its first word enters the register of `o`.
     count : Out(COUNTERS.layout)
-        One pulse per occurrence; frames + suppressed + read_error + malformed + bad_port + too_long = messages.
+        One pulse per occurrence; frames + suppressed + read_error + malformed + bad_port + too_long = messages, and
+        echoes + echoes_suppressed = frames of `i_echo`.
 
     Timing
     ------
@@ -80,6 +84,7 @@ class OutputProcessor(wiring.Component):
             "i_cmd": In(beat_signature()),
             "o_read": Out(stream.Signature(SocketRead)),
             "i_data": In(packet_signature(params.data_width)),
+            "i_echo": In(packet_signature(params.data_width)),
             "o": Out(packet_signature(params.data_width)),
             "mac": In(48),
             "ttl": In(8, init=64),
@@ -95,6 +100,7 @@ class OutputProcessor(wiring.Component):
         m.submodules.fetcher = fetcher = PayloadFetcher(params)
         m.submodules.loader = loader = FrameLoader()
         m.submodules.assembler = assembler = FrameAssembler(params)
+        m.submodules.merge = merge = EchoMerge(params)
         m.submodules.skid = skid = SkidBuffer(assembled_layout(params.data_width))
         m.submodules.gate = gate = EmitGate(params)
         # two buffers; the halves take turns, so a row is never written while it is read
@@ -111,7 +117,9 @@ class OutputProcessor(wiring.Component):
         wiring.connect(m, fetcher.o_read, wiring.flipped(self.o_read))
         wiring.connect(m, wiring.flipped(self.i_data), fetcher.i_data)
         wiring.connect(m, loader.o, assembler.i)
-        wiring.connect(m, assembler.o, skid.i)
+        wiring.connect(m, assembler.o, merge.i)
+        wiring.connect(m, wiring.flipped(self.i_echo), merge.i_echo)
+        wiring.connect(m, merge.o, skid.i)
         wiring.connect(m, skid.o, gate.i)
         wiring.connect(m, gate.o, wiring.flipped(self.o))
         m.d.comb += [

@@ -23,6 +23,7 @@ BLOCKS = (
     Block("sink", "spi4", "Spi4Sink", "sink"),
     Block("admission", "scratchpad", "FrameAdmission", "admission"),
     Block("splitter", "splitter", "MessageSplitter", "splitter"),
+    Block("echo", "echo", "EchoResponder", "echo"),
     Block("scratchpad", "scratchpad", "Scratchpad", "scratchpad"),
     Block("events", "events", "EventQueue", "events"),
     Block("lookup", "lookup", "LookupController", "lookup"),

@@ -2,6 +2,7 @@
 from dataclasses import replace
 
 from ..cluster.protocol_core import RUNAWAY_BITS
+from ..echo.echo_responder import LIMIT_BITS
 from ..failover import signature as failover
 from ..layouts.config import CONFIG
 from ..layouts.event import EventKind
@@ -45,6 +46,7 @@ CONTROL = (
     Register("core_choice", width=1, doc="core for a flow that is at no core: 0 the least loaded, 1 the next in turn"),
     Register("tcp_flag_filter", width=1,
              doc="1: drop TCP segments without ACK, SYN and RST, and SYN with FIN or RST; 0: drop none for its flags"),
+    Register("echo_limit", width=LIMIT_BITS, reset=4, doc="ICMP echo requests answered in a tick; 0: none"),
 )
 #: what blocks report
 STATUS = (
