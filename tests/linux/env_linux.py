@@ -228,8 +228,9 @@ class Env:
 
     # sockets -------------------------------------------------------------------------------
     def socket(self, side, *options):
-        """A non-blocking TCP socket in a namespace; options: arguments of setsockopt."""
-        made = self.testbed.namespaces[side].socket(socket.AF_INET, socket.SOCK_STREAM)
+        """A non-blocking TCP socket in a namespace, or that of a side; options: arguments of setsockopt."""
+        namespace = self.testbed.namespaces[side] if isinstance(side, int) else side
+        made = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for option in options:

@@ -76,7 +76,21 @@ DROPS = {
         (octets(pair, ip(flags="MF", proto=6) / Raw(bytes(8))), False),
         # overlapping
         *((octets(pair, ip(flags="MF" * (n == 0), frag=n, proto=6) / Raw(bytes(24))), False) for n in (0, 1, 2))],
-    "splitter_icmp": lambda pair: [(octets(pair, ip() / ICMP()), False)],
+    "splitter_icmp_length": lambda pair: [(octets(pair, ip(proto=1) / Raw(bytes(n))), False) for n in range(8)],
+    "splitter_icmp_checksum": lambda pair: [(octets(pair, ip() / ICMP(type=n, chksum=0x1234) / Raw(b"x" * 28)), False)
+                                            for n in (0, 3, 8, 13)],
+    "splitter_icmp_reply": lambda pair: [(octets(pair, ip() / ICMP(type=0) / Raw(b"x" * n)), False) for n in (0, 56)],
+    "splitter_icmp_type": lambda pair: [(octets(pair, ip() / ICMP(type=n)), False) for n in (4, 5, 9, 11, 12, 13, 17)]
+    + [(octets(pair, ip() / ICMP(type=8, code=1)), False)],
+    "splitter_icmp_echo": lambda pair: [(octets(pair, ip() / ICMP() / Raw(b"x" * n)), False) for n in (0, 56, 1472)],
+    "splitter_icmp_quote_short": lambda pair: [
+        (octets(pair, ip() / ICMP(type=3, code=4) / Raw(bytes(IP(src=VIP[0], dst=STRANGER) / tcp())[:n])), False)
+        for n in (0, 20, 27)],
+    "splitter_icmp_quote": lambda pair: [
+        (octets(pair, ip() / ICMP(type=3, code=4, nexthopmtu=576)
+                / Raw(bytes(IP(src=VIP[0], dst=STRANGER, **fields) / Raw(bytes(60))))), False)
+        for fields in ({"proto": 17}, {"proto": 1}, {"proto": 6, "frag": 1}, {"proto": 6, "flags": "MF"},
+                       {"proto": 6, "ihl": 6}, {"proto": 6, "ihl": 15}, {"proto": 6, "version": 6})],
     "splitter_udp": lambda pair: [(octets(pair, ip() / UDP(sport=53, dport=53) / Raw(b"?")), False)],
     "splitter_unknown_protocol": lambda pair: [(octets(pair, ip(proto=132) / Raw(bytes(40))), False)],
     "splitter_tcp_offset": lambda pair: [(octets(pair, ip() / tcp(dataofs=n)), False) for n in (0, 4, 15)]
@@ -104,6 +118,13 @@ def events(pair, first):
         del again[TCP].chksum
         # the same in the connection, out of its window
         yield bytes(again)
+    # ICMP about a segment of no connection, and about one of this that is not in flight
+    ours = Ether(first)
+    for port in (81, ours[TCP].dport):
+        for code in range(16):
+            quoted = IP(src=VIP[0], dst=ours[IP].src, flags="DF") / TCP(
+                sport=port, dport=ours[TCP].sport, seq=(ours[TCP].ack + (1 << 30)) % (1 << 32), flags="A")
+            yield octets(pair, ip() / ICMP(type=3, code=code, nexthopmtu=576) / Raw(bytes(quoted)[:28]))
     old = parse_segment(first)
     # an old duplicate with bad options
     for options in MALFORMED:

@@ -57,6 +57,11 @@ def test_a_hundred_thousand_mutated_headers_are_counted_to_the_last_and_hurt_nob
     assert counters["director_traps"] == 0 and sim.read(0, "in_use") == 0
     assert {name: counters[name] for name in ("free_pages", "gate_level", "timers_armed")} == {
         "free_pages": sim.params.scratch_pages, "gate_level": 0, "timers_armed": 0}
-    assert found["events"] == sum(counters[f"lookup_{name}"]
-                                  for name in ("hits", "created", "noflow", "standby_drop", "refused"))
+    looked_up = ("hits", "created", "noflow", "standby_drop", "refused", "icmp_noflow")
+    assert found["events"] == sum(counters[f"lookup_{name}"] for name in looked_up)
+    # ICMP: a message about a segment is judged by the lookup or the program; an echo request is answered or counted
+    assert counters["lookup_icmp_noflow"] > 100 and counters["lookup_icmp_old"] > 100
+    assert not counters["lookup_icmp_too_big"] and not counters["lookup_icmp_refused"]
+    echoes = {name: counters[f"echo_{name}"] for name in ("answered", "limited", "busy", "standby")}
+    assert sum(echoes.values()) == found["icmp_echo"] and echoes["answered"] == counters["egress_echoes"] > 10
     print(f"{len(came)} frames in {sim.cycle} cycles: {dict(model.count)}")

@@ -1,7 +1,7 @@
 """Frames with mutated headers, by seed, some ten thousand a second.
 
 The checksums of most are corrected, so that the checks behind them are reached. Strangers send all but a few. Those few
-belong to a living connection and lie far outside its window.
+belong to a living connection and lie far outside its window, and so do the segments that ICMP messages quote.
 """
 import random
 import struct
@@ -13,6 +13,7 @@ __all__ = ["hostile_frames", "correct_checksums"]
 
 PSH, URG = 8, 32
 VLAN, IPV6 = 0x8100, 0x86DD        # EtherTypes
+TCP_PROTOCOL, ICMP_PROTOCOL = 6, 1
 OPTIONS = (b"", b"\1\1\x08\x0a" + bytes(8), b"\2\4\5\xb4", b"\2\4\5\xb4\4\2\1\3\3\7\1\1",
            b"\5\x0a" + bytes(8) + b"\1\1", b"\1" * 40, b"\2\0\0\0", b"\xfe\xff\0\0", b"\3\x28\0\0", b"\x08\x0a\0\0")
 FLAGS = (ACK, ACK | PSH, SYN, SYN | ACK, FIN | ACK, RST, RST | ACK, 0, FIN | PSH | URG, SYN | FIN, SYN | RST, 0xFF)
@@ -27,18 +28,49 @@ def _sum(octets):
 
 
 def correct_checksums(frame, tcp=True):
-    """Set the IP and, if wanted, the TCP checksum as the frame's lengths say; nothing where these lead outside."""
+    """Set the IP and, if wanted, the TCP or ICMP checksum as the frame's lengths say, none if these lead outside."""
     header = (frame[14] & 15) * 4 if len(frame) >= 34 else 0
     if header < 20 or 14 + header > len(frame):
         return
     frame[24:26] = b"\0\0"
     struct.pack_into(">H", frame, 24, ~_sum(frame[14:14 + header]) & 0xFFFF)
     start, end = 14 + header, 14 + int.from_bytes(frame[16:18], "big")
+    if tcp and frame[23] == ICMP_PROTOCOL and start + 4 <= end <= len(frame):
+        frame[start + 2:start + 4] = b"\0\0"
+        struct.pack_into(">H", frame, start + 2, ~_sum(frame[start:end]) & 0xFFFF)
+        return
     if not tcp or end > len(frame) or end < start + 20:
         return
     frame[start + 16:start + 18] = b"\0\0"
     pseudo = frame[26:34] + struct.pack(">HH", frame[23], end - start)
     struct.pack_into(">H", frame, start + 16, ~_sum(pseudo + frame[start:end]) & 0xFFFF)
+
+
+def _icmp(rng, pair_mac, mac, ip, target, own):
+    """An ICMP message, many about a segment far outside the window of the living connection, or of none."""
+    kind = rng.choice((3, 3, 3, 8, 8, 0, 5, 11, 13, 255))
+    code = rng.choice((0, 1, 3, 4, 4, 4, 15)) if kind == 3 else int(rng.random() < 0.1)
+    message = bytearray(struct.pack(">BBHHH", kind, code, 0, 0, rng.choice((0, 68, 576, 1499, 1500, 65535))))
+    if kind == 3:
+        quoted = bytearray(own[14:34 + 8] if own is not None else rng.randbytes(28))
+        quoted[0], quoted[6:8], quoted[9] = 0x45, b"\x40\0", TCP_PROTOCOL
+        quoted[12:16], quoted[16:20] = quoted[16:20], quoted[12:16]
+        quoted[20:22], quoted[22:24] = quoted[22:24], quoted[20:22]
+        ack = int.from_bytes(own[42:46], "big") if own is not None else 0
+        struct.pack_into(">I", quoted, 24, (ack + (1 << 30) + rng.randrange(1 << 29)) % (1 << 32))
+        if rng.random() < 0.4:
+            at = rng.randrange(len(quoted) - 4)
+            quoted[at] = rng.choice(VALUES)
+        message += quoted[:rng.choice((28, 28, 28, rng.randrange(28)))]
+    message += bytes(rng.choice((0, 0, 20, 300)))
+    if rng.random() < 0.1:
+        message = message[:rng.randrange(4, 9)]
+    frame = bytearray(pair_mac + b"\2" + mac + struct.pack(
+        ">HBBHHHBBHII", 0x0800, 0x45, 0, 20 + len(message), 0, 0, 64, ICMP_PROTOCOL, 0, ip, target) + message)
+    correct_checksums(frame)
+    if rng.random() < 0.1:
+        frame[-1] ^= 1
+    return bytes(frame)
 
 
 def hostile_frames(count, seed, pair_mac, targets, own=None):
@@ -68,6 +100,9 @@ def hostile_frames(count, seed, pair_mac, targets, own=None):
             yield 0, bytes(frame), False
             continue
         mac, ip = rng.choice(strangers)
+        if rng.random() < 0.05:
+            yield int(port), _icmp(rng, pair_mac, mac, ip, rng.choice(targets[port]), None if port else own), False
+            continue
         frame = bytearray(tcp_frame(
             pair_mac, b"\2" + mac, (ip, rng.randrange(1, 65536)), (rng.choice(targets[port]), 81),
             seq=rng.getrandbits(32), ack=rng.getrandbits(32), flags=rng.choice(FLAGS), window=rng.getrandbits(16),
