@@ -82,7 +82,7 @@ DROPS = {
     "splitter_icmp_reply": lambda pair: [(octets(pair, ip() / ICMP(type=0) / Raw(b"x" * n)), False) for n in (0, 56)],
     "splitter_icmp_type": lambda pair: [(octets(pair, ip() / ICMP(type=n)), False) for n in (4, 5, 9, 11, 12, 13, 17)]
     + [(octets(pair, ip() / ICMP(type=8, code=1)), False)],
-    "splitter_icmp_echo": lambda pair: [(octets(pair, ip() / ICMP() / Raw(b"x" * n)), False) for n in (0, 56, 1472)],
+    "splitter_icmp_echo": lambda pair: [(octets(pair, ip() / ICMP() / Raw(b"x" * n)), False) for n in (0, 56, 300)],
     "splitter_icmp_quote_short": lambda pair: [
         (octets(pair, ip() / ICMP(type=3, code=4) / Raw(bytes(IP(src=VIP[0], dst=STRANGER) / tcp())[:n])), False)
         for n in (0, 20, 27)],
@@ -149,7 +149,9 @@ def test_a_transfer_is_not_harmed_by_hostile_frames_and_every_frame_is_accounted
     for name, data, err in hostile:
         filtered = name == "splitter_tcp_flags"
         if filtered:
-            trial.run_until(trial.net.time + 600)       # what came before is judged without the filter
+            while sim.backend.pending():                # what came before is judged without the filter
+                trial.run_until(trial.net.time + 100)
+            trial.run_until(trial.net.time + 600)
             sim.write(0, "tcp_flag_filter", 1)
         sim.push_frame(0, data, err)
         trial.run_until(trial.net.time + (600 if filtered else 150))
