@@ -12,7 +12,7 @@ help:
 	@echo "make quick     lint, types, unit and microcode tests"
 	@echo "make test      all tests: unit, cocotb, formal, system"
 	@echo "make campaign  kill the active at 500 cycles of a short transfer"
-	@echo "make bench     clocks per event of the microcode and to its start, into build/bench/summary.json"
+	@echo "make bench     clocks per event, and goodput of whole units, into build/bench/summary.json"
 	@echo "make netem     the test behind netem in a virtual machine, where this kernel has no sch_netem"
 	@echo "make verilog   PRESET=tiny|gbe|oc192: plain Verilog into build/verilog/PRESET, linted"
 	@echo "make synth     PRESET=gbe|oc192|tiny: yosys and nextpnr for ECP5, table in build/synth/PRESET"

@@ -9,7 +9,7 @@ from spps_sim.testbench.runner import run_bench
 
 HERE = Path(__file__).parent
 #: directories of which every test simulates, proves or synthesizes RTL
-RTL = {"boards", "demo", "formal", "linux", "model", "system"}
+RTL = {"boards", "demo", "formal", "linux", "measure", "model", "system"}
 
 
 def pytest_addoption(parser):

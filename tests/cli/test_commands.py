@@ -44,13 +44,24 @@ def test_bench_measures_both_and_keeps_figures_of_others(monkeypatch, tmp_path):
     out = tmp_path / "made" / "summary.json"
     out.parent.mkdir()
     out.write_text('{"other": 1}')
-    said = invoke("bench", "--out", out)
+    said = invoke("bench", "--only", "clocks", "--out", out)
     assert "data_segment" in said and "12.5 clocks" in said and "83 clocks" in said
     assert json.loads(out.read_text()) == {
         "other": 1,
         "cycles_per_event": {"data_segment": 12.5},
         "dispatch_cycles": {"new": 83},
     }
+
+
+def test_bench_measures_the_goodput_of_the_presets_that_are_asked_for(monkeypatch, tmp_path):
+    built, measured = [], []
+    monkeypatch.setattr("spps_sim.cli.building.build", lambda params, err: built.append(params.name))
+    monkeypatch.setattr("spps_sim.measure.goodput.measure_all",
+                        lambda wanted, processes, done: measured.extend(wanted) or [{"figure": processes}])
+    monkeypatch.setattr("spps_sim.measure.goodput.table", lambda figures: "the table")
+    said = invoke("bench", "--only", "goodput", "--preset", "gbe", "--processes", "3", "--out", tmp_path / "a.json")
+    assert "the table\n" in said and built == ["gbe"] and {case.preset for case in measured} == {"gbe"}
+    assert json.loads((tmp_path / "a.json").read_text()) == {"goodput": [{"figure": 3}]}
 
 
 @pytest.fixture

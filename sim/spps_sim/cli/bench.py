@@ -1,22 +1,47 @@
-"""`spps bench`: figures of the microcode and of the way to it."""
+"""`spps bench`: figures of the microcode, of the way to it, and of whole units."""
 import click
 
-from spps.tools.options import out_option
+from spps.params import PRESETS
+from spps.tools.options import COUNT, out_option
 
 __all__ = ["bench"]
 
+MEASURED = ("tiny", "gbe", "oc192")
+
 
 @click.command()
+@click.option("--only", type=click.Choice(["clocks", "goodput"]), help="Measure this alone  [default: both]")
+@click.option("--preset", "presets", type=click.Choice([name for name in PRESETS if name in MEASURED]), multiple=True,
+              help=f"Goodput of this preset alone; may be repeated  [default: {', '.join(MEASURED)}]")
+@click.option("--processes", type=COUNT, help="Number of simulations at a time  [default: one per processor]")
 @out_option("bench/summary.json", "File for the figures.", file=True)
-def bench(out):
-    """Measure clocks per event of the microcode.
+def bench(only, presets, processes, out):
+    """Measure clocks per event of the microcode, and goodput of whole units.
 
-    Clocks that a core spends on an event of a protected upload, and clocks from the director's taking of an event to
-    its first instruction.
+    clocks: clocks that a core spends on an event of a protected upload, and clocks from the director's taking of an
+    event to its first instruction. goodput: payload bytes per clock between peers in simulated time, over the number of
+    connections, one way and both, protected and not, with small windows, slow ends and memory for large windows; as a
+    Markdown table.
     """
-    from ..measure import dispatch, events
     from ..measure.summary import record
-    for name, measured in (("cycles_per_event", events.figures), ("dispatch_cycles", dispatch.measure)):
-        click.echo(f"measuring {name}")
-        for figure, value in record(name, measured(), out).items():
-            click.echo(f"{figure:44} {value:8} clocks")
+    if only != "goodput":
+        from ..measure import dispatch, events
+        for name, measured in (("cycles_per_event", events.figures), ("dispatch_cycles", dispatch.measure)):
+            click.echo(f"measuring {name}")
+            for figure, value in record(name, measured(), out).items():
+                click.echo(f"{figure:44} {value:8} clocks")
+    if only != "clocks":
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        from ..measure import goodput
+        from .building import build
+        wanted = [case for preset in presets or MEASURED for case in goodput.cases(preset)]
+        for params in dict.fromkeys(case.params() for case in wanted):
+            build(params, err=True)
+        with Progress("goodput", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                      console=Console(stderr=True)) as progress:
+            task = progress.add_task("goodput", total=len(wanted))
+            figures = goodput.measure_all(wanted, processes, lambda: progress.advance(task))
+        record("goodput", figures, out)
+        click.echo(goodput.table(figures))
