@@ -100,7 +100,7 @@ def test_command_shows_one_connection_around_the_kill_and_the_report_has_it_too(
     brief = run("--around", "open", "--events", "2", "--no-steps")
     assert ".uasm" not in brief.stdout and "SYN seq=irs+0" in brief.stdout
     wrong = run("--conn", "9")
-    assert wrong.exit_code == 1 and "conn=9: no event of it was seen; there are events of 0, 1" in wrong.output
+    assert wrong.exit_code == 2 and "--conn 9: the run has connections 0 to 1" in wrong.output
 
 
 def activity(**fields):
