@@ -265,15 +265,17 @@ def test_every_hole_below_the_fourth_range_is_retransmitted_in_one_recovery(name
 
 
 @LEGS
-def test_after_a_timeout_all_four_ranges_are_left_out(name):
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_after_a_timeout_all_ranges_are_left_out(name, count):
     leg = flying(name, 9000)
-    for left in (1000, 3000, 5000, 7000):
+    ranges = (1000, 3000, 5000, 7000)[:count]
+    for left in ranges:
         tell(leg, 0, (left, left + 1000))
     leg.settle(1500)                            # timeout
     cwnd = LEG_BASE + (LEG_STRIDE if name == "server" else 0) + LEG["cwnd"].word
     leg.state[cwnd] = 20_000                    # the flight goes on as far as it can
     tell(leg, 100)
-    assert resent(leg) == [(2000, 1000), (4000, 1000), (6000, 1000), (8000, 1000)]
+    assert resent(leg) == [(left, 1000) for left in range(2000, 9000, 1000) if left not in ranges]
 
 
 @MODULES

@@ -74,7 +74,6 @@ def test_segments_become_smaller_and_all_is_sent_again_at_once(name, stamps, mtu
     assert receive(leg, again) == bytes(n % 251 for n in range(4000))
     later = flight(leg, 3000)
     assert max(sizes(later)) == mtu - room and leg.unit.notes == {"icmp_too_big": 1}
-    assert word(leg, "mss_full") == 1460 - STAMP * stamps
     receive(leg, later)
     leg.settle()
 
@@ -266,32 +265,15 @@ def test_the_size_survives_a_takeover(name, how, settle):
     leg.pair.kill(how)
     leg.settle(32)
     if how == "record" or settle:
-        assert word(leg, "mss") == 960 and word(leg, "mss_full") == 1460
+        assert word(leg, "mss") == 960
     quote(leg, lost[0], mtu=900)                # in flight for the unit that died, not for this one
     leg.settle(8)                               # the source has not sent it again yet
     assert word(leg, "mss") in (960, 1460) and leg.unit.notes == {"icmp_old": 1}
 
 
 @LEGS
-def test_after_a_while_the_old_size_is_tried_again(name):
-    leg = opened(name, config={"pmtu_raise": 5000})
-    quote(leg, flight(leg, 2000)[0], mtu=1000)
-    receive(leg, leg.settle(20))
-    leg.settle()
-    for wait, largest in ((1000, 960), (3000, 960), (3000, 1460), (10_000, 1460)):
-        leg.settle(wait)
-        got = flight(leg, 4000)
-        assert max(sizes(got)) == largest
-        assert receive(leg, got) and leg.settle() == []
-    assert word(leg, "mss_full") == 0
-    quote(leg, flight(leg, 2000)[0], mtu=1000)           # still too big: the same again
-    got = [s for s in leg.settle(20) if s.payload]
-    assert max(sizes(got)) == 960 and word(leg, "mss_full") == 1460
-
-
-@LEGS
-def test_the_old_size_is_never_tried_again_if_the_register_says_so(name):
-    leg = opened(name, config={"pmtu_raise": 0})
+def test_the_size_is_never_raised_again(name):
+    leg = opened(name)
     quote(leg, flight(leg, 2000)[0], mtu=1000)
     receive(leg, leg.settle(20))
     leg.settle(2_000_000)
@@ -299,13 +281,13 @@ def test_the_old_size_is_never_tried_again_if_the_register_says_so(name):
 
 
 @PROXIED
-def test_a_later_message_makes_it_smaller_again_and_the_first_size_is_remembered(name):
+def test_a_later_message_makes_it_smaller_again(name):
     leg = opened(name, timestamps=True)
     lost = flight(leg, 2000)
     for mtu in (1300, 1100, 1200, 900):
         quote(leg, lost[0], mtu=mtu)
         leg.settle(20)
-    assert word(leg, "mss") == 900 - HEADERS - STAMP and word(leg, "mss_full") == 1460 - STAMP
+    assert word(leg, "mss") == 900 - HEADERS - STAMP
     assert leg.unit.notes == {"icmp_too_big": 3, "icmp_ignored": 1}
 
 

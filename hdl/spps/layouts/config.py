@@ -53,8 +53,6 @@ CONFIG = (
     Config("challenge_limit", 10, "challenge ACKs of a connection in rto_initial ticks (RFC 5961 §10), at most 15"),
     Config("pmtu_min", 576, "smallest path MTU that an ICMP message sets, bytes of a datagram; less than 68 is 68 "
                             "(RFC 1191)"),
-    Config("pmtu_raise", 600000, "ticks until a leg with a lowered path MTU tries its old segment size again (RFC 1191 "
-                                 "§6.3: at least 5 minutes), in units of 1024, at most 2^26; 0: never"),
 )
 CONFIG_INDEX = {c.name: i for i, c in enumerate(CONFIG)}
 #: words that other blocks than the cores need at all times

@@ -69,6 +69,7 @@ SHARED = {
     "challenges": Field(9),
     "deadline": Field(10),      # absolute tick at which TIME-WAIT ends, 0: none
     "misc": Field(11),          # what is due, and READY: bits in ucode/programs/common.uasm
+    # words 12..15: ready message headers, and behind the legs the lists of kept blocks: ucode/programs
 }
 LEG = {
     # line 0 of a leg: addresses, hard, in the order of the OUTPUT message
@@ -79,9 +80,6 @@ LEG = {
     "remote_ip": Field(3),
     "local_port": Field(4, 0, 16),
     "remote_port": Field(4, 16, 16),
-    # of a leg whose path MTU was lowered: its `mss` before, 0 if it was not, and when, in units of 1024 ticks
-    "mss_full": Field(5, 0, 16),
-    "mtu_time": Field(5, 16, 16),
     # line 1 of a leg: constants of the connection, hard
     "iss": Field(8),
     "irs": Field(9),
@@ -131,6 +129,8 @@ LEG = {
     # soft, but rarely written, in what the hard lines leave free
     # three words, the ranges the peer has behind the first: bytes from the one before to it << 16 | its length; 0: none
     "sack_next": Field(5),
+    "sack_next_1": Field(6),
+    "sack_next_2": Field(7),
     # from a takeover to its duplicate ACKs, when nothing is SACKed: RCV.NXT of the other unit at its last record
     "hint": Field(6),
     "cc_0": Field(13),              # of the congestion module, as cwnd_acc
