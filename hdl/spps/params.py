@@ -46,7 +46,7 @@ class SppsParams:
         Payload scratchpad: number and size of its pages.
     socket_bytes : int
         Largest receive window of a direction. A power of two.
-    page_bytes, pool_pages : tuple of four int
+    page_bytes, pool_pages : tuple or list of four int
         Page size and number of pages of the pools of socket memory; a pool without pages does not exist.
         Each direction of a connection that has carried data keeps a page: fewer than twice the connections, and the
         last ones make no progress.
@@ -111,13 +111,16 @@ class SppsParams:
         need(self.scratch_pages * self.scratch_page_bytes >= 2 * self.max_frame, "scratch_pages",
              "large enough for two frames of max_frame")
         need(self.socket_memory in ("onchip", "axi4"), "socket_memory", "onchip or axi4")
+        for field in ("page_bytes", "pool_pages"):      # also a list, as JSON has it
+            if isinstance(getattr(self, field), list):
+                object.__setattr__(self, field, tuple(getattr(self, field)))
         largest = min(2048, self.socket_bytes // 2)
         need(_four_numbers(self.page_bytes)
              and all(_power_of_two(size) and 64 <= size <= largest for size in self.page_bytes), "page_bytes",
-             "a tuple of four powers of two from 64 to 2048, at most half of socket_bytes")
+             "four powers of two from 64 to 2048, at most half of socket_bytes")
         need(_four_numbers(self.pool_pages) and any(self.pool_pages)
              and all(0 <= count <= 65535 for count in self.pool_pages), "pool_pages",
-             "a tuple of four numbers up to 65535, not all 0")
+             "four numbers up to 65535, not all 0")
         for size, count in zip(self.page_bytes, self.pool_pages):
             low = 2 * self.reserve_pages(size)
             need(count == 0 or count >= low, "pool_pages",
