@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.message import beat_signature
+from ..layouts.neighbour import HopAnswer, HopQuery
 from ..layouts.packet import packet_signature
 from ..layouts.socket import SocketRead
 from ..lib.skid_buffer import SkidBuffer
@@ -23,7 +24,7 @@ __all__ = ["OutputProcessor"]
 
 
 class OutputProcessor(wiring.Component):
-    """Builds Ethernet/IPv4/TCP segments and ARP replies, with payload from socket memory and all checksums.
+    """Builds Ethernet/IPv4/TCP segments and ARP packets, with payload from socket memory and all checksums.
 
     Outputs of one identity (iface, addresses, ports) leave as they came; those with payload leave as they came. While a
     payload is being fetched, outputs without payload of other identities pass; one is stopped only behind
@@ -42,6 +43,10 @@ class OutputProcessor(wiring.Component):
         Payload wanted from socket memory.
     i_data : In(stream of packet)
         One answer per read.
+    o_hop : Out(stream of HopQuery)
+        Destination of each segment.
+    i_hop : In(stream of HopAnswer)
+        MAC address of its next hop.
     o : Out(stream of packet)
         Frames; `port` is the body's iface, `err` is never set.
     mac : In(48)
@@ -51,7 +56,8 @@ class OutputProcessor(wiring.Component):
     emit_enable : In(1)
         Sampled once per frame, in the clock in which its first word enters the register of `o`.
     count : Out(COUNTERS.layout)
-        One pulse per occurrence; frames + suppressed + read_error + malformed + bad_port + too_long = messages.
+        One pulse per occurrence; frames + suppressed + unresolved + read_error + malformed + bad_port + too_long =
+        messages.
 
     Timing
     ------
@@ -61,7 +67,8 @@ class OutputProcessor(wiring.Component):
 
     Drop
     ----
-    See OutputReceiver (bad messages), PayloadFetcher (`read_error`), EmitGate (`suppressed`): always whole frames.
+    See OutputReceiver (bad messages), PayloadFetcher (`read_error`), FrameLoader (`unresolved`), EmitGate
+    (`suppressed`): always whole frames.
 
     Reset
     -----
@@ -72,7 +79,7 @@ class OutputProcessor(wiring.Component):
     Patent §IV, F2 242/244, F7 770.
     """
 
-    COUNTERS = EmitGate.COUNTERS | PayloadFetcher.COUNTERS | OutputReceiver.COUNTERS
+    COUNTERS = EmitGate.COUNTERS | FrameLoader.COUNTERS | PayloadFetcher.COUNTERS | OutputReceiver.COUNTERS
 
     def __init__(self, params):
         self._params = params
@@ -80,6 +87,8 @@ class OutputProcessor(wiring.Component):
             "i_cmd": In(beat_signature()),
             "o_read": Out(stream.Signature(SocketRead)),
             "i_data": In(packet_signature(params.data_width)),
+            "o_hop": Out(stream.Signature(HopQuery)),
+            "i_hop": In(stream.Signature(HopAnswer)),
             "o": Out(packet_signature(params.data_width)),
             "mac": In(48),
             "ttl": In(8, init=64),
@@ -110,6 +119,8 @@ class OutputProcessor(wiring.Component):
         wiring.connect(m, receiver.o, queues.i)
         wiring.connect(m, fetcher.o_read, wiring.flipped(self.o_read))
         wiring.connect(m, wiring.flipped(self.i_data), fetcher.i_data)
+        wiring.connect(m, loader.o_hop, wiring.flipped(self.o_hop))
+        wiring.connect(m, wiring.flipped(self.i_hop), loader.i_hop)
         wiring.connect(m, loader.o, assembler.i)
         wiring.connect(m, assembler.o, skid.i)
         wiring.connect(m, skid.o, gate.i)
@@ -132,6 +143,6 @@ class OutputProcessor(wiring.Component):
             loader.ttl.eq(self.ttl),
             assembler.mac.eq(self.mac),
             gate.enable.eq(self.emit_enable),
-            self.count.eq(Cat(gate.count, fetcher.count, receiver.count)),
+            self.count.eq(Cat(gate.count, loader.count, fetcher.count, receiver.count)),
         ]
         return m

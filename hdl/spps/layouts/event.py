@@ -69,7 +69,7 @@ class Event(data.Struct):
 
     # word 0
     kind: EventKind
-    subtype: unsigned(8)
+    subtype: unsigned(8)    # TIMER: TimerCause; ARP: ArpOperation, or layouts.neighbour.ARP_RESOLVE
     iface: unsigned(8)
     checks: unsigned(8)
     # word 1

@@ -3,8 +3,8 @@ from collections import Counter
 
 __all__ = ["BusModel", "event_message"]
 
-_UNITS = {"director": 0, "lookup": 1, "socket": 2, "cluster": 8}
-_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED = range(1, 11)
+_UNITS = {"director": 0, "lookup": 1, "socket": 2, "neighbour": 3, "cluster": 8}
+_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED, _LEARN = range(1, 12)
 
 
 def event_message(event, cluster, core, workspace, load):
@@ -24,7 +24,8 @@ class BusModel:
         """Route one message.
 
         Returns (target, what). Target "done": (beat, cluster, core). "lookup": (operation, conn, leg, key), key None
-        where it does not count. "socket": the beats. None: the message is discarded, and counted.
+        where it does not count. "socket": the beats. "learn": (argument, beat). None: the message is discarded, and
+        counted.
         """
         header = beats[0]
         kind, unit, core, argument = header & 0xFF, header >> 8 & 15, header >> 12 & 15, header >> 32
@@ -40,6 +41,9 @@ class BusModel:
         elif unit == _UNITS["lookup"] and kind == _ESTABLISHED:
             if len(beats) == 1:
                 return "lookup", (3, argument & 0xFFFF, argument >> 16 & 1, None)
+        elif unit == _UNITS["neighbour"] and kind == _LEARN:
+            if len(beats) == 2:
+                return "learn", (argument, beats[1])
         else:
             self.count["bad_unit"] += 1
             return None, None
