@@ -4,7 +4,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.director import CoreDone, Delivery
-from ..layouts.lookup import LookupCommand
+from ..layouts.lookup import LookupCommand, Replay
 from ..layouts.message import beat_layout, beat_signature
 from ..lib.counters import Counters
 from ..lib.stream_arbiter import StreamArbiter
@@ -40,6 +40,8 @@ class MessageBus(wiring.Component):
         Messages for the socket memory controller, unchanged.
     o_lookup : Out(stream of LookupCommand)
         Commands of the cores for the lookup controller.
+    o_replay : Out(stream of Replay)
+        SYNs that the cores send back to the lookup controller.
     o_done : Out(stream of CoreDone)
         Ends of events, for the director.
     count : Out(COUNTERS.layout)
@@ -47,7 +49,7 @@ class MessageBus(wiring.Component):
 
     Timing
     ------
-    Latency: delivery 1 clock; cluster to `o_socket` 4 clocks, to `o_done` and `o_lookup` 4 after the last beat.
+    Latency: delivery 1 clock; cluster to `o_socket` 4 clocks, to the other outputs 4 after the last beat.
     Throughput 1 beat per clock and target. A target that waits holds the clusters whose oldest message is for it.
     `o_cluster[n]` holds `i_delivery` while the delivery at its head is for cluster n.
 
@@ -78,6 +80,7 @@ class MessageBus(wiring.Component):
             "o_cluster": Out(beat_signature()).array(n),
             "o_socket": Out(beat_signature()),
             "o_lookup": Out(stream.Signature(LookupCommand)),
+            "o_replay": Out(stream.Signature(Replay)),
             "o_done": Out(stream.Signature(CoreDone)),
             "count": Out(self.COUNTERS.layout),
         })
@@ -88,9 +91,11 @@ class MessageBus(wiring.Component):
         tagged = data.StructLayout({"command": LookupCommand, "cluster": unsigned(4)})
         m.submodules.join_done = join_done = StreamArbiter(CoreDone, n, packets=False)
         m.submodules.join_lookup = join_lookup = StreamArbiter(tagged, n, packets=False)
+        m.submodules.join_replay = join_replay = StreamArbiter(Replay, n, packets=False)
         m.submodules.join_socket = join_socket = StreamArbiter(beat_layout(), n)
         wiring.connect(m, join_done.o, wiring.flipped(self.o_done))
         wiring.connect(m, join_socket.o, wiring.flipped(self.o_socket))
+        wiring.connect(m, join_replay.o, wiring.flipped(self.o_replay))
         m.d.comb += [
             self.o_lookup.payload.eq(join_lookup.o.payload.command),
             self.o_lookup.valid.eq(join_lookup.o.valid),
@@ -105,6 +110,7 @@ class MessageBus(wiring.Component):
             wiring.connect(m, wiring.flipped(self.i_cluster[k]), router.i)
             wiring.connect(m, router.o_done, join_done.i[k])
             wiring.connect(m, router.o_socket, join_socket.i[k])
+            wiring.connect(m, router.o_replay, join_replay.i[k])
             m.d.comb += [
                 join_lookup.i[k].payload.command.eq(router.o_lookup.payload),
                 join_lookup.i[k].payload.cluster.eq(k),

@@ -35,6 +35,8 @@ class MessageKind(enum.Enum, shape=8):
     DELETE = 8      # core -> lookup: same; removes the key
     ESTABLISHED = 9 # core -> lookup: (0 beats); argument = KeyArgument; its handshake is complete
     CONSUMED = 10   # core -> socket: as SYNC, for a connection without a standby: goes no further
+    TIME_WAIT = 11  # core -> lookup: (0 beats); argument = KeyArgument; it waits 2 MSL
+    REPLAY = 12     # core -> lookup: a SYN to be looked up again (EVENT_BEATS of Event); argument = ReplayArgument
 
 
 class MessageHeader(data.Struct):

@@ -39,10 +39,12 @@ def _members(cls):
 ENUMS = {cls.__name__: _members(cls) for cls in (
     event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, flowstate.Service,
     message.Unit, message.MessageKind, output.OutputFlag, socket.PoolBit, lookup.LookupOp, dma.DmaOp,
-    record.SyncType, record.RecordKind, headers.TcpFlag, headers.ArpOperation, headers.IpProtocol, TrapCode)}
+    record.SyncType, record.RecordKind, headers.TcpFlag, headers.ArpOperation, headers.IpProtocol, director.EndCause,
+    TrapCode)}
 #: `Struct.member`: words of messages
 STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
     event.Event, event.FlowKey, message.MessageHeader, director.EventArgument, lookup.KeyArgument,
+    lookup.ReplayArgument,
     socket.CopyArgument, socket.ReleaseArgument, socket.SocketRing, socket.SocketAddress, output.OutputBody,
     director.Done, record.SyncArgument)}
 #: `BASE.member`
@@ -52,7 +54,7 @@ CONSTANTS = {name: getattr(module, name) for module, name in (
     (flowstate, "LINE_WORDS"), (flowstate, "FLOWSTATE_WORDS"), (flowstate, "LEG_BASE"), (flowstate, "LEG_STRIDE"),
     (flowstate, "LINE_BEATS"), (flowstate, "LEG_HARD_BEATS"), (flowstate, "DELTA_BEATS"), (flowstate, "DELTA_MASK"),
     (flowstate, "FULL_BEATS"), (flowstate, "FULL_MASK"), (event, "EVENT_WORDS"), (output, "OUTPUT_BEATS"),
-    (output, "OUTPUT_ADDRESS_BEATS"))}
+    (output, "OUTPUT_ADDRESS_BEATS"), (director, "EVENT_BEATS"))}
 
 
 def header_word(kind, unit, beats):

@@ -4,7 +4,8 @@ from collections import Counter
 __all__ = ["BusModel", "event_message"]
 
 _UNITS = {"director": 0, "lookup": 1, "socket": 2, "cluster": 8}
-_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED = range(1, 11)
+(_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED, _TIME_WAIT,
+ _REPLAY) = range(1, 13)
 
 
 def event_message(event, cluster, core, workspace, load):
@@ -24,7 +25,8 @@ class BusModel:
         """Route one message.
 
         Returns (target, what). Target "done": (beat, cluster, core). "lookup": (operation, conn, leg, key), key None
-        where it does not count. "socket": the beats. None: the message is discarded, and counted.
+        where it does not count. "replay": (event of 512 bits, wait). "socket": the beats. None: the message is
+        discarded, and counted.
         """
         header = beats[0]
         kind, unit, core, argument = header & 0xFF, header >> 8 & 15, header >> 12 & 15, header >> 32
@@ -37,9 +39,12 @@ class BusModel:
             if len(beats) == 3:
                 key = (beats[1] | beats[2] << 64) & (1 << 116) - 1
                 return "lookup", (kind - _INSERT, argument & 0xFFFF, argument >> 16 & 1, key)
-        elif unit == _UNITS["lookup"] and kind == _ESTABLISHED:
+        elif unit == _UNITS["lookup"] and kind in (_ESTABLISHED, _TIME_WAIT):
             if len(beats) == 1:
-                return "lookup", (3, argument & 0xFFFF, argument >> 16 & 1, None)
+                return "lookup", (3 if kind == _ESTABLISHED else 5, argument & 0xFFFF, argument >> 16 & 1, None)
+        elif unit == _UNITS["lookup"] and kind == _REPLAY:
+            if len(beats) == 9:
+                return "replay", (sum(beat << 64 * i for i, beat in enumerate(beats[1:])), argument & 1)
         else:
             self.count["bad_unit"] += 1
             return None, None
