@@ -241,8 +241,10 @@ def test_endpoint_mode_echoes_and_discards_and_control_answers(tmp_path):
 def test_nothing_is_left_after_sigkill(tmp_path):
     with live(tmp_path) as running:
         sleeper = subprocess.Popen(running.command(1, "sleep", "600"))
+        deaf = subprocess.Popen(running.command(1, "sh", "-c", "trap '' TERM HUP; while :; do sleep 1; done"))
         assert running.stop(signal.SIGKILL) == -signal.SIGKILL
-        assert sleeper.wait(10) == -signal.SIGKILL, "processes in the namespaces end with it"
+        assert sleeper.wait(10) == -signal.SIGTERM, "processes in the namespaces end with it"
+        assert deaf.wait(10) == -signal.SIGKILL
     assert left_over(running.names) == []
     assert f"no `spps live` answers at {running.socket}" in running.say("status", ok=False)
 
