@@ -53,24 +53,30 @@ def kill(after):
     return act
 
 
+def run_until_seen(trial, what, wanted):
+    """Run until one of the segments so far is `wanted(raw frame, segment)`."""
+    def seen():
+        return any((s := parse_segment(raw.data)) and wanted(raw, s) for raw in trial.frames)
+
+    while not seen():
+        assert trial.sim.cycle < trial.begin + 20_000, f"no {what}"
+        trial.run_until(trial.sim.cycle + 50)
+
+
 def kill_behind_syn_ack(trial):
     """The active dies when its SYN-ACK is on the way to the client, so the standby has to say it again."""
-    def answered():
-        return any(raw.unit is not None and raw.side == 0 and (s := parse_segment(raw.data)) and s.flags & SYN
-                   for raw in trial.frames)
-
-    while not answered():
-        assert trial.sim.cycle < trial.begin + 10_000, "no SYN-ACK"
-        trial.run_until(trial.sim.cycle + 50)
+    run_until_seen(trial, "SYN-ACK", lambda raw, s: raw.unit is not None and raw.side == 0 and s.flags & SYN)
     trial.kill()
 
 
 def silent_standby(trial):
-    """The standby stops for less than the lease, when the server acknowledges data for the first time."""
-    trial.run_until(trial.begin + 9900)
-    trial.sim.freeze(1)
-    trial.run_until(trial.begin + 10600)
-    trial.sim.freeze(1, False)
+    """From the first data on the standby stops again and again, each time for less than the lease."""
+    run_until_seen(trial, "data to the server", lambda raw, s: raw.unit is not None and raw.side == 1 and s.payload)
+    for _ in range(10):
+        trial.sim.freeze(1)
+        trial.run_until(trial.sim.cycle + 700)
+        trial.sim.freeze(1, False)
+        trial.run_until(trial.sim.cycle + 500)
 
 
 def overlap(trial):
