@@ -19,7 +19,7 @@ __all__ = ["COMMANDS", "main"]
 
 GROUP = "spps.commands"
 PACKAGES = ("spps", "spps_sim", "spps_boards")
-#: reasons of the machine's for which a file cannot be written
+#: errors that mean a file cannot be written here
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR)
 EXTRAS = {"sim": "the simulation", "synth": "the synthesis"}
 
