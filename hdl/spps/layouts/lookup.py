@@ -2,39 +2,20 @@
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
+from .counted import Counted, CountedMember
 from .event import FlowKey
 
 __all__ = ["KeyArgument", "LookupCommand", "LookupOp", "ProgramNote"]
 
 
-class _Counted(int):
-    """Number of a note with the text of its counter."""
-
-    def __new__(cls, number, text):
-        """Return `number` as an integer that has `text`."""
-        self = super().__new__(cls, number)
-        self.text = text
-        return self
-
-
-class ProgramNote(enum.Enum, shape=4):
+class ProgramNote(CountedMember, enum.Enum, shape=4):
     """What a program has decided and only it can count: the argument of NOTE. Each has a counter of the lookup."""
 
-    ICMP_TOO_BIG = _Counted(0, "ICMP messages `fragmentation needed` that made the segments of a leg smaller")
-    ICMP_REFUSED = _Counted(1, "ICMP messages that ended an attempt to connect to a server")
-    ICMP_OLD = _Counted(2, "ICMP messages ignored because they quote nothing that is in flight")
-    ICMP_IGNORED = _Counted(3, "ICMP messages ignored for what they say: soft errors, hard errors of a connection, "
-                               "an MTU that is no smaller")
-
-    @property
-    def text(self):
-        """What the counter of this note counts."""
-        return self.value.text
-
-    @property
-    def counter(self):
-        """Name of the counter of this note."""
-        return self.name.lower()
+    ICMP_TOO_BIG = Counted(0, "ICMP messages `fragmentation needed` that made the segments of a leg smaller")
+    ICMP_REFUSED = Counted(1, "ICMP messages that ended an attempt to connect to a server")
+    ICMP_OLD = Counted(2, "ICMP messages ignored because they quote nothing that is in flight")
+    ICMP_IGNORED = Counted(3, "ICMP messages ignored for what they say: soft errors, hard errors of a connection, "
+                              "an MTU that is no smaller")
 
 
 class KeyArgument(data.Struct):
