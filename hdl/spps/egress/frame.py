@@ -7,7 +7,7 @@ from amaranth.lib import data, enum
 
 from ..layouts.headers import ETHERNET_BYTES, IPV4_BYTES, TCP_BYTES, TcpOption
 from ..layouts.message import BEAT
-from ..layouts.output import OUTPUT_BEATS, OUTPUT_LIMIT, SACK_BLOCKS, OutputBody, OutputFlag
+from ..layouts.output import OUTPUT_LIMIT, SACK_BLOCKS, OutputBody, OutputFlag
 
 __all__ = ["BLOCK_BYTES", "CONTROL_BUFFERS", "FIXED_BYTES", "IPV4_DONT_FRAGMENT", "IPV4_START", "MIN_FRAME", "OPTIONS",
            "OPTION_LIMIT", "OPTION_PLACES", "ORDERED_OUTPUTS", "STORE_BITS", "STORE_ROWS", "STORE_SLOTS", "SUMMARY_ROW",
@@ -65,7 +65,7 @@ class OutputSummary(data.Struct):
 
     arp: unsigned(1)
     options: unsigned(len(OPTIONS))
-    more_blocks: unsigned(2)        # SACK blocks behind the first
+    more_blocks: range(SACK_BLOCKS) # SACK blocks behind the first
     header_bytes: unsigned(7)       # all headers of the frame
     frame_bytes: unsigned(14)       # before padding
     address_sum: unsigned(18)       # of the two IPv4 addresses
@@ -97,7 +97,7 @@ class FrameRequest(data.Struct):
     blocks: data.ArrayLayout(BEAT, SACK_BLOCKS - 1)     # SACK blocks behind that of the body
     arp: unsigned(1)
     options: unsigned(len(OPTIONS))
-    more_blocks: unsigned(2)        # how many of them
+    more_blocks: range(SACK_BLOCKS) # how many of them
     header_bytes: unsigned(7)
     frame_bytes: unsigned(14)
     payload_bytes: unsigned(14)     # in the payload buffer
@@ -121,7 +121,7 @@ class OutputQueue(enum.Enum, shape=2):
 STORE_ROWS = 16
 SUMMARY_ROW = STORE_ROWS - 1
 STORE_BITS = max(BEAT, OutputSummary.as_shape().size)
-assert OUTPUT_LIMIT <= SUMMARY_ROW and OUTPUT_LIMIT - OUTPUT_BEATS < 4
+assert OUTPUT_LIMIT <= SUMMARY_ROW
 #: outputs that wait in order. Each costs a clock of the search for an identity, in which the receiver waits, and LUT
 #: RAM for the identity. The payloads of eight full frames take a port longer than memory takes to answer, so more would
 #: not raise the rate

@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.headers import ARP_BYTES, ETHERNET_BYTES, IPV4_BYTES, TCP_BYTES, IpProtocol
 from ..layouts.message import BEAT, MessageHeader, beat_signature
-from ..layouts.output import OUTPUT_BEATS, OUTPUT_LIMIT, OutputFlag
+from ..layouts.output import OUTPUT_BEATS, OUTPUT_LIMIT, SACK_BLOCKS, OutputFlag
 from ..lib.counters import Counters
 from .frame import (
     BLOCK_BYTES,
@@ -100,7 +100,7 @@ class OutputReceiver(wiring.Component):
         self._options = Signal(len(OPTIONS))
         self._iface, self._wscale, self._length = Signal(8), Signal(8), Signal(16)
         self._index = Signal(range(OUTPUT_LIMIT))       # of the beat of the body
-        self._more = Signal(2)                          # SACK blocks behind the first
+        self._more = Signal(range(SACK_BLOCKS))         # SACK blocks behind the first
         m.d.comb += [
             self.w_row.eq(self._index), self.w_data.eq(self.i_cmd.payload.data),
             self._summary.options.eq(self._options),
