@@ -10,8 +10,8 @@ the leg block (bases L and P). The microcode assembler takes its names from here
 from typing import NamedTuple
 
 __all__ = ["Field", "LINE_WORDS", "LINE_BEATS", "FLOWSTATE_WORDS", "LEG_BASE", "LEG_STRIDE", "LEG_HARD_LINES",
-           "LEG_HARD_BEATS", "SHARED", "LEG", "LINES", "DELTA_LINES", "DELTA_BEATS", "DELTA_MASK", "FULL_LINES",
-           "FULL_BEATS", "FULL_MASK", "ConnFlag", "Service"]
+           "LEG_HARD_BEATS", "GAP_LISTS", "GAP_BLOCKS", "SHARED", "LEG", "LINES", "DELTA_LINES", "DELTA_BEATS",
+           "DELTA_MASK", "FULL_LINES", "FULL_BEATS", "FULL_MASK", "ConnFlag", "Service"]
 
 LINE_WORDS = 8
 FLOWSTATE_WORDS = 128
@@ -21,6 +21,9 @@ LEG_STRIDE = 48     # words from leg 0 to leg 1
 LINE_BEATS = LINE_WORDS // 2        # 64-bit beats
 LEG_HARD_LINES = 2  # first lines of a leg, which a full record holds
 LEG_HARD_BEATS = LEG_HARD_LINES * LINE_BEATS
+#: behind the legs, soft: of each leg a list of the blocks received out of order, left and right (reassembly.uasm)
+GAP_LISTS = LEG_BASE + 2 * LEG_STRIDE
+GAP_BLOCKS = 4
 
 
 class Field(NamedTuple):
@@ -69,7 +72,11 @@ SHARED = {
     "challenges": Field(9),
     "deadline": Field(10),      # absolute tick at which TIME-WAIT ends, 0: none
     "misc": Field(11),          # what is due, and READY: bits in ucode/programs/common.uasm
-    # words 12..15: ready message headers, and behind the legs the lists of kept blocks: ucode/programs
+    # READY: headers of the messages that nearly every event sends, two words each
+    "sync_header": Field(12),
+    "sync_header_1": Field(13),
+    "output_header": Field(14),
+    "output_header_1": Field(15),
 }
 LEG = {
     # line 0 of a leg: addresses, hard, in the order of the OUTPUT message
