@@ -3,7 +3,6 @@ import random
 
 import pytest
 
-from spps.layouts.flowstate import LEG, LEG_BASE
 from spps.ucode.iss import CoreIss
 from spps.ucode.programs import default_image
 from spps_sim.checker.wire import ACK, FIN, RST, parse_segment
@@ -247,14 +246,12 @@ def test_third_duplicate_ack_retransmits_and_partial_acks_retransmit_the_next_ho
 @LEGS
 def test_timeout_sets_cwnd_to_one_segment_and_ssthresh_by_flight(name, defines):
     leg = opened(name, defines=defines)
-    base = 16 if name != "server" else 64
     leg.far_write(bytes(8000))
     leg.settle()
     leg.settle(1100)
-    words = leg.state[base:base + 48]
     beta = 0.7 if defines else 0.5
-    assert words[LEG["cwnd"].word] == 1000
-    assert abs(words[LEG["ssthresh"].word] - max(beta * 8000, 2000)) < 2
+    assert leg.word("cwnd") == 1000
+    assert abs(leg.word("ssthresh") - max(beta * 8000, 2000)) < 2
 
 
 @MODULES
@@ -419,16 +416,16 @@ def test_hole_beyond_a_window_that_shrank_is_not_retransmitted(name):
 def test_block_too_far_from_the_first_one_is_not_remembered():
     leg = opened("client", sack=True)
     words = leg.unit.flowstates[0]
-    snd_una = words[LEG_BASE + LEG["snd_una"].word]
+    snd_una = leg.word("snd_una")
     for field in ("snd_nxt", "snd_max", "snd_end"):
-        words[LEG_BASE + LEG[field].word] = snd_una + 200_000 & 0xFFFFFFFF
+        words[leg.place(field)] = snd_una + 200_000 & 0xFFFFFFFF
     words[11] = 0                               # not READY
-    words[LEG_BASE + LEG["dup_acks"].word] = 9  # and no recovery
+    words[leg.place("dup_acks")] = 9            # and no recovery
     for left, expected in ((1000, 0), (100_000, 0), (60_000, 58_000 << 16 | 500)):
         leg.unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una, "window": leg.window, "tcp_flags": ACK,
                       "options": 16, "sack_left": snd_una + left & 0xFFFFFFFF,
                       "sack_right": snd_una + left + (1000 if left == 1000 else 500) & 0xFFFFFFFF})
-        assert leg.unit.flowstates[0][LEG_BASE + LEG["sack_next"].word] == expected
+        assert leg.word("sack_next") == expected
 
 
 @MODULES

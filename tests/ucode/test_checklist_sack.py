@@ -4,7 +4,6 @@ import struct
 
 import pytest
 
-from spps.layouts.flowstate import LEG, LEG_BASE, LEG_STRIDE
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.peers.frames import mss_option, sack_option, sack_permitted_option
@@ -54,11 +53,6 @@ def flying(name, size=8000, *, window=20_000, **kw):
 def resent(leg, ticks=20):
     """Payload that left in so many ticks: (start, length)."""
     return [(s.seq - leg.rcv & 0xFFFFFFFF, len(s.payload)) for s in leg.settle(ticks) if s.payload]
-
-
-def word(leg, name, more=0):
-    base = LEG_BASE + (LEG_STRIDE if leg.name == "server" else 0)
-    return leg.state[base + LEG[name].word + more]
 
 
 # --- what a receiver says
@@ -235,11 +229,11 @@ def test_four_ranges_are_remembered_and_the_farthest_of_five_is_forgotten(name):
     for left in (9000, 3000, 7000, 5000, 1000):
         tell(leg, 0, (left, left + 500))
         leg.settle(20)
-    assert [word(leg, name) - leg.rcv & 0xFFFFFFFF for name in ("sacked_left", "sacked_right")] == [1000, 1500]
-    assert [word(leg, "sack_next", n) for n in range(3)] == 3 * [1500 << 16 | 500]
+    assert [leg.word(name) - leg.rcv & 0xFFFFFFFF for name in ("sacked_left", "sacked_right")] == [1000, 1500]
+    assert [leg.word("sack_next", more=n) for n in range(3)] == 3 * [1500 << 16 | 500]
     tell(leg, 0, (3500, 7000))                  # joins three of them
     leg.settle(20)
-    assert [word(leg, "sack_next", n) for n in range(3)] == [1500 << 16 | 4500, 0, 0]
+    assert [leg.word("sack_next", more=n) for n in range(3)] == [1500 << 16 | 4500, 0, 0]
     leg.settle(1500)                            # timeout: what is SACKed is not sent again
     for ack in (900, 1600, 2900, 7600):
         again = resent(leg)
@@ -272,8 +266,7 @@ def test_after_a_timeout_all_ranges_are_left_out(name, count):
     for left in ranges:
         tell(leg, 0, (left, left + 1000))
     leg.settle(1500)                            # timeout
-    cwnd = LEG_BASE + (LEG_STRIDE if name == "server" else 0) + LEG["cwnd"].word
-    leg.state[cwnd] = 20_000                    # the flight goes on as far as it can
+    leg.state[leg.place("cwnd")] = 20_000       # the flight goes on as far as it can
     tell(leg, 100)
     assert resent(leg) == [(left, 1000) for left in range(2000, 9000, 1000) if left not in ranges]
 
@@ -344,7 +337,7 @@ def limited(name, *, sack, size=8000, window=20_000, **kw):
 
 def duplicate(leg, n):
     """The n-th duplicate ACK."""
-    if word(leg, "options") & 4:
+    if leg.word("options") & 4:
         tell(leg, 0, (1000, 1000 + 100 * n))
     else:
         leg.send()
@@ -356,12 +349,12 @@ def duplicate(leg, n):
 @LEGS
 def test_first_two_duplicate_acks_send_a_new_segment_each(name, defines, sack):
     leg = limited(name, sack=sack, defines=defines)
-    cwnd = word(leg, "cwnd")
+    cwnd = leg.word("cwnd")
     assert duplicate(leg, 1) == [(4000, 1000)] and duplicate(leg, 2) == [(5000, 1000)]
-    assert word(leg, "cwnd") == cwnd
+    assert leg.word("cwnd") == cwnd
     assert duplicate(leg, 3)[:1] == [(0, 1000)]
     expected = 2800 if defines else 2000        # without what went beyond cwnd
-    assert abs(word(leg, "ssthresh") - expected) <= 2
+    assert abs(leg.word("ssthresh") - expected) <= 2
 
 
 @LEGS

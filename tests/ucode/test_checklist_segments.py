@@ -4,7 +4,6 @@ import random
 import pytest
 
 from spps.layouts.event import CheckFlag, EventKind
-from spps.layouts.flowstate import LEG, LEG_BASE
 from spps_sim.checker.wire import ACK, FIN, RST, SYN, parse_segment
 from spps_sim.model.functional_pair import VIP_0, VIP_1, FunctionalPair
 from spps_sim.model.tcp_legs import LEGS as NAMES
@@ -147,10 +146,10 @@ def test_reset_at_the_right_edge_of_a_window_that_is_full_is_exact(name):
 def test_reset_with_the_number_of_our_acks_is_exact_at_the_right_edge_too():
     """A FIN behind a full window has the number of the edge; RCV.NXT is behind it."""
     leg = opened("client")
-    words, base = leg.state, LEG_BASE
+    words = leg.state
     words[11] = 0                               # not READY
-    words[base + LEG["right_edge"].word] = words[base + LEG["permitted_ack"].word]
-    words[base + LEG["rcv_nxt"].word] += 1
+    words[leg.place("right_edge")] = leg.word("permitted_ack")
+    words[leg.place("rcv_nxt")] += 1
     leg.send(RST)
     leg.settle()
     assert leg.gone() and leg.reset()
@@ -165,8 +164,7 @@ def test_acks_from_the_right_edge_count_although_some_of_the_window_was_lost(nam
     fill_window(leg, 2000, lost)
     leg.send(seq=leg.nxt + 2000)
     leg.settle(20)
-    base = LEG_BASE + (48 if name == "server" else 0)
-    assert leg.state[base + LEG["snd_una"].word] == leg.rcv
+    assert leg.word("snd_una") == leg.rcv
 
 
 @LEGS

@@ -1,7 +1,6 @@
 """CUBIC against RFC 9438 in floating point: the curve, its cube root, the Reno-friendly region, fast convergence."""
 import pytest
 
-from spps.layouts.flowstate import LEG, LEG_BASE
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.peers.frames import mss_option
 
@@ -53,10 +52,6 @@ def opened():
     return leg
 
 
-def state(leg, name):
-    return leg.state[LEG_BASE + LEG[name].word]
-
-
 def run_core(cwnd, w_max, rtt, seconds, acks=4, c=C):
     """Feeds `acks` ACKs per round trip straight to a leg in congestion avoidance after a loss at `w_max`.
 
@@ -67,10 +62,10 @@ def run_core(cwnd, w_max, rtt, seconds, acks=4, c=C):
     words = unit.flowstates[conn]
 
     def put(name, value):
-        words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
+        words[leg.place(name)] = value & 0xFFFFFFFF
     model = Cubic(w_max, c)
     model.lost(cwnd / BETA)
-    snd_una = state(leg, "snd_una")
+    snd_una = leg.word("snd_una")
     top = snd_una + 40_000_000
     put("cwnd", cwnd * MSS)
     put("ssthresh", cwnd * MSS)
@@ -83,7 +78,7 @@ def run_core(cwnd, w_max, rtt, seconds, acks=4, c=C):
     put("snd_end", top)
     put("dup_acks", 0)
     words[11] = 0                               # not READY
-    flags = LEG_BASE + LEG["leg_flags"].word
+    flags = leg.place("leg_flags")
     out = []
     now = leg.pair.time
     begin = now
@@ -94,13 +89,13 @@ def run_core(cwnd, w_max, rtt, seconds, acks=4, c=C):
             snd_una += segments * MSS
             words = unit.flowstates[conn]
             words[flags] &= ~(1 << 5)           # no measurement
-            words[LEG_BASE + LEG["retries"].word] = 0
+            words[leg.place("retries")] = 0
             unit.run({"kind": 1, "conn": conn, "seq": leg.nxt & 0xFFFFFFFF, "ack": snd_una & 0xFFFFFFFF,
                       "window": 0xFFFF, "tcp_flags": 16})
             unit.log.clear()
             model.acked(segments, (leg.pair.time - begin) / 1000, rtt / 1000)
         now += rtt
-        out.append(((now - begin) / 1000, state(leg, "cwnd") / MSS, model.cwnd))
+        out.append(((now - begin) / 1000, leg.word("cwnd") / MSS, model.cwnd))
     return out
 
 
@@ -130,16 +125,16 @@ def lossy(cwnd, w_max, flight):
     """The state after a loss at cwnd, with an earlier W_max; segments."""
     leg = opened()
     words, unit = leg.unit.flowstates[0], leg.unit
-    snd_una = state(leg, "snd_una")
+    snd_una = leg.word("snd_una")
     for name, value in (("cwnd", cwnd * MSS), ("ssthresh", cwnd * MSS), ("cc_0", (w_max * MSS >> 6) << 15),
                         ("snd_nxt", snd_una + flight * MSS), ("snd_max", snd_una + flight * MSS),
                         ("snd_end", snd_una), ("recover", snd_una), ("snd_wnd", 32)):
-        words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
+        words[leg.place(name)] = value & 0xFFFFFFFF
     words[11] = 0
     for _ in range(3):
         # a window of 1 << 5, and nothing to retransmit
         unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una, "window": 1, "tcp_flags": 16})
-    return state(leg, "ssthresh") / MSS, (state(leg, "cc_0") >> 15 << 6) / MSS
+    return leg.word("ssthresh") / MSS, (leg.word("cc_0") >> 15 << 6) / MSS
 
 
 @pytest.mark.parametrize("cwnd, w_max, peak", [(100, 50, 100), (100, 120, 85), (100, 0, 100)])
@@ -153,15 +148,15 @@ def test_time_to_w_max_is_the_cube_root(gap):
     """K of the first ACK after a loss, exact to a tick: W_max is kept in units of 64 bytes."""
     leg = opened()
     words, unit = leg.unit.flowstates[0], leg.unit
-    snd_una = state(leg, "snd_una")
+    snd_una = leg.word("snd_una")
     cwnd = 10 * MSS
     units = cwnd + gap * MSS + 63 >> 6
     for name, value in (("cwnd", cwnd), ("ssthresh", cwnd), ("cc_0", units << 15), ("cc_1", 0),
                         ("snd_nxt", snd_una + 5000), ("snd_max", snd_una + 5000), ("snd_end", snd_una + 5000)):
-        words[LEG_BASE + LEG[name].word] = value & 0xFFFFFFFF
+        words[leg.place(name)] = value & 0xFFFFFFFF
     words[11] = 0
     unit.run({"kind": 1, "conn": 0, "seq": leg.nxt, "ack": snd_una + MSS, "window": leg.window, "tcp_flags": 16})
-    k = state(leg, "cc_0") & 0x7FFF
+    k = leg.word("cc_0") & 0x7FFF
     expected = ((units * 64 - cwnd) / MSS / C) ** (1 / 3) * 1000
     assert abs(k - expected) <= 1 + 0.002 * expected
 

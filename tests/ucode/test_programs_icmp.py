@@ -1,7 +1,6 @@
 """Path MTU and ICMP errors about our segments (RFC 1191, RFC 5927, RFC 1122 §4.2.3.9), on each leg and at takeovers."""
 import pytest
 
-from spps.layouts.flowstate import LEG, LEG_BASE, LEG_STRIDE
 from spps_sim.checker.wire import ACK, Segment
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
@@ -13,13 +12,6 @@ PROXIED = pytest.mark.parametrize("name", ["client", "server"])
 ROUTER = 0x0A630001         # 10.99.0.1
 HEADERS, STAMP = 40, 12     # of a segment, and of its timestamp
 PLATEAUS = 8166, 4352, 2002, 1492, 1006, 508, 296, 68       # RFC 1191 §7.1, without those that no frame has
-
-
-def word(leg, field, peer=False):
-    """A field of the leg that is played by hand, or of the other one."""
-    base = LEG_BASE + LEG_STRIDE * ((leg.name == "server") ^ peer)
-    place = LEG[field]
-    return leg.state[base + place.word] >> place.lsb & (1 << place.width) - 1
 
 
 def opened(name, *, mss=1460, window=30_000, **kw):
@@ -64,12 +56,12 @@ def receive(leg, segments):
 def test_segments_become_smaller_and_all_is_sent_again_at_once(name, stamps, mtu):
     leg = opened(name, timestamps=stamps)
     lost = flight(leg, 4000)
-    cwnd, room = word(leg, "cwnd"), HEADERS + STAMP * stamps
+    cwnd, room = leg.word("cwnd"), HEADERS + STAMP * stamps
     assert max(sizes(lost)) == 1460 - STAMP * stamps
     quote(leg, lost[1], mtu=mtu)
     again = [s for s in leg.settle(20) if s.payload]            # no timeout: a way there and back
     assert again[0].seq == lost[0].seq and max(sizes(again)) == mtu - room
-    assert word(leg, "cwnd") == cwnd and word(leg, "retries") == 0 and not word(leg, "leg_flags") >> 5 & 1, (
+    assert leg.word("cwnd") == cwnd and leg.word("retries") == 0 and not leg.word("leg_flags") >> 5 & 1, (
         "no congestion, no R2, no measurement")
     assert receive(leg, again) == bytes(n % 251 for n in range(4000))
     later = flight(leg, 3000)
@@ -97,7 +89,7 @@ def test_a_forged_message_that_quotes_nothing_in_flight_is_ignored_and_counted(n
     leg = opened(name)
     lost = flight(leg, 4000)
     quote(leg, lost[0], mtu=mtu, seq=lost[0].seq + distance)
-    assert leg.settle(20) == [] and leg.unit.notes == {"icmp_old": 1} and word(leg, "mss") == 1460
+    assert leg.settle(20) == [] and leg.unit.notes == {"icmp_old": 1} and leg.word("mss") == 1460
     receive(leg, lost)
     leg.settle()
     quote(leg, lost[0], mtu=600)                # acknowledged by now
@@ -116,7 +108,7 @@ def test_a_message_about_no_connection_is_dropped_and_counted(name, what):
         setattr(lost[0], field, value)
     quote(leg, lost[0], mtu=600, size=27 if what == "length" else 28)
     assert leg.settle(20) == []
-    assert leg.unit.notes == ({} if what == "length" else {"icmp_noflow": 1}) and word(leg, "mss") == 1460
+    assert leg.unit.notes == ({} if what == "length" else {"icmp_noflow": 1}) and leg.word("mss") == 1460
 
 
 @LEGS
@@ -130,7 +122,7 @@ def test_other_errors_never_touch_a_connection(name, code):
     leg.settle()
     leg.send(payload=b"alive")
     leg.settle()
-    assert leg.far_received() >= 5 and word(leg, "mss") == 1460
+    assert leg.far_received() >= 5 and leg.word("mss") == 1460
 
 
 @LEGS
@@ -139,7 +131,7 @@ def test_the_size_is_never_raised_by_a_message(name, mtu):
     leg = opened(name)
     lost = flight(leg, 3000)
     quote(leg, lost[0], mtu=mtu)
-    assert leg.settle(20) == [] and leg.unit.notes == {"icmp_ignored": 1} and word(leg, "mss") == 1460
+    assert leg.settle(20) == [] and leg.unit.notes == {"icmp_ignored": 1} and leg.word("mss") == 1460
 
 
 @LEGS
@@ -150,16 +142,16 @@ def test_the_floor_is_a_register(name, stamps, mtu, floor, becomes):
     leg = opened(name, timestamps=stamps, config={"pmtu_min": floor})
     quote(leg, flight(leg, 1500)[0], mtu=mtu)
     leg.settle(20)
-    assert word(leg, "mss") == becomes - HEADERS - STAMP * stamps
-    quote(leg, flight(leg, 10)[0] if word(leg, "snd_max") == leg.rcv else _oldest(leg), mtu=mtu)
+    assert leg.word("mss") == becomes - HEADERS - STAMP * stamps
+    quote(leg, flight(leg, 10)[0] if leg.word("snd_max") == leg.rcv else _oldest(leg), mtu=mtu)
     leg.settle(20)
-    assert word(leg, "mss") == becomes - HEADERS - STAMP * stamps and leg.unit.notes["icmp_too_big"] == 1
+    assert leg.word("mss") == becomes - HEADERS - STAMP * stamps and leg.unit.notes["icmp_too_big"] == 1
 
 
 def _oldest(leg):
     """The segment at SND.UNA, as the unit would send it."""
     source, destination = (leg.dst, (leg.ip, leg.sport))
-    return Segment(source, destination, word(leg, "snd_una"), 0, ACK, 0, bytes(100))
+    return Segment(source, destination, leg.word("snd_una"), 0, ACK, 0, bytes(100))
 
 
 @LEGS
@@ -174,7 +166,7 @@ def test_without_a_next_hop_mtu_the_plateaus_of_rfc_1191_are_tried_in_turn(name,
         segment.payload = bytes(9000)
         quote(leg, segment)
         leg.settle(20)
-        found.append(word(leg, "mss") + HEADERS + STAMP * stamps)
+        found.append(leg.word("mss") + HEADERS + STAMP * stamps)
     assert found == [*PLATEAUS, 68]
 
 
@@ -185,7 +177,7 @@ def test_the_plateau_is_below_the_quoted_length(name):
     assert sizes(lost) == [1460, 700]
     quote(leg, lost[1])                         # 740 bytes
     leg.settle(20)
-    assert word(leg, "mss") == 576 - HEADERS    # plateau 508, and the floor
+    assert leg.word("mss") == 576 - HEADERS    # plateau 508, and the floor
 
 
 @PROXIED
@@ -217,12 +209,12 @@ def test_a_message_in_fast_recovery_ends_it_without_another_reduction(name):
     for _ in range(3):
         leg.send()
     leg.settle(20)
-    assert word(leg, "leg_flags") >> 6 & 1
-    ssthresh = word(leg, "ssthresh")
+    assert leg.word("leg_flags") >> 6 & 1
+    ssthresh = leg.word("ssthresh")
     quote(leg, lost[0], mtu=1200)
     again = [s for s in leg.settle(20) if s.payload]
     assert again[0].seq == lost[0].seq and max(sizes(again)) == 1160
-    assert not word(leg, "leg_flags") >> 6 & 1 and word(leg, "cwnd") == word(leg, "ssthresh") == ssthresh
+    assert not leg.word("leg_flags") >> 6 & 1 and leg.word("cwnd") == leg.word("ssthresh") == ssthresh
     for _ in range(5):                          # duplicates of what is lost are no new loss
         leg.send()
     assert not any(s.payload and s.seq == lost[0].seq for s in leg.settle(20))
@@ -233,12 +225,12 @@ def test_a_message_after_a_timeout_counts_no_timeout(name):
     leg = opened(name)
     lost = flight(leg, 4000)
     leg.settle(1200)
-    retries, cwnd = word(leg, "retries"), word(leg, "cwnd")
+    retries, cwnd = leg.word("retries"), leg.word("cwnd")
     assert retries and cwnd == 1460
     quote(leg, lost[0], mtu=600)
     again = [s for s in leg.settle(20) if s.payload]
     assert again[0].seq == lost[0].seq and max(sizes(again)) == 560
-    assert (word(leg, "retries"), word(leg, "cwnd")) == (retries, cwnd)
+    assert (leg.word("retries"), leg.word("cwnd")) == (retries, cwnd)
 
 
 @PROXIED
@@ -265,10 +257,10 @@ def test_the_size_survives_a_takeover(name, how, settle):
     leg.pair.kill(how)
     leg.settle(32)
     if how == "record" or settle:
-        assert word(leg, "mss") == 960
+        assert leg.word("mss") == 960
     quote(leg, lost[0], mtu=900)                # in flight for the unit that died, not for this one
     leg.settle(8)                               # the source has not sent it again yet
-    assert word(leg, "mss") in (960, 1460) and leg.unit.notes == {"icmp_old": 1}
+    assert leg.word("mss") in (960, 1460) and leg.unit.notes == {"icmp_old": 1}
 
 
 @LEGS
@@ -287,7 +279,7 @@ def test_a_later_message_makes_it_smaller_again(name):
     for mtu in (1300, 1100, 1200, 900):
         quote(leg, lost[0], mtu=mtu)
         leg.settle(20)
-    assert word(leg, "mss") == 900 - HEADERS - STAMP
+    assert leg.word("mss") == 900 - HEADERS - STAMP
     assert leg.unit.notes == {"icmp_too_big": 3, "icmp_ignored": 1}
 
 
@@ -373,7 +365,7 @@ def problems(define):
         leg = opened("server", defines=[define] if define else [])
         lost = flight(leg, 3000)
         quote(leg, lost[0], mtu=mtu, code=code, seq=lost[0].seq + distance)
-        if leg.settle(20) or leg.gone() or word(leg, "mss") != 1460:
+        if leg.settle(20) or leg.gone() or leg.word("mss") != 1460:
             found.append((mtu, code, distance))
     return found
 

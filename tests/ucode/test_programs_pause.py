@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from spps.layouts.flowstate import LEG, LEG_BASE, LEG_STRIDE, ConnFlag
+from spps.layouts.flowstate import ConnFlag
 from spps_sim.checker.monitor import check
 from spps_sim.checker.wire import ACK, FIN, parse_segment
 from spps_sim.model.tcp_legs import Leg
@@ -294,10 +294,9 @@ def test_a_unit_that_takes_over_keeps_the_window_closed(name, sack):
 def test_a_probe_into_a_closed_window_is_no_sign_of_loss(name):
     """Its answers have an old number and a window of 0; they are no duplicate ACKs (RFC 5681 §2)."""
     shut = Shut(name)
-    word = LEG_BASE + (LEG_STRIDE if name == "client" else 0) + LEG["ssthresh"].word
-    before = shut.leg.state[word]
+    before = shut.leg.word("ssthresh", peer=True)
     shut.leg.settle(100_000)
-    assert shut.leg.state[word] == before
+    assert shut.leg.word("ssthresh", peer=True) == before
     shut.leg.other.reading = True
     shut.leg.other.read()
     shut.leg.settle(15)

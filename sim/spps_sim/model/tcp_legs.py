@@ -2,6 +2,8 @@
 
 What holds of TCP holds on every leg, so a test takes its leg as a parameter.
 """
+from spps.layouts.flowstate import LEG, LEG_BASE, LEG_STRIDE
+
 from ..checker.wire import ACK, FIN, SYN, parse_segment
 from ..peers.frames import ip_number, timestamp_option
 from .functional_pair import (
@@ -64,6 +66,15 @@ class Leg(RawPeer):
     def state(self):
         """Flowstate of our connection."""
         return self.unit.flowstates[0]
+
+    def place(self, field, *, peer=False):
+        """Index in `state` of the word of a field of our leg; peer: of the leg at the far end."""
+        return LEG_BASE + LEG_STRIDE * ((self.name == "server") ^ peer) + LEG[field].word
+
+    def word(self, field, *, peer=False, more=0):
+        """Value of a field of our leg, or of the leg at the far end (`peer`); more: of so many words behind it."""
+        lsb, width = LEG[field].lsb, LEG[field].width
+        return self.state[self.place(field, peer=peer) + more] >> lsb & (1 << width) - 1
 
     # opening --------------------------------------------------------------------------------
     def syn(self, **kw):
@@ -141,7 +152,7 @@ class Leg(RawPeer):
         """Bytes of ours that arrived at the far end, or that the endpoint has taken."""
         if self.other is not None:
             return len(self.other.received)
-        return (self.state[_RCV_NXT] - self.iss - 1) & 0xFFFFFFFF
+        return (self.word("rcv_nxt") - self.iss - 1) & 0xFFFFFFFF
 
     def gone(self):
         """Nothing is left of the connection in the unit."""
@@ -151,11 +162,3 @@ class Leg(RawPeer):
     def reset(self):
         """Return whether the far end was reset or refused."""
         return self.other is None or self.other.was("reset") or self.other.was("refused")
-
-
-def _word(name):
-    from spps.layouts.flowstate import LEG, LEG_BASE
-    return LEG_BASE + LEG[name].word
-
-
-_RCV_NXT = _word("rcv_nxt")
