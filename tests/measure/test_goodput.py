@@ -44,6 +44,18 @@ def test_the_cases_of_a_preset_cover_connections_ways_protection_and_windows():
     assert {c.window for c in cases("tiny")} == {8192, 32768, 65535}
 
 
+def test_the_limit_is_that_of_the_datapath_unless_an_application_is_slower():
+    case = Case("tiny", 4, 2, mss=946)
+    assert case.limit() == case.datapath() == case.params().data_bytes * 0.946
+    assert Case("tiny", 4, 2, mss=946, offer=0.5, drain=0.25).limit() == case.datapath() / 4
+
+
+@pytest.mark.parametrize("window", [0, 65536])
+def test_a_window_that_needs_a_window_scale_is_refused(window):
+    with pytest.raises(ValueError, match=f"window {window}: must be 1..65535 bytes"):
+        Case("tiny", window=window)
+
+
 def test_the_table_has_a_row_per_case():
     figures = {"preset": "tiny", "connections": 4, "ways": 2, "mss": 536, "window": 8192, "protected": False,
                "offer": None, "drain": 0.5, "sizes": {}, "bytes_per_clock": 1.234, "share_of_limit": 0.5,

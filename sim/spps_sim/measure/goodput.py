@@ -11,7 +11,6 @@ from multiprocessing import get_context
 from spps.params import PRESETS
 
 from ..backend.simulation import Simulation
-from ..backend.verilated import build_library, pair_verilog
 from ..campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 from ..network.simulated import SimulatedNetwork
 from ..peers import Endpoint, TcpConfig
@@ -21,6 +20,7 @@ __all__ = ["Case", "ROOMY", "cases", "measure", "measure_all", "table"]
 HEADERS = 54            # Ethernet, IPv4 and TCP without options, bytes
 TURN = 500              # cycles between two looks of the applications
 FROM, TO = 0.15, 0.65
+WINDOW = 65535          # the largest without a window scale, bytes
 LIMIT = 4_000_000       # cycles that a case may take
 #: memory for windows of 64 KiB: with the sizes of a preset a window ends at its socket_bytes
 ROOMY = {"socket_bytes": 65536, "pool_pages": (4096, 64, 32, 16), "scratch_pages": 1024, "event_queue": 256}
@@ -41,7 +41,8 @@ class Case:
     mss : int
         Bytes of a segment.
     window : int
-        Receive buffer of the peers, bytes; the unit's is the same as far as its memory allows.
+        Receive buffer of the peers, bytes; the unit's is the same as far as its memory allows. At most 65535, since
+        there is no window scale; else ValueError.
     protected : bool
         With a standby; else it is dead and the active unit goes on alone.
     offer, drain : float, optional
@@ -56,21 +57,28 @@ class Case:
     connections: int = 4
     ways: int = 1
     mss: int = 1460
-    window: int = 65535
+    window: int = WINDOW
     protected: bool = True
     offer: "float | None" = None
     drain: "float | None" = None
     latency: int = 10
     sizes: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        if not 0 < self.window <= WINDOW:
+            raise ValueError(f"window {self.window}: must be 1..{WINDOW} bytes")
+
     def params(self):
         """Return the SppsParams."""
         return PRESETS[self.preset].replace(**self.sizes) if self.sizes else PRESETS[self.preset]
 
+    def datapath(self):
+        """Return the payload bytes per clock that the datapath carries, all directions together."""
+        return self.params().data_bytes * self.mss / (self.mss + HEADERS)
+
     def limit(self):
-        """Return the payload bytes per clock that are possible."""
-        most = self.params().data_bytes * self.mss / (self.mss + HEADERS)
-        return most * min(share for share in (1, self.offer, self.drain) if share is not None)
+        """Return the payload bytes per clock that are possible: those of the datapath and of the applications."""
+        return self.datapath() * min(share for share in (1, self.offer, self.drain) if share is not None)
 
     def size(self):
         """Return the bytes each way of each connection: enough for a steady middle."""
@@ -128,7 +136,7 @@ def measure(case):
     """
     params = case.params()
     sim = Simulation.of(params)
-    window = min(case.window, params.socket_bytes, 65535)
+    window = min(case.window, params.socket_bytes)
     scenario = Scenario(mss=case.mss, latency=case.latency, registers={"window": window, "half_open_limit": 1024})
     sim.configure(scenario.pair_registers())
     sim.step(8000)
@@ -139,14 +147,14 @@ def measure(case):
     sim.pop_frames()
     sim.pop_marks()
     net = SimulatedNetwork(sim, case.latency, seed=1)
-    config = TcpConfig(mss=case.mss, window=min(case.window, 65535), initial_window=100, rto_initial=400_000,
+    config = TcpConfig(mss=case.mss, window=case.window, initial_window=100, rto_initial=400_000,
                        rto_min=200_000)
     client = Endpoint("client", "02:00:00:00:00:0c", CLIENT, config, 1)
     server = Endpoint("server", SERVER_MAC, SERVER, config, 1)
     net.attach(0, client)
     net.attach(1, server)
-    whole = params.data_bytes * case.mss / (case.mss + HEADERS) / case.ways
-    rates = [share and share * whole for share in (case.offer, case.drain)]
+    way = case.datapath() / case.ways
+    rates = [share and share * way for share in (case.offer, case.drain)]
     up, down = (_Ends(case.size(), *rates) for _ in range(2))
 
     def opened(ends, sends):
@@ -208,10 +216,8 @@ def cases(preset):
 def measure_all(wanted, processes=None, done=lambda: None):
     """Run Cases in processes of their own, one per processor by default; returns their figures in order.
 
-    done: called after each case. The simulations are built before, so that processes do not wait for each other.
+    done: called after each case. The simulations have to be there: what is missing each process builds for itself.
     """
-    for params in dict.fromkeys(case.params() for case in wanted):
-        build_library(pair_verilog(params))
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         running = [pool.submit(measure, case) for case in wanted]
         for future in as_completed(running):
