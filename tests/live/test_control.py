@@ -1,5 +1,6 @@
 """The control socket and the commands of `spps ctl` that use it."""
 
+import inspect
 import json
 import os
 import socket
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from spps.cli import main
 from spps.params import DUO
 from spps.tools.errors import ToolError
-from spps_sim.live.control import ControlSocket, control_path, request
+from spps_sim.live.control import KINDS, ControlSocket, control_path, request
 from tests.live.env_live import Env
 from tests.live.test_connections import flowstate
 
@@ -189,6 +190,25 @@ def test_the_socket_answers_every_line_with_json(tmp_path, line, answer):
     assert not control.path.exists()
 
 
+@pytest.mark.parametrize("name", [name for name in vars(ControlSocket) if name.startswith("_do_")])
+def test_every_argument_of_a_command_has_a_type(name):
+    _, *arguments = inspect.signature(getattr(ControlSocket, name)).parameters.values()
+    assert name[4:] in COMMANDS and all(argument.annotation in KINDS for argument in arguments)
+
+
+def test_a_defect_of_a_command_is_answered_and_the_pair_goes_on(served, monkeypatch, capsys):
+    def broken(testbed):
+        return {}["absent"]
+
+    with monkeypatch.context() as defect:
+        defect.setattr("spps_sim.live.control.read_status", broken)
+        with pytest.raises(ToolError) as refused:
+            request("status", served.path)
+    assert str(refused.value) == "defect in `spps live`, which prints where: KeyError: 'absent'"
+    assert "in broken" in capsys.readouterr().err, "the traceback is printed where the pair runs"
+    assert served.json("status")["active"] == 0
+
+
 def test_a_second_live_is_refused(tmp_path):
     with Served(Env(), tmp_path / "live.sock"):
         with pytest.raises(ToolError, match="another `spps live` answers at .*live.sock: stop it first"):
@@ -220,10 +240,12 @@ def test_where_the_socket_is(tmp_path, monkeypatch):
     assert control_path() == tmp_path / "mine"
 
 
-def test_a_folder_of_somebody_else_is_not_trusted(tmp_path, monkeypatch):
+def test_a_folder_of_somebody_else_is_not_trusted(tmp_path, lacking):
+    if os.getuid():
+        lacking("giving a folder away needs root")
     folder = tmp_path / f"spps-{os.getuid()}"
     folder.mkdir(mode=0o777)
-    os.chown(folder, 12345, 12345) if os.getuid() == 0 else pytest.skip("needs root")
+    os.chown(folder, 12345, 12345)
     for use in (
         lambda: request("status", folder / "live.sock"),
         ControlSocket(Env(), folder / "live.sock").__enter__,

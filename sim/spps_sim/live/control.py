@@ -25,6 +25,7 @@ __all__ = ["ControlSocket", "check_control", "control_path", "request"]
 
 TIMEOUT_S = 120         # a program under traffic takes its time
 LINE_LIMIT = 65536      # bytes of a request
+KINDS = {int: "a number", str: "a text"}        # types of arguments
 
 
 def control_path():
@@ -133,15 +134,18 @@ class ControlSocket:
             return {"error": f"request {line[:80]!r}: expected a JSON object with the member command"}
         if action is None:
             return {"error": f"unknown command {command!r}"}
+        signature = inspect.signature(action)
         try:
-            inspect.signature(action).bind(**asked)
+            signature.bind(**asked)
         except TypeError as error:
             return {"error": f"{command}: {error}"}
         for name, value in asked.items():
-            kind = int if name == "value" else str
+            kind = signature.parameters[name].annotation
             if type(value) is not kind:
-                return {"error": f"{command}: {name}={value!r}: expected {'a number' if kind is int else 'a text'}"}
+                return {"error": f"{command}: {name}={value!r}: expected {KINDS[kind]}"}
         return action(**asked)
+
+    # commands: arguments have the types that are annotated, one of KINDS
 
     def _do_status(self):
         return read_status(self.testbed)
@@ -149,18 +153,18 @@ class ControlSocket:
     def _do_stats(self):
         return {f"unit_{unit}": values for unit, values in LiveRegisters(self.testbed).stats().items()}
 
-    def _do_kill(self, unit):
+    def _do_kill(self, unit: str):
         number, cycle = self.testbed.kill(unit)
         return {"killed": number, "cycle": cycle}
 
-    def _do_freeze(self, unit):
+    def _do_freeze(self, unit: str):
         number, cycle = self.testbed.freeze(unit)
         return {"frozen": number, "cycle": cycle}
 
     def _do_thaw(self):
         return {"thawed": self.testbed.thaw()}
 
-    def _do_reprogram(self, program):
+    def _do_reprogram(self, program: str):
         image = read_image(program, self.testbed.params)
         if not self.testbed.running():
             raise ToolError(f"no unit runs: {self.testbed.stopped()}")
@@ -172,11 +176,11 @@ class ControlSocket:
     def _do_connections(self):
         return connections_answer(self.testbed)
 
-    def _do_set(self, name, value):
+    def _do_set(self, name: str, value: int):
         full, units = LiveRegisters(self.testbed).set(name, value)
         return {"register": full, "units": units}
 
-    def _do_get(self, name):
+    def _do_get(self, name: str):
         full, values = LiveRegisters(self.testbed).get(name)
         return {"register": full, **{f"unit_{unit}": value for unit, value in values.items()}}
 
