@@ -12,18 +12,18 @@ import socket
 import struct
 import time
 
-from spps_sim.checker.wire import ACK, PSH, SYN, ones_sum, parse_segment
+from spps_sim.checker.wire import ACK, PSH, SYN, parse_segment
 from spps_sim.network.namespaces import Namespace
 from spps_sim.peers.frames import (
     Arp,
     arp_frame,
-    ethernet,
     mss_option,
     parse_arp,
     sack_option,
     sack_permitted_option,
     tcp_frame,
     timestamp_option,
+    unreachable_frame,
     wscale_option,
 )
 
@@ -40,7 +40,8 @@ class Peer:
     """The receiver of one connection that Linux opens.
 
     window: bytes that it grants beyond its ACK. lost: it receives nothing. again: times at which the first segment of
-    the flight came, all but the first transmission. fresh: times of segments never seen before.
+    the flight came, all but the first transmission. first: the frame of the first one. fresh: times of segments never
+    seen before.
     """
 
     def __init__(self, namespace, window):
@@ -48,7 +49,7 @@ class Peer:
         self.linux_mac = namespace.mac
         self.iss, self.rcv, self.kept = 1000, 0, []
         self.late = []                  # (time, segment): on their way to us
-        self.seen, self.again, self.fresh, self.flight = set(), [], [], None
+        self.seen, self.again, self.fresh, self.flight, self.first = set(), [], [], None, b""
         self.stamp = 0
         self.socket = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setblocking(False)
@@ -88,8 +89,11 @@ class Peer:
             return
         now = time.monotonic()
         if segment.payload:
-            if segment.seq == self.flight and segment.seq in self.seen:
-                self.again.append(now)
+            if segment.seq == self.flight:
+                if segment.seq in self.seen:
+                    self.again.append(now)
+                else:
+                    self.first = data
             if segment.seq not in self.seen:
                 self.fresh.append(now)
             self.seen.add(segment.seq)
@@ -131,14 +135,7 @@ class Peer:
 
 def icmp_too_big(peer, mtu):
     """ICMP 3/4 that quotes the first segment of the flight: a smaller MTU on the path (RFC 1191)."""
-    quoted = struct.pack("!BBHHHBBHII", 0x45, 0, 20 + 32 + MSS, 1, 0x4000, 64, 6, 0, peer.here[0], peer.there[0])
-    quoted = quoted[:10] + struct.pack("!H", ones_sum(quoted) ^ 0xFFFF) + quoted[12:]
-    body = struct.pack("!HHHHI", 0x0304, 0, 0, mtu, 0)[:8] + quoted \
-        + struct.pack("!HHI", peer.here[1], peer.there[1], peer.flight & 0xFFFFFFFF)
-    body = body[:2] + struct.pack("!H", ones_sum(body) ^ 0xFFFF) + body[4:]
-    ip = struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(body), 2, 0, 64, 1, 0, peer.there[0], peer.here[0])
-    ip = ip[:10] + struct.pack("!H", ones_sum(ip) ^ 0xFFFF) + ip[12:]
-    peer.namespace.write(ethernet(peer.linux_mac, MAC, 0x0800, ip + body))
+    peer.namespace.write(unreachable_frame(peer.first, mtu=mtu))
 
 
 def repeat(number, **fields):

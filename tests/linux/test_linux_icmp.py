@@ -127,7 +127,8 @@ def test_forged_messages_are_ignored_and_counted(leg, code, mtu):
     after = [count(leg.peers, name) for name in ("lookup_icmp_old", "lookup_icmp_noflow")]
     assert after == [before[0] + 3, before[1] + 1]
     leg.peers.mark()
-    leg.back(leg.peers.bytes(5000)) if leg.name != "E" else leg.out(leg.peers.bytes(5000))
+    carry = leg.out if leg.name == "E" else leg.back
+    carry(leg.peers.bytes(5000))
     assert largest(leg.ours(with_data)) > 600
 
 
