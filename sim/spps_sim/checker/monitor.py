@@ -167,16 +167,13 @@ class _Monitor:
         a peer's second SYN while the first has no answer: the pair's SYN-ACK says which one counts.
         """
         sender = leg.ours if ours else leg.peer if leg.ours or leg.reset else None
-        return sender is not None and segment.seq != sender.isn and not segment.flags & ACK and not self.lives(leg)
-
-    def lives(self, leg):
-        return leg.is_protected() and not leg.reset and leg.peer and leg.ours and not self.over(leg)
+        return sender is not None and segment.seq != sender.isn and not segment.flags & ACK and not leg.lives()
 
     def from_peer(self, frame, segment, leg):
         if segment.flags & SYN:
             leg.syns[segment.seq] = segment
             if leg.peer is None:
-                self.begin(leg, segment)
+                leg.begin(segment)
         if leg.peer is None:
             return
         offset = leg.peer.offset(segment.seq)
@@ -191,36 +188,11 @@ class _Monitor:
             acked = leg.ours.offset(segment.ack)
             if acked <= leg.ours.sent:
                 if acked >= leg.ours.acked:
-                    self.peer_window(segment, leg, acked)
+                    leg.told_window(segment.window, acked > leg.ours.acked)
                 leg.ours.acked = max(leg.ours.acked, acked)
         for source in (leg, leg.partner()):
-            if source is not None and self.may_pause(source, source.ack or 0):
+            if source is not None and source.may_pause(source.ack or 0):
                 source.paused_at = source.ack or 0
-
-    @staticmethod
-    def peer_window(segment, leg, acked):
-        """Note whether the peer takes anything.
-
-        The pair may not have heard of a window that opens; it has when it sends more than a probe, or when the peer
-        has acknowledged more.
-        """
-        if segment.window == 0:
-            leg.shut, leg.reopened = True, False
-        elif leg.shut:
-            leg.reopened = True
-            leg.shut = acked == leg.ours.acked
-
-    @staticmethod
-    def may_pause(leg, offset):
-        """Judge whether the peer, acknowledged up to `offset`, may be told a closed window."""
-        destination = leg.partner()
-        return destination is not None and destination.shut and leg.again > offset
-
-    @staticmethod
-    def begin(leg, syn):
-        leg.peer = SeenStream(syn.seq)
-        leg.peer_scale = syn.options.get(3)
-        leg.stamped["peer"] = 8 in syn.options
 
     def peer_data(self, frame, segment, leg, offset):
         if segment.payload and offset + len(segment.payload) > 0:
@@ -258,22 +230,11 @@ class _Monitor:
             return
         self.heir = unit
         for leg in self.legs.values():
-            if leg.peer and leg.ours and not leg.reset and leg.other and leg.other.peer and not self.finished(leg):
+            if leg.peer and leg.ours and not leg.reset and leg.other and leg.other.peer and not leg.finished():
                 self.waiting[leg] = time + self.resume_bound
                 known = leg.other.ours.acked if leg.is_protected() and leg.other.ours else 0
                 if known > max(1, leg.ack or 0):
                     self.owed[leg] = known, time + self.resume_bound
-
-    @staticmethod
-    def finished(leg):
-        """Judge whether the pair's FIN is acknowledged and the peer's sent: the pair need not send any more."""
-        ours = leg.ours
-        return ours is not None and ours.fin is not None and ours.acked > ours.fin and leg.peer.fin is not None
-
-    def over(self, leg):
-        """Judge whether all FINs of both legs are acknowledged: no record and no ACK is still under way."""
-        return all(self.finished(one) and (one.ack or 0) > one.peer.fin
-                   for one in (leg, leg.other) if one is not None and not one.reset)
 
     def from_us(self, frame, segment, leg):
         due = self.waiting.pop(leg, None)
@@ -299,14 +260,14 @@ class _Monitor:
     def our_syn(self, frame, segment, leg):
         fixed = {k: v for k, v in segment.options.items() if k != 8}
         syn = leg.syns.get((segment.ack - 1) & 0xFFFFFFFF) if segment.flags & ACK else None
-        if syn and leg.ours and syn.seq != leg.peer.isn and not self.lives(leg):
+        if syn and leg.ours and syn.seq != leg.peer.isn and not leg.lives():
             leg.restart()       # what came before was the answer to an older SYN, late
         if leg.ours is None:
             leg.ours, leg.syn_options = SeenStream(segment.seq), fixed
             leg.our_scale = segment.options.get(3)
             leg.stamped["ours"] = 8 in segment.options
             if syn:
-                self.begin(leg, syn)
+                leg.begin(syn)
             return
         self.report.checks["I7"] += 1
         if segment.seq != leg.ours.isn:
@@ -334,7 +295,7 @@ class _Monitor:
         if leg.ack is not None and offset < leg.ack:
             self.fail("I2", frame.time, f"{leg.name()}: acknowledgement goes back from offset {leg.ack} to {offset}")
         rounding = (1 << scale) - 1 if leg.other is None else 0
-        paused = segment.window == 0 and (leg.paused_at == offset or self.may_pause(leg, offset))
+        paused = segment.window == 0 and (leg.paused_at == offset or leg.may_pause(offset))
         if leg.edge is not None and edge < leg.edge - rounding and not segment.flags & SYN and not paused:
             self.fail("I2", frame.time, f"{leg.name()}: right window edge goes back from offset {leg.edge} to {edge}")
         if offset > leg.peer.sent:

@@ -10,7 +10,7 @@ class SeenStream:
         self.isn = isn
         self.bytes = bytearray()
         self.known = bytearray()        # 1 where bytes holds something
-        self.fin = None                 # offset of the FIN
+        self.fin: int | None = None     # offset of the FIN
         self.acked = 0                  # offset after the highest acknowledged number (by the other side)
         self.sent = 1                   # offset after the highest number sent
 
@@ -59,13 +59,15 @@ class SeenLeg:
 
     def __init__(self, key, syns, other=None):
         self.key = key
-        self.peer = self.ours = None    # SeenStream
+        self.peer: SeenStream | None = None
+        self.ours: SeenStream | None = None
         self.syns = syns
         self.other = other
         self.guess = None               # by the order of SYNs, while no record says which it is
         self.syn_options = None
         self.peer_scale = self.our_scale = None
-        self.edge = self.ack = None
+        self.edge: int | None = None
+        self.ack: int | None = None
         self.limit = None               # right edge, that of our SYN included
         self.again = 0                  # offset after what the peer has sent more than once
         self.paused_at = None           # acknowledged offset at which the peer may be told a closed window
@@ -88,6 +90,49 @@ class SeenLeg:
     def is_protected(self):
         """Return whether a record of this connection was confirmed."""
         return self.protected or self.other is not None and self.other.protected
+
+    def begin(self, syn):
+        """Note the SYN of the peer with which the connection begins."""
+        self.peer = SeenStream(syn.seq)
+        self.peer_scale = syn.options.get(3)
+        self.stamped["peer"] = 8 in syn.options
+
+    def told_window(self, window, more):
+        """Note the window that the peer tells: whether it takes anything. more: it acknowledges more with it.
+
+        The pair may not have heard of a window that opens; it has when it sends more than a probe, or when the peer
+        has acknowledged more.
+        """
+        if window == 0:
+            self.shut, self.reopened = True, False
+        elif self.shut:
+            self.reopened = True
+            self.shut = not more
+
+    def may_pause(self, offset):
+        """Return whether the peer, acknowledged up to `offset`, may be told a closed window."""
+        destination = self.partner()
+        return destination is not None and destination.shut and self.again > offset
+
+    def finished(self):
+        """Return whether the pair's FIN is acknowledged and the peer's sent: the pair need not send any more."""
+        ours, peer = self.ours, self.peer
+        return (ours is not None and ours.fin is not None and ours.acked > ours.fin
+                and peer is not None and peer.fin is not None)
+
+    def over(self):
+        """Return whether all FINs of both legs are acknowledged: no record and no ACK is still under way."""
+        return all(one.finished() and one.has_told_fin() for one in filter(None, (self, self.other)) if not one.reset)
+
+    def has_told_fin(self):
+        """Return whether the pair has acknowledged the peer's FIN."""
+        peer = self.peer
+        return peer is not None and peer.fin is not None and (self.ack or 0) > peer.fin
+
+    def lives(self):
+        """Return whether the connection is protected and not yet over."""
+        begun = self.peer is not None and self.ours is not None
+        return begun and self.is_protected() and not self.reset and not self.over()
 
     def name(self):
         """Return link and addresses as text."""

@@ -1,0 +1,102 @@
+"""Captures written by hand for the monitor."""
+import struct
+
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+
+from spps_sim.checker.monitor import check
+from spps_sim.checker.wire import CapturedFrame
+
+__all__ = ["C_ISN", "Env", "P_ISN_C", "P_ISN_V"]
+
+CLIENT, VIP0, VIP1, SERVER = "10.0.1.2", "10.0.1.1", "10.0.2.1", "10.0.2.2"
+C_ISN, P_ISN_C, P_ISN_V, V_ISN = 1000, 0xFFFFFFF0, 3000, 4000      # our client-side ISN wraps in the trace
+
+
+class Env:
+    """An honest pair, frame by frame; seq/ack are relative to the ISNs."""
+
+    def __init__(self):
+        self.frames, self.time, self.unit, self.epoch, self.number = [], 0, 0, 1, 0
+        self.snd_una = [P_ISN_C, P_ISN_V]
+
+    def tcp(self, link, ours, flags, seq, ack, payload=b"", window=4096, options=(), corrupt=False):
+        self.time += 1000
+        client = link == "client"
+        peer, pair = ((CLIENT, 40000), (VIP0, 80)) if client else ((SERVER, 80), (VIP1, 50000))
+        our_isn, peer_isn = (P_ISN_C, C_ISN) if client else (P_ISN_V, V_ISN)
+        src, dst = (pair, peer) if ours else (peer, pair)
+        mine, theirs = (our_isn, peer_isn) if ours else (peer_isn, our_isn)
+        segment = TCP(sport=src[1], dport=dst[1], flags=flags, seq=(mine + seq) % 2**32, window=window,
+                      options=list(options), ack=(theirs + ack) % 2**32 if "A" in flags else 0)
+        data = bytearray(bytes(
+            Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src=src[0], dst=dst[0]) / segment / payload))
+        if corrupt:
+            data[-1] ^= 1
+        self.frames.append(CapturedFrame(self.time, link, self.unit if ours else None, bytes(data)))
+
+    def sync(self, type_, number, kind=0, lines=()):
+        self.time += 1000
+        mask = sum(1 << n for n, _ in lines)
+        header = struct.pack("!BBHIHHBBHIII6x", 2, type_, self.epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
+        body = b"".join(struct.pack("!8I", *words) for _, words in lines)
+        unit = self.unit if type_ in (1, 3) else 1 - self.unit
+        self.frames.append(CapturedFrame(self.time, "sync", unit, bytes(12) + b"\x88\xb5" + header + body))
+
+    def record(self, kind=0, confirm=True):
+        self.number += 1
+        snd_una = [u % 2**32 for u in self.snd_una]
+        lines = [(0, (3, self.epoch, snd_una[0], 0, snd_una[1], 0, 0, 0))]
+        if kind:
+            address, ours = ([struct.unpack("!I", bytes(map(int, text.split("."))))[0] for text in texts]
+                             for texts in ((CLIENT, SERVER), (VIP0, VIP1)))
+            lines += [(1, (0,) * 8), (2, (0, 0, ours[0], address[0], 40000 << 16 | 80, 0, 0, 0)), (3, (0,) * 8),
+                      (8, (1 << 16, 0, ours[1], address[1], 80 << 16 | 50000, 0, 0, 0)), (9, (0,) * 8)]
+        self.sync(1, self.number, kind, lines)
+        if confirm:
+            self.sync(2, self.number)
+
+    def handshake(self, stamp=(), forge=lambda: None):
+        """stamp: options of every segment. forge: what a stranger sends behind the client's SYN."""
+        options = [("MSS", 1460), *stamp]
+        self.tcp("client", False, "S", 0, 0, options=options)
+        forge()
+        self.tcp("server", True, "S", 0, 0, options=options)
+        self.tcp("server", False, "SA", 0, 1, options=options)
+        self.snd_una[1] = P_ISN_V + 1
+        self.record(kind=1)
+        self.tcp("client", True, "SA", 0, 1, options=options)
+        self.tcp("server", True, "A", 1, 1, options=stamp)
+        self.tcp("client", False, "A", 1, 1, options=stamp)
+
+    def unprotected(self):
+        """A handshake of which the standby hears nothing."""
+        self.tcp("client", False, "S", 0, 0)
+        self.tcp("server", True, "S", 0, 0)
+        self.tcp("server", False, "SA", 0, 1)
+        self.tcp("client", True, "SA", 0, 1)
+        self.tcp("server", True, "A", 1, 1)
+        self.tcp("client", False, "A", 1, 1)
+
+    def echo(self):
+        """A handshake of the client with the pair itself."""
+        self.tcp("client", False, "S", 0, 0)
+        self.tcp("client", True, "SA", 0, 1)
+        self.tcp("client", False, "A", 1, 1)
+
+    def take_over(self):
+        self.unit, self.epoch = 1, 2
+        self.sync(3, 0)
+
+    def forward(self):
+        """Client sends 10 bytes, they are relayed, acknowledged, recorded; the caller sends the ACK."""
+        self.tcp("client", False, "PA", 1, 1, b"0123456789")
+        self.tcp("server", True, "PA", 1, 1, b"0123456789")
+        self.tcp("server", False, "A", 1, 11)
+        self.snd_una[1] = P_ISN_V + 11
+
+    def broken(self, bend):
+        """Invariants that the monitor finds broken when the trace goes on as `bend` says."""
+        self.handshake()
+        bend(self)
+        return {violation.invariant for violation in check(self.frames).violations}
