@@ -50,6 +50,14 @@ def pause_after_the_destination_was_served(t):
     t.tcp("client", True, "A", 1, 1, window=0)
 
 
+def pause_after_the_destination_took_a_probe(t):
+    held(t, again=False)
+    t.tcp("server", True, "PA", 1, 1, b"0")
+    t.tcp("server", False, "A", 1, 2)
+    t.tcp("client", False, "PA", 1, 1, b"0123456789")
+    t.tcp("client", True, "A", 1, 1, window=0)
+
+
 def pause_that_outlives_the_commit(t):
     held(t)
     t.tcp("client", True, "A", 1, 1, window=0)
@@ -87,7 +95,7 @@ def test_a_source_may_be_told_a_closed_window_until_something_is_committed(takeo
 @pytest.mark.parametrize("bend", [pause_of_what_came_once, pause_before_an_open_destination,
                                   pause_of_what_is_acknowledged, pause_that_leaves_a_window,
                                   pause_of_the_destination, pause_after_the_destination_was_served,
-                                  pause_that_outlives_the_commit],
+                                  pause_after_the_destination_took_a_probe, pause_that_outlives_the_commit],
                          ids=lambda bend: bend.__name__)
 def test_names_the_broken_invariant(bend):
     assert "I2" in Env().broken(bend)
