@@ -24,7 +24,7 @@ def stub(folder, width):
 
 @pytest.fixture(scope="module", params=[32, 64, 128])
 def library(request, tmp_path_factory):
-    return build_library(stub(tmp_path_factory.mktemp("stub"), request.param), optimise="-O1"), request.param
+    return build_library(stub(tmp_path_factory.mktemp("stub"), request.param)), request.param
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def wave_times(path):
 
 @pytest.mark.parametrize("kind", ["fst", "vcd"])
 def test_writes_waves_of_a_window(tmp_path, kind):
-    sim = Simulation(VerilatedPair(build_library(stub(tmp_path, 64), trace=kind, optimise="-O1")))
+    sim = Simulation(VerilatedPair(build_library(stub(tmp_path, 64), trace=kind)))
     sim.step(10)
     sim.trace(tmp_path / f"window.{kind}")
     sim.step(100)

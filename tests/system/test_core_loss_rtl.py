@@ -30,7 +30,7 @@ _REGISTER_MAP = register_addresses(DUO)
 
 @cache
 def library():
-    return build_library(pair_verilog(DUO), optimise="-O1")     # these runs are short: compiling longer does not pay
+    return build_library(pair_verilog(DUO))
 
 
 class Run:

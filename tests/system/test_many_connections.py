@@ -40,7 +40,7 @@ class _Pair:
 @pytest.mark.slow
 def test_more_than_256_connections_live_at_a_time_and_survive_a_takeover():
     scenario = Scenario()
-    sim = Simulation(VerilatedPair(build_library(pair_verilog(MANY), optimise="-O1")), register_addresses(MANY), MANY)
+    sim = Simulation(VerilatedPair(build_library(pair_verilog(MANY))), register_addresses(MANY), MANY)
     times = {name: cycles * PATIENCE for name, cycles in TIMEOUTS.items()}
     sim.configure(scenario.pair_registers() | {name: cycles // scenario.tick for name, cycles in times.items()})
     sim.step(10_000)
