@@ -2,6 +2,7 @@
 import select
 import socket
 import struct
+from contextlib import contextmanager
 
 import pytest
 
@@ -91,22 +92,41 @@ def connection(peers, name, behind):
     return leg
 
 
-@pytest.mark.parametrize("name, mtu", [("C", 1000), ("V", 1000)])
-def test_a_transfer_passes_a_router_with_a_smaller_mtu(privilege, name, mtu):
-    """Only the router's `fragmentation needed` tells the pair; without it the transfer would stand still for ever."""
+@contextmanager
+def small_router(name, mtu):
+    """Yield the peers and the leg `name`, between whose Linux and the pair there is a router of `mtu` bytes."""
     registers = {"server_ip": ip_number("10.99.2.2")} if name == "V" else {}
     with Env(**registers) as peers:
         router = peers.testbed.namespaces[SERVER if name == "V" else CLIENT]
         with Behind(router, 2 if name == "V" else 1, mtu) as behind:
-            leg = connection(peers, name, behind)
-            leg.back(peers.bytes(SIZE))
-            assert largest(leg.ours()) > mtu - HEADERS, "the pair knew the MTU before it was told"
-            assert count(peers, "lookup_icmp_too_big") == 1
-            peers.mark()
-            leg.works()
-            assert 0 < largest(leg.ours()) <= mtu - HEADERS
-            assert count(peers, "lookup_icmp_too_big") == 1
+            yield peers, connection(peers, name, behind)
             peers.clear()
+
+
+@pytest.mark.parametrize("name", ["C", "V"])
+@pytest.mark.parametrize("mtu", [1000, 576])
+def test_a_transfer_passes_a_router_with_a_smaller_mtu(privilege, name, mtu):
+    """Only the router's `fragmentation needed` tells the pair; without it the transfer would stand still for ever."""
+    with small_router(name, mtu) as (peers, leg):
+        leg.back(peers.bytes(SIZE))
+        assert largest(leg.ours()) > mtu - HEADERS, "the pair knew the MTU before it was told"
+        assert count(peers, "lookup_icmp_too_big") == 1
+        peers.mark()
+        leg.works()
+        assert 0 < largest(leg.ours()) <= mtu - HEADERS
+        assert count(peers, "lookup_icmp_too_big") == 1
+
+
+@pytest.mark.parametrize("name", ["C", "V"])
+def test_a_unit_that_takes_over_knows_the_smaller_mtu(privilege, name):
+    with small_router(name, 1000) as (peers, leg):
+        leg.back(peers.bytes(SIZE))
+        peers.settle()
+        peers.testbed.kill()
+        peers.mark()
+        leg.works()
+        assert 0 < largest(leg.ours()) <= 1000 - HEADERS
+        assert count(peers, "lookup_icmp_too_big", unit=1) == 0, "it had to be told"
 
 
 # --- forged messages
