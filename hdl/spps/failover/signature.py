@@ -1,25 +1,10 @@
 """Configuration and status of failover: a table each, from which signatures and the registers of the host are made."""
-from typing import NamedTuple
-
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-__all__ = ["CONFIG", "STATUS", "FailoverConfig", "FailoverStatus", "Item"]
+from ..lib.item import Item
 
-
-class Item(NamedTuple):
-    """A word of configuration or status.
-
-    name : of the member and of the register. width : bits. text : what it says, with its unit, for the register table.
-    reset : what the register holds after a reset. pulse : each 1 written lasts for one clock.
-    """
-
-    name: str
-    width: int
-    text: str
-    reset: int = 0
-    pulse: bool = False
-
+__all__ = ["CONFIG", "STATUS", "FailoverConfig", "FailoverStatus"]
 
 #: in the order of the registers
 CONFIG = (
