@@ -2,6 +2,7 @@
 import json
 import time
 
+from spps.neighbour import NeighbourTable
 from spps.params import PRESETS
 from spps.tools.verilog import to_verilog
 
@@ -12,7 +13,7 @@ from .pinless import Pinless
 __all__ = ["BLOCKS", "block_table", "synthesize_block"]
 
 #: name -> component of the preset's parameters
-BLOCKS = {"core": CoreAlone}
+BLOCKS = {"core": CoreAlone, "neighbour": NeighbourTable}
 _COUNTED = ("LUT4", "CCU2C", "TRELLIS_DPR16X4")
 
 

@@ -52,6 +52,8 @@ class SppsParams:
         last ones make no progress.
     socket_memory : str
         Where they are: "onchip" or "axi4" (external memory).
+    neighbours : int
+        Next hops whose MAC addresses are kept. A power of two.
     max_frame : int, bytes
         Longest frame without FCS.
     replay_records : int
@@ -82,6 +84,7 @@ class SppsParams:
     page_bytes: tuple = (256, 512, 1024, 2048)
     pool_pages: tuple = (512, 64, 32, 16)
     socket_memory: str = "onchip"
+    neighbours: int = 16
     max_frame: int = 1518
     replay_records: int = 64
     gate_depth: int = 64
@@ -104,6 +107,7 @@ class SppsParams:
             ("imem_words", 256, 4096),
             ("event_queue", 4, 1024), ("scratch_pages", 8, 4096), ("scratch_page_bytes", 64, 2048),
             ("socket_bytes", 2048, 1 << 20), ("replay_records", 8, 1024), ("gate_depth", 8, 1024),
+            ("neighbours", 16, 4096),
         ):
             value = getattr(self, field)
             need(type(value) is int and _power_of_two(value) and low <= value <= high, field,

@@ -11,12 +11,14 @@ from .egress import OutputProcessor
 from .events import EventQueue
 from .failover import FailoverUnit
 from .layouts.activity import activity_layout
+from .layouts.event import Event
 from .layouts.lookup import LookupCommand
 from .layouts.packet import packet_signature, spi4_signature
 from .layouts.register import RegisterRequest
 from .lib import StreamArbiter, TickCounter
 from .lookup import FlowstateMemory, LookupController, TimerUnit
 from .mmc import Mmc, block_counters, counting_blocks
+from .neighbour import NeighbourTable
 from .params import TINY, checked_params
 from .scratchpad import FrameAdmission, Scratchpad
 from .socket import Geometry, SocketMemoryController, axi_signature
@@ -134,6 +136,7 @@ class Spps(wiring.Component):
         self.socket = SocketMemoryController(params)
         self.failover = FailoverUnit(params)
         self.egress = OutputProcessor(params)
+        self.neighbours = NeighbourTable(params)
         self.source = Spi4Source(params)
         self.ticks = TickCounter()
         self.mmc = Mmc(params, block_counters(params))
@@ -168,7 +171,9 @@ class Spps(wiring.Component):
         _each(m, (self.splitter.o_free, self.lookup.o_drop, self.director.o_drop, self.socket.o_free), frees.i)
         wiring.connect(m, frees.o, self.scratchpad.i_free)
         wiring.connect(m, self.splitter.o_event, self.events.i)
-        wiring.connect(m, self.events.o, self.lookup.i_event)
+        m.submodules.event_arbiter = events = StreamArbiter(Event, 2, packets=False)
+        _each(m, (self.events.o, self.neighbours.o_event), events.i)
+        wiring.connect(m, events.o, self.lookup.i_event)
         wiring.connect(m, self.splitter.o_message, self.echo.i_message)
         wiring.connect(m, self.splitter.o_echo, self.echo.i_request)
         m.d.comb += [self.admission.free_pages.eq(self.scratchpad.free_pages), self.status_o.eq(self.sink.status)]
@@ -235,12 +240,16 @@ class Spps(wiring.Component):
         if self.params.socket_memory == "axi4":
             wiring.connect(m, socket.axi, wiring.flipped(self.axi))
         wiring.connect(m, self.echo.o, egress.i_echo)
+        wiring.connect(m, egress.o_hop, self.neighbours.i_query)
+        wiring.connect(m, self.neighbours.o_answer, egress.i_hop)
+        wiring.connect(m, self.bus.o_learn, self.neighbours.i_learn)
         wiring.connect(m, egress.o, self.source.i)
         wiring.connect(m, self.source.o, wiring.flipped(self.o_spi4))
         m.d.comb += [
             self.source.status.eq(self.status_i),
             socket.active.eq(failover.status.active), self.echo.active.eq(failover.status.active),
             egress.emit_enable.eq(failover.status.emit_enable),
+            self.neighbours.active.eq(failover.status.emit_enable), self.neighbours.now.eq(self.ticks.now),
         ]
 
     def _wire_registers(self, m):
@@ -249,11 +258,14 @@ class Spps(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_mmc), mmc.i)
         wiring.connect(m, mmc.o, wiring.flipped(self.o_mmc))
         wiring.connect(m, mmc.o_imem, self.instruction_bus.i)
+        wiring.connect(m, mmc.neighbour, self.neighbours.config)
         wiring.connect(m, mmc.o_flowstate, self.flowstate.i_window)
         wiring.connect(m, self.flowstate.o_window, mmc.i_flowstate)
         m.d.comb += [
             mac.eq(Cat(mmc.cfg_mac_lo, mmc.cfg_mac_hi[:16])), self.splitter.mac.eq(mac), self.egress.mac.eq(mac),
-            self.splitter.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)), self.splitter.vlan.eq(mmc.vlan),
+            self.splitter.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)),
+            self.neighbours.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)), mmc.neighbours_known.eq(self.neighbours.known),
+            self.splitter.vlan.eq(mmc.vlan),
             self.splitter.tcp_flag_filter.eq(mmc.tcp_flag_filter), self.egress.ttl.eq(mmc.ttl),
             self.echo.mac.eq(mac), self.echo.ttl.eq(mmc.ttl), self.echo.limit.eq(mmc.echo_limit),
             self.echo.now.eq(self.ticks.now),

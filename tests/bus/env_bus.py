@@ -9,6 +9,7 @@ from spps.bus import MessageBus
 from spps.layouts.director import CoreDone, Delivery
 from spps.layouts.lookup import LookupCommand
 from spps.layouts.message import beat_layout
+from spps.layouts.neighbour import Learned
 from spps_sim.model.bus import BusModel, event_message
 from spps_sim.testbench.bus.counters import CounterMonitor
 from spps_sim.testbench.bus.stream import StreamSink, StreamSource
@@ -36,10 +37,12 @@ class Env:
         self.delivery = StreamSource(dut, "i_delivery", dut.clk, layout=Delivery, idle=idle, rng=rng())
         self.socket = sink("o_socket", beat_layout(), self.socket_beat)
         self.lookup = sink("o_lookup", LookupCommand, self.looked_up)
+        self.learn = sink("o_learn", Learned, self.learned)
         self.done = sink("o_done", CoreDone, self.finished)
         self.cores = [sink(f"o_cluster__{k}", beat_layout(), None) for k in range(CLUSTERS)]
         self.counters = CounterMonitor(dut, dut.clk, MessageBus.COUNTERS)
-        self.expected = {(target, k): deque() for target in ("done", "lookup", "socket") for k in range(CLUSTERS)}
+        self.expected = {(target, k): deque() for target in ("done", "lookup", "socket", "learn")
+                         for k in range(CLUSTERS)}
         self.order = [deque() for _ in range(CLUSTERS)]     # done and lookup of a cluster, in the order sent
         self.to_cluster = [[] for _ in range(CLUSTERS)]
         self.message = []
@@ -48,7 +51,7 @@ class Env:
         target, what = self.model.route(cluster, beats)
         if target:
             self.expected[target, cluster].append(what)
-            if target != "socket":
+            if target in ("done", "lookup"):
                 self.order[cluster].append(target)
         for i, beat in enumerate(beats):
             self.sources[cluster].send({"data": beat, "last": int(i == len(beats) - 1)})
@@ -81,6 +84,9 @@ class Env:
         assert [command["op"], command["conn"], command["leg"]] == expected and key in (command["key"], None)
         self.passed("lookup", cluster)
 
+    def learned(self, value):
+        assert (value["argument"], value["body"]) == self.expected["learn", value["argument"] >> 12 & 15].popleft()
+
     def finished(self, value):
         assert (value["done"], value["cluster"], value["core"]) == self.expected["done", value["cluster"]].popleft()
         self.passed("done", value["cluster"])
@@ -89,7 +95,8 @@ class Env:
         rng = self.rng
         choice = rng.random()
         kind, unit, length = rng.choice(
-            ((2, 0, 1), (7, 1, 2), (8, 1, 2), (9, 1, 0), (11, 1, 0), (3, 2, 2), (4, 2, 0), (5, 2, 8), (6, 2, 25)))
+            ((2, 0, 1), (7, 1, 2), (8, 1, 2), (9, 1, 0), (11, 1, 0), (3, 2, 2), (4, 2, 0), (5, 2, 8), (6, 2, 25),
+             (12, 3, 1)))
         if choice < 0.08:
             kind, unit = rng.randrange(256), rng.randrange(16)
             length = rng.randrange(5)

@@ -3,12 +3,14 @@ import os
 import random
 from collections import deque
 
+import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import ARP, Ether
 
 from spps.egress import OutputProcessor
 from spps.layouts.message import MessageHeader, MessageKind, beat_layout
+from spps.layouts.neighbour import HopAnswer, HopQuery
 from spps.layouts.output import OutputBody, OutputFlag
 from spps.layouts.packet import packet_layout
 from spps.layouts.socket import SocketRead
@@ -26,21 +28,32 @@ from spps_sim.testbench.runner import default_seed
 
 WIDTH = int(os.environ.get("SPPS_P_WIDTH", "64"))
 #: counters that are a part of `frames`, or of no message
-PARTS = ("payload_frames", "overtook", "echoes", "echoes_suppressed")
+PARTS = ("payload_frames", "overtook", "fallback", "echoes", "echoes_suppressed")
+#: clocks that the neighbour table takes at most (tests/neighbour)
+HOP_CLOCKS = 7
 MAX_FRAME, PORTS = 1518, 3
 MAC = 0x02005E5D5001
 FLAGS = {"mss": OutputFlag.MSS, "wscale": OutputFlag.WSCALE, "sack_permitted": OutputFlag.SACK_PERMITTED,
          "timestamp": OutputFlag.TIMESTAMP, "sack": OutputFlag.SACK}
 
 
+def hop(port, ip):
+    """MAC address that the neighbour table knows of an address, or None."""
+    rng = random.Random(f"{port}/{ip}")
+    return rng.getrandbits(48) if rng.random() < 0.6 else None
+
+
 def judge(frame, output, payload):
     """What an independent decoder makes of a frame must be what was asked for, checksums included."""
     ether = Ether(frame)
     assert len(frame) >= 60
-    assert int(ether.dst.replace(":", ""), 16) == output.target_mac and int(ether.src.replace(":", ""), 16) == MAC
+    target = output.target_mac if output.arp or hop(output.port, output.remote_ip) is None else hop(
+        output.port, output.remote_ip)
+    assert int(ether.dst.replace(":", ""), 16) == target and int(ether.src.replace(":", ""), 16) == MAC
     if output.arp:
         arp = ether[ARP]
-        assert (arp.op, arp.hwsrc, arp.hwdst) == (2, ether.src, ether.dst)
+        target = ether.dst if output.tcp_flags == 2 else "00:00:00:00:00:00"
+        assert (arp.op, arp.hwsrc, arp.hwdst) == (output.tcp_flags, ether.src, target)
         assert IP(src=arp.psrc, dst=arp.pdst).src == arp.psrc
         return
     ip, tcp = ether[IP], ether[TCP]
@@ -78,11 +91,14 @@ class Env:
         self.echoes = deque()       # (port, frame) of echo replies that have not left
         self.echoes_left = 0
         self.read = StreamSink(dut, "o_read", dut.clk, layout=SocketRead, pause=pause, rng=rng(), callback=self.answer)
+        self.hops = StreamSource(dut, "i_hop", dut.clk, layout=HopAnswer)
+        self.hop_sink = StreamSink(dut, "o_hop", dut.clk, layout=HopQuery, callback=self.resolve)
+        self.slow_hops = idle > 0       # the neighbour table takes any time
         self.collector = PacketCollector(WIDTH, self.frame)
         self.out = StreamSink(dut, "o", dut.clk, layout=packet_layout(WIDTH), pause=pause, rng=rng(),
                               callback=self.word)
         self.counters = CounterMonitor(dut, dut.clk, OutputProcessor.COUNTERS)
-        self.model = EgressModel(PORTS, MAX_FRAME, MAC)
+        self.model = EgressModel(PORTS, MAX_FRAME, MAC, hop=hop)
         self.reads = deque()        # (address, length, answer, err) in order
         self.late = None            # answers that memory has not given yet, while it is silent
         self.outputs = deque()      # (beats of messages until its last, output, payload): have not come
@@ -101,6 +117,17 @@ class Env:
             self.give(words)
         else:
             self.late.append(words)
+
+    def resolve(self, query):
+        """Answer where a segment goes, as late as the neighbour table does."""
+        mac = hop(query["iface"], query["ip"])
+        answer = {"mac": mac or self.rng.getrandbits(48), "found": int(mac is not None)}
+        clocks = self.rng.randrange(1, 60) if self.slow_hops else HOP_CLOCKS - 2
+
+        async def later():
+            await ClockCycles(self.dut.clk, clocks)
+            self.hops.send(answer)
+        cocotb.start_soon(later())
 
     def give(self, words):
         self.words += len(words)
@@ -204,6 +231,7 @@ class Env:
             ("seq", 32), ("ack", 32), ("window", 16), ("tcp_flags", 8), ("mss", 16),
             ("wscale", 8), ("ts_val", 32), ("ts_ecr", 32),
             ("sack_left", 32), ("sack_right", 32))}
+        values["target_mac"] = values["target_mac"] or 1
         values["port"] = rng.randrange(PORTS)
         options = frozenset(name for name in FLAGS if rng.random() < rng.choice((0.1, 0.5, 0.9)))
         if "sack" in options:
@@ -215,6 +243,8 @@ class Env:
         values.update(fixed)
         if "sack" not in values["options"]:
             values["sack_more"] = ()
+        if values["arp"]:
+            values["tcp_flags"] = rng.randrange(1, 3)
         return Output(**values)
 
     def random_control(self, connection, **fixed):
@@ -238,13 +268,14 @@ class Env:
         self.catch_up()
         total = self.counters.total
         assert not self.reads and not self.collector.data and self.data.empty()
-        for name in ("malformed", "bad_port", "too_long", "read_error"):
+        for name in ("malformed", "bad_port", "too_long", "read_error", "unresolved"):
             assert total[name] == self.model.count[name], f"{name}: {dict(total)} instead of {dict(self.model.count)}"
         assert total["frames"] == self.left and total["payload_frames"] == self.payload_frames
         assert self.messages == sum(total[name] for name in total if name not in PARTS)
         assert total["echoes"] == self.echoes_left
         if not self.suppression:
             assert not self.echoes and not total["echoes_suppressed"]
+            assert total["fallback"] == self.model.count["fallback"]
             missing = [w.output for w in self.model.waiting if not w.fails]
             assert not missing and not total["suppressed"], missing
             least = self.model.count["overtook"]
@@ -264,7 +295,9 @@ def random_messages(tb, number):
     rng = tb.rng
     for _ in range(number):
         choice = rng.random()
-        if choice < 0.86:
+        if choice < 0.06:
+            tb.output(tb.random_output(target_mac=0, arp=False), rng.choice((None,) * 12 + ("err",)))
+        elif choice < 0.86:
             tb.output(tb.random_output(), rng.choice((None,) * 12 + ("err", "short", "long")))
         elif choice < 0.89:
             tb.output(tb.random_output(length=rng.choice((1465, 1500, 9000, 16384, 65535)), arp=False))

@@ -61,7 +61,8 @@ class RtlSide:
 
     def answers(self):
         self.sim.step(self.SETTLE)
-        return [(f.side, wire.parse_segment(f.data)) for f in self.sim.pop_frames() if f.kind is FrameKind.OUT]
+        return [(f.side, segment) for f in self.sim.pop_frames()
+                if f.kind is FrameKind.OUT and (segment := wire.parse_segment(f.data)) is not None]
 
 
 class FunctionalSide:

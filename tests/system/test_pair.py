@@ -47,7 +47,7 @@ def test_pair_keeps_the_ack_rule_and_the_native_library_agrees(tmp_path):
 
 
 def test_the_first_frames_are_the_same_in_four_states(tmp_path):
-    """Icarus, a hundred cycles a second: only an ARP answer and the SYN to the server; the drivers fail on every X."""
+    """Icarus, a hundred cycles a second: an ARP answer, the SYN to the server, an ARP request; drivers fail on an X."""
     recorded = tmp_path / "frames"
     run_bench(verilog(TINY), "tests.system.bench_pair_opening", name="spps_pair", simulator="icarus",
               extra_env={"SPPS_P_FRAMES": str(recorded)})
@@ -55,8 +55,9 @@ def test_the_first_frames_are_the_same_in_four_states(tmp_path):
     sim.step(1)
     frames = opening(sim)
     assert pickle.loads(recorded.read_bytes()) == frames
-    arp, syn = (data for kind, _, _, _, data, _ in frames if kind is FrameKind.OUT)
-    assert parse_arp(arp).sender_mac == OURS and wire.parse_segment(syn).flags == wire.SYN
+    answer, syn, request = (data for kind, _, _, _, data, _ in frames if kind is FrameKind.OUT)
+    assert parse_arp(answer).sender_mac == OURS and wire.parse_segment(syn).flags == wire.SYN
+    assert parse_arp(request).operation == 1
 
 
 @pytest.mark.parametrize("width", [64])

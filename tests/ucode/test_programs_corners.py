@@ -74,7 +74,7 @@ def test_a_program_refuses_what_is_not_for_it(mode, iface, dst, flags):
     unit.emit = lambda unit, port, frame: sent.append((port, frame))
     unit.keys[ip_number(CLIENT_IP), ip_number(dst), 40_000, 7, 6, iface] = 0, 0
     unit.in_use, unit.flowstates = {0}, {0: unit.garbage()}
-    unit.run({"kind": EventKind.TCP.value, "iface": iface, "new": 1, "src_ip": ip_number(CLIENT_IP),
+    unit.run({"kind": EventKind.TCP.value, "iface": iface, "new": 1, "src_ip": ip_number(CLIENT_IP), "src_mac_lo": 1,
               "dst_ip": ip_number(dst), "src_port": 40_000, "dst_port": 7, "tcp_flags": flags, "seq": 9})
     assert not unit.in_use and not unit.keys
     assert [port for port, _ in sent] == ([] if flags & RST else [iface])

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from ..layouts.director import CoreDone, Delivery
 from ..layouts.lookup import LookupCommand
 from ..layouts.message import beat_layout, beat_signature
+from ..layouts.neighbour import Learned
 from ..lib.counters import Counters
 from ..lib.stream_arbiter import StreamArbiter
 from .delivery_serializer import DeliverySerializer
@@ -19,7 +20,7 @@ _OWED_BITS = 8
 
 
 class MessageBus(wiring.Component):
-    """Crossbar from the director to the clusters, and from the clusters to director, lookup and socket memory.
+    """Crossbar from the director to the clusters, and from them to director, lookup, socket memory and neighbours.
 
     The order in which units may wait for one another is in README.md.
 
@@ -40,6 +41,8 @@ class MessageBus(wiring.Component):
         Messages for the socket memory controller, unchanged.
     o_lookup : Out(stream of LookupCommand)
         Commands of the cores for the lookup controller.
+    o_learn : Out(stream of Learned)
+        Addresses for the neighbour table.
     o_done : Out(stream of CoreDone)
         Ends of events, for the director.
     count : Out(COUNTERS.layout)
@@ -47,7 +50,7 @@ class MessageBus(wiring.Component):
 
     Timing
     ------
-    Latency: delivery 1 clock; cluster to `o_socket` 4 clocks, to `o_done` and `o_lookup` 4 after the last beat.
+    Latency: delivery 1 clock; cluster to `o_socket` 4 clocks, to the other outputs 4 after the last beat.
     Throughput 1 beat per clock and target. A target that waits holds the clusters whose oldest message is for it.
     `o_cluster[n]` holds `i_delivery` while the delivery at its head is for cluster n.
 
@@ -78,6 +81,7 @@ class MessageBus(wiring.Component):
             "o_cluster": Out(beat_signature()).array(n),
             "o_socket": Out(beat_signature()),
             "o_lookup": Out(stream.Signature(LookupCommand)),
+            "o_learn": Out(stream.Signature(Learned)),
             "o_done": Out(stream.Signature(CoreDone)),
             "count": Out(self.COUNTERS.layout),
         })
@@ -89,8 +93,10 @@ class MessageBus(wiring.Component):
         m.submodules.join_done = join_done = StreamArbiter(CoreDone, n, packets=False)
         m.submodules.join_lookup = join_lookup = StreamArbiter(tagged, n, packets=False)
         m.submodules.join_socket = join_socket = StreamArbiter(beat_layout(), n)
+        m.submodules.join_learn = join_learn = StreamArbiter(Learned, n, packets=False)
         wiring.connect(m, join_done.o, wiring.flipped(self.o_done))
         wiring.connect(m, join_socket.o, wiring.flipped(self.o_socket))
+        wiring.connect(m, join_learn.o, wiring.flipped(self.o_learn))
         m.d.comb += [
             self.o_lookup.payload.eq(join_lookup.o.payload.command),
             self.o_lookup.valid.eq(join_lookup.o.valid),
@@ -105,6 +111,7 @@ class MessageBus(wiring.Component):
             wiring.connect(m, wiring.flipped(self.i_cluster[k]), router.i)
             wiring.connect(m, router.o_done, join_done.i[k])
             wiring.connect(m, router.o_socket, join_socket.i[k])
+            wiring.connect(m, router.o_learn, join_learn.i[k])
             m.d.comb += [
                 join_lookup.i[k].payload.command.eq(router.o_lookup.payload),
                 join_lookup.i[k].payload.cluster.eq(k),

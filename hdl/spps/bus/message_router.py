@@ -7,6 +7,7 @@ from ..layouts.director import CoreDone, Done
 from ..layouts.event import FlowKey
 from ..layouts.lookup import KeyArgument, LookupCommand, LookupOp
 from ..layouts.message import BEAT, MessageHeader, MessageKind, Unit, beat_layout, beat_signature
+from ..layouts.neighbour import Learned
 from ..lib.counters import Counters
 from ..lib.skid_buffer import SkidBuffer
 
@@ -24,7 +25,7 @@ _PENDING_BITS = 3
 
 
 class MessageRouter(wiring.Component):
-    """Routes each message of a cluster to the director, the lookup controller or the socket memory controller.
+    """Routes each message of a cluster to the director, the lookup controller, socket memory or the neighbour table.
 
     A Done is held until every lookup command that the same cluster sent before it has left the bus, so that a
     connection's id does not become free while its keys are still in the table.
@@ -46,6 +47,8 @@ class MessageRouter(wiring.Component):
         Commands for the lookup controller.
     o_socket : Out(beats)
         Messages for the socket memory controller, with their headers.
+    o_learn : Out(stream of Learned)
+        Addresses for the neighbour table.
     lookup_left : In(1)
         A lookup command of this cluster leaves the bus in this clock.
     count : Out(COUNTERS.layout)
@@ -71,7 +74,7 @@ class MessageRouter(wiring.Component):
 
     COUNTERS = Counters({
         "bad_unit": "messages for an unknown unit, or of a kind that the unit does not take",
-        "bad_length": "messages for the director or the lookup controller with too few or too many beats",
+        "bad_length": "messages for the director, lookup controller or neighbour table with too few or too many beats",
     })
 
     def __init__(self, params, cluster):
@@ -81,6 +84,7 @@ class MessageRouter(wiring.Component):
             "o_done": Out(stream.Signature(CoreDone)),
             "o_lookup": Out(stream.Signature(LookupCommand)),
             "o_socket": Out(beat_signature()),
+            "o_learn": Out(stream.Signature(Learned)),
             "lookup_left": In(1),
             "count": Out(self.COUNTERS.layout),
         })
@@ -105,12 +109,15 @@ class MessageRouter(wiring.Component):
             command.key.as_value()[:BEAT].eq(key_low), command.key.as_value()[BEAT:].eq(key_high),
         ]
         core, done_word = Signal(4), Signal(Done)
-        m.d.comb += [done.core.eq(core), done.done.eq(done_word)]
+        learned, learn_argument = self.o_learn.payload, Signal.like(self.o_learn.payload.argument)
+        m.d.comb += [
+            done.core.eq(core), done.done.eq(done_word), learned.argument.eq(learn_argument), learned.body.eq(key_low),
+        ]
 
         with m.FSM():
             with m.State("HEADER"):
                 with m.If(valid):
-                    self._read_header(m, skid.o, core, bad_unit, bad_length)
+                    self._read_header(m, skid.o, core, learn_argument, bad_unit, bad_length)
             with m.State("FORWARD"):
                 m.d.comb += [self.o_socket.valid.eq(valid), skid.o.ready.eq(self.o_socket.ready)]
                 with m.If(valid & skid.o.ready & beat.last):
@@ -154,9 +161,21 @@ class MessageRouter(wiring.Component):
                 m.d.comb += self.o_lookup.valid.eq(1)
                 with m.If(self.o_lookup.ready):
                     m.next = "HEADER"
+            with m.State("READ_LEARNED"):
+                m.d.comb += skid.o.ready.eq(1)
+                m.d.sync += key_low.eq(beat.data)
+                with m.If(valid):
+                    m.next = "SEND_LEARNED"
+                    with m.If(~beat.last):
+                        m.d.comb += bad_length.eq(1)
+                        m.next = "DISCARD"
+            with m.State("SEND_LEARNED"):
+                m.d.comb += self.o_learn.valid.eq(1)
+                with m.If(self.o_learn.ready):
+                    m.next = "HEADER"
         return m
 
-    def _read_header(self, m, source, core, bad_unit, bad_length):
+    def _read_header(self, m, source, core, learn_argument, bad_unit, bad_length):
         """Chooses the way of the message whose header is at `source`, and keeps what its target needs of the header."""
         beat, command = source.payload, self.o_lookup.payload
         header = MessageHeader(beat.data)
@@ -172,7 +191,10 @@ class MessageRouter(wiring.Component):
             m.next = "FORWARD"
         with m.Else():
             m.d.comb += source.ready.eq(1)
-            m.d.sync += [core.eq(header.source), command.conn.eq(argument.conn), command.leg.eq(argument.leg)]
+            m.d.sync += [
+                core.eq(header.source), command.conn.eq(argument.conn), command.leg.eq(argument.leg),
+                learn_argument.eq(header.argument),
+            ]
             with m.Switch(header.kind):
                 for kind, op in _COMMANDS.items():
                     with m.Case(kind):
@@ -186,6 +208,9 @@ class MessageRouter(wiring.Component):
             with m.Elif(is_short):
                 m.next = "DISCARD"
                 m.d.comb += bad_length.eq(~beat.last)
+            with m.Elif((header.unit == Unit.NEIGHBOUR) & (header.kind == MessageKind.LEARN)):
+                m.next = "READ_LEARNED"
+                m.d.comb += bad_length.eq(beat.last)
             with m.Else():
                 m.next = "DISCARD"
                 m.d.comb += bad_unit.eq(1)

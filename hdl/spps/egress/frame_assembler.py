@@ -93,7 +93,9 @@ def _fixed_headers(frame, mac):
         offset, (0, 4), body.tcp_flags, body.window, frame.tcp_checksum)
     arp = wire_order(
         (EtherType.ARP.value, 16), (_ARP_HARDWARE, 16), (EtherType.IPV4.value, 16), (_ARP_LENGTHS, 16),
-        (ArpOperation.REPLY.value, 16), mac, body.local_ip, target, body.remote_ip)
+        (0, 8), body.tcp_flags, mac, body.local_ip,
+        # RFC 826: of no meaning in a request
+        Mux(body.tcp_flags == ArpOperation.REQUEST.value, 0, target), body.remote_ip)
     return wire_order(target, mac, Mux(frame.arp, wire_order(arp, (0, len(tcp) - len(arp))), tcp))
 
 

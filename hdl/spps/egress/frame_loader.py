@@ -8,7 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..layouts.headers import ETHERNET_BYTES, IpProtocol
 from ..layouts.message import BEAT
+from ..layouts.neighbour import HopAnswer, HopQuery
 from ..layouts.output import OUTPUT_BEATS, OUTPUT_LIMIT, OutputBody
+from ..lib.counters import Counters
 from .frame import (
     IPV4_DONT_FRAGMENT,
     IPV4_START,
@@ -26,6 +28,8 @@ __all__ = ["FrameLoader"]
 
 class FrameLoader(wiring.Component):
     """Takes the older of the two heads, or the control head while the ordered one waits for its payload.
+
+    The MAC address of a segment is asked for while its body is loaded, and takes the place of the one in the body.
 
     An ordered output is loaded while its payload is still being fetched, and given up for a control output that comes
     meanwhile. From the clock in which its payload is stored, an ordered output waits for older outputs and for at most
@@ -63,19 +67,25 @@ class FrameLoader(wiring.Component):
         See PayloadFetcher.
     taken : Out(1)
         See PayloadFetcher.
+    o_hop : Out(stream of HopQuery)
+        Destination of a segment.
+    i_hop : In(stream of HopAnswer)
+        Its MAC address.
     o : Out(stream of FrameRequest)
         The frame.
     ttl : In(8)
         Time to live, sampled per frame.
+    count : Out(COUNTERS.layout)
+        One pulse per occurrence.
 
     Timing
     ------
-    Latency 12 clocks without payload; with payload 3 from `complete`. Throughput 1 frame per 12 clocks. Waits for `o`
-    only.
+    Latency 12 clocks without payload; with payload 3 from `complete`. Throughput 1 frame per 12 clocks. The answer on
+    `i_hop` may come 8 clocks after `o_hop` without costing a clock; waits for it and for `o`.
 
     Drop
     ----
-    Ordered outputs that `failed`.
+    Ordered outputs that `failed`, and `unresolved`.
 
     Reset
     -----
@@ -86,6 +96,11 @@ class FrameLoader(wiring.Component):
     Patent §IV; RFC 1071, RFC 791 §3.1, RFC 6864 (identification).
     """
 
+    COUNTERS = Counters({
+        "unresolved": "segments dropped because their next hop has no known MAC address and the message names none",
+        "fallback": "segments sent to the MAC address of their message because their next hop has no known one",
+    })
+
     def __init__(self):
         super().__init__({
             "ordered": In(1), "complete": In(1), "pop_ordered": Out(1),
@@ -93,8 +108,10 @@ class FrameLoader(wiring.Component):
             "r_en": Out(1), "r_stall": In(1), "r_queue": Out(OutputQueue), "r_row": Out(range(STORE_ROWS)),
             "r_data": In(STORE_BITS),
             "sum": In(PAYLOAD_SUM_BITS), "buffer": In(1), "failed": In(1), "taken": Out(1),
+            "o_hop": Out(stream.Signature(HopQuery)), "i_hop": In(stream.Signature(HopAnswer)),
             "o": Out(stream.Signature(FrameRequest)),
             "ttl": In(8),
+            "count": Out(self.COUNTERS.layout),
         })
 
     def elaborate(self, platform):
@@ -109,6 +126,11 @@ class FrameLoader(wiring.Component):
         ip = Signal(20)
         tcp = Signal(PAYLOAD_SUM_BITS + 1)
         granted = Signal()
+        answered, found, lost = Signal(), Signal(), Signal()
+        # places of the addresses that the neighbour table is asked for
+        places = OutputBody.as_shape()
+        iface_row, iface = divmod(places["iface"].offset, BEAT)
+        ip_row, ip_place = divmod(places["remote_ip"].offset, BEAT)
 
         def fold(value):
             return value[:16] + value[16:]
@@ -122,6 +144,9 @@ class FrameLoader(wiring.Component):
             frame.body.eq(body),
             frame.blocks.eq(rows[OUTPUT_BEATS * BEAT:]),
             frame.more_blocks.eq(summary.more_blocks),
+            answered.eq(summary.arp | self.i_hop.valid), found.eq(~summary.arp & self.i_hop.payload.found),
+            # nowhere to send it to
+            lost.eq(~summary.arp & ~found & (Cat(body.mac_lo, body.mac_hi) == 0)),
             frame.arp.eq(summary.arp),
             frame.options.eq(summary.options),
             frame.header_bytes.eq(summary.header_bytes),
@@ -134,6 +159,20 @@ class FrameLoader(wiring.Component):
             frame.ip_checksum.eq(~fold(ip)),
             frame.tcp_checksum.eq(~fold(tcp)),
         ]
+
+        mac = self.i_hop.payload.mac
+        with m.If(found):
+            m.d.comb += [frame.body.mac_lo.eq(mac[:32]), frame.body.mac_hi.eq(mac[32:])]
+
+        # the table is asked as soon as the destination is there
+        with m.If(self.o_hop.ready):
+            m.d.sync += self.o_hop.valid.eq(0)
+        with m.If(arrives & (arrived_row == iface_row)):
+            m.d.sync += self.o_hop.payload.iface.eq(self.r_data[iface:iface + 8])
+        with m.If(arrives & (arrived_row == ip_row)):
+            m.d.sync += [
+                self.o_hop.payload.ip.eq(self.r_data[ip_place:ip_place + 32]), self.o_hop.valid.eq(~summary.arp),
+            ]
 
         # the sums are made while the body arrives, which comes behind the summary
         m.d.sync += [arrives.eq(granted), arrived_row.eq(row)]
@@ -184,21 +223,26 @@ class FrameLoader(wiring.Component):
                         m.d.sync += tcp.eq(tcp + self.sum)
                         m.next = "FOLD"
                         with m.If(self.failed):
-                            m.d.comb += [self.pop_ordered.eq(1), self.taken.eq(1)]
-                            m.next = "PICK"
-                with m.Elif(self.control):
+                            m.next = "FAIL"
+                with m.Elif(self.control & answered):
+                    m.d.comb += self.i_hop.ready.eq(1)
+                    m.next = "PICK"
+            with m.State("FAIL"):
+                with m.If(answered):
+                    m.d.comb += [self.pop_ordered.eq(1), self.taken.eq(1), self.i_hop.ready.eq(1)]
                     m.next = "PICK"
             with m.State("FOLD"):
                 m.d.sync += tcp.eq(fold(tcp))
                 m.next = "OFFER"
             with m.State("OFFER"):
-                m.d.comb += self.o.valid.eq(1)
-                with m.If(self.o.ready):
+                m.d.comb += self.o.valid.eq(answered & ~lost)
+                with m.If(answered & (lost | self.o.ready)):
                     m.d.comb += [
                         self.pop_control.eq(queue == OutputQueue.CONTROL),
                         self.pop_ordered.eq(queue == OutputQueue.ORDERED),
-                        self.taken.eq(payload),
+                        self.taken.eq(payload), self.i_hop.ready.eq(1),
+                        self.count.unresolved.eq(lost), self.count.fallback.eq(~summary.arp & ~found & ~lost),
                     ]
-                    m.d.sync += identification.eq(identification + ~summary.arp)
+                    m.d.sync += identification.eq(identification + (~summary.arp & ~lost))
                     m.next = "PICK"
         return m

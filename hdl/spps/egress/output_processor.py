@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.message import beat_signature
+from ..layouts.neighbour import HopAnswer, HopQuery
 from ..layouts.packet import packet_signature
 from ..layouts.socket import SocketRead
 from ..lib.skid_buffer import SkidBuffer
@@ -24,7 +25,7 @@ __all__ = ["OutputProcessor"]
 
 
 class OutputProcessor(wiring.Component):
-    """Builds Ethernet/IPv4/TCP segments and ARP replies, with payload from socket memory and all checksums.
+    """Builds Ethernet/IPv4/TCP segments and ARP packets, with payload from socket memory and all checksums.
 
     Outputs of one identity (iface, addresses, ports) leave as they came; those with payload leave as they came. While a
     payload is being fetched, outputs without payload of other identities pass; one is stopped only behind
@@ -45,6 +46,10 @@ class OutputProcessor(wiring.Component):
         One answer per read.
     i_echo : In(stream of packet)
         ICMP echo replies, whole frames. They leave between two frames of outputs.
+    o_hop : Out(stream of HopQuery)
+        Destination of each segment.
+    i_hop : In(stream of HopAnswer)
+        MAC address of its next hop.
     o : Out(stream of packet)
         Frames; `port` is the body's iface, `err` is never set.
     mac : In(48)
@@ -54,8 +59,8 @@ class OutputProcessor(wiring.Component):
     emit_enable : In(1)
         Sampled once per frame, in the clock in which its first word enters the register of `o`.
     count : Out(COUNTERS.layout)
-        One pulse per occurrence; frames + suppressed + read_error + malformed + bad_port + too_long = messages, and
-        echoes + echoes_suppressed = frames of `i_echo`.
+        One pulse per occurrence; frames + suppressed + unresolved + read_error + malformed + bad_port + too_long =
+        messages, and echoes + echoes_suppressed = frames of `i_echo`.
 
     Timing
     ------
@@ -65,7 +70,8 @@ class OutputProcessor(wiring.Component):
 
     Drop
     ----
-    See OutputReceiver (bad messages), PayloadFetcher (`read_error`), EmitGate (`suppressed`): always whole frames.
+    See OutputReceiver (bad messages), PayloadFetcher (`read_error`), FrameLoader (`unresolved`), EmitGate
+    (`suppressed`): always whole frames.
 
     Reset
     -----
@@ -76,7 +82,7 @@ class OutputProcessor(wiring.Component):
     Patent §IV, F2 242/244, F7 770.
     """
 
-    COUNTERS = EmitGate.COUNTERS | PayloadFetcher.COUNTERS | OutputReceiver.COUNTERS
+    COUNTERS = EmitGate.COUNTERS | FrameLoader.COUNTERS | PayloadFetcher.COUNTERS | OutputReceiver.COUNTERS
 
     def __init__(self, params):
         self._params = params
@@ -85,6 +91,8 @@ class OutputProcessor(wiring.Component):
             "o_read": Out(stream.Signature(SocketRead)),
             "i_data": In(packet_signature(params.data_width)),
             "i_echo": In(packet_signature(params.data_width)),
+            "o_hop": Out(stream.Signature(HopQuery)),
+            "i_hop": In(stream.Signature(HopAnswer)),
             "o": Out(packet_signature(params.data_width)),
             "mac": In(48),
             "ttl": In(8, init=64),
@@ -116,6 +124,8 @@ class OutputProcessor(wiring.Component):
         wiring.connect(m, receiver.o, queues.i)
         wiring.connect(m, fetcher.o_read, wiring.flipped(self.o_read))
         wiring.connect(m, wiring.flipped(self.i_data), fetcher.i_data)
+        wiring.connect(m, loader.o_hop, wiring.flipped(self.o_hop))
+        wiring.connect(m, wiring.flipped(self.i_hop), loader.i_hop)
         wiring.connect(m, loader.o, assembler.i)
         wiring.connect(m, assembler.o, merge.i)
         wiring.connect(m, wiring.flipped(self.i_echo), merge.i_echo)
@@ -140,6 +150,6 @@ class OutputProcessor(wiring.Component):
             loader.ttl.eq(self.ttl),
             assembler.mac.eq(self.mac),
             gate.enable.eq(self.emit_enable),
-            self.count.eq(Cat(gate.count, fetcher.count, receiver.count)),
+            self.count.eq(Cat(gate.count, loader.count, fetcher.count, receiver.count)),
         ]
         return m

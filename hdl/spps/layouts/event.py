@@ -69,7 +69,7 @@ class Event(data.Struct):
 
     # word 0
     kind: EventKind
-    subtype: unsigned(8)    # ARP: operation; ICMP: code of an unreachable message; TIMER: TimerCause
+    subtype: unsigned(8)    # TIMER: TimerCause; ICMP: code of an unreachable message; ARP: operation or ARP_RESOLVE
     iface: unsigned(8)
     checks: unsigned(8)
     # word 1

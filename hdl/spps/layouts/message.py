@@ -2,7 +2,7 @@
 
 The first beat is a `MessageHeader`; `length` counts the beats after it. Words of a beat: the word with
 the lower address is in bits 31:0. What a kind carries stands in the module of the unit that speaks or is spoken to:
-director, lookup, socket, output, record. Source: patent §VI, F3 (message bus 314), §IV.
+director, lookup, socket, output, record, neighbour. Source: patent §VI, F3 (message bus 314), §IV.
 """
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum, stream
@@ -18,6 +18,7 @@ class Unit(enum.Enum, shape=4):
     DIRECTOR = 0
     LOOKUP = 1
     SOCKET = 2      # socket memory controller; outputs and sync records pass through it in order
+    NEIGHBOUR = 3   # neighbour table
     CLUSTER0 = 8    # CLUSTER0 + n
 
 
@@ -36,6 +37,7 @@ class MessageKind(enum.Enum, shape=8):
     ESTABLISHED = 9 # core -> lookup: (0 beats); argument = KeyArgument; its handshake is complete
     CONSUMED = 10   # core -> socket: as SYNC, for a connection without a standby: goes no further
     NOTE = 11       # core -> lookup: (0 beats); argument = ProgramNote of layouts.lookup, which is counted
+    LEARN = 12      # core -> neighbour: sender addresses of an ARP packet (1 beat: LearnBody); argument = LearnArgument
 
 
 class MessageHeader(data.Struct):

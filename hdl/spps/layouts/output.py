@@ -17,7 +17,7 @@ class OutputFlag(enum.IntFlag, shape=16):
     MSS = 2         # append an MSS option
     WSCALE = 4      # append a window scale option
     TIMESTAMP = 8
-    ARP = 16        # an ARP reply instead of a TCP segment
+    ARP = 16        # an ARP packet instead of a TCP segment
     SACK_PERMITTED = 32
     SACK = 64
 
@@ -25,7 +25,8 @@ class OutputFlag(enum.IntFlag, shape=16):
 class OutputBody(data.Struct):
     """OUTPUT after the header: three beats copied from the leg's address line, then the segment.
 
-    ARP reply: mac, local_ip (sender), remote_ip (target) and iface count; the rest is ignored.
+    ARP packet: mac, local_ip (sender), remote_ip (target) and iface count, and `tcp_flags` is the ArpOperation; the
+    rest is ignored. Other frames go to `mac` only while the neighbour table does not know their next hop; 0: to none.
     With OutputFlag.SACK further blocks may follow, a beat each as the last one here; the number of beats in the header
     says how many.
     """

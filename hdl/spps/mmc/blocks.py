@@ -35,6 +35,7 @@ BLOCKS = (
     Block("socket", "socket", "SocketMemoryController", "socket"),
     Block("failover", "failover", "FailoverUnit", "failover"),
     Block("egress", "egress", "OutputProcessor", "egress"),
+    Block("neighbour", "neighbour", "NeighbourTable", "neighbours"),
     Block("source", "spi4", "Spi4Source", "source"),
     Block("dma", "bus", "DmaBus", "dma_bus"),
     Block("instructions", "bus", "InstructionBus", "instruction_bus"),

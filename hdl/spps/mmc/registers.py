@@ -9,6 +9,7 @@ from ..layouts.event import EventKind
 from ..layouts.headers import VLAN_ID_BITS
 from ..layouts.socket import SOCKET_POOLS
 from ..lib import Counters
+from ..neighbour import signature as neighbour
 from .register_map import Register, RegisterField, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE",
@@ -23,10 +24,16 @@ MASK_BASE = 0x300
 COUNTER_BASE = 0x400
 WINDOW_BASE = 0x1000
 
+
+def _registers(group, items):
+    """Return the registers of a block that has a table of its configuration."""
+    return tuple(Register(item.name, "pulse" if item.pulse else "rw", item.width, item.reset, item.text,
+                          member=(group, item.name)) for item in items)
+
+
 #: what the host sets; times are clocks
 CONTROL = (
-    *(Register(item.name, "pulse" if item.pulse else "rw", item.width, item.reset, item.text,
-               member=("failover", item.name)) for item in failover.CONFIG),
+    *_registers("failover", failover.CONFIG),
     Register("tick_cycles", reset=100000, doc="clocks per tick"),
     Register("secret_0", reset=0x243F6A88, doc="key of the flow hash, low word", secret=True),
     Register("secret_1", reset=0x85A308D3, doc="key of the flow hash, high word", secret=True),
@@ -47,6 +54,7 @@ CONTROL = (
     Register("tcp_flag_filter", width=1,
              doc="1: drop TCP segments without ACK, SYN and RST, and SYN with FIN or RST; 0: drop none for its flags"),
     Register("echo_limit", width=LIMIT_BITS, reset=4, doc="ICMP echo requests answered in a tick; 0: none"),
+    *_registers("neighbour", neighbour.CONFIG),
 )
 #: what blocks report
 STATUS = (
@@ -58,6 +66,7 @@ STATUS = (
     Register("free_pages", "ro", 16, doc="pages of the scratchpad"), Register("in_use", "ro", 16, doc="connections"),
     Register("timers_armed", "ro", 16, doc="connections with a deadline"),
     Register("half_open", "ro", 16, doc="connections in a handshake"),
+    Register("neighbours_known", "ro", 16, doc="next hops whose MAC address is known"),
     Register("fenced_cores", "ro", doc="bit n: core n has stopped answering and gets no events"),
     *(Register(f"socket_free_{pool}", "ro", 16, doc="pages of this pool of socket memory")
       for pool in range(SOCKET_POOLS)),

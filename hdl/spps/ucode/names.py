@@ -9,6 +9,7 @@ from ..layouts import (
     headers,
     lookup,
     message,
+    neighbour,
     output,
     record,
     socket,
@@ -45,7 +46,7 @@ ENUMS = {cls.__name__: _members(cls) for cls in (
 STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
     event.Event, event.FlowKey, message.MessageHeader, director.EventArgument, lookup.KeyArgument,
     socket.CopyHeader, socket.CopyArgument, socket.ReleaseArgument, socket.SocketRing, socket.SocketAddress,
-    output.OutputBody, director.Done, record.SyncArgument)}
+    output.OutputBody, director.Done, record.SyncArgument, neighbour.LearnArgument, neighbour.LearnBody)}
 #: `BASE.member`
 BASE_FIELDS = {"WS": flowstate.SHARED, "L": flowstate.LEG, "P": flowstate.LEG, "EV": STRUCTS["Event"],
                "SC": {}, "X": {}}
@@ -54,7 +55,7 @@ CONSTANTS = {name: getattr(module, name) for module, name in (
     (flowstate, "LINE_BEATS"), (flowstate, "LEG_HARD_BEATS"), (flowstate, "DELTA_BEATS"), (flowstate, "DELTA_MASK"),
     (flowstate, "FULL_BEATS"), (flowstate, "FULL_MASK"), (flowstate, "GAP_LISTS"), (flowstate, "GAP_BLOCKS"),
     (headers, "IPV4_BYTES"), (headers, "TCP_BYTES"), (event, "EVENT_WORDS"), (output, "OUTPUT_BEATS"),
-    (output, "SACK_BLOCKS"), (output, "OUTPUT_ADDRESS_BEATS"))}
+    (output, "SACK_BLOCKS"), (output, "OUTPUT_ADDRESS_BEATS"), (neighbour, "ARP_RESOLVE"))}
 
 
 def header_word(kind, unit, beats):

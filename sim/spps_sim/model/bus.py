@@ -3,8 +3,9 @@ from collections import Counter
 
 __all__ = ["BusModel", "event_message"]
 
-_UNITS = {"director": 0, "lookup": 1, "socket": 2, "cluster": 8}
-_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED, _NOTE = range(1, 12)
+_UNITS = {"director": 0, "lookup": 1, "socket": 2, "neighbour": 3, "cluster": 8}
+(_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED, _NOTE,
+ _LEARN) = range(1, 13)
 
 
 def event_message(event, cluster, core, workspace, load):
@@ -24,7 +25,8 @@ class BusModel:
         """Route one message.
 
         Returns (target, what). Target "done": (beat, cluster, core). "lookup": (operation, conn, leg, key), key None
-        where it does not count. "socket": the beats. None: the message is discarded, and counted.
+        where it does not count. "socket": the beats. "learn": (argument, beat). None: the message is discarded, and
+        counted.
         """
         header = beats[0]
         kind, unit, core, argument = header & 0xFF, header >> 8 & 15, header >> 12 & 15, header >> 32
@@ -40,6 +42,9 @@ class BusModel:
         elif unit == _UNITS["lookup"] and kind in (_ESTABLISHED, _NOTE):
             if len(beats) == 1:
                 return "lookup", (3 if kind == _ESTABLISHED else 5, argument & 0xFFFF, argument >> 16 & 1, None)
+        elif unit == _UNITS["neighbour"] and kind == _LEARN:
+            if len(beats) == 2:
+                return "learn", (argument, beats[1])
         else:
             self.count["bad_unit"] += 1
             return None, None

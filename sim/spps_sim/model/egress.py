@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Output", "Waiting", "OrderError", "EgressModel", "internet_checksum", "arp_reply", "tcp_segment"]
+__all__ = ["Output", "Waiting", "OrderError", "EgressModel", "internet_checksum", "arp_packet", "tcp_segment"]
 
 
 class Output(NamedTuple):
@@ -52,10 +52,11 @@ def _ethernet(target, source, kind):
     return target.to_bytes(6, "big") + source.to_bytes(6, "big") + struct.pack("!H", kind)
 
 
-def arp_reply(output, mac):
-    """Return the ARP reply (RFC 826) of mac, local_ip to target_mac, remote_ip."""
-    ours, theirs = mac.to_bytes(6, "big"), output.target_mac.to_bytes(6, "big")
-    return (_ethernet(output.target_mac, mac, 0x0806) + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2)
+def arp_packet(output, mac):
+    """Return the ARP packet (RFC 826) of mac, local_ip to target_mac, remote_ip; `tcp_flags` is its operation."""
+    ours = mac.to_bytes(6, "big")
+    theirs = bytes(6) if output.tcp_flags == 1 else output.target_mac.to_bytes(6, "big")
+    return (_ethernet(output.target_mac, mac, 0x0806) + struct.pack("!HHBBH", 1, 0x0800, 6, 4, output.tcp_flags)
             + ours + struct.pack("!I", output.local_ip) + theirs + struct.pack("!I", output.remote_ip))
 
 
@@ -97,18 +98,22 @@ class OrderError(AssertionError):
 
 @dataclass
 class Waiting:
-    """An output that came and whose frame has not left. payload: None, socket memory will refuse or refused it."""
+    """An output that came and whose frame has not left. payload: None, socket memory will refuse or refused it.
+
+    lost: it has no MAC address.
+    """
 
     output: Output
     payload: bytes | None
     bound: bool             # an earlier one of its identity that could not leave at once was there when it came
+    lost: bool = False
     stored: bool = False    # its whole payload was handed over
     passed: int = 0         # later frames that left after that
 
     @property
     def fails(self):
         """Nothing leaves of it."""
-        return self.payload is None
+        return self.payload is None or self.lost
 
     @property
     def held(self):
@@ -117,7 +122,7 @@ class Waiting:
 
 
 def identity(output):
-    """Return connection and leg on the wire; None for an ARP reply, which belongs to none."""
+    """Return connection and leg on the wire; None for an ARP packet, which belongs to none."""
     if output.arp:
         return None
     return output.port, output.local_ip, output.remote_ip, output.local_port, output.remote_port
@@ -138,11 +143,14 @@ class EgressModel:
         Limits: number of ports; bytes of the longest frame.
     mac, ttl : int
         Registers.
+    hop : callable
+        hop(port, remote_ip) -> MAC address of the next hop, None if the neighbour table does not know it.
     """
 
     MAY_PASS = 3        # rule 4
 
-    def __init__(self, ports, max_frame, mac, ttl=64):
+    def __init__(self, ports, max_frame, mac, ttl=64, hop=lambda port, ip: None):
+        self.hop = hop
         self.ports, self.max_frame, self.mac, self.ttl = ports, max_frame, mac, ttl
         self.identification = 0
         self.count = Counter()
@@ -174,19 +182,30 @@ class EgressModel:
             return
         own = identity(output)
         bound = own is not None and any(other.held for other in self.waiting if identity(other.output) == own)
-        self.waiting.append(Waiting(output, payload if output.length else b"", bound))
+        lost = not output.arp and not self.target(output)
+        self.waiting.append(Waiting(output, payload if output.length else b"", bound, lost))
+        if lost:
+            self.count["unresolved"] += self.waiting[-1].payload is not None
+            self.waiting[-1].stored = not self.wants_payload(output)    # it waits for nothing
+        elif not output.arp and payload is not None and self.hop(output.port, output.remote_ip) is None:
+            self.count["fallback"] += 1
+
+    def target(self, output):
+        """Return the MAC address that an output goes to, 0: none."""
+        hop = None if output.arp else self.hop(output.port, output.remote_ip)
+        return output.target_mac if hop is None else hop
 
     def answered(self):
         """Note that socket memory handed over the last word of the payload that was asked for first."""
         first = next(w for w in self.waiting if self.wants_payload(w.output) and not w.stored)
         first.stored = True
-        self.count["read_error"] += first.fails
+        self.count["read_error"] += first.payload is None
 
     def frame(self, waiting, identification):
         """Return the frame of a waiting output, padded."""
-        output = waiting.output
+        output = waiting.output._replace(target_mac=self.target(waiting.output))
         if output.arp:
-            frame = arp_reply(output, self.mac)
+            frame = arp_packet(output, self.mac)
         else:
             frame = tcp_segment(output, self.mac, waiting.payload, identification=identification,
                                 ttl=self.ttl)

@@ -11,6 +11,7 @@ from typing import Any
 from spps.layouts.config import CONFIG
 from spps.layouts.event import EVENT_WORDS, EventKind, OptionFlag, TimerCause
 from spps.layouts.flowstate import FLOWSTATE_WORDS, ConnFlag
+from spps.layouts.neighbour import ARP_RESOLVE
 from spps.layouts.socket import PoolBit
 from spps.params import TINY
 from spps.ucode.iss import CoreIss
@@ -19,6 +20,7 @@ from spps.ucode.names import STRUCTS
 from ..checker.wire import ACK, SYN, before, parse_segment
 from ..peers.frames import parse_arp, parse_unreachable
 from .functional_messages import MessageEffects, Output, ProgramError
+from .neighbour import NeighbourModel
 
 __all__ = ["FunctionalSpps", "LOW_WATERMARK", "Output", "ProgramError", "event_words"]
 
@@ -69,16 +71,20 @@ class FunctionalSpps(MessageEffects):
         As the register.
     cycles_per_tick : int
         Of the CSR `cycles`.
+    arp : dict
+        Registers of the neighbour table; by default no ARP request is sent.
     """
 
     def __init__(self, name, image, time, config, emit, record, *, connections=TINY.connections, socket_bytes=16384,
                  seed=0, cores=TINY.cores, active=True, isn_base=0, base=0, page_bytes=TINY.page_bytes,
-                 pool_pages=TINY.pool_pages, half_open_limit=0, cycles_per_tick=7):
+                 pool_pages=TINY.pool_pages, half_open_limit=0, cycles_per_tick=7,
+                 arp=None):
         params = TINY.replace(name="functional", connections=connections, socket_bytes=socket_bytes, cores=cores,
                               page_bytes=page_bytes, pool_pages=pool_pages)
         self.config = {c.name: c.reset for c in CONFIG} | config
+        neighbours = NeighbourModel((self.config["vip_0"], self.config["vip_1"]), {"arp_retries": 0} | (arp or {}))
         super().__init__(params, struct.pack("!HI", self.config["mac_hi"], self.config["mac_lo"]), emit, record,
-                         random.Random(f"{name}/{seed}"))
+                         random.Random(f"{name}/{seed}"), neighbours)
         self.name, self.time, self.base = name, time, base
         self.isn_base, self.cycles_per_tick = isn_base, cycles_per_tick
         self.active, self.epoch, self.sync_ready = int(active), 1, 1
@@ -207,14 +213,22 @@ class FunctionalSpps(MessageEffects):
                 "dst_port": src[1], "seq": message.quoted_seq, "key": (dst[0], src[0], dst[1], src[1], 6, port)}
 
     def deadline(self):
-        """Ticks until the next timer event, or None."""
-        if not self.alive or not self.active or not self.timers:
+        """Ticks until the next timer event or ARP request, or None."""
+        if not self.alive or not self.active:
             return None
-        return min(0 if before(t, self.now()) else (t - self.now()) & 0xFFFFFFFF for t in self.timers.values())
+        waits = [0 if before(t, self.now()) else (t - self.now()) & 0xFFFFFFFF for t in self.timers.values()]
+        next_hop = self.neighbours.deadline()
+        if next_hop is not None and self.neighbours.registers["arp_retries"]:
+            waits.append(max(0, next_hop - self.time() - self.base))
+        return min(waits, default=None)
 
     def tick(self):
-        """Timer events that are due."""
+        """Timer events and ARP requests that are due."""
         if self.alive and self.active:
+            for request in self.neighbours.advance(self.time() + self.base):
+                self.run({"kind": EventKind.ARP.value, "subtype": ARP_RESOLVE, "noflow": 1, "iface": request.network,
+                          "src_ip": request.ip, "dst_ip": self.neighbours.vips[request.network],
+                          "src_mac_hi": request.target >> 32, "src_mac_lo": request.target & 0xFFFFFFFF})
             for conn in [c for c, t in self.timers.items() if not before(self.now(), t)]:
                 del self.timers[conn]
                 self.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.DEADLINE.value, "conn": conn,
@@ -238,6 +252,7 @@ class FunctionalSpps(MessageEffects):
         if not self.alive:
             return None
         self.events += 1
+        self.neighbours.now = self.time() + self.base
         core, slot = self.cores[self.events % len(self.cores)], self.events % 4
         conn = fields.get("conn", 0)
         flow = not fields.get("noflow")

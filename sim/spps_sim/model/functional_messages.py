@@ -64,10 +64,12 @@ class MessageEffects:
     """What messages change in a functional SPPS. `FunctionalSpps` adds the events that send them.
 
     params: SppsParams. mac: address of the unit, 6 bytes. emit, record: as FunctionalSpps. rng: of memory never
-    written.
+    written. neighbours: NeighbourModel.
     """
 
-    def __init__(self, params, mac, emit, record, rng):
+    def __init__(self, params, mac, emit, record, rng, neighbours):
+        self.neighbours = neighbours
+        self.unresolved = 0                 # outputs dropped for want of a MAC address
         self.params, self.mac, self.emit, self.record, self.random = params, mac, emit, record, rng
         self.alive, self.protect = True, 1
         self.tolerant = False               # True: a program with an injected fault is running
@@ -111,6 +113,10 @@ class MessageEffects:
             self._output(Output(words), state)
         elif kind in (MessageKind.SYNC, MessageKind.CONSUMED):
             self._commit(words, conn, kind)
+        elif kind is MessageKind.LEARN:
+            argument = STRUCTS["LearnArgument"]
+            fields = {name: words[1] >> field.lsb & (1 << field.width) - 1 for name, field in argument.items()}
+            self.neighbours.learn(fields["iface"], words[3], fields["mac_hi"] << 32 | words[2], fields["create"])
         elif kind in (MessageKind.INSERT, MessageKind.DELETE):
             self._change_key(words, kind)
         elif kind is MessageKind.ESTABLISHED:
@@ -152,7 +158,17 @@ class MessageEffects:
         if output.flags & OutputFlag.GATED and self.protect:
             self.gate.append(output)
         else:
-            self.emit(self, output.iface, output.frame)
+            self._send(output, output.frame)
+
+    def _send(self, output, frame):
+        """Emit a frame to its next hop, or to the MAC address of its message while none is known."""
+        if not output.flags & OutputFlag.ARP:
+            hop = self.neighbours.query(output.iface, output.remote_ip)
+            frame = (output.mac if hop is None else hop.to_bytes(6, "big")) + frame[6:]
+            if frame[:6] == bytes(6):
+                self.unresolved += 1
+                return
+        self.emit(self, output.iface, frame)
 
     def _commit(self, words, conn, kind):
         """Execute a record: it frees socket memory; SYNC also goes to the standby and into flowstate memory."""
@@ -182,7 +198,8 @@ class MessageEffects:
     def _frame(self, o):
         """Return the frame of an Output; None if its bytes are not in socket memory."""
         if o.flags & OutputFlag.ARP:
-            return arp_frame(o.mac, Arp(2, self.mac, o.local_ip, o.mac, o.remote_ip))
+            target = bytes(6) if o.tcp_flags == 1 else o.mac
+            return arp_frame(o.mac, Arp(o.tcp_flags, self.mac, o.local_ip, target, o.remote_ip))
         payload = self.memory.read((o.conn, o.direction), o.pool, o.seq, o.length)
         if payload is None:
             return None
@@ -211,7 +228,7 @@ class MessageEffects:
                 continue
             if frame != output.frame:
                 raise ProgramError(f"socket memory changed under a gated output: {output}")
-            self.emit(self, output.iface, frame)
+            self._send(output, frame)
 
     # records --------------------------------------------------------------------------------
     def _store_lines(self, conn, words):

@@ -33,15 +33,16 @@ class FunctionalPair:
     config: overrides of layouts.config. client, server: overrides of TcpConfig. delay, sync_delay: ticks per link.
     standby: False for one unprotected unit. lose(frame number, link, to_peer, data) -> True drops a frame. detect:
     ticks from kill to takeover. seed: see FunctionalSpps. defines: of the program. bases: of the tick counters.
+    addresses: of the peers.
     """
 
     def __init__(self, *, config=None, client=None, server=None, delay=5, sync_delay=2, standby=True, lose=None,
-                 detect=30, seed=0, defines=(), units=2, bases=(0, 0), **spps):
+                 detect=30, seed=0, defines=(), units=2, bases=(0, 0), addresses=(CLIENT_IP, SERVER_IP), **spps):
         self.time = 0
         self._heap, self._order = [], count()
         self.delay, self.sync_delay, self.lose, self.detect = delay, sync_delay, lose, detect
         image = default_image(tuple(defines), connections=spps.get("connections", TINY.connections))
-        config = {"mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1), "server_ip": ip_number(SERVER_IP),
+        config = {"mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1), "server_ip": ip_number(addresses[1]),
                   "server_mac_hi": int(SERVER_MAC[:5].replace(":", ""), 16),
                   "server_mac_lo": int(SERVER_MAC[6:].replace(":", ""), 16),
                   } | (config or {})
@@ -51,8 +52,8 @@ class FunctionalPair:
         for unit in self.units:
             unit.protect = int(standby)
             unit.tolerant = bool(defines)
-        self.client = Endpoint("client", "02:00:00:00:00:02", CLIENT_IP, TcpConfig(**PEER | (client or {})), seed=1)
-        self.server = Endpoint("server", SERVER_MAC, SERVER_IP, TcpConfig(**PEER | (server or {})), seed=2)
+        self.client = Endpoint("client", "02:00:00:00:00:02", addresses[0], TcpConfig(**PEER | (client or {})), seed=1)
+        self.server = Endpoint("server", SERVER_MAC, addresses[1], TcpConfig(**PEER | (server or {})), seed=2)
         self.peers = [self.client, self.server]
         for port, peer in enumerate(self.peers):
             peer.attach(lambda data, port=port: self._from_peer(port, data), lambda: self.time)

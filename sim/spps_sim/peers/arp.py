@@ -26,8 +26,16 @@ class ArpTable:
         self.mac, self.ip = mac, ip
         self._send, self._now, self._retry = send, now, retry
         self.known = {}             # IPv4 number -> MAC
+        self.also = set()           # addresses that are answered for as well: of a router
+        self.silent = False         # nothing is answered
         self._waiting = {}          # IPv4 number -> [deadline, frame builders]
         self.changes = []           # (time, ip, old MAC, new MAC): a virtual MAC must never appear here
+
+    def announce(self, operation, ip=None):
+        """Tell everybody our MAC address by a gratuitous request (1) or reply (2), RFC 5227 §3; ip: by default ours."""
+        ip = self.ip if ip is None else ip
+        target = bytes(6) if operation == 1 else BROADCAST
+        self._send(arp_frame(BROADCAST, Arp(operation, self.mac, ip, target, ip)))
 
     def transmit(self, ip, build):
         """Send build(MAC address of `ip`), now or when the address is resolved."""
@@ -54,8 +62,9 @@ class ArpTable:
             self.known[packet.sender_ip] = packet.sender_mac
             for build in self._waiting.pop(packet.sender_ip, (0, ()))[1]:
                 self._send(build(packet.sender_mac))
-        if packet.operation == 1 and packet.target_ip == self.ip:
-            self._send(arp_frame(packet.sender_mac, Arp(2, self.mac, self.ip, packet.sender_mac, packet.sender_ip)))
+        asked = packet.target_ip
+        if packet.operation == 1 and asked in {self.ip, *self.also} and not self.silent:
+            self._send(arp_frame(packet.sender_mac, Arp(2, self.mac, asked, packet.sender_mac, packet.sender_ip)))
         return True
 
     def deadline(self):

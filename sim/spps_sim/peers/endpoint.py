@@ -48,6 +48,10 @@ class Endpoint:
         self._send, self._now = send, now
         self.arp = ArpTable(self.mac, self.ip, send, now=now, retry=self.config.rto_initial)
 
+    def replace_mac(self, mac):
+        """Go on with another MAC address; `arp.announce` tells it."""
+        self.mac = self.arp.mac = mac_bytes(mac)
+
     # application ---------------------------------------------------------------------------
     def listen(self, port, on_event):
         """Accept connections on `port`; on_event(connection, what) is called as TcpConnection says."""

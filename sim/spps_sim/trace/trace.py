@@ -206,7 +206,7 @@ class Tracer:
         if message.kind is MessageKind.OUTPUT:
             out = Output(words)
             if out.flags & OutputFlag.ARP:
-                return f"{at} ARP reply on port {out.iface}"
+                return f"{at} ARP {'request' if out.tcp_flags == 1 else 'reply'} on port {out.iface}"
             seq, ack = f"{out.seq:#x}", f"{out.ack:#x}"
             if event.conn is not None:
                 leg = self._leg_of(event, out)

@@ -1,0 +1,60 @@
+"""Configuration of the neighbour table: a table from which the signature and the registers of the host are made."""
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
+
+from ..layouts.neighbour import NETWORKS
+from ..lib.item import Item
+from .entry import TICK_BITS, TRIES_BITS
+
+__all__ = ["CONFIG", "NeighbourConfig", "Networks"]
+
+#: in the order of the registers
+CONFIG = (
+    *(Item(f"prefix_{n}", 6, f"bits of vip_{n} that name network {n}, at most 32: a destination with these bits is its "
+                             "own next hop; 0: every one is") for n in range(NETWORKS)),
+    *(Item(f"gateway_{n}", 32, f"next hop of every other destination on network {n}; 0: none is known")
+      for n in range(NETWORKS)),
+    Item("arp_age", TICK_BITS, "ticks after which a MAC address in use is asked for again and one out of use forgotten",
+         30000),
+    Item("arp_interval", TICK_BITS, "ticks between two ARP requests for one address", 1000),
+    Item("arp_retries", TRIES_BITS, "ARP requests without an answer before an address is given up; 0: none is sent", 3),
+    Item("arp_holdoff", TICK_BITS, "ticks until an address that was given up is asked for again", 5000),
+)
+
+
+class NeighbourConfig(wiring.Signature):
+    """Configuration of the neighbour table, driven by the host's registers.
+
+    Members
+    -------
+    prefix_0, prefix_1 : Out(6), bits
+        Length of the prefix of each network.
+    gateway_0, gateway_1 : Out(32), IPv4 addresses
+        Next hop outside it.
+    arp_age, arp_interval, arp_holdoff : Out(24), ticks
+        Times.
+    arp_retries : Out(4), requests
+        Most requests without an answer.
+
+    What each does is in `CONFIG`, of which the members and the registers are made.
+    """
+
+    def __init__(self):
+        super().__init__({item.name: Out(item.width) for item in CONFIG})
+
+
+class Networks(wiring.Signature):
+    """What the parts of the table know of the networks.
+
+    Members
+    -------
+    vip : Out(32 × NETWORKS), IPv4 addresses
+        Ours.
+    mask : Out(32 × NETWORKS)
+        The bits of the prefix are set.
+    gateway : Out(32 × NETWORKS), IPv4 addresses
+        Next hop outside the prefix, 0: none.
+    """
+
+    def __init__(self):
+        super().__init__({name: Out(data.ArrayLayout(32, NETWORKS)) for name in ("vip", "mask", "gateway")})
