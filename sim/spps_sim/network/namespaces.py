@@ -132,6 +132,14 @@ class Namespace:
         out = self._ip("-o", "link", "show", "net0")
         return bytes.fromhex(out.split("link/ether ")[1].split()[0].replace(":", ""))
 
+    def replace_mac(self, mac):
+        """Give net0 another hardware address, six bytes."""
+        self._ip("link", "set", "net0", "address", mac.hex(":"))
+
+    def add_address(self, address):
+        """Give the host a further IPv4 address, that is not on the network."""
+        self._ip("addr", "add", f"{address}/32", "dev", "lo")
+
     def command(self, arguments):
         """`arguments` prefixed so that they run inside the namespace."""
         return ["ip", "netns", "exec", self.name, *arguments]
