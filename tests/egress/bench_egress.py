@@ -15,6 +15,7 @@ from tests.egress.env_egress import (
     MAX_FRAME,
     WIDTH,
     controls,
+    hop,
     random_messages,
     settle,
     start,
@@ -176,6 +177,18 @@ async def reads_next_payload_while_frame_leaves(dut):
     dut._log.info("20 pure ACKs in %d clocks", clocks)
     assert clocks <= 20 * max(13, -(-60 // (WIDTH // 8)) + 2) + 30
     await tb.drain()
+
+
+@cocotb.test(skip=BROKEN)
+async def a_payload_that_goes_nowhere_leaves_the_buffer_of_the_frame_before_it_alone(dut):
+    """The payload after it comes while that frame still leaves, and has to wait for its buffer."""
+    tb = await start(dut, default_seed(), 0.0, 0.8)
+    nobody = next(ip for ip in range(1, 1000) if hop(1, ip) is None)
+    for _ in range(10):
+        tb.output(tb.random_output(length=1400, arp=False))
+        tb.output(tb.random_output(options=frozenset(), length=4, arp=False, port=1, remote_ip=nobody, target_mac=0))
+    await tb.drain()
+    assert tb.counters.total["unresolved"] == 10
 
 
 @cocotb.test(skip=BROKEN)

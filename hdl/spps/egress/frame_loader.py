@@ -236,7 +236,8 @@ class FrameLoader(wiring.Component):
                 m.next = "OFFER"
             with m.State("OFFER"):
                 m.d.comb += self.o.valid.eq(answered & ~lost)
-                with m.If(answered & (lost | self.o.ready)):
+                # one that is lost waits too: its buffer may be given back only when the frame before has left the other
+                with m.If(answered & self.o.ready):
                     m.d.comb += [
                         self.pop_control.eq(queue == OutputQueue.CONTROL),
                         self.pop_ordered.eq(queue == OutputQueue.ORDERED),

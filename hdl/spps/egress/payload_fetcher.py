@@ -31,7 +31,7 @@ class PayloadFetcher(wiring.Component):
     """Reads the payloads of ordered outputs from socket memory, one after another, into two buffers, and sums them.
 
     The two buffers take turns. A payload is `taken` by the assembler, which takes a frame only when the one before has
-    left its buffer; hence the buffer that is written here is never the one that is read.
+    left its buffer, or when it would take one; hence the buffer that is written here is never the one that is read.
 
     Parameters
     ----------
