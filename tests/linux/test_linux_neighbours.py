@@ -1,4 +1,4 @@
-"""Next hops (item 70 of hdl/spps/ucode/CHECKLIST.md): Linux hosts and gateways that change their MAC addresses."""
+"""Next hops (item 76 of hdl/spps/ucode/CHECKLIST.md): Linux hosts and gateways that change their MAC addresses."""
 import socket
 
 import pytest
