@@ -276,7 +276,8 @@ def test_a_thousand_cycles_of_opening_and_closing_leave_nothing(mode):
 def wrapping(offset, **kw):
     """A two-way transfer whose four streams begin `offset` bytes before the wrap."""
     probe = Transfer(up=100, down=100, peer_iss=1).run()
-    isn = {leg: next(o.seq for o in probe.pair.units[0].log if o.iface == leg and o.tcp_flags & SYN) for leg in (0, 1)}
+    isn = {leg: next(o.seq for o in probe.pair.units[0].segments if o.iface == leg and o.tcp_flags & SYN)
+           for leg in (0, 1)}
     found = []
     for leg in (0, 1):
         settings = {"up": 4000, "down": 3000, "close": "both"} | kw

@@ -268,7 +268,7 @@ def test_no_window_closes_before_the_standby_can_know(name):
     shut.leg.unit.sync_ready = 1
     answer, = shut.again()
     assert answer.window == 0
-    record = next(o for o in reversed(shut.leg.unit.log) if o.window == 0)
+    record = next(o for o in reversed(shut.leg.unit.segments) if o.window == 0)
     assert record.behind == shut.leg.unit.issued
 
 

@@ -59,7 +59,7 @@ def test_survives_when_the_sequence_numbers_wrap(how):
 
 def initial_number(transfer, leg):
     """The ISN of the unit on a leg."""
-    return next(o.seq for o in transfer.pair.units[0].log if o.iface == leg and o.tcp_flags & 2)
+    return next(o.seq for o in transfer.pair.units[0].segments if o.iface == leg and o.tcp_flags & 2)
 
 
 def test_resumes_soon_after_the_takeover():

@@ -18,10 +18,10 @@ def test_100_kilobytes_each_way(standby, close):
 def test_window_and_segment_sizes(window, mss):
     transfer = Transfer(up=20_000, down=20_000, config={"window": window}, client={"mss": mss}).run()
     transfer.check()
-    sizes = {o.iface: max(x.length for x in transfer.pair.units[0].log if x.iface == o.iface)
-             for o in transfer.pair.units[0].log}
+    sizes = {o.iface: max(x.length for x in transfer.pair.units[0].segments if x.iface == o.iface)
+             for o in transfer.pair.units[0].segments}
     assert sizes[0] <= mss and sizes[1] <= 1460
-    syn = next(o for o in transfer.pair.units[0].log if o.iface == 1)
+    syn = next(o for o in transfer.pair.units[0].segments if o.iface == 1)
     # the server is told the client's MSS, so its segments need no cutting
     assert syn.mss == mss
 
@@ -73,10 +73,10 @@ def test_zero_window_and_reopening(reader):
 def test_sequence_numbers_wrap():
     for leg in (0, 1):
         probe = Transfer(peer_iss=(1 << 32) - 30_000).run()
-        isn = next(o.seq for o in probe.pair.units[0].log if o.iface == leg and o.tcp_flags & SYN)
+        isn = next(o.seq for o in probe.pair.units[0].segments if o.iface == leg and o.tcp_flags & SYN)
         transfer = Transfer(up=50_000, down=50_000, isn_base=-isn - 20_000, peer_iss=(1 << 32) - 30_000).run()
         transfer.check()
-        assert any(o.seq < 40_000 and o.iface == leg for o in transfer.pair.units[0].log)
+        assert any(o.seq < 40_000 and o.iface == leg for o in transfer.pair.units[0].segments)
 
 
 def test_nothing_depends_on_registers_scratch_or_old_memory():
@@ -103,9 +103,9 @@ def test_every_gated_output_stands_behind_its_record():
         record(u, number, words)
     unit.record = watch
     transfer.run().check()
-    first = {leg: next(o for o in unit.log if o.iface == leg and o.tcp_flags & SYN) for leg in (0, 1)}
+    first = {leg: next(o for o in unit.segments if o.iface == leg and o.tcp_flags & SYN) for leg in (0, 1)}
     peer_isn = {0: transfer.client.iss, 1: transfer.server.iss}
-    for output in unit.log:
+    for output in unit.segments:
         if output.tcp_flags & ACK and output.flags & 1:
             snd_una = told[output.behind][1 - output.iface]
             committed = (snd_una - first[1 - output.iface].seq) & 0xFFFFFFFF

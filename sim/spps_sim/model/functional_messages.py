@@ -84,7 +84,7 @@ class MessageEffects:
         self.refused = self.stale = 0
         self.gate = deque()                 # Outputs that wait for a record
         self.issued = self.confirmed = 0    # records
-        self.log = []                       # outputs in order of issue
+        self.log = []                       # outputs in order of issue, ARP packets too
         self.notes = Counter()              # of layouts.lookup.ProgramNote by counter, and `icmp_noflow`
 
     def garbage(self):
@@ -159,6 +159,11 @@ class MessageEffects:
             self.gate.append(output)
         else:
             self._send(output, output.frame)
+
+    @property
+    def segments(self):
+        """Outputs of TCP in order of issue."""
+        return [output for output in self.log if not output.flags & OutputFlag.ARP]
 
     def _send(self, output, frame):
         """Emit a frame to its next hop, or to the MAC address of its message while none is known."""
