@@ -1,7 +1,7 @@
 """Cores and DMA that answer, drivers, monitors and model around the director."""
 import os
 import random
-from collections import deque
+from collections import Counter, deque
 
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
@@ -64,6 +64,7 @@ class Env:
         self.answers = sink("o_answer", TimerAnswer, None)
         self.dropped = sink("o_drop", None, None)
         self.counters = CounterMonitor(dut, dut.clk, FlowDirector.COUNTERS)
+        self.causes = Counter()         # of Dones with `close`
         self.model = DirectorModel(TOTAL, WORKSPACES, SLOTS)
         self.masks = [1 << TCP | 1 << TIMER | (1 << ARP if c % 2 == 0 else 0) for c in range(TOTAL)]
         dut.masks.value = sum(mask << 16 * c for c, mask in enumerate(self.masks))
@@ -189,6 +190,7 @@ class Env:
         self.traps += d["trap"]
         if d["noflow"]:
             return
+        self.causes[d["cause"]] += d["close"] and not d["trap"]
         place = value["cluster"] * CORES + value["core"], d["workspace"]
         self.taken_done.append((place, d))
 
@@ -210,7 +212,8 @@ class Env:
                 *_, trap = self.model.process(core, close, bool(trap))
                 trap = int(trap)
                 done = pack(Done, {"conn": conn or 0, "workspace": workspace, "close": close,
-                                   "noflow": int(conn is None), "trap": trap, "deadline": rng.getrandbits(32)})
+                                   "noflow": int(conn is None), "trap": trap, "deadline": rng.getrandbits(32),
+                                   "cause": rng.getrandbits(2)})
                 self.done.send({"done": done, "cluster": core // CORES, "core": core % CORES})
 
     async def run_dma(self):
@@ -247,6 +250,7 @@ class Env:
         assert total["delivered"] - total["timers"] + total["no_core"] == self.events.sent
         assert total["timers"] + total["timer_refused"] == self.timers.sent == self.timers_taken
         assert total["timer_refused"] == self.refused and total["bad_done"] == self.bad and total["traps"] == self.traps
+        assert (total["keepalive_ended"], total["idle_ended"]) == (self.causes[1], self.causes[2])
         assert ((total["purged"], total["resumed"], total["restarted"])
                 == (self.purges, self.model.count["resumed"], self.restarted))
         assert int(self.dut.idle.value) == 1 and int(self.dut.outstanding.value) == 0

@@ -3,7 +3,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.director import Done
+from ..layouts.director import Done, EndCause
 from ..layouts.message import MessageHeader, MessageKind, Unit, beat_signature
 from ..layouts.socket import CopyHeader
 from .ports import map_of, slot_meta
@@ -44,7 +44,7 @@ class MessagePort(wiring.Component):
         It holds a beat that has to leave.
     memory_data : In(64)
         The output of the block RAM.
-    finish, trap, event, deadline, close : In
+    finish, trap, event, deadline, close, cause : In
         End of the event: it ended, by a trap; its slot_meta; operands of `eoe`. Taken unless `ending`.
     ending : Out(1)
         The DONE of the event before has not left.
@@ -75,6 +75,7 @@ class MessagePort(wiring.Component):
             "send": In(1), "legal": In(1), "location": In(beats), "after_first": In(5), "more": In(1), "done": Out(1),
             "address": Out(beats), "free": Out(1), "hold": Out(1), "memory_data": In(64),
             "finish": In(1), "trap": In(1), "event": In(slot_meta(params)), "deadline": In(32), "close": In(1),
+            "cause": In(EndCause),
             "ending": Out(1), "open": Out(1), "cut": Out(1), "released": Out(1),
             "o": Out(beat_signature()),
         })
@@ -117,17 +118,20 @@ class MessagePort(wiring.Component):
             m.d.sync += length.eq(passing.length)
 
         event, deadline, close, trapped, owes = Signal(self.event.shape()), Signal(32), Signal(), Signal(), Signal()
+        cause = Signal(EndCause)
         header, done, release = Signal(MessageHeader), Signal(Done), Signal(MessageHeader)
         m.d.comb += [
             header.kind.eq(MessageKind.DONE), header.unit.eq(Unit.DIRECTOR), header.length.eq(1),
             done.conn.eq(event.conn), done.workspace.eq(event.workspace), done.noflow.eq(event.noflow),
-            done.close.eq(close & ~trapped), done.trap.eq(trapped), done.deadline.eq(Mux(trapped, 0, deadline)),
+            done.close.eq(close & ~trapped), done.trap.eq(trapped),
+            done.cause.eq(Mux(trapped, EndCause.OTHER, cause)), done.deadline.eq(Mux(trapped, 0, deadline)),
             release.kind.eq(MessageKind.RELEASE), release.unit.eq(Unit.SOCKET), release.argument.eq(event.ref),
         ]
         owing = self.trap & self.event.payload & ~settled & ~settles
         with m.If(~self.ending):
             m.d.sync += [
-                event.eq(self.event), deadline.eq(self.deadline), close.eq(self.close), trapped.eq(self.trap),
+                event.eq(self.event), deadline.eq(self.deadline), close.eq(self.close), cause.eq(self.cause),
+                trapped.eq(self.trap),
                 owes.eq(owing), settled.eq((settled | settles) & ~self.finish),
             ]
         m.d.comb += [

@@ -304,7 +304,7 @@ class ProtocolCore(wiring.Component):
             s.finish.eq(~port.ending & (s.fault | (s.x_valid & ~s.missing & s.x.eoe & ~port.open & ~s.exhausted))),
             self.busy.eq(s.running), events.take.eq(events.start & self.configured & ~s.running),
             port.finish.eq(s.finish), port.trap.eq(s.fault), port.event.eq(events.event), port.deadline.eq(s.a),
-            port.close.eq(s.b[0]),
+            port.close.eq(s.b[0]), port.cause.eq(s.b[1:3]),
             events.release.eq(s.finish), events.trap.eq(count.traps),
             count.traps.eq(s.finish & s.fault & ~void), count.voided.eq(s.finish & void),
             count.cut_messages.eq(port.cut),

@@ -3,7 +3,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.director import CoreDone, TimerSet
+from ..layouts.director import CoreDone, EndCause, TimerSet
 from ..layouts.dma import ClusterDma, DmaOp
 from ..layouts.lookup import LookupCommand, LookupOp
 from ..lib.counters import Counters
@@ -70,6 +70,8 @@ class Completion(wiring.Component):
         "traps": "Dones with `trap`: events that trapped or were at a fenced core",
         "write_backs": "last events of a flow at a core, after which its flowstate is written back",
         "closed": "connections ended by a Done with `close`",
+        "keepalive_ended": "connections of these whose peer answered no keepalive probe",
+        "idle_ended": "connections of these that carried no data for `cfg_idle_limit`",
         "purged": "new connections purged because no event of theirs ended well",
     })
 
@@ -142,6 +144,8 @@ class Completion(wiring.Component):
                 self.mark.eq(finish.last & finish.void & ~closed & ~purged),
                 self.count.write_backs.eq(finish.last & ~finish.void),
                 self.count.closed.eq(closed), self.count.purged.eq(purged),
+                self.count.keepalive_ended.eq(finish.close & (done.cause == EndCause.KEEPALIVE)),
+                self.count.idle_ended.eq(finish.close & (done.cause == EndCause.IDLE)),
             ]
             m.d.sync += [
                 self.o_set.valid.eq(1),

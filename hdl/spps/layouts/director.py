@@ -3,12 +3,12 @@
 Source: patent §III.D to H, §VI.
 """
 from amaranth.hdl import unsigned
-from amaranth.lib import data
+from amaranth.lib import data, enum
 
 from .event import Event
 from .message import BEAT
 
-__all__ = ["EVENT_BEATS", "CoreDone", "Delivery", "Done", "EventArgument", "TimerAnswer", "TimerSet"]
+__all__ = ["EVENT_BEATS", "CoreDone", "EndCause", "Delivery", "Done", "EventArgument", "TimerAnswer", "TimerSet"]
 
 EVENT_BEATS = Event.as_shape().size // BEAT
 
@@ -21,6 +21,14 @@ class EventArgument(data.Struct):
     spare: unsigned(27)
 
 
+class EndCause(enum.Enum, shape=2):
+    """Why a program ends a connection, as far as that is counted: bits 2:1 of the second operand of `eoe`."""
+
+    OTHER = 0
+    KEEPALIVE = 1   # a peer answered no keepalive probe
+    IDLE = 2        # no data for `idle_limit`
+
+
 class Done(data.Struct):
     """End of event (one beat)."""
 
@@ -29,7 +37,8 @@ class Done(data.Struct):
     close: unsigned(1)      # the connection is over: free conn when its event counter is zero
     noflow: unsigned(1)     # the event had no flow: nothing to count or write back
     trap: unsigned(1)       # the event was not processed to its end: the workspace is void
-    spare: unsigned(9)
+    cause: EndCause         # with close: why
+    spare: unsigned(7)
     deadline: unsigned(32)  # absolute tick of the next TIMER event, 0: none
 
 

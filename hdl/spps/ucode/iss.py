@@ -44,7 +44,7 @@ _LEG, _CONN = STRUCTS["Event"]["leg"], STRUCTS["Event"]["conn"]
 class EventResult:
     """What an event did. messages: each a list of 64-bit beats, header first.
 
-    deadline, close: of eoe. steps: instructions executed. trap: None or the code; trap_pc its address.
+    deadline, close, cause: of eoe. steps: instructions executed. trap: None or the code; trap_pc its address.
     unfinished: beats of a message that a trap cut short. dirty: lines written in the event's workspace, one bit each.
     trace: [Step] if asked for.
     """
@@ -52,6 +52,7 @@ class EventResult:
     messages: list = field(default_factory=list)
     deadline: int = 0
     close: int = 0
+    cause: int = 0
     steps: int = 0
     trap: int | None = None
     trap_pc: int = 0
@@ -215,7 +216,7 @@ class CoreIss:
             self._result.messages.append(self.message)
             self.message = []
 
-    def finish(self, deadline, close):
+    def finish(self, deadline, close, cause):
         """End the event."""
-        self._result.deadline, self._result.close = deadline, close
+        self._result.deadline, self._result.close, self._result.cause = deadline, close, cause
         self.result = self._result

@@ -97,7 +97,7 @@ def _send(core, base, offset, beats, more):
 def _eoe(core, ra, rb):
     if core.message:
         raise Trap(TrapCode.OPEN_MESSAGE)
-    core.finish(core.regs[ra], core.regs[rb] & 1)
+    core.finish(core.regs[ra], core.regs[rb] & 1, core.regs[rb] >> 1 & 3)
 
 
 def _trap(core, imm):

@@ -119,5 +119,5 @@ class ClusterModel:
         noflow = words[1] >> 18 & 1
         done = words[1] & 0xFFFF | workspace << 16 | noflow << 21 | trap << 22
         if result is not None and not trap:
-            done |= result.close << 20 | result.deadline << 32
+            done |= result.close << 20 | result.cause << 23 | result.deadline << 32
         return messages + [[header(_DONE, source=core, cluster=self.index, length=1), done]]
