@@ -184,6 +184,7 @@ class Spps(wiring.Component):
         m.submodules.command_arbiter = commands = StreamArbiter(LookupCommand, 3, packets=False)
         _each(m, (bus.o_lookup, director.o_free, self.failover.o_lookup), commands.i)
         wiring.connect(m, commands.o, lookup.i_cmd)
+        wiring.connect(m, bus.o_replay, lookup.i_replay)
         wiring.connect(m, lookup.o_event, director.i_event)
         wiring.connect(m, timers.o_timer, director.i_timer)
         wiring.connect(m, director.o_answer, timers.i_answer)
@@ -271,6 +272,7 @@ class Spps(wiring.Component):
             self.echo.now.eq(self.ticks.now),
             self.source.burst_blocks.eq(mmc.burst_blocks), self.ticks.tick_cycles.eq(mmc.tick_cycles),
             self.lookup.secret.eq(Cat(mmc.secret_0, mmc.secret_1)), self.lookup.half_open_limit.eq(mmc.half_open_limit),
+            self.lookup.silent.eq(mmc.refuse_silently),
             self.director.masks.eq(mmc.masks), self.director.core_enable.eq(mmc.core_enable),
             self.director.round_robin.eq(mmc.core_choice), fence.limit.eq(mmc.watchdog), fence.lift.eq(mmc.fence_lift),
             self.socket.low_watermark.eq(mmc.socket_low_watermark),

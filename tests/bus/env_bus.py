@@ -7,12 +7,13 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from spps.bus import MessageBus
 from spps.layouts.director import CoreDone, Delivery
-from spps.layouts.lookup import LookupCommand
+from spps.layouts.event import Event
+from spps.layouts.lookup import SYN_FIELDS, LookupCommand, Replay, Syn
 from spps.layouts.message import beat_layout
 from spps.layouts.neighbour import Learned
 from spps_sim.model.bus import BusModel, event_message
 from spps_sim.testbench.bus.counters import CounterMonitor
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, unpack
 from spps_sim.testbench.runner import default_seed
 
 CLUSTERS = int(os.environ["SPPS_P_CLUSTERS"])
@@ -37,12 +38,13 @@ class Env:
         self.delivery = StreamSource(dut, "i_delivery", dut.clk, layout=Delivery, idle=idle, rng=rng())
         self.socket = sink("o_socket", beat_layout(), self.socket_beat)
         self.lookup = sink("o_lookup", LookupCommand, self.looked_up)
+        self.replay = sink("o_replay", Replay, self.replayed)
         self.learn = sink("o_learn", Learned, self.learned)
         self.done = sink("o_done", CoreDone, self.finished)
         self.cores = [sink(f"o_cluster__{k}", beat_layout(), None) for k in range(CLUSTERS)]
         self.counters = CounterMonitor(dut, dut.clk, MessageBus.COUNTERS)
-        self.expected = {(target, k): deque() for target in ("done", "lookup", "socket", "learn")
-                         for k in range(CLUSTERS)}
+        targets = "done", "lookup", "replay", "socket", "learn"
+        self.expected = {(target, k): deque() for target in targets for k in range(CLUSTERS)}
         self.order = [deque() for _ in range(CLUSTERS)]     # done and lookup of a cluster, in the order sent
         self.to_cluster = [[] for _ in range(CLUSTERS)]
         self.message = []
@@ -72,10 +74,10 @@ class Env:
             self.message = []
 
     def passed(self, target, cluster):
-        """A Done leaves only after the lookup commands its cluster sent before; the other way round is no promise."""
+        """A Done and a SYN leave only after the lookup commands that their cluster sent before; no more is promised."""
         order = self.order[cluster]
-        if target == "done":
-            assert order[0] == "done", "a Done overtook a lookup command"
+        if target != "lookup":
+            assert "lookup" not in list(order)[:order.index(target)], f"{target} overtook a lookup command"
         order.remove(target)
 
     def looked_up(self, command):
@@ -83,6 +85,15 @@ class Env:
         *expected, key = self.expected["lookup", cluster].popleft()
         assert [command["op"], command["conn"], command["leg"]] == expected and key in (command["key"], None)
         self.passed("lookup", cluster)
+
+    def replayed(self, value):
+        syn = unpack(Syn, value["syn"])
+        cluster = syn["seq"] >> 28
+        event, wait = self.expected["replay", cluster].popleft()
+        fields = unpack(Event, event)
+        assert value["wait"] == wait and syn["again"] == 1
+        assert {name: syn[name] for name in SYN_FIELDS} == {name: fields[name] for name in SYN_FIELDS}
+        self.passed("replay", cluster)
 
     def learned(self, value):
         assert (value["argument"], value["body"]) == self.expected["learn", value["argument"] >> 12 & 15].popleft()
@@ -95,8 +106,8 @@ class Env:
         rng = self.rng
         choice = rng.random()
         kind, unit, length = rng.choice(
-            ((2, 0, 1), (7, 1, 2), (8, 1, 2), (9, 1, 0), (11, 1, 0), (3, 2, 2), (4, 2, 0), (5, 2, 8), (6, 2, 25),
-             (12, 3, 1)))
+            ((2, 0, 1), (7, 1, 2), (8, 1, 2), (9, 1, 0), (11, 1, 0), (13, 1, 0), (14, 1, 8), (3, 2, 2), (4, 2, 0),
+             (5, 2, 8), (6, 2, 25), (12, 3, 1)))
         if choice < 0.08:
             kind, unit = rng.randrange(256), rng.randrange(16)
             length = rng.randrange(5)
@@ -106,7 +117,10 @@ class Env:
             length = rng.choice((0, 1, 2, 3, 7))
         argument = (cluster << 12 | rng.getrandbits(12)) | rng.getrandbits(1) << 16 | rng.getrandbits(15) << 17
         header = kind | unit << 8 | rng.randrange(16) << 12 | cluster << 16 | length << 24 | argument << 32
-        self.send(cluster, [header] + [rng.getrandbits(64) for _ in range(length)])
+        beats = [rng.getrandbits(64) for _ in range(length)]
+        if kind == 14 and length == 8:          # seq, the upper word of the third beat, says whose it is
+            beats[2] = beats[2] & (1 << 60) - 1 | cluster << 60
+        self.send(cluster, [header] + beats)
 
     async def drain(self):
         for _ in range(60000):

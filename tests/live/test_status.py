@@ -38,7 +38,7 @@ def test_connections_without_protection(registers, state):
 
 def test_a_full_table_and_what_it_refused():
     env = Env()
-    env.pair.values[0] |= {"in_use": 16, "lookup_refused": 5}
+    env.pair.values[0] |= {"in_use": 16, "lookup_table_full": 3, "lookup_half_open_refused": 2}
     said = text(env)
     assert (
         "connections: 16 of 16 in use" in said

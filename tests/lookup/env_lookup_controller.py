@@ -6,15 +6,17 @@ import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from spps.layouts.event import Event
-from spps.layouts.lookup import LookupCommand
+from spps.layouts.lookup import SYN_FIELDS, LookupCommand, Replay, Syn
 from spps.lookup import LookupController
 from spps_sim.model.lookup import LookupModel, flow_key
 from spps_sim.testbench.bus.counters import CounterMonitor
-from spps_sim.testbench.bus.stream import StreamSink, StreamSource, reset, start_clock, unpack
+from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset, start_clock, unpack
 from spps_sim.testbench.runner import default_seed
 
 CONNECTIONS = int(os.environ["SPPS_P_CONNECTIONS"])
-INSERT, DELETE, FREE, ESTABLISHED, PURGE, NOTE = range(6)
+INSERT, DELETE, FREE, ESTABLISHED, PURGE, NOTE, TIME_WAIT = range(7)
+TIMER, RECYCLE = 7, 2
+OUTCOMES = ("hits", "created", "noflow", "standby_drop", "refused", "icmp_noflow", "parked")
 PROTOCOL = 6
 
 
@@ -30,14 +32,17 @@ class Env:
 
         self.events = StreamSource(dut, "i_event", dut.clk, layout=Event, idle=idle, rng=rng())
         self.commands = StreamSource(dut, "i_cmd", dut.clk, layout=LookupCommand, idle=0.97 if idle else 0.9, rng=rng())
+        self.replays = StreamSource(dut, "i_replay", dut.clk, layout=Replay, idle=0.99, rng=rng())
         self.out = StreamSink(dut, "o_event", dut.clk, layout=Event, pause=pause, rng=rng())
         self.dropped = StreamSink(dut, "o_drop", dut.clk, pause=pause, rng=rng())
         self.counters = CounterMonitor(dut, dut.clk, LookupController.COUNTERS)
         secret = self.rng.getrandbits(64)
         dut.secret.value, dut.active.value, dut.scan_conn.value, dut.half_open_limit.value = secret, 1, 0, 0
+        dut.silent.value = 0
         self.model = LookupModel(CONNECTIONS, secret)
         self.model.active = 1
-        self.pending = None             # what the model said of the event inside
+        self.inside = None              # the event that is looked up
+        self.pending = None             # what the model said of it
         self.drops = []
         self.taken_events = self.taken_commands = 0
         self.flows = [(self.rng.getrandbits(32), self.rng.getrandbits(32), self.rng.getrandbits(16),
@@ -48,11 +53,19 @@ class Env:
             self.flows.append(tuple(v ^ 1 if i == field else v for i, v in enumerate(flow)))
 
     async def watch(self):
-        """Steps the model in the order in which the block takes events and commands."""
-        dut, shown = self.dut, False
+        """Steps the model in the order in which the block takes commands and, as its counts show, decides on events."""
+        dut, shown, names = self.dut, False, list(LookupController.COUNTERS)
         while True:
             await RisingEdge(dut.clk)
             await ReadOnly()
+            pulses = int(dut.count.value)
+            counted = {name for bit, name in enumerate(names) if pulses >> bit & 1} if pulses else ()
+            if "retried" in counted:
+                assert self.inside is None, "the event before has not come out"
+                syn = self.model.retry()
+                self.inside = {name: 0 for name, _ in Event.as_shape()} | syn | {"kind": 1, "protocol": PROTOCOL}
+            for _ in {*OUTCOMES} & {*counted}:
+                self.decided()
             valid = int(dut.o_event__valid.value)
             if valid and not shown:
                 assert self.pending, "an event nobody sent"
@@ -63,15 +76,25 @@ class Env:
                 self.model.command(c["op"], c["conn"], c["leg"], c["key"])
                 self.taken_commands += 1
             if int(dut.i_event__valid.value) and int(dut.i_event__ready.value):
-                assert self.pending is None, "the event before has not come out"
-                e = unpack(Event, int(dut.i_event__payload.value))
-                verdict, what = self.model.event(e)
+                assert self.pending is None and self.inside is None, "the event before has not come out"
+                self.inside = unpack(Event, int(dut.i_event__payload.value)) | {"again": 0}
                 self.taken_events += 1
-                if verdict == "drop":
-                    if what is not None:
-                        self.drops.append(what)
-                else:
-                    self.pending = e, verdict, what
+            if int(dut.i_replay__valid.value):
+                self.model.replay(unpack(Syn, unpack(Replay, int(dut.i_replay__payload.value))["syn"]))
+
+    def decided(self):
+        """The block has decided on the event inside."""
+        e, self.inside = self.inside, None
+        verdict, *what = self.model.event(e)
+        drop = what[-1] if verdict in ("drop", "recycle") else None
+        if drop is not None:
+            self.drops.append(drop)
+        if verdict == "recycle":
+            self.pending = {name: 0 for name in e}, "out", {"kind": TIMER, "subtype": RECYCLE, "conn": what[0]}
+        elif verdict != "drop":
+            self.pending = e, verdict, what[0]
+        if verdict in ("drop", "recycle") and self.model.waiting and self.model.waiting[-1] is e:
+            self.model.waiting[-1] = {name: e[name] for name in (*SYN_FIELDS, "again")}
 
     def check(self, got):
         sent, verdict, changes = self.pending
@@ -94,19 +117,23 @@ class Env:
         key = flow_key(*flow) if flow else self.rng.getrandbits(116)
         self.commands.send({"op": op, "conn": conn, "leg": leg, "key": key})
 
+    def replay(self, flow, wait=0, **fields):
+        syn = {name: self.rng.getrandbits(field.width) for name, field in Syn}
+        syn |= dict(zip(("src_ip", "dst_ip", "src_port", "dst_port", "iface"), flow))
+        self.replays.send({"syn": pack(Syn, syn | {"tcp_flags": 2, "again": 1} | fields), "wait": wait})
+
     async def drain(self, limit=200000):
         for _ in range(limit):
             await RisingEdge(self.dut.clk)
-            if self.events.empty() and self.commands.empty():
+            if self.events.empty() and self.commands.empty() and self.replays.empty():
                 break
         await ClockCycles(self.dut.clk, 300)
         total, model = self.counters.total, self.model
-        assert self.pending is None and not int(self.dut.o_event__valid.value)
+        assert self.pending is None and self.inside is None and not int(self.dut.o_event__valid.value)
         assert list(self.dropped.received) == self.drops
         assert {name: total[name] for name in total if name != "quick_hits"} == \
             {name: model.count[name] for name in total if name != "quick_hits"}
-        assert self.taken_events == sum(total[n] for n in ("hits", "created", "noflow", "standby_drop", "refused",
-                                                           "icmp_noflow"))
+        assert self.taken_events + total["retried"] == sum(total[name] for name in OUTCOMES)
         assert self.taken_events == self.events.sent and self.taken_commands == self.commands.sent
         assert int(self.dut.in_use.value) == len(model.used) and int(self.dut.half_open.value) == len(model.half_open)
         self.dut._log.info("seed %d: %s", default_seed(), dict(total))

@@ -4,7 +4,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts.director import CoreDone, Delivery
-from ..layouts.lookup import LookupCommand
+from ..layouts.lookup import LookupCommand, Replay
 from ..layouts.message import beat_layout, beat_signature
 from ..layouts.neighbour import Learned
 from ..lib.counters import Counters
@@ -41,6 +41,8 @@ class MessageBus(wiring.Component):
         Messages for the socket memory controller, unchanged.
     o_lookup : Out(stream of LookupCommand)
         Commands of the cores for the lookup controller.
+    o_replay : Out(stream of Replay)
+        SYNs that the cores send back to the lookup controller.
     o_learn : Out(stream of Learned)
         Addresses for the neighbour table.
     o_done : Out(stream of CoreDone)
@@ -81,6 +83,7 @@ class MessageBus(wiring.Component):
             "o_cluster": Out(beat_signature()).array(n),
             "o_socket": Out(beat_signature()),
             "o_lookup": Out(stream.Signature(LookupCommand)),
+            "o_replay": Out(stream.Signature(Replay)),
             "o_learn": Out(stream.Signature(Learned)),
             "o_done": Out(stream.Signature(CoreDone)),
             "count": Out(self.COUNTERS.layout),
@@ -92,10 +95,12 @@ class MessageBus(wiring.Component):
         tagged = data.StructLayout({"command": LookupCommand, "cluster": unsigned(4)})
         m.submodules.join_done = join_done = StreamArbiter(CoreDone, n, packets=False)
         m.submodules.join_lookup = join_lookup = StreamArbiter(tagged, n, packets=False)
+        m.submodules.join_replay = join_replay = StreamArbiter(Replay, n, packets=False)
         m.submodules.join_socket = join_socket = StreamArbiter(beat_layout(), n)
         m.submodules.join_learn = join_learn = StreamArbiter(Learned, n, packets=False)
         wiring.connect(m, join_done.o, wiring.flipped(self.o_done))
         wiring.connect(m, join_socket.o, wiring.flipped(self.o_socket))
+        wiring.connect(m, join_replay.o, wiring.flipped(self.o_replay))
         wiring.connect(m, join_learn.o, wiring.flipped(self.o_learn))
         m.d.comb += [
             self.o_lookup.payload.eq(join_lookup.o.payload.command),
@@ -111,6 +116,7 @@ class MessageBus(wiring.Component):
             wiring.connect(m, wiring.flipped(self.i_cluster[k]), router.i)
             wiring.connect(m, router.o_done, join_done.i[k])
             wiring.connect(m, router.o_socket, join_socket.i[k])
+            wiring.connect(m, router.o_replay, join_replay.i[k])
             wiring.connect(m, router.o_learn, join_learn.i[k])
             m.d.comb += [
                 join_lookup.i[k].payload.command.eq(router.o_lookup.payload),

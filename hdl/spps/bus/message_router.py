@@ -3,9 +3,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts.director import CoreDone, Done
-from ..layouts.event import FlowKey
-from ..layouts.lookup import KeyArgument, LookupCommand, LookupOp
+from ..layouts.director import EVENT_BEATS, CoreDone, Done
+from ..layouts.event import Event, FlowKey
+from ..layouts.lookup import SYN_FIELDS, KeyArgument, LookupCommand, LookupOp, Replay, ReplayArgument
 from ..layouts.message import BEAT, MessageHeader, MessageKind, Unit, beat_layout, beat_signature
 from ..layouts.neighbour import Learned
 from ..lib.counters import Counters
@@ -19,16 +19,25 @@ _SOCKET_KINDS = (MessageKind.COPY, MessageKind.RELEASE, MessageKind.OUTPUT, Mess
 _COMMANDS = {
     MessageKind.INSERT: LookupOp.INSERT, MessageKind.DELETE: LookupOp.DELETE,
     MessageKind.ESTABLISHED: LookupOp.ESTABLISHED, MessageKind.NOTE: LookupOp.NOTE,
+    MessageKind.TIME_WAIT: LookupOp.TIME_WAIT,
 }
 #: bits of the count of lookup commands on their way: at most two are in the arbiter's skid buffer and one is offered
 _PENDING_BITS = 3
+
+
+def _fields_of_beat(n):
+    """[(name, low, high)]: bits of the fields of a Syn that lie in beat n of an Event."""
+    layout = Event.as_shape()
+    found = ((name, layout[name].offset - n * BEAT, layout[name].width) for name in SYN_FIELDS)
+    return [(name, low, low + width) for name, low, width in found if 0 <= low < BEAT]
 
 
 class MessageRouter(wiring.Component):
     """Routes each message of a cluster to the director, the lookup controller, socket memory or the neighbour table.
 
     A Done is held until every lookup command that the same cluster sent before it has left the bus, so that a
-    connection's id does not become free while its keys are still in the table.
+    connection's id does not become free while its keys are still in the table. So is a SYN that is to be looked up
+    again, so that it does not meet the keys that were deleted before.
 
     Parameters
     ----------
@@ -45,6 +54,8 @@ class MessageRouter(wiring.Component):
         Ends of events, for the director.
     o_lookup : Out(stream of LookupCommand)
         Commands for the lookup controller.
+    o_replay : Out(stream of Replay)
+        SYNs to be looked up again.
     o_socket : Out(beats)
         Messages for the socket memory controller, with their headers.
     o_learn : Out(stream of Learned)
@@ -83,6 +94,7 @@ class MessageRouter(wiring.Component):
             "i": In(beat_signature()),
             "o_done": Out(stream.Signature(CoreDone)),
             "o_lookup": Out(stream.Signature(LookupCommand)),
+            "o_replay": Out(stream.Signature(Replay)),
             "o_socket": Out(beat_signature()),
             "o_learn": Out(stream.Signature(Learned)),
             "lookup_left": In(1),
@@ -108,6 +120,10 @@ class MessageRouter(wiring.Component):
             self.o_socket.payload.eq(beat), done.cluster.eq(self.cluster),
             command.key.as_value()[:BEAT].eq(key_low), command.key.as_value()[BEAT:].eq(key_high),
         ]
+        index = Signal(range(EVENT_BEATS))
+        replay = Signal(Replay)
+        m.d.comb += [self.o_replay.payload.eq(replay), self.o_replay.payload.syn.again.eq(1)]
+
         core, done_word = Signal(4), Signal(Done)
         learned, learn_argument = self.o_learn.payload, Signal.like(self.o_learn.payload.argument)
         m.d.comb += [
@@ -118,6 +134,8 @@ class MessageRouter(wiring.Component):
             with m.State("HEADER"):
                 with m.If(valid):
                     self._read_header(m, skid.o, core, learn_argument, bad_unit, bad_length)
+                    argument = ReplayArgument(MessageHeader(beat.data).argument)
+                    m.d.sync += [index.eq(0), replay["wait"].eq(argument["wait"])]
             with m.State("FORWARD"):
                 m.d.comb += [self.o_socket.valid.eq(valid), skid.o.ready.eq(self.o_socket.ready)]
                 with m.If(valid & skid.o.ready & beat.last):
@@ -140,6 +158,30 @@ class MessageRouter(wiring.Component):
             with m.State("SEND_DONE"):
                 m.d.comb += self.o_done.valid.eq(1)
                 with m.If(self.o_done.ready):
+                    m.next = "HEADER"
+            with m.State("READ_SYN"):
+                m.d.comb += skid.o.ready.eq(1)
+                with m.Switch(index):
+                    for n in range(EVENT_BEATS):
+                        with m.Case(n):
+                            m.d.sync += [replay.syn[name].eq(beat.data[low:high])
+                                         for name, low, high in _fields_of_beat(n)]
+                with m.If(valid):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == EVENT_BEATS - 1):
+                        m.next = "HOLD_SYN"
+                        with m.If(~beat.last):
+                            m.d.comb += bad_length.eq(1)
+                            m.next = "DISCARD"
+                    with m.Elif(beat.last):
+                        m.d.comb += bad_length.eq(1)
+                        m.next = "HEADER"
+            with m.State("HOLD_SYN"):
+                with m.If(pending == 0):
+                    m.next = "SEND_SYN"
+            with m.State("SEND_SYN"):
+                m.d.comb += self.o_replay.valid.eq(1)
+                with m.If(self.o_replay.ready):
                     m.next = "HEADER"
             with m.State("READ_LOW"):
                 m.d.comb += skid.o.ready.eq(1)
@@ -186,7 +228,7 @@ class MessageRouter(wiring.Component):
 
         to_lookup = header.unit == Unit.LOOKUP
         is_key = to_lookup & is_kind((MessageKind.INSERT, MessageKind.DELETE))
-        is_short = to_lookup & is_kind((MessageKind.ESTABLISHED, MessageKind.NOTE))
+        is_short = to_lookup & is_kind((MessageKind.ESTABLISHED, MessageKind.NOTE, MessageKind.TIME_WAIT))
         with m.If((header.unit == Unit.SOCKET) & is_kind(_SOCKET_KINDS)):
             m.next = "FORWARD"
         with m.Else():
@@ -204,6 +246,9 @@ class MessageRouter(wiring.Component):
                 m.d.comb += bad_length.eq(beat.last)
             with m.Elif(is_key):
                 m.next = "READ_LOW"
+                m.d.comb += bad_length.eq(beat.last)
+            with m.Elif(to_lookup & (header.kind == MessageKind.REPLAY)):
+                m.next = "READ_SYN"
                 m.d.comb += bad_length.eq(beat.last)
             with m.Elif(is_short):
                 m.next = "DISCARD"

@@ -31,6 +31,7 @@ class TimerCause(enum.Enum, shape=8):
 
     DEADLINE = 0    # the deadline given at the last end of event has passed
     KICK = 1        # the walker visits every flow after a change of role
+    RECYCLE = 2     # the lookup controller needs the place of a connection in TIME-WAIT
 
 
 class OptionFlag(enum.IntFlag, shape=8):
@@ -81,7 +82,8 @@ class Event(data.Struct):
     plain: unsigned(1)      # a TCP segment with ACK, perhaps PSH, no other flag, and no option but perhaps a timestamp
     stamped: unsigned(1)    # it has a timestamp
     filled: unsigned(1)     # it has payload
-    spare_1: unsigned(9)
+    again: unsigned(1)      # with `new`: a core sent this SYN back; `ack` is the lowest ISN it may be answered with
+    spare_1: unsigned(8)
     # word 2..7
     # ICMP: key and sequence number of the quoted segment; the key as its destination would send it
     src_ip: unsigned(32)    # ARP: sender protocol address

@@ -3,9 +3,9 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
 from .counted import Counted, CountedMember
-from .event import FlowKey
+from .event import Event, FlowKey
 
-__all__ = ["KeyArgument", "LookupCommand", "LookupOp", "ProgramNote"]
+__all__ = ["KeyArgument", "LookupCommand", "LookupOp", "ProgramNote", "Replay", "ReplayArgument", "SYN_FIELDS", "Syn"]
 
 
 class ProgramNote(CountedMember, enum.Enum, shape=4):
@@ -19,10 +19,10 @@ class ProgramNote(CountedMember, enum.Enum, shape=4):
 
 
 class KeyArgument(data.Struct):
-    """Argument of INSERT, DELETE, ESTABLISHED and NOTE."""
+    """Argument of INSERT, DELETE, ESTABLISHED, NOTE and TIME_WAIT."""
 
     conn: unsigned(16)      # NOTE: ProgramNote
-    leg: unsigned(1)        # ESTABLISHED, NOTE: ignored
+    leg: unsigned(1)        # ESTABLISHED, NOTE, TIME_WAIT: ignored
     spare: unsigned(15)
 
 
@@ -35,6 +35,7 @@ class LookupOp(enum.Enum, shape=3):
     ESTABLISHED = 3 # conn no longer counts as half-open; key ignored
     PURGE = 4       # every key of conn is removed, conn may be used again; key ignored
     NOTE = 5        # conn is a ProgramNote, which is counted; no more; key ignored
+    TIME_WAIT = 6   # conn may be ended early when another needs its place; key ignored
 
 
 class LookupCommand(data.Struct):
@@ -44,3 +45,21 @@ class LookupCommand(data.Struct):
     conn: unsigned(16)
     leg: unsigned(1)
     key: FlowKey
+
+
+#: what a SYN that waits for a connection keeps of its event; its payload is given back, all else is 0
+SYN_FIELDS = ("iface", "src_ip", "dst_ip", "dst_port", "src_port", "seq", "ack", "window", "tcp_flags", "mss", "wscale",
+              "options", "ts_val", "src_mac_hi", "src_mac_lo")
+#: a SYN that waits: SYN_FIELDS, and whether a core sent it, so that `ack` is the lowest ISN it may be answered with
+Syn = data.StructLayout({**{name: Event.as_shape()[name].shape for name in SYN_FIELDS}, "again": unsigned(1)})
+
+
+class ReplayArgument(data.Struct):
+    """Argument of REPLAY."""
+
+    wait: unsigned(1)       # 1: not before a connection is freed
+    spare: unsigned(31)
+
+
+#: a SYN that a core sends back to be looked up again
+Replay = data.StructLayout({"syn": Syn, "wait": unsigned(1)})

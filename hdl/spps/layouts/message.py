@@ -38,6 +38,8 @@ class MessageKind(enum.Enum, shape=8):
     CONSUMED = 10   # core -> socket: as SYNC, for a connection without a standby: goes no further
     NOTE = 11       # core -> lookup: (0 beats); argument = ProgramNote of layouts.lookup, which is counted
     LEARN = 12      # core -> neighbour: sender addresses of an ARP packet (1 beat: LearnBody); argument = LearnArgument
+    TIME_WAIT = 13  # core -> lookup: (0 beats); argument = KeyArgument; it waits 2 MSL
+    REPLAY = 14     # core -> lookup: a SYN to be looked up again (EVENT_BEATS of Event); argument = ReplayArgument
 
 
 class MessageHeader(data.Struct):

@@ -1,25 +1,11 @@
 """Which local flow ids are in use, and which one is given away next."""
-from amaranth.hdl import Cat, Module, Signal, unsigned
-from amaranth.lib import data, enum, memory, stream, wiring
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["ConnAllocator", "Mark", "MarkOp"]
+from .marks import Mark, MarkOp
 
-
-class MarkOp(enum.Enum, shape=2):
-    """What happens to a connection."""
-
-    CREATE = 0          # in use, half-open
-    INSERT = 1          # in use; half-open if it was
-    FREE = 2
-    ESTABLISHED = 3     # no longer half-open
-
-
-class Mark(data.Struct):
-    """A connection, and what happens to it."""
-
-    conn: unsigned(16)
-    op: MarkOp
+__all__ = ["ConnAllocator"]
 
 
 class ConnAllocator(wiring.Component):
@@ -101,6 +87,8 @@ class ConnAllocator(wiring.Component):
                 m.d.comb += [used.eq(1), half.eq(was_half)]
             with m.Case(MarkOp.ESTABLISHED):
                 m.d.comb += used.eq(was_used)
+            with m.Case(MarkOp.TIME_WAIT, MarkOp.ENDING):
+                m.d.comb += [used.eq(was_used), half.eq(was_half)]
         with m.FSM():
             with m.State("SWEEP"):
                 m.d.comb += [write.addr.eq(pointer), write.data.eq(0), write.en.eq(1)]

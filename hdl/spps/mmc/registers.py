@@ -51,6 +51,8 @@ CONTROL = (
     Register("fault_stuck", doc="for tests; bit n: core n gets no instructions"),
     Register("core_enable", reset=0xFFFFFFFF, doc="bit n: core n gets events; what it has it ends"),
     Register("core_choice", width=1, doc="core for a flow that is at no core: 0 the least loaded, 1 the next in turn"),
+    Register("refuse_silently", width=1,
+             doc="answer to a SYN while every connection is in use and none in TIME-WAIT: 0 RST, 1 silence"),
     Register("tcp_flag_filter", width=1,
              doc="1: drop TCP segments without ACK, SYN and RST, and SYN with FIN or RST; 0: drop none for its flags"),
     Register("echo_limit", width=LIMIT_BITS, reset=4, doc="ICMP echo requests answered in a tick; 0: none"),

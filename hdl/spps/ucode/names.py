@@ -41,12 +41,13 @@ ENUMS = {cls.__name__: _members(cls) for cls in (
     event.EventKind, event.TimerCause, event.OptionFlag, event.CheckFlag, flowstate.ConnFlag, flowstate.Service,
     message.Unit, message.MessageKind, output.OutputFlag, socket.PoolBit, lookup.LookupOp, dma.DmaOp,
     record.SyncType, record.RecordKind, headers.TcpFlag, headers.ArpOperation, headers.IpProtocol,
-    headers.Unreachable, lookup.ProgramNote, TrapCode)}
+    headers.Unreachable, lookup.ProgramNote, director.EndCause, TrapCode)}
 #: `Struct.member`: words of messages
 STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
     event.Event, event.FlowKey, message.MessageHeader, director.EventArgument, lookup.KeyArgument,
-    socket.CopyHeader, socket.CopyArgument, socket.ReleaseArgument, socket.SocketRing, socket.SocketAddress,
-    output.OutputBody, director.Done, record.SyncArgument, neighbour.LearnArgument, neighbour.LearnBody)}
+    lookup.ReplayArgument, socket.CopyHeader, socket.CopyArgument, socket.ReleaseArgument, socket.SocketRing,
+    socket.SocketAddress, output.OutputBody, director.Done, record.SyncArgument, neighbour.LearnArgument,
+    neighbour.LearnBody)}
 #: `BASE.member`
 BASE_FIELDS = {"WS": flowstate.SHARED, "L": flowstate.LEG, "P": flowstate.LEG, "EV": STRUCTS["Event"],
                "SC": {}, "X": {}}
@@ -55,7 +56,8 @@ CONSTANTS = {name: getattr(module, name) for module, name in (
     (flowstate, "LINE_BEATS"), (flowstate, "LEG_HARD_BEATS"), (flowstate, "DELTA_BEATS"), (flowstate, "DELTA_MASK"),
     (flowstate, "FULL_BEATS"), (flowstate, "FULL_MASK"), (flowstate, "GAP_LISTS"), (flowstate, "GAP_BLOCKS"),
     (headers, "IPV4_BYTES"), (headers, "TCP_BYTES"), (event, "EVENT_WORDS"), (output, "OUTPUT_BEATS"),
-    (output, "SACK_BLOCKS"), (output, "OUTPUT_ADDRESS_BEATS"), (neighbour, "ARP_RESOLVE"))}
+    (output, "SACK_BLOCKS"), (output, "OUTPUT_ADDRESS_BEATS"), (neighbour, "ARP_RESOLVE"),
+    (director, "EVENT_BEATS"))}
 
 
 def header_word(kind, unit, beats):

@@ -7,6 +7,9 @@ STATES = ("killed", "frozen", "fenced", "active", "standby")
 WATCHED = ("active", "epoch", "fenced", "lease_valid", "peer_present", "protect", "unprotected", "fenced_cores",
            "in_use", "half_open")
 
+#: counters of SYNs for which there was no place
+_REFUSALS = "lookup_table_full", "lookup_half_open_refused"
+
 
 def _protection(unit):
     """What an active unit's registers say of the protection of connections: "protected", "stalled" or "unprotected"."""
@@ -46,7 +49,7 @@ def read_status(testbed):
         status["protection"] = unit["protection"]
         status["connections"] = {"in_use": unit["in_use"], "limit": limit, "half_open": unit["half_open"],
                                  "full": unit["in_use"] >= limit,
-                                 "refused": testbed.sim.read(active, "lookup_refused")}
+                                 "refused": sum(testbed.sim.read(active, name) for name in _REFUSALS)}
     return status
 
 
@@ -89,9 +92,9 @@ def status_text(status):
         lines.append(f"connections: {table['in_use']} of {table['limit']} in use, "
                      f"{table['half_open']} of them in a handshake")
         if table["full"]:
-            lines.append("connection table: full, further SYNs are dropped")
+            lines.append("connection table: full, further SYNs take the place of those in TIME-WAIT or are refused")
         if table["refused"]:
-            lines.append(f"SYNs refused so far: {table['refused']} (lookup_refused)")
+            lines.append(f"SYNs refused so far: {table['refused']} ({', '.join(_REFUSALS)})")
         lines.append(f"connections are {protection_text(status['protection'], 1 - status['active'])}")
     frames, lost = status["frames"], status["lost"]
     lines.append(f"frames in {frames['in'][0]} client side, {frames['in'][1]} server side; "

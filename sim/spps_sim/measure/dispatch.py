@@ -60,7 +60,7 @@ class _Path(Elaboratable):
             cluster.o_dma_done.ready.eq(director.i_dma_done.ready), cluster.csr.cycles.eq(self.cycles),
             cluster.csr.cfg.valid.eq(1), cluster.csr.cfg.index.eq(self.cycles[:CONFIG_BITS]),
             director.core_enable.eq(~0), director.o_set.ready.eq(1), director.o_answer.ready.eq(1),
-            director.o_free.ready.eq(1), bus.o_socket.ready.eq(1), bus.o_lookup.ready.eq(1),
+            director.o_free.ready.eq(1), bus.o_socket.ready.eq(1), bus.o_lookup.ready.eq(1), bus.o_replay.ready.eq(1),
             *(mask.eq(~0) for mask in director.masks),
         ]
         return m

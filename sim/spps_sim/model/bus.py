@@ -4,8 +4,10 @@ from collections import Counter
 __all__ = ["BusModel", "event_message"]
 
 _UNITS = {"director": 0, "lookup": 1, "socket": 2, "neighbour": 3, "cluster": 8}
-(_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED, _NOTE,
- _LEARN) = range(1, 13)
+(_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED, _NOTE, _LEARN, _TIME_WAIT,
+ _REPLAY) = range(1, 15)
+#: messages for the lookup controller that are a header alone, and the number of the command
+_SHORT = {_ESTABLISHED: 3, _NOTE: 5, _TIME_WAIT: 6}
 
 
 def event_message(event, cluster, core, workspace, load):
@@ -25,8 +27,8 @@ class BusModel:
         """Route one message.
 
         Returns (target, what). Target "done": (beat, cluster, core). "lookup": (operation, conn, leg, key), key None
-        where it does not count. "socket": the beats. "learn": (argument, beat). None: the message is discarded, and
-        counted.
+        where it does not count. "replay": (event of 512 bits, wait). "socket": the beats. "learn": (argument, beat).
+        None: the message is discarded, and counted.
         """
         header = beats[0]
         kind, unit, core, argument = header & 0xFF, header >> 8 & 15, header >> 12 & 15, header >> 32
@@ -39,9 +41,12 @@ class BusModel:
             if len(beats) == 3:
                 key = (beats[1] | beats[2] << 64) & (1 << 116) - 1
                 return "lookup", (kind - _INSERT, argument & 0xFFFF, argument >> 16 & 1, key)
-        elif unit == _UNITS["lookup"] and kind in (_ESTABLISHED, _NOTE):
+        elif unit == _UNITS["lookup"] and kind in _SHORT:
             if len(beats) == 1:
-                return "lookup", (3 if kind == _ESTABLISHED else 5, argument & 0xFFFF, argument >> 16 & 1, None)
+                return "lookup", (_SHORT[kind], argument & 0xFFFF, argument >> 16 & 1, None)
+        elif unit == _UNITS["lookup"] and kind == _REPLAY:
+            if len(beats) == 9:
+                return "replay", (sum(beat << 64 * i for i, beat in enumerate(beats[1:])), argument & 1)
         elif unit == _UNITS["neighbour"] and kind == _LEARN:
             if len(beats) == 2:
                 return "learn", (argument, beats[1])

@@ -10,8 +10,9 @@ __all__ = ["half_siphash", "flow_key", "LookupModel", "TimerModel"]
 _M = 0xFFFFFFFF
 _TCP, _ICMP = 1, 3              # event kinds
 _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
-_INSERT, _DELETE, _FREE, _ESTABLISHED, _PURGE, _NOTE = range(6)
+_INSERT, _DELETE, _FREE, _ESTABLISHED, _PURGE, _NOTE, _TIME_WAIT = range(7)
 _NOTES = "icmp_too_big", "icmp_refused", "icmp_old", "icmp_ignored"
+_WAITING = 4                    # SYNs that can wait
 
 
 def _rot(x, n):
@@ -70,8 +71,10 @@ class LookupModel:
         self.n, self.secret = connections, secret.to_bytes(8, "little")
         self.buckets = [[] for _ in range(connections)]     # of [key, conn, leg], at most 4
         self.used, self.half_open = set(), set()
+        self.time_wait, self.ending = [], set()     # conns in TIME-WAIT in order of entry; those about to be free
+        self.waiting = []                           # SYNs, each the fields of an event
         self.count = Counter()
-        self.active = self.half_open_limit = 0
+        self.active = self.half_open_limit = self.silent = 0
 
     def hash(self, key):
         """HalfSipHash of a key under the secret, 8 bytes."""
@@ -101,7 +104,8 @@ class LookupModel:
     def event(self, e):
         """Look up the flow of an event; e: its fields as a dict.
 
-        Returns ("out", changes), ("new", changes without conn) or ("drop", reference or None).
+        Returns ("out", changes), ("new", changes without conn), ("drop", reference or None), or ("recycle", conn,
+        reference or None).
         """
         reference = ("drop", e["scratch_ref"] if e["payload_len"] else None)
         if not self.active:
@@ -126,17 +130,41 @@ class LookupModel:
             self.count["half_open_refused"] += 1
             self.count["refused"] += 1
             return reference
-        if len(self.used) == self.n:
-            self.count["table_full"] += 1
-            self.count["refused"] += 1
-            return reference
-        if not self._insert(key, None, 0):
-            self.count["insert_failed"] += 1
-            self.count["refused"] += 1
-            return reference
+        full = len(self.used) == self.n
+        if full:
+            promised = len(self.waiting) < len(self.ending)
+            if not e["tcp_flags"] & _FIN and len(self.waiting) < _WAITING and (promised or self.time_wait):
+                self.waiting.append(e)
+                self.count["parked"] += 1
+                if promised:
+                    return reference
+                self.count["recycled"] += 1
+                self.ending.add(conn := self.time_wait.pop(0))
+                return "recycle", conn, reference[1]
+        if full or not self._insert(key, None, 0):
+            self.count["table_full" if full else "insert_failed"] += 1
+            self.count["refused" if self.silent else "noflow"] += 1
+            return reference if self.silent else noflow
         self.count["created"] += 1
         self._fresh = self.find(key)
         return "new", {"leg": 0, "new": 1, "noflow": 0, "sack_left": int.from_bytes(self.hash(key)[4:], "little")}
+
+    def retry(self):
+        """Return the SYN that has waited longest: it is looked up again."""
+        self.count["retried"] += 1
+        return self.waiting.pop(0)
+
+    def replay(self, syn):
+        """Take a SYN that a core sends back."""
+        self.count["replayed"] += 1
+        if len(self.waiting) == _WAITING:
+            self.count["replay_lost"] += 1
+        else:
+            self.waiting.append(syn)
+
+    def _over(self, conn):
+        self.time_wait = [c for c in self.time_wait if c != conn]
+        self.ending.discard(conn)
 
     def created(self, conn):
         """The block has given `conn` to the flow of the last event()."""
@@ -147,7 +175,7 @@ class LookupModel:
         self._fresh[1] = conn
 
     def command(self, op, conn, leg, key):
-        """Carry out INSERT, DELETE, FREE, ESTABLISHED, PURGE or NOTE."""
+        """Carry out INSERT, DELETE, FREE, ESTABLISHED, PURGE, NOTE or TIME_WAIT."""
         if op == _NOTE:                 # conn is its number
             if conn < len(_NOTES):
                 self.count[_NOTES[conn]] += 1
@@ -157,7 +185,12 @@ class LookupModel:
             self.half_open.discard(conn)
             if op == _FREE:
                 self.used.discard(conn)
+                self._over(conn)
+        elif op == _TIME_WAIT:
+            if conn not in self.time_wait and conn not in self.ending:
+                self.time_wait.append(conn)
         elif op == _PURGE:
+            self._over(conn)
             self.half_open.discard(conn)
             self.used.discard(conn)
             self.count["purged"] += 1
@@ -172,6 +205,9 @@ class LookupModel:
                 self.count["insert_failed"] += 1
         else:
             entry = self.find(key)
+            if leg == 0:
+                self._over(conn)
+                self.ending.add(conn)
             if entry is None:
                 self.count["delete_missing"] += 1
             for bucket in self._choices(key):
