@@ -53,7 +53,7 @@ class Env:
         target, what = self.model.route(cluster, beats)
         if target:
             self.expected[target, cluster].append(what)
-            if target in ("done", "lookup"):
+            if target in ("done", "lookup", "replay"):
                 self.order[cluster].append(target)
         for i, beat in enumerate(beats):
             self.sources[cluster].send({"data": beat, "last": int(i == len(beats) - 1)})

@@ -30,7 +30,7 @@ async def _random(dut, idle, pause):
                 await RisingEdge(dut.clk)
             for block, _ in BLOCKS:
                 getattr(dut, f"count_{block}").value = 0
-            await ClockCycles(dut.clk, 200)
+            await ClockCycles(dut.clk, 250)
         if rng.random() < 0.5:
             await env.write(rng.choice(addresses), rng.getrandbits(32))
         else:
@@ -99,7 +99,7 @@ async def config_is_shown_word_by_word(dut):
                 shown[word["index"]] = word["value"]
 
     cocotb.start_soon(watch())
-    await ClockCycles(dut.clk, 200)
+    await ClockCycles(dut.clk, 250)
     current = {index: word.reset for index, word in enumerate(CONFIG)}
     for _ in range(60):
         index = env.rng.randrange(len(CONFIG))
@@ -115,7 +115,7 @@ async def config_is_shown_word_by_word(dut):
         assert int(getattr(dut, f"cfg_{name}").value) == current[CONFIG_INDEX[name]]
     allowed.update({index: {word.reset} for index, word in enumerate(CONFIG)})
     await reset(dut)
-    await ClockCycles(dut.clk, 200)
+    await ClockCycles(dut.clk, 250)
     assert shown == {index: word.reset for index, word in enumerate(CONFIG)}
 
 
@@ -140,5 +140,5 @@ async def the_table_of_vlans_and_the_flag_filter_are_shown(dut):
     assert int(dut.vlan.value) == 100 | 4094 << 12 | 1 << 24 and int(dut.tcp_flag_filter.value) == 1
     for name in ("vlan_0", "vlan_1", "vlan_2", "tcp_flag_filter"):
         await env.read(env.names[name])         # and as the model
-    for address in (0x180, 0x2FC, 0x380):       # places of the table, under other addresses
+    for address in (0x184, 0x2FC, 0x380):       # places of the table, under other addresses
         assert await env.read(address) == UNKNOWN

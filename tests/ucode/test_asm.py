@@ -28,7 +28,7 @@ def one(text, **kwargs):
     ("ld r1, X.0x1ff", "ld", {"rd": 1, "base": X, "offset": 511}),
     ("setb X, r3", "setb", {"base": X, "ra": 3}),
     ("getb r3, L", "getb", {"base": L, "rd": 3}),
-    ("csr r5, cfg.window", "csr", {"rd": 5, "csr": 45}),
+    ("csr r5, cfg.window", "csr", {"rd": 5, "csr": 77}),
     ("csr r5, epoch", "csr", {"rd": 5, "csr": 4}),
     ("send SC.4, 9", "send", {"base": SC, "offset": 4, "beats": 9, "more": 0}),
     ("send L.0, OUTPUT_ADDRESS_BEATS, 1", "send", {"base": L, "offset": 0, "beats": 3, "more": 1}),

@@ -57,7 +57,7 @@ CONFIG = (
 CONFIG_INDEX = {c.name: i for i, c in enumerate(CONFIG)}
 #: words that other blocks than the cores need at all times
 CONFIG_DIRECT = ("vip_0", "vip_1", "mac_hi", "mac_lo")
-CONFIG_BITS = 5
+CONFIG_BITS = 6
 assert len(CONFIG) <= 1 << CONFIG_BITS
 
 

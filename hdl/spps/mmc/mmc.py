@@ -71,9 +71,9 @@ class Mmc(wiring.Component):
 
     Timing
     ------
-    Latency 5 clocks; a counter takes up to one sweep of all counters more, a word of CONFIG shows on `cfg` up to 32
-    clocks later. Throughput one request at a time. `i` waits until the answer is taken, for `o_imem`, and for the
-    word of flowstate memory.
+    Latency 5 clocks; a counter takes up to one sweep of all counters more, a word of CONFIG shows on `cfg` up to
+    `len(CONFIG)` clocks later. Throughput one request at a time. `i` waits until the answer is taken, for `o_imem`,
+    and for the word of flowstate memory.
 
     Drop
     ----

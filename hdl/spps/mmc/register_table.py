@@ -1,5 +1,5 @@
 """Registers that the host writes, in block RAM."""
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -9,20 +9,26 @@ from .registers import CONFIG_BASE
 
 __all__ = ["RegisterTable"]
 
-_PARTS, _WORDS = 4, 32          # of the table, each with so many places
+_WORDS, _PARTS = 32, 5          # of a part of the table, and parts
 _PLACES = _PARTS * _WORDS
-_PLACE_BITS = exact_log2(_PLACES)
-_LIVE, _RESET, _MASK = range(3)
-_PART_BITS = 2
+_PLACE_BITS, _ROW_BITS = exact_log2(_WORDS) + 3, exact_log2(_WORDS) + 4
+#: kinds of a word: its bits, lowest first
+_LIVE, _RESET, _MASK = (0, 0), (1, 0), (0, 1)
 
 
 def _place(bit):
-    """Return the bits of the place of a register from bit(n) of its address: five of word, two of part.
+    """Return the bits of the place of a register from bit(n) of its address: five of word, two of part, "part 4".
 
-    The parts are words 0 to 31 of region 0, CONFIG, words 32 to 63 of region 0, and the masks. STATUS is not in the
-    table.
+    The parts are words 0 to 31 of region 0, of CONFIG, words 32 to 63 of region 0, the masks, and words 32 to 63 of
+    CONFIG. STATUS is not in the table.
     """
-    return [*map(bit, range(2, 7)), bit(8), bit(9) | bit(7)]
+    return [*map(bit, range(2, 7)), bit(8), bit(9) | bit(7), bit(8) & ~bit(9) & bit(7)]
+
+
+def _row(place, kind):
+    """Return the bits of the row of memory. Part 4 has the rows that a fourth kind of the other parts would have."""
+    *word, low, high, last = place
+    return [*word, *(last & a | ~last & b for a, b in zip((*kind, 1, 1), (low, high, *kind)))]
 
 
 class RegisterTable(wiring.Component):
@@ -34,8 +40,8 @@ class RegisterTable(wiring.Component):
     Parameters
     ----------
     registers : dict
-        {byte address: (reset value, mask)}: any word of the first region of 256 bytes, or one of the first 32 words of
-        the second and the fourth. Raises ValueError for another address.
+        {byte address: (reset value, mask)}: any word of the first and second region of 256 bytes, or one of the first
+        32 words of the fourth. Raises ValueError for another address.
 
     Members
     -------
@@ -58,8 +64,8 @@ class RegisterTable(wiring.Component):
 
     Timing
     ------
-    Latency: see `mask` and `value`; a change of CONFIG is shown within 32 clocks without accesses. Throughput one
-    look, read or write per clock.
+    Latency: see `mask` and `value`; a change of CONFIG is shown within as many clocks without accesses as it has words.
+    Throughput one look, read or write per clock.
 
     Drop
     ----
@@ -67,7 +73,7 @@ class RegisterTable(wiring.Component):
 
     Reset
     -----
-    129 clocks without `ready`.
+    161 clocks without `ready`.
 
     Source
     ------
@@ -75,15 +81,15 @@ class RegisterTable(wiring.Component):
     """
 
     def __init__(self, registers):
-        contents = [0] * (_PLACES << _PART_BITS)
+        contents = [0] * (1 << _ROW_BITS)
         for address, (reset, mask) in registers.items():
             region, byte = divmod(address, 256)
-            if address % 4 or region not in (0, 1, 3) or region and byte >= 4 * _WORDS:
-                raise ValueError(f"register at {address:#x}: must be a word of region 0 "
-                                 f"or one of the first {_WORDS} of regions 1 and 3")
-            place = sum(bit << n for n, bit in enumerate(_place(lambda n, address=address: address >> n & 1)))
-            contents[_RESET * _PLACES + place] = reset
-            contents[_MASK * _PLACES + place] = mask
+            if address % 4 or region not in (0, 1, 3) or region == 3 and byte >= 4 * _WORDS:
+                raise ValueError(f"register at {address:#x}: must be a word of regions 0 and 1 "
+                                 f"or one of the first {_WORDS} of region 3")
+            place = _place(lambda n, address=address: address >> n & 1)
+            for kind, value in ((_RESET, reset), (_MASK, mask)):
+                contents[sum(bit << n for n, bit in enumerate(_row(place, kind)))] = value
         self._contents = contents
         super().__init__({
             "address": In(16), "look": In(1), "read": In(1), "write": In(1), "data": In(32), "mask": Out(32),
@@ -96,26 +102,25 @@ class RegisterTable(wiring.Component):
         m.submodules.words = words = memory.Memory(shape=32, depth=len(self._contents), init=self._contents,
                                                    attrs={"no_rw_check": 1})
         write, read = words.write_port(), words.read_port()
-        place = Signal(_PLACE_BITS)
+        place, walk = Signal(_PLACE_BITS), Signal(CONFIG_BITS)
         restore, restored, copying = Signal(range(_PLACES + 1)), Signal(_PLACE_BITS), Signal()
-        walk = Signal(CONFIG_BITS)
-        shown, index, looked, inside = Signal(), Signal(CONFIG_BITS), Signal(), Signal()
+        shown, index, looked, inside, restoring = Signal(), Signal(CONFIG_BITS), Signal(), Signal(), Signal()
         m.d.comb += [
-            place.eq(Cat(_place(lambda n: self.address[n]))),
+            place.eq(Cat(_place(lambda n: self.address[n]))), restoring.eq(restore != _PLACES),
             inside.eq((self.address[:2] == 0) & (self.address[10:] == 0) & (self.address[8:10] != 2)
-                      & (~self.address[7] | (self.address[8:10] == 0))),
-            self.ready.eq(restore[-1] & ~copying), self.value.eq(read.data), read.en.eq(1),
+                      & (~self.address[7] | ~self.address[9])),
+            self.ready.eq(~restoring & ~copying), self.value.eq(read.data), read.en.eq(1),
             self.cfg.valid.eq(shown), self.cfg.index.eq(index), self.cfg.value.eq(read.data),
         ]
-        m.d.sync += [copying.eq(~restore[-1]), restored.eq(restore[:_PLACE_BITS]), looked.eq(self.look & inside),
-                     shown.eq(0)]
-        with m.If(~restore[-1]):
+        m.d.sync += [copying.eq(restoring), restored.eq(restore), looked.eq(self.look & inside), shown.eq(0)]
+        with m.If(restoring):
             m.d.sync += restore.eq(restore + 1)
-            m.d.comb += read.addr.eq(Cat(restore[:_PLACE_BITS], Const(_RESET, _PART_BITS)))
+            m.d.comb += read.addr.eq(Cat(_row(restore, _RESET)))
         with m.Elif(self.look | self.read):
-            m.d.comb += read.addr.eq(Cat(place, Mux(self.look, Const(_MASK, _PART_BITS), _LIVE)))
+            m.d.comb += read.addr.eq(Cat(_row(place, (0, self.look))))     # _MASK or _LIVE
         with m.Else():
-            m.d.comb += read.addr.eq(Cat(walk, Const(CONFIG_BASE >> 8, 2), Const(_LIVE, _PART_BITS)))
+            config = CONFIG_BASE + (walk << 2)
+            m.d.comb += read.addr.eq(Cat(_row(_place(lambda n: config[n]), _LIVE)))
             with m.If(self.ready & ~self.write):        # what a port reads while the other writes it is unknown
                 m.d.sync += [shown.eq(1), index.eq(walk), walk.eq(Mux(walk == len(CONFIG) - 1, 0, walk + 1))]
         with m.If(self.look):
@@ -124,7 +129,7 @@ class RegisterTable(wiring.Component):
             m.d.sync += self.mask.eq(read.data)
         m.d.comb += [
             write.en.eq(copying | self.write),
-            write.addr.eq(Cat(Mux(copying, restored, place), Const(_LIVE, _PART_BITS))),
+            write.addr.eq(Cat(_row(Mux(copying, restored, place), _LIVE))),
             write.data.eq(Mux(copying, read.data, self.data & self.mask)),
         ]
         return m

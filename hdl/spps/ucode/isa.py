@@ -35,7 +35,7 @@ SCRATCH_WORDS = 128
 BASES = ("WS", "L", "P", "EV", "SC", "X")
 
 #: CSR number by name; configuration words follow at CSR_CONFIG
-CSR_CONFIG = 32
+CSR_CONFIG = 64
 CSRS = {
     "now": 0,           # tick counter
     "cycles": 1,        # free-running clock counter, low 32 bits
