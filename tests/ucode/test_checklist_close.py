@@ -1,4 +1,4 @@
-"""Checklist, closing: items 56 to 63 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern; keepalive; cycles."""
+"""Checklist, closing: items 56 to 63 of hdl/spps/ucode/CHECKLIST.md, on every leg they concern; cycles."""
 import pytest
 
 from spps.layouts.event import EventKind
@@ -165,50 +165,6 @@ def test_an_event_of_a_reserved_kind_changes_nothing(name, kind):
     assert leg.settle() == [] and leg.state == before and not leg.unit.scratch
 
 
-# --- keepalive
-
-@LEGS
-def test_no_keepalive_unless_asked_for(name):
-    leg = opened(name)
-    assert leg.settle(100_000) == []
-
-
-@LEGS
-def test_idle_peers_are_probed_and_those_that_answer_stay(name):
-    leg = opened(name, config={"keepalive": 5000, "rto_max": 1000, "retries": 3})
-    for _ in range(4):
-        start = leg.pair.time
-        while not (got := leg.settle(10)):
-            assert leg.pair.time < start + 6000
-        probe, = got
-        assert (probe.flags, probe.seq, probe.ack, probe.payload) == (ACK, leg.rcv - 1, leg.nxt, b"")
-        leg.send()
-        assert leg.settle(4000) == []
-    leg.send(payload=b"alive")
-    leg.settle()
-    assert leg.far_received() == 5
-
-
-@LEGS
-def test_peer_that_answers_no_keepalive_is_given_up(name):
-    leg = opened(name, config={"keepalive": 5000, "rto_max": 1000, "retries": 3})
-    got = leg.settle(20_000)
-    assert [s.flags for s in got] == 3 * [ACK] + [RST | ACK] and leg.gone() and leg.reset()
-
-
-@LEGS
-def test_traffic_puts_keepalive_off(name):
-    leg = opened(name, config={"keepalive": 1000, "rto_max": 1000, "retries": 3})
-    for _ in range(8):
-        leg.send(payload=b"x")
-        leg.nxt += 1
-        leg.take(leg.settle(100))
-        leg.send()
-        got = leg.settle(800)
-        leg.take(got)
-        assert not any(s.seq == leg.rcv - 1 for s in got)
-
-
 def test_timer_event_that_comes_after_the_close_wakes_nothing():
     leg = opened("client", config={"keepalive": 3000})
     leg.send(RST)
@@ -216,17 +172,6 @@ def test_timer_event_that_comes_after_the_close_wakes_nothing():
     leg.unit.flowstates[0] = [0] * 128
     result = leg.unit.run({"kind": EventKind.TIMER.value, "conn": 0})
     assert not result.messages
-
-
-def test_keepalive_of_a_half_closed_connection():
-    leg = opened("client", config={"keepalive": 3000, "rto_max": 1000})
-    leg.other.close()
-    leg.take(leg.settle())
-    leg.send()
-    leg.settle()
-    got = leg.settle(3500)
-    assert [(s.flags, s.seq) for s in got] == [(ACK, leg.rcv - 1)]
-    assert len(leg.settle(2000)) == 2           # and again, as it does not answer
 
 
 # --- many connections

@@ -77,6 +77,6 @@ def test_outputs_are_not_gated():
 
 
 @pytest.mark.parametrize("port", [7, 9])
-def test_idle_connection_has_no_timer(port):
-    pair, _, _ = run(port, 100, close=False)
+def test_idle_connection_without_keepalive_has_no_timer(port):
+    pair, _, _ = run(port, 100, close=False, config={"keepalive": 0})
     assert pair.units[0].in_use and pair.units[0].deadline() is None

@@ -6,6 +6,7 @@ import pytest
 from spps_sim.checker import monitor
 from spps_sim.checker.wire import ACK, RST, SYN, parse_segment
 from spps_sim.model.functional_pair import FunctionalPair
+from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
 from spps_sim.peers.frames import mss_option, timestamp_option
@@ -192,8 +193,30 @@ def test_segment_without_the_option_is_dropped_silently():
     assert server.was("reset")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_on_every_leg_any_timestamp_is_taken_after_24_days_without_a_segment(name):
+    """Without keepalive, whose answers bring fresh timestamps."""
+    leg = Leg(name, timestamps=True, options=timestamp_option(1, 0), config={"keepalive": 0})
+    leg.open()
+    leg.options, leg.val = b"", 1 << 30
+    for days in (0, 23):                        # the peer is heard of in between
+        leg.settle(days * DAY + 60)
+        leg.send(payload=b"x")
+        leg.nxt += 1
+        leg.take(leg.settle(60))
+        leg.send()
+    leg.settle(60)
+    leg.val = 5
+    leg.send(payload=b"y")
+    assert leg.settle(60)[-1].ack == leg.nxt and leg.far_received() == 2     # PAWS
+    leg.settle(25 * DAY)
+    leg.send(payload=b"y")
+    leg.settle(60)
+    assert leg.far_received() == 3
+
+
 def test_after_24_days_without_a_segment_any_timestamp_is_taken():
-    client = opened()
+    client = opened(config={"keepalive": 0})
     client.put(bytes(100), 1 << 30)
     client.settle(23 * DAY)
     refused, = client.put(bytes(10), 5, seq=client.nxt)

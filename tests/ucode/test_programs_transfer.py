@@ -169,12 +169,12 @@ def test_partly_old_segment_is_trimmed_and_beyond_the_window_cut():
     assert len(accepted[0].received) == 9 + 1000 and not accepted[0].fin_taken
 
 
-def test_idle_connection_has_no_timer():
-    client_side = FunctionalPair()
+def test_idle_connection_without_keepalive_has_no_timer():
+    client_side = FunctionalPair(config={"keepalive": 0})
     client_side.server.listen(80, lambda connection, what: None)
     client = RawClient(client_side)
     client.open()
     client.send(payload=b"x")
     client.settle(500)
-    # 12 days: see timestamps.uasm
+    # 12 days: see idle.uasm
     assert client_side.units[0].in_use and (client_side.units[0].deadline() or 1 << 30) > 10**9

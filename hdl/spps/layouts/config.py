@@ -44,8 +44,8 @@ CONFIG = (
     Config("secret", 0x5EC2E7A5, "key of ISNs, low word", secret=True),
     Config("takeover_acks", 4, "duplicate ACKs sent to each peer at takeover"),
     Config("secret_high", 0xA409382B, "high word", secret=True),
-    Config("keepalive", 0, "ticks without any segment after which both peers are probed (RFC 9293 §3.8.4), "
-                           "every rto_max, `retries` times; 0: never"),
+    Config("keepalive", 7_200_000, "ticks without data after which both peers are probed (RFC 9293 §3.8.4), and again "
+                                   "as long as they answer; less than 2^30; 0: never"),
     Config("pools", 0, "pool of socket memory: bits 1:0 of proxied connections, 3:2 of endpoints; "
                        "must not change while connections are open"),
     Config("echo_port", 7, "TCP port of echo in endpoint mode (RFC 862); above 65535: none"),
@@ -53,6 +53,10 @@ CONFIG = (
     Config("challenge_limit", 10, "challenge ACKs of a connection in rto_initial ticks (RFC 5961 §10), at most 15"),
     Config("pmtu_min", 576, "smallest path MTU that an ICMP message sets, bytes of a datagram; less than 68 is 68 "
                             "(RFC 1191)"),
+    Config("keepalive_interval", 75_000, "ticks from a keepalive probe that is not answered to the next"),
+    Config("keepalive_probes", 9, "keepalive probes without an answer before a connection is ended with RST to both"),
+    Config("idle_limit", 0, "ticks without data after which a connection is ended with RST to both, although its peers "
+                            "answer; less than 2^30; 0: none"),
 )
 CONFIG_INDEX = {c.name: i for i, c in enumerate(CONFIG)}
 #: words that other blocks than the cores need at all times

@@ -70,7 +70,7 @@ SHARED = {
     "service": Field(8),        # Service of an endpoint
     # tick of the first challenge ACK of a series, without its low bits | their number (RFC 5961 §10)
     "challenges": Field(9),
-    "deadline": Field(10),      # absolute tick at which TIME-WAIT ends, 0: none
+    "deadline": Field(10),      # tick at which TIME-WAIT ends, before it that of the next keepalive round; 0: none
     "misc": Field(11),          # what is due, and READY: bits in ucode/programs/common.uasm
     # READY: headers of the messages that nearly every event sends, two words each
     "sync_header": Field(12),
@@ -123,7 +123,7 @@ LEG = {
     "srtt": Field(35),
     "rttvar": Field(36),
     "rtt_seq": Field(37),
-    "rtt_start": Field(38),
+    "rtt_start": Field(38),         # when it was sent; data was last sent at most a round trip later (idle.uasm)
     "state": Field(39),
     "dup_acks": Field(40),
     "recover": Field(41),

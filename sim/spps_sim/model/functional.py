@@ -6,9 +6,11 @@ no output of a protected connection passes ungated, no trap, no send of bytes th
 """
 import random
 import struct
+from collections import Counter
 from typing import Any
 
 from spps.layouts.config import CONFIG
+from spps.layouts.director import EndCause
 from spps.layouts.event import EVENT_WORDS, EventKind, OptionFlag, TimerCause
 from spps.layouts.flowstate import FLOWSTATE_WORDS, ConnFlag
 from spps.layouts.neighbour import ARP_RESOLVE
@@ -17,9 +19,9 @@ from spps.params import TINY
 from spps.ucode.iss import CoreIss
 from spps.ucode.names import STRUCTS
 
-from ..checker.wire import ACK, SYN, before, parse_segment
+from ..checker.wire import ACK, RST, SYN, before, parse_segment
 from ..peers.frames import parse_arp, parse_unreachable
-from .functional_messages import MessageEffects, Output, ProgramError
+from .functional_messages import TCP, MessageEffects, Output, ProgramError
 from .neighbour import NeighbourModel
 
 __all__ = ["FunctionalSpps", "LOW_WATERMARK", "Output", "ProgramError", "event_words"]
@@ -67,8 +69,8 @@ class FunctionalSpps(MessageEffects):
         Whether it is the active unit.
     isn_base, base : int
         Added to the ISN clock, and to the ticks in `now`.
-    half_open_limit : int
-        As the register.
+    half_open_limit, refuse_silently : int
+        As the registers.
     cycles_per_tick : int
         Of the CSR `cycles`.
     arp : dict
@@ -77,8 +79,7 @@ class FunctionalSpps(MessageEffects):
 
     def __init__(self, name, image, time, config, emit, record, *, connections=TINY.connections, socket_bytes=16384,
                  seed=0, cores=TINY.cores, active=True, isn_base=0, base=0, page_bytes=TINY.page_bytes,
-                 pool_pages=TINY.pool_pages, half_open_limit=0, cycles_per_tick=7,
-                 arp=None):
+                 pool_pages=TINY.pool_pages, half_open_limit=0, refuse_silently=0, cycles_per_tick=7, arp=None):
         params = TINY.replace(name="functional", connections=connections, socket_bytes=socket_bytes, cores=cores,
                               page_bytes=page_bytes, pool_pages=pool_pages)
         self.config = {c.name: c.reset for c in CONFIG} | config
@@ -92,6 +93,8 @@ class FunctionalSpps(MessageEffects):
         for core in self.cores:
             core.mem = [self.random.getrandbits(32) for _ in core.mem]
         self.half_open_limit, self.half_open_refused = half_open_limit, 0
+        self.refuse_silently, self.table_full, self.recycled = refuse_silently, 0, 0
+        self.ended = Counter()      # EndCause of connections that were closed
         self.unwritten = {}         # conn -> words of a workspace that has not been written back
         self.restarts = set()       # conns that start again from flowstate memory
         self.unborn = set()         # new ones, no event of which has ended well
@@ -154,13 +157,30 @@ class FunctionalSpps(MessageEffects):
         elif fields["kind"] == EventKind.ICMP.value:
             self.notes["icmp_noflow"] += 1
             return
-        elif fields["tcp_flags"] & (SYN | ACK) == SYN:
-            free = [c for c in range(self.params.connections) if c not in self.in_use]
-            crowded = self.half_open_limit and len(self.half_open) >= self.half_open_limit
-            self.half_open_refused += bool(crowded)
-            if crowded or not free:
-                self.scratch.pop(fields.get("scratch_ref"), None)
-                return
+        elif fields["tcp_flags"] & (SYN | ACK | RST) == SYN:
+            self._open(fields, key)
+            return
+        else:
+            fields["noflow"] = 1
+        self.run(fields)
+
+    def _open(self, fields, key):
+        """Make a connection for a SYN: in the place of the oldest in TIME-WAIT, if there is no other; or refuse it."""
+        free = [c for c in range(self.params.connections) if c not in self.in_use]
+        crowded = self.half_open_limit and len(self.half_open) >= self.half_open_limit
+        self.half_open_refused += bool(crowded)
+        self.table_full += not (crowded or free or self.time_wait)
+        if crowded or not free and (self.time_wait or self.refuse_silently):
+            self.scratch.pop(fields.get("scratch_ref"), None)
+            if self.time_wait and not crowded:
+                self.recycled += 1
+                self.waiting.append(fields | {"payload_len": 0, "scratch_ref": 0})
+                self.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.RECYCLE.value, "seq": self.now(),
+                          "conn": self.time_wait.pop(0)})
+            return
+        if not free:
+            fields["noflow"] = 1
+        else:
             conn = free[0]
             self.in_use.add(conn)
             self.half_open.add(conn)
@@ -170,9 +190,17 @@ class FunctionalSpps(MessageEffects):
             self.restarts.discard(conn)
             self.unborn.add(conn)
             fields |= {"conn": conn, "new": 1, "sack_left": hash(key) & 0xFFFFFFFF, "sack_right": 0}
-        else:
-            fields["noflow"] = 1
         self.run(fields)
+
+    def _look_up_again(self, syns):
+        """Look up SYNs that were sent back, or waited for a connection to end."""
+        for fields in syns:
+            key = tuple(fields[name] for name in ("src_ip", "dst_ip", "src_port", "dst_port")) + (TCP, fields["iface"])
+            if key in self.keys:
+                conn, leg = self.keys[key]
+                self.run(fields | {"conn": conn, "leg": leg})
+            else:
+                self._open(dict(fields), key)
 
     def _parse(self, port, data) -> dict[str, Any] | None:
         common = {"iface": port, "src_mac_hi": int.from_bytes(data[6:8], "big"),
@@ -239,6 +267,7 @@ class FunctionalSpps(MessageEffects):
         self.base += TICK_MARGIN
         self.active, self.epoch, self.protect = 1, epoch, protect
         self.memory = self.empty_memory()
+        self.waiting, self.time_wait = [], []
         self.kick()
 
     def kick(self):
@@ -292,9 +321,14 @@ class FunctionalSpps(MessageEffects):
                     raise ProgramError(f"connection {conn} closed with pages in socket memory")
                 self.in_use.discard(conn)
                 self.half_open.discard(conn)
+                self.time_wait = [c for c in self.time_wait if c != conn]
+                self.ended[EndCause(result.cause)] += 1
+                self.replays, self.waiting = self.replays + self.waiting, []
             elif result.deadline:
                 self.timers[conn] = result.deadline
         self.open_gate()
+        replays, self.replays = self.replays, []
+        self._look_up_again(replays)
         return result
 
     def _lost(self, conn, flow, ref):

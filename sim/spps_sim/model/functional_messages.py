@@ -2,6 +2,7 @@
 import struct
 from collections import Counter, deque
 
+from spps.layouts.event import EventKind
 from spps.layouts.flowstate import (
     DELTA_LINES,
     FLOWSTATE_WORDS,
@@ -11,12 +12,13 @@ from spps.layouts.flowstate import (
     LINE_WORDS,
     ConnFlag,
 )
-from spps.layouts.lookup import ProgramNote
+from spps.layouts.lookup import SYN_FIELDS, ProgramNote
 from spps.layouts.message import MessageKind
 from spps.layouts.output import OutputFlag
 from spps.layouts.record import RecordKind
 from spps.ucode.names import STRUCTS
 
+from ..checker.wire import ACK, FIN, RST, SYN
 from ..peers.frames import (
     Arp,
     arp_frame,
@@ -29,7 +31,7 @@ from ..peers.frames import (
 )
 from .socket import SND_UNA, PagedMemory
 
-__all__ = ["MessageEffects", "Output", "ProgramError"]
+__all__ = ["TCP", "MessageEffects", "Output", "ProgramError"]
 
 TCP = 6                 # IP protocol
 
@@ -76,6 +78,8 @@ class MessageEffects:
         self.losses = 0                     # cores lost
         self.keys = {}                      # flow key -> (conn, leg)
         self.in_use, self.half_open = set(), set()
+        self.time_wait = []                 # conns in TIME-WAIT in order of entry
+        self.replays, self.waiting = [], []     # SYNs that a core sent back: to be looked up, or once a conn is free
         self.flowstates = {}                # conn -> words, as in flowstate memory
         self.scratch = {}                   # reference -> payload
         self.memory = self.empty_memory()
@@ -125,6 +129,18 @@ class MessageEffects:
             self.half_open.discard(conn)
         elif kind is MessageKind.NOTE:
             self.notes[ProgramNote(words[1]).counter] += 1
+        elif kind is MessageKind.TIME_WAIT:
+            if words[1] & 0xFFFF != conn:
+                raise ProgramError(f"connection {words[1] & 0xFFFF} in TIME-WAIT in an event of {conn}")
+            if conn not in self.time_wait:
+                self.time_wait.append(conn)
+        elif kind is MessageKind.REPLAY:
+            syn = {name: words[2 + field.word] >> field.lsb & (1 << field.width) - 1
+                   for name, field in STRUCTS["Event"].items() if name in SYN_FIELDS}
+            if syn["tcp_flags"] & (SYN | ACK | RST | FIN) != SYN:
+                raise ProgramError(f"sent back, but no SYN: {syn}")
+            (self.waiting if words[1] & 1 else self.replays).append(
+                syn | {"kind": EventKind.TCP.value, "protocol": TCP, "again": 1})
         else:
             raise ProgramError(f"message {kind} from a program")
 

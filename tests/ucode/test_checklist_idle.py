@@ -1,0 +1,233 @@
+"""Checklist, connections that carry nothing: keepalive and the idle limit, on every leg."""
+import pytest
+
+from spps.layouts.config import CONFIG
+from spps.layouts.director import EndCause
+from spps.layouts.flowstate import LEG, LEG_BASE
+from spps_sim.checker.wire import ACK, RST
+from spps_sim.model.tcp_legs import LEGS as NAMES
+from spps_sim.model.tcp_legs import Leg
+
+LEGS = pytest.mark.parametrize("name", NAMES)
+PROXIED = pytest.mark.parametrize("name", ["client", "server"])
+QUICK = {"keepalive": 5000, "keepalive_interval": 1000, "keepalive_probes": 3}
+DEFAULTS = {c.name: c.reset for c in CONFIG}
+HOUR = 3_600_000        # ticks of a ms
+
+
+def opened(name, **kw):
+    leg = Leg(name, **kw)
+    leg.open()
+    return leg
+
+
+def probes(leg, segments):
+    """The keepalive probes among segments: an old number, no byte."""
+    return [s for s in segments if (s.flags, s.seq, s.payload) == (ACK, leg.rcv - 1, b"")]
+
+
+@LEGS
+def test_two_hours_then_nine_probes_75_seconds_apart_unless_registers_say_otherwise(name):
+    assert [DEFAULTS[n] for n in ("keepalive", "keepalive_interval", "keepalive_probes")] == [2 * HOUR, 75_000, 9]
+    leg = opened(name)
+    assert leg.settle(2 * HOUR - 1000) == []
+    assert len(probes(leg, leg.settle(2000))) == 1
+    for _ in range(8):
+        assert len(probes(leg, leg.settle(75_000))) == 1
+    assert [s.flags for s in leg.settle(75_000)] == [RST | ACK] and leg.gone() and leg.reset()
+    assert leg.unit.ended == {EndCause.KEEPALIVE: 1}
+
+
+@LEGS
+def test_no_keepalive_if_the_register_is_0(name):
+    leg = opened(name, config={"keepalive": 0})
+    assert leg.settle(1000 * HOUR) == []
+
+
+@LEGS
+def test_idle_peers_are_probed_and_those_that_answer_stay(name):
+    leg = opened(name, config=QUICK)
+    for _ in range(4):
+        start = leg.pair.time
+        while not (got := leg.settle(10)):
+            assert leg.pair.time < start + 6000
+        assert len(probes(leg, got)) == len(got) == 1 and got[0].ack == leg.nxt
+        leg.send()
+        assert leg.settle(4000) == []
+    leg.send(payload=b"alive")
+    leg.settle()
+    assert leg.far_received() == 5
+
+
+@LEGS
+def test_peer_that_answers_no_keepalive_is_given_up(name):
+    leg = opened(name, config=QUICK)
+    got = leg.settle(20_000)
+    assert [s.flags for s in got] == 3 * [ACK] + [RST | ACK] and leg.gone() and leg.reset()
+    assert leg.unit.ended == {EndCause.KEEPALIVE: 1}
+
+
+@LEGS
+def test_traffic_puts_keepalive_off(name):
+    leg = opened(name, config=QUICK | {"keepalive": 1000})
+    for _ in range(8):
+        leg.send(payload=b"x")
+        leg.nxt += 1
+        leg.take(leg.settle(100))
+        leg.send()
+        got = leg.settle(800)
+        leg.take(got)
+        assert not probes(leg, got)
+
+
+@PROXIED
+def test_probes_of_a_living_peer_do_not_keep_the_dead_one_at_the_far_end(name):
+    far = {"client": 1, "server": 0}[name]
+    leg = opened(name, config=QUICK)
+    leg.pair.lose = lambda n, link, to_peer, data: link == far
+    start = leg.pair.time
+    while not leg.gone():
+        leg.send(seq=leg.nxt - 1)
+        leg.settle(500)
+        assert leg.pair.time < start + 12_000
+    assert leg.unit.ended == {EndCause.KEEPALIVE: 1}
+
+
+@PROXIED
+def test_keepalive_starts_anew_at_a_takeover(name):
+    leg = opened(name, config=QUICK)
+    leg.settle(4000)
+    leg.pair.kill("record")
+    leg.settle(100)
+    leg.send()
+    assert probes(leg, leg.settle(4500)) == []
+    assert len(probes(leg, leg.settle(1000))) == 1
+    leg.settle(10_000)
+    assert leg.gone() and leg.unit.ended == {EndCause.KEEPALIVE: 1}
+
+
+@PROXIED
+def test_keepalive_that_was_under_way_at_a_takeover_starts_anew(name):
+    leg = opened(name, config=QUICK)
+    assert len(probes(leg, leg.settle(5500))) == 1
+    leg.pair.kill("record")
+    leg.settle(100)
+    leg.send()
+    assert probes(leg, leg.settle(4500)) == []
+    assert len(probes(leg, leg.settle(1000))) == 1 and not leg.gone()
+
+
+def test_keepalive_of_a_half_closed_connection():
+    leg = opened("client", config=QUICK | {"keepalive": 3000})
+    leg.other.close()
+    leg.take(leg.settle())
+    leg.send()
+    leg.settle()
+    assert len(probes(leg, leg.settle(3500))) == 1
+    assert len(probes(leg, leg.settle(2000))) == 2      # and again, as it does not answer
+
+
+@LEGS
+def test_data_after_a_probe_without_answer_is_retransmitted_by_its_own_timer(name):
+    leg = opened(name, config=QUICK | {"keepalive_interval": 60_000})
+    assert len(probes(leg, leg.settle(6000))) == 1
+    leg.far_write(b"x" * 100)
+    sent = [s for s in leg.settle(2500) if s.payload]
+    assert len(sent) >= 2 and {s.seq for s in sent} == {leg.rcv}
+
+
+# --- idle limit
+
+@LEGS
+def test_a_connection_without_data_is_ended_at_the_idle_limit_although_its_peers_answer(name):
+    leg = opened(name, config=QUICK | {"idle_limit": 12_000})
+    start, got = leg.pair.time, []
+    while not leg.gone():
+        got += leg.settle(500)
+        if leg.state[0] & 1:
+            leg.send()
+        assert leg.pair.time < start + 14_000
+    assert leg.pair.time > start + 11_500
+    assert got[-1].flags == RST | ACK and leg.reset() and leg.unit.ended == {EndCause.IDLE: 1}
+
+
+@LEGS
+@pytest.mark.parametrize("keepalive", [0, 5000])
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_idle_limit_is_counted_from_the_last_data(name, keepalive, timestamps):
+    leg = opened(name, timestamps=timestamps, config=QUICK | {"keepalive": keepalive, "idle_limit": 3000})
+    for _ in range(5):
+        leg.far_write(b"data")
+        leg.take(leg.settle(100))
+        leg.send()
+        leg.take(leg.settle(2400))
+        leg.send()
+        assert not leg.gone()
+    leg.settle(1500)
+    assert leg.gone() and leg.unit.ended == {EndCause.IDLE: 1}
+
+
+def test_idle_limit_of_discard_is_counted_from_the_last_data():
+    leg = Leg("endpoint", config={"idle_limit": 3000})
+    leg.dst = leg.dst[0], 9
+    leg.open()
+    for _ in range(5):
+        leg.send(payload=b"data")
+        leg.nxt += 4
+        leg.settle(2500)
+        assert not leg.gone()
+    leg.settle(1500)
+    assert leg.gone() and leg.unit.ended == {EndCause.IDLE: 1}
+
+
+@LEGS
+def test_idle_limit_holds_for_a_peer_that_answers_probes_of_its_closed_window(name):
+    leg = opened(name, config={"idle_limit": 20_000})
+    leg.window = 0
+    leg.far_write(bytes(2000))
+    leg.settle(100)
+    start = leg.pair.time
+    while not leg.gone():
+        leg.send()
+        leg.settle(400)
+        assert leg.pair.time < start + 90_000
+    assert leg.pair.time > start + 19_000 and leg.unit.ended == {EndCause.IDLE: 1}
+
+
+@PROXIED
+def test_idle_limit_starts_anew_at_a_takeover(name):
+    leg = opened(name, config={"idle_limit": 5000})
+    leg.settle(4000)
+    leg.pair.kill("record")
+    leg.settle(100)
+    leg.send()
+    leg.settle(4500)
+    assert not leg.gone()
+    leg.settle(1000)
+    assert leg.gone() and leg.reset() and leg.unit.ended == {EndCause.IDLE: 1}
+
+
+@LEGS
+def test_defect_is_caught(name):
+    leg = opened(name, config=QUICK | {"idle_limit": 9000}, defines=["BROKEN_IDLE"])
+    leg.settle(30_000)
+    assert not leg.gone()
+
+
+@LEGS
+def test_ages_are_counted_modulo_2_to_32(name):
+    for base in (-3000, -(1 << 31) - 3000):
+        leg = opened(name, config=QUICK, bases=(base, base))
+        leg.settle(4500)
+        assert not leg.gone()
+        assert len(probes(leg, leg.settle(1000))) == 1
+
+
+@LEGS
+def test_a_timer_event_before_its_time_does_nothing(name):
+    """Microcode must take TIMER events as hints."""
+    leg = opened(name, config=QUICK | {"idle_limit": 30_000})
+    leg.settle(1000)
+    for subtype in (0, 2):
+        leg.unit.run({"kind": 7, "subtype": subtype, "conn": 0, "seq": leg.unit.now()})
+    assert leg.settle(1000) == [] and leg.state[LEG_BASE + LEG["retries"].word] == 0
