@@ -227,7 +227,36 @@ def test_ages_are_counted_modulo_2_to_32(name):
 def test_a_timer_event_before_its_time_does_nothing(name):
     """Microcode must take TIMER events as hints."""
     leg = opened(name, config=QUICK | {"idle_limit": 30_000})
-    leg.settle(1000)
+    for ticks in (1000, 5000):                  # before the first round, and after it
+        leg.settle(ticks)
+        leg.send()
+        leg.settle()
+        hint(leg)
+        assert leg.settle(1000) == [] and leg.state[LEG_BASE + LEG["retries"].word] == 0
+
+
+def hint(leg):
     for subtype in (0, 2):
         leg.unit.run({"kind": 7, "subtype": subtype, "conn": 0, "seq": leg.unit.now()})
-    assert leg.settle(1000) == [] and leg.state[LEG_BASE + LEG["retries"].word] == 0
+
+
+@LEGS
+def test_timer_events_without_keepalive_and_timestamps_do_nothing(name):
+    leg = opened(name, config={"keepalive": 0})
+    for days in (0, 13, 13):
+        leg.settle(days * 24 * HOUR + 1)
+        hint(leg)
+    leg.send(payload=b"alive")
+    leg.settle()
+    assert leg.far_received() == 5
+
+
+@LEGS
+@pytest.mark.parametrize("register, cause", [("keepalive", EndCause.KEEPALIVE), ("idle_limit", EndCause.IDLE)])
+def test_a_register_that_is_lowered_counts_from_the_next_segment(name, register, cause):
+    leg = opened(name, config=QUICK | {"keepalive": 100_000})
+    leg.settle(5000)
+    leg.unit.config[register] = 1000
+    leg.send()
+    leg.settle(4000)
+    assert leg.gone() and leg.unit.ended == {cause: 1}

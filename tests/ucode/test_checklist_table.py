@@ -107,6 +107,12 @@ def test_number_decides_after_a_takeover(timestamps, distance, opens):
         assert [s.flags for s in got] == [ACK] and leg.state[0] >> ConnFlag.TIME_WAIT & 1
 
 
+def test_a_timer_event_before_its_time_does_not_end_time_wait():
+    leg = in_time_wait()
+    leg.unit.run({"kind": EventKind.TIMER.value, "subtype": 0, "conn": 0, "seq": leg.unit.now()})
+    assert leg.settle() == [] and leg.unit.time_wait == [0]
+
+
 @pytest.mark.parametrize("flags", [SYN | FIN, SYN | RST, SYN | ACK])
 def test_only_a_pure_syn_opens_in_time_wait(flags):
     leg = in_time_wait()
