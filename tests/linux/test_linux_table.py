@@ -15,7 +15,7 @@ from tests.linux.linux_leg import LINGER, LinuxLeg
 
 FIXED = 45_000          # source port that is used again and again
 LONG = 100_000          # ticks of an MSL that no test outlives
-KEEPALIVE = {"cfg_keepalive": 300, "cfg_keepalive_interval": 100, "cfg_keepalive_probes": 3}
+KEEPALIVE = {"cfg_keepalive": 700, "cfg_keepalive_interval": 600, "cfg_keepalive_probes": 3}     # Linux answers twice a second
 NOT_V = pytest.mark.parametrize("leg", ["C", "E"])
 
 
@@ -94,7 +94,7 @@ def test_linux_connects_again_right_behind_its_reset(pair):
 @with_registers("proxy", "endpoint", **KEEPALIVE)
 def test_linux_answers_keepalive_and_stays(pair):
     leg = LinuxLeg(pair, "C" if pair.mode == "proxy" else "E").at_rest()
-    pair.run(2)
+    pair.run(4)
     probes = leg.ours(lambda s: not s.payload)
     assert len(probes) >= 3 and len(leg.theirs(flags(ACK))) >= len(probes)
     leg.works()
@@ -109,12 +109,12 @@ def test_linux_that_has_vanished_is_given_up_and_the_other_linux_is_told(pair):
     assert read(pair, "in_use") == 0 and read(pair, "director_keepalive_ended") == 1
 
 
-@with_registers("proxy", "endpoint", cfg_idle_limit=1500, **KEEPALIVE)
+@with_registers("proxy", "endpoint", cfg_idle_limit=3500, **KEEPALIVE)
 def test_linux_is_reset_at_the_idle_limit_although_it_answers(pair):
     leg = LinuxLeg(pair, "C" if pair.mode == "proxy" else "E").at_rest()
     for made in {leg.near, leg.far}:
         assert pair.error_of(made) == errno.ECONNRESET
-    assert len(leg.ours(lambda s: not s.payload)) >= 3
+    assert len(leg.ours(lambda s: not s.payload)) >= 2
     pair.settle()
     assert read(pair, "in_use") == 0 and read(pair, "director_idle_ended") == 1
 

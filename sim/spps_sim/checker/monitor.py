@@ -115,7 +115,8 @@ class _Monitor:
             keys.append((link, (line[3], line[4] >> 16), (line[2], line[4] & 0xFFFF)))
         self.links[sync.conn] = keys
         first, second = (self.legs.get(k) for k in keys)
-        if first and second and not first.other:
+        # the end of a connection says nothing about a new one with its addresses, whose SYN may have come before
+        if sync.kind != 2 and first and second and not first.other:
             self.join(first, second)
 
     def join(self, first, second):
