@@ -15,7 +15,8 @@ from tests.linux.linux_leg import LINGER, LinuxLeg
 
 FIXED = 45_000          # source port that is used again and again
 LONG = 100_000          # ticks of an MSL that no test outlives
-KEEPALIVE = {"cfg_keepalive": 700, "cfg_keepalive_interval": 600, "cfg_keepalive_probes": 3}     # Linux answers twice a second
+#: Linux answers old numbers at most twice a second (tcp_invalid_ratelimit)
+KEEPALIVE = {"cfg_keepalive": 700, "cfg_keepalive_interval": 600, "cfg_keepalive_probes": 3}
 NOT_V = pytest.mark.parametrize("leg", ["C", "E"])
 
 
