@@ -9,7 +9,7 @@ import pytest
 
 from spps.layouts.flowstate import ConnFlag
 from spps_sim.checker.monitor import check
-from spps_sim.checker.wire import ACK, FIN, parse_segment
+from spps_sim.checker.wire import ACK, FIN, RST, parse_segment
 from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import Transfer
 from spps_sim.peers.frames import mss_option, sack_permitted_option
@@ -301,6 +301,16 @@ def test_a_probe_into_a_closed_window_is_no_sign_of_loss(name):
     shut.leg.other.read()
     shut.leg.settle(15)
     assert shut.leg.far_received() == 8192 + 3000, "all that was held leaves at once"
+
+
+@PROXIED
+def test_a_reset_in_the_pause_has_the_number_that_the_destination_expects(name):
+    """A window probe was beyond its window, and a RST there would be dropped (RFC 5961 §3)."""
+    shut = Shut(name)
+    shut.leg.settle(30_000)
+    shut.leg.send(RST, seq=shut.base)
+    shut.leg.settle()
+    assert shut.leg.gone() and shut.leg.other.was("reset")
 
 
 # --- programs with an injected fault
