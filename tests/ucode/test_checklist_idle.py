@@ -3,8 +3,8 @@ import pytest
 
 from spps.layouts.config import CONFIG
 from spps.layouts.director import EndCause
-from spps.layouts.flowstate import LEG, LEG_BASE
-from spps_sim.checker.wire import ACK, RST
+from spps.layouts.flowstate import LEG, LEG_BASE, ConnFlag
+from spps_sim.checker.wire import ACK, FIN, RST
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
 
@@ -134,6 +134,101 @@ def test_data_after_a_probe_without_answer_is_retransmitted_by_its_own_timer(nam
     leg.far_write(b"x" * 100)
     sent = [s for s in leg.settle(2500) if s.payload]
     assert len(sent) >= 2 and {s.seq for s in sent} == {leg.rcv}
+
+
+def test_deadlines_of_keepalive_and_of_time_wait_are_in_one_word_and_do_not_meet():
+    """A round of keepalive was the last to set WS.deadline; then TIME-WAIT lasts 2 MSL, without probes."""
+    leg = Leg("client", far=lambda c, what: c.close() if what == "fin" else None, config=QUICK | {"msl": 10_000})
+    leg.open()
+    for ticks in (5200, 5000):
+        assert len(probes(leg, leg.settle(ticks))) == 1
+        leg.send()
+    leg.settle()
+    leg.send(FIN | ACK)
+    leg.nxt += 1
+    leg.take(leg.settle())
+    leg.send()
+    leg.settle()
+    assert leg.state[0] >> ConnFlag.TIME_WAIT & 1
+    assert leg.settle(19_000) == [] and leg.state[0] >> ConnFlag.TIME_WAIT & 1
+    leg.settle(1500)
+    assert leg.gone() and leg.unit.ended[EndCause.KEEPALIVE] == 0
+
+
+# --- in a pause: the far end reads nothing, and its source is told a closed window
+
+def paused(name, **config):
+    """A leg that is told a closed window; 1000 bytes from its next number on are held."""
+    leg = opened(name, config=QUICK | config)
+    leg.other.reading = False
+    for size in [1024] * 8 + [1000]:
+        leg.send(payload=bytes(size))
+        leg.nxt += size
+        leg.settle(30)
+    leg.nxt -= 1000
+    window_probe(leg)
+    assert leg.state[0] >> {"client": ConnFlag.PAUSED_0, "server": ConnFlag.PAUSED_1}[name] & 1
+    return leg
+
+
+def window_probe(leg):
+    """The source sends the held bytes again, and is told to wait."""
+    leg.send(payload=bytes(1000))
+    assert [s.window for s in leg.settle(20)] == [0]
+
+
+def read(leg):
+    leg.other.reading = True
+    leg.other.read()
+    leg.settle(100)
+    assert leg.far_received() == 8192 + 1000
+    leg.nxt += 1000
+    leg.send()
+
+
+@PROXIED
+@pytest.mark.parametrize("takeover", [False, True])
+def test_keepalive_never_ends_a_pause_in_which_both_peers_answer(name, takeover):
+    leg = paused(name)
+    for n in range(60):
+        assert probes(leg, leg.settle(1000)) == []
+        window_probe(leg)
+        if takeover and n == 20:
+            leg.pair.kill("record")
+            leg.settle(100)
+    read(leg)
+    assert len(probes(leg, leg.settle(5500))) == 1 and not leg.gone()     # and it begins again behind the pause
+
+
+@PROXIED
+def test_a_source_that_dies_in_a_pause_is_found_by_keepalive_after_it(name):
+    leg = paused(name)
+    assert leg.settle(60_000) == [] and not leg.gone()
+    read(leg)
+    assert len(probes(leg, leg.settle(7500))) == 3
+    leg.settle(2000)
+    assert leg.gone() and leg.reset() and leg.unit.ended == {EndCause.KEEPALIVE: 1}
+
+
+@PROXIED
+def test_a_destination_that_dies_in_a_pause_is_given_up_by_r2(name):
+    leg = paused(name, retries=4)
+    far = {"client": 1, "server": 0}[name]
+    leg.pair.lose = lambda n, link, to_peer, data: link == far
+    got = leg.settle(300_000)
+    assert [s.flags for s in got] == [RST | ACK] and leg.gone() and leg.unit.ended == {EndCause.OTHER: 1}
+
+
+@PROXIED
+def test_a_pause_does_not_put_the_idle_limit_off(name):
+    """Held bytes are not sent, and window probes and their answers are no data. It is looked at with the next probe."""
+    leg = paused(name, idle_limit=20_000, rto_max=2000)
+    start = leg.pair.time
+    while leg.pair.time < start + 19_000:
+        window_probe(leg)
+        leg.settle(980)
+    got = leg.settle(3000)
+    assert got[-1].flags == RST | ACK and leg.gone() and leg.reset() and leg.unit.ended == {EndCause.IDLE: 1}
 
 
 # --- idle limit
