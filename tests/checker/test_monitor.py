@@ -43,6 +43,24 @@ def test_a_forged_syn_does_not_hide_the_last_records():
     assert not report.violations, report.violations[0]
 
 
+def test_a_record_belongs_to_its_connection_although_the_tuple_has_come_again():
+    """A client resets and connects again from the same port, before the pair has recorded its last ACK."""
+    for number in (11, 1):
+        t = Env()
+        t.handshake()
+        t.snd_una[0] = P_ISN_C + 1
+        t.record()
+        t.tcp("server", False, "PA", 1, 1, b"0123456789")
+        t.tcp("client", True, "PA", 1, 1, b"0123456789")
+        t.tcp("client", False, "A", 1, 11)
+        t.tcp("client", False, "R", 1, 11)
+        t.tcp("client", False, "S", 1 << 28, 0, options=[("MSS", 1460)])
+        t.snd_una[0] = P_ISN_C + number
+        t.record()
+        t.tcp("server", True, "A", 1, 11)
+        assert {violation.invariant for violation in check(t.frames).violations} == ({"I1"} if number == 1 else set())
+
+
 def test_data_before_any_window_was_announced_is_not_believed():
     t = Env()
     t.tcp("client", False, "S", 0, 0, options=[("MSS", 1460)])

@@ -69,7 +69,7 @@ class _Monitor:
         self.waiting = {}           # leg -> time by which it has to be heard of again
         self.owed = {}              # leg -> (offset to acknowledge, time by which)
         self.records = {}           # epoch -> list of (number, leg, offset) not yet confirmed
-        self.links = {}             # conn id -> (leg keys)
+        self.links = {}             # conn id -> (leg keys, legs), until its end is recorded
         self.takeover_time = None
         self.epoch = None           # newest on the sync link
         self.heir = None            # unit whose takeover has been noticed
@@ -90,10 +90,9 @@ class _Monitor:
         if sync.type == STATE:
             if 2 in sync.lines and 8 in sync.lines:
                 self.bind(sync)
-            legs = self.links.get(sync.conn)
-            if legs and sync.kind != 2:
-                for number, leg_key in enumerate(legs):
-                    leg = self.legs.get(leg_key)
+            if sync.kind != 2:
+                _, legs = self.links.get(sync.conn, ((), ()))
+                for number, leg in enumerate(legs):
                     if leg and leg.ours:
                         leg.records = True
                         commitment = leg.ours.offset(sync.snd_una(number))
@@ -113,10 +112,16 @@ class _Monitor:
         for line in (sync.lines[2], sync.lines[8]):
             link = "client" if line[0] >> 16 & 0xFF == 0 else "server"
             keys.append((link, (line[3], line[4] >> 16), (line[2], line[4] & 0xFFFF)))
-        self.links[sync.conn] = keys
-        first, second = (self.legs.get(k) for k in keys)
-        # the end of a connection says nothing about a new one with its addresses, whose SYN may have come before
-        if sync.kind != 2 and first and second and not first.other:
+        if sync.kind == 2:
+            # the end of a connection says nothing about a new one with its addresses, whose SYN may have come before
+            self.links.pop(sync.conn, None)
+            return
+        known, legs = self.links.get(sync.conn, (None, ()))
+        if known != keys or None in legs:       # else the legs are those of the first record, whatever SYNs have come
+            legs = [self.legs.get(key) for key in keys]
+            self.links[sync.conn] = keys, legs
+        first, second = legs
+        if first and second and not first.other:
             self.join(first, second)
 
     def join(self, first, second):
