@@ -1,58 +1,24 @@
 """`make demo`: real TCP transfers through a pair of SPPS whose active unit dies in the middle."""
-import json
-import os
-import subprocess
-import sys
 import time
 
-from spps.tools.errors import ToolError
 from spps.tools.paths import BUILD
 
+from ..network.process import TRANSFER, Reporter
 from ..network.testbed import Addresses, Testbed
 from .run import DemoRun
 
 __all__ = ["run_demo"]
 
 PORT = 5001
-_TRANSFER = [sys.executable, "-m", "spps_sim.network.transfer"]
-
-
-class _Side:
-    """One transfer process and its output so far."""
-
-    def __init__(self, namespace, arguments):
-        self.process = namespace.popen([*_TRANSFER, *map(str, arguments)], stdout=subprocess.PIPE,
-                                       stdin=subprocess.DEVNULL)
-        os.set_blocking(self.process.stdout.fileno(), False)
-        self.progress, self.results, self.ready, self._rest = 0, [], False, b""
-
-    def poll(self):
-        """Read what is there; return whether the process lives."""
-        while chunk := self.process.stdout.read(65536):
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
-            for line in lines:
-                said = json.loads(line)
-                self.ready |= said.get("ready", False)
-                self.progress = said.get("progress", self.progress)
-                if "role" in said:
-                    self.results.append(said)
-        return self.process.poll() is None
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
 
 
 def _sides(testbed, connections, size, seed, deadline):
-    server = _Side(testbed.namespaces[1], ["server", PORT, connections, size, seed])
+    server = Reporter(testbed.namespaces[1], TRANSFER, ["server", PORT, connections, size, seed])
     try:
-        while not server.ready:
-            if not server.poll() or time.monotonic() > deadline:
-                raise ToolError("the transfer server did not start")
-            testbed.turn()
-        return server, _Side(testbed.namespaces[0], ["client", Addresses.vip[0], PORT, connections, size, seed])
+        server.wait(lambda: server.ready, deadline - time.monotonic(), "the transfer server did not start",
+                    testbed.turn)
+        return server, Reporter(testbed.namespaces[0], TRANSFER,
+                                ["client", Addresses.vip[0], PORT, connections, size, seed])
     except BaseException:
         server.stop()
         raise
