@@ -21,7 +21,7 @@ class Behind:
 
     def __enter__(self):
         self._stack.enter_context(self.host)
-        router, host = self.router._ip, self.host._ip
+        router, host = self.router.ip, self.host.ip
         router("link", "add", "far0", "type", "veth", "peer", "name", "near0", "netns", self.host.name)
         self._stack.callback(router, "link", "del", "far0")
         router("addr", "add", f"{self.gateway}/24", "dev", "far0")

@@ -1,4 +1,4 @@
-"""Network namespaces with one TAP device each, that vanish however this process ends.
+"""Network namespaces with one TAP device each, or with cables between them, that vanish however this process ends.
 
 A TAP device dies with the file descriptor that made it. A named namespace would stay after a crash, so a
 small reaper process waits for the end of this one (its pipe closes, also on SIGKILL) and deletes them. Programs that
@@ -19,7 +19,7 @@ from typing import Any
 
 from spps.tools.errors import ToolError
 
-__all__ = ["Namespace", "MissingPrivilege", "require_privilege"]
+__all__ = ["Namespace", "MissingPrivilege", "cable", "require_privilege"]
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
 CLONE_NEWNET = 0x40000000
@@ -47,14 +47,14 @@ class MissingPrivilege(ToolError):
     """TAP devices or namespaces cannot be made here, or not as wanted; the text says why, in one line."""
 
 
-def require_privilege():
-    """Raises MissingPrivilege with the reason when this process cannot make a namespace with a TAP device."""
+def require_privilege(tap=True):
+    """Raises MissingPrivilege with the reason when this process cannot make a namespace, or with `tap` a TAP device."""
     if shutil.which("ip") is None:
         raise MissingPrivilege("the command ip is missing: apt-get install iproute2")
-    if not os.path.exists("/dev/net/tun"):
+    if tap and not os.path.exists("/dev/net/tun"):
         raise MissingPrivilege("/dev/net/tun is missing: the kernel offers no TAP devices here")
     if os.geteuid() != 0:
-        raise MissingPrivilege("TAP devices and network namespaces need root")
+        raise MissingPrivilege(f"{'TAP devices and ' if tap else ''}network namespaces need root")
     probe = f"spps-probe-{os.getpid()}"
     made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True)
     if made.returncode:
@@ -68,6 +68,13 @@ def _free_name(name):
     return next(free for free in names if not os.path.exists(f"/var/run/netns/{free}"))
 
 
+def cable(one, device, other, far_device):
+    """Connect two namespaces by a pair of Ethernet devices, both up."""
+    one.ip("link", "add", device, "type", "veth", "peer", "name", far_device, "netns", other.name)
+    one.ip("link", "set", device, "up")
+    other.ip("link", "set", far_device, "up")
+
+
 def _enter(namespace):
     """Move this thread into an open network namespace."""
     if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET):
@@ -78,16 +85,17 @@ class Namespace:
     """One network namespace with a TAP device `net0`; use as a context manager.
 
     role: part of the name spps-<role>-<pid>, with -<n> when this process has more of a role. address:
-    "10.77.1.2/24". read()/write() exchange Ethernet frames.
+    "10.77.1.2/24"; None: no device. read()/write() exchange Ethernet frames.
     """
 
-    def __init__(self, role, address, *, mtu=1500):
+    def __init__(self, role, address=None, *, mtu=1500):
         self.name, self.address, self.mtu = _free_name(f"spps-{role}-{os.getpid()}"), address, mtu
         self.fd: Any = None         # file descriptor of the TAP device while it is there
         self._pipe = None
         self._reaper = None
 
-    def _ip(self, *arguments, inside=True, tool="ip"):
+    def ip(self, *arguments, inside=True, tool="ip"):
+        """What ip(8) prints, inside the namespace or not. Raises MissingPrivilege when it fails."""
         command = [tool] + (["-n", self.name] if inside else []) + list(arguments)
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -100,15 +108,11 @@ class Namespace:
                                         start_new_session=True)
         os.close(reader)
         try:
-            self._ip("netns", "add", self.name, inside=False)
-            self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-            device = f"tp{os.getpid() % 100000}{self.name.split('-')[1][0]}"
-            fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TAP | IFF_NO_PI))
-            self._ip("link", "set", device, "netns", self.name, "name", "net0", inside=False)
-            self.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"])
-            self._ip("link", "set", "lo", "up")
-            self._ip("link", "set", "net0", "mtu", str(self.mtu), "txqueuelen", "1000", "up")
-            self._ip("addr", "add", self.address, "dev", "net0")
+            self.ip("netns", "add", self.name, inside=False)
+            self.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
+            self.ip("link", "set", "lo", "up")
+            if self.address is not None:
+                self._tap()
         except OSError as error:
             self.__exit__()
             raise MissingPrivilege(f"TAP device in {self.name}: {error}") from error
@@ -126,19 +130,27 @@ class Namespace:
             self._pipe = None
             self._reaper.wait(10)
 
+    def _tap(self):
+        self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        device = f"tp{os.getpid() % 100000}{self.name.split('-')[1][0]}"
+        fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TAP | IFF_NO_PI))
+        self.ip("link", "set", device, "netns", self.name, "name", "net0", inside=False)
+        self.ip("link", "set", "net0", "mtu", str(self.mtu), "txqueuelen", "1000", "up")
+        self.ip("addr", "add", self.address, "dev", "net0")
+
     @property
     def mac(self):
         """Hardware address of net0 as six bytes."""
-        out = self._ip("-o", "link", "show", "net0")
+        out = self.ip("-o", "link", "show", "net0")
         return bytes.fromhex(out.split("link/ether ")[1].split()[0].replace(":", ""))
 
     def replace_mac(self, mac):
         """Give net0 another hardware address, six bytes."""
-        self._ip("link", "set", "net0", "address", mac.hex(":"))
+        self.ip("link", "set", "net0", "address", mac.hex(":"))
 
     def add_address(self, address):
         """Give the host a further IPv4 address, that is not on the network."""
-        self._ip("addr", "add", f"{address}/32", "dev", "lo")
+        self.ip("addr", "add", f"{address}/32", "dev", "lo")
 
     def command(self, arguments):
         """`arguments` prefixed so that they run inside the namespace."""
@@ -175,26 +187,27 @@ class Namespace:
 
     def route(self, *options):
         """What ip-route(8) says of the way to the other side: "initcwnd", "100"."""
+        assert self.address is not None, f"{self.name} has no device"
         network = ipaddress.ip_interface(self.address).network
-        self._ip("route", "replace", str(network), "dev", "net0", "proto", "kernel", "scope", "link", *options)
+        self.ip("route", "replace", str(network), "dev", "net0", "proto", "kernel", "scope", "link", *options)
 
     def netem(self, *arguments):
         """Let frames of net0 meet what tc-netem(8) makes of the arguments, those that come in through a device `in0`.
 
         Raises MissingPrivilege when the kernel has no sch_netem, ifb or act_mirred.
         """
-        self._ip("qdisc", "add", "dev", "net0", "root", "netem", *arguments, tool="tc")
-        self._ip("link", "add", "in0", "type", "ifb")
-        self._ip("link", "set", "in0", "up")
-        self._ip("qdisc", "add", "dev", "in0", "root", "netem", *arguments, tool="tc")
-        self._ip("qdisc", "add", "dev", "net0", "handle", "ffff:", "ingress", tool="tc")
-        self._ip("filter", "add", "dev", "net0", "parent", "ffff:", "matchall", "action", "mirred", "egress",
+        self.ip("qdisc", "add", "dev", "net0", "root", "netem", *arguments, tool="tc")
+        self.ip("link", "add", "in0", "type", "ifb")
+        self.ip("link", "set", "in0", "up")
+        self.ip("qdisc", "add", "dev", "in0", "root", "netem", *arguments, tool="tc")
+        self.ip("qdisc", "add", "dev", "net0", "handle", "ffff:", "ingress", tool="tc")
+        self.ip("filter", "add", "dev", "net0", "parent", "ffff:", "matchall", "action", "mirred", "egress",
                  "redirect", "dev", "in0", tool="tc")
 
     def netem_drops(self):
         """Frames that netem has lost, (going out, coming in)."""
         def drops(device):
-            kinds = json.loads(self._ip("-s", "-j", "qdisc", "show", "dev", device, tool="tc"))
+            kinds = json.loads(self.ip("-s", "-j", "qdisc", "show", "dev", device, tool="tc"))
             return next(kind["drops"] for kind in kinds if kind["kind"] == "netem")
         return drops("net0"), drops("in0")
 
