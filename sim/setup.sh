@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make the checkout ready: system packages where this user may install them, then a virtual environment in .venv.
-# What cannot be installed is named in one line, with the command that would. `setup.sh netem`: also what sim/netem.sh needs.
+# What cannot be installed is named in one line, with the command that would. `setup.sh netem`: also what sim/netem.sh needs;
+# `setup.sh compare`: also what `make compare` needs, two packages of the distribution.
 set -u
 cd "$(dirname "$0")/.."
 mkdir -p build
@@ -16,6 +17,12 @@ command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || packages="$package
 [ -e /usr/include/lz4.h ] || packages="$packages liblz4-dev"
 if [ "$1" = netem ]; then
     want qemu-system-x86_64 qemu-system-x86; want busybox busybox-static; want kmod kmod; want udevadm udev
+fi
+if [ "$1" = compare ]; then
+    for program in haproxy keepalived; do
+        command -v "$program" >/dev/null 2>&1 || [ -x "/usr/sbin/$program" ] || packages="$packages $program"
+    done
+    set -- ""       # no Python packages of its own
 fi
 python3 -c 'import ensurepip' 2>/dev/null || packages="$packages python3-venv"
 if [ -n "$packages" ]; then

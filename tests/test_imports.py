@@ -8,8 +8,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {"spps": ROOT / "hdl", "spps_sim": ROOT / "sim", "spps_boards": ROOT / "boards"}
 ALLOWED = {"spps": {"spps"}, "spps_sim": {"spps", "spps_sim"}, "spps_boards": {"spps", "spps_boards"}}
 #: directories of spps_sim from the lowest on; one imports only itself and those before it
-ORDER = ("backend", "checker", "peers", "network", "model", "trace", "testbench", "campaign", "measure", "demo", "live",
-         "cli")
+ORDER = ("backend", "checker", "peers", "network", "model", "trace", "testbench", "campaign", "measure", "demo",
+         "compare", "live", "cli")
 
 
 def modules(package):
