@@ -19,7 +19,9 @@ from ..backend.interface import FrameKind
 from .wire import (
     ACK,
     CONFIRM,
+    DELTA,
     ECHO,
+    FULL,
     HEARTBEAT,
     RST,
     STATE,
@@ -31,8 +33,6 @@ from .wire import (
 __all__ = ["AckRule", "Acknowledgement", "AckReport", "judge"]
 
 UNLIMITED = 1 << 31
-#: kinds of STATE records
-DELTA, FULL = 0, 1
 
 
 def _offset(number, isn):

@@ -20,40 +20,12 @@ link and of the server link, where frames of the pair name the unit that emits t
 | I8 | SACK blocks name bytes that the peer has sent: above the ACK, or, in the first block, below it (D-SACK). |
 """
 import struct
-from collections import Counter
-from dataclasses import dataclass, field
 
+from .report import Report
 from .seen import SeenLeg, SeenStream
-from .wire import ACK, CONFIRM, FIN, RST, STATE, SYN, before, parse_segment, parse_sync
+from .wire import ACK, CONFIRM, FIN, RETIRE, RST, STATE, SYN, before, parse_segment, parse_sync
 
-__all__ = ["Violation", "Report", "check"]
-
-
-@dataclass
-class Violation:
-    """One broken invariant."""
-
-    invariant: str      # "I0" to "I8"
-    time: int           # ns
-    text: str
-
-    def __str__(self):
-        return f"{self.invariant} at {self.time} ns: {self.text}"
-
-
-@dataclass
-class Report:
-    """Verdict on a capture."""
-
-    violations: list = field(default_factory=list)      # Violation
-    checks: Counter = field(default_factory=Counter)    # how often each invariant was judged
-    connections: int = 0                                # SYNs of clients that began a connection
-    takeovers: list = field(default_factory=list)       # times (ns) of the first emission of a new unit
-
-    @property
-    def ok(self):
-        """Whether nothing is broken; look at `checks` too, for an empty capture breaks nothing."""
-        return not self.violations
+__all__ = ["Report", "check"]
 
 
 class _Monitor:
@@ -75,7 +47,7 @@ class _Monitor:
         self.heir = None            # unit whose takeover has been noticed
 
     def fail(self, invariant, time, text):
-        self.report.violations.append(Violation(invariant, time, text))
+        self.report.fail(invariant, time, text)
 
     # sync link -----------------------------------------------------------------------------
     def sync(self, frame):
@@ -90,7 +62,7 @@ class _Monitor:
         if sync.type == STATE:
             if 2 in sync.lines and 8 in sync.lines:
                 self.bind(sync)
-            if sync.kind != 2:
+            if sync.kind != RETIRE:
                 _, legs = self.links.get(sync.conn, ((), ()))
                 for number, leg in enumerate(legs):
                     if leg and leg.ours:
@@ -112,7 +84,7 @@ class _Monitor:
         for line in (sync.lines[2], sync.lines[8]):
             link = "client" if line[0] >> 16 & 0xFF == 0 else "server"
             keys.append((link, (line[3], line[4] >> 16), (line[2], line[4] & 0xFFFF)))
-        if sync.kind == 2:
+        if sync.kind == RETIRE:
             # the end of a connection says nothing about a new one with its addresses, whose SYN may have come before
             self.links.pop(sync.conn, None)
             return

@@ -126,6 +126,8 @@ class SyncFrame:
 
 
 STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
+#: kinds of STATE records
+DELTA, FULL, RETIRE = 0, 1, 2
 
 
 def parse_sync(data):
