@@ -35,16 +35,19 @@ class Env:
             data[-1] ^= 1
         self.frames.append(CapturedFrame(self.time, link, self.unit if ours else None, bytes(data)))
 
-    def sync(self, type_, number, kind=0, lines=()):
+    def sync(self, type_, number, kind=0, lines=(), unit=None, epoch=None):
+        """unit, epoch: of the frame; by default what an honest pair has."""
         self.time += 1000
         mask = sum(1 << n for n, _ in lines)
-        header = struct.pack("!BBHIHHBBHIII6x", 2, type_, self.epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
+        epoch = self.epoch if epoch is None else epoch
+        header = struct.pack("!BBHIHHBBHIII6x", 2, type_, epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
         body = b"".join(struct.pack("!8I", *words) for _, words in lines)
-        unit = self.unit if type_ in (1, 3) else 1 - self.unit
+        if unit is None:
+            unit = self.unit if type_ in (1, 3) else 1 - self.unit
         self.frames.append(CapturedFrame(self.time, "sync", unit, bytes(12) + b"\x88\xb5" + header + body))
 
     def record(self, kind=0, confirm=True):
-        self.number += 1
+        self.number = (self.number + 1) % 2**32
         snd_una = [u % 2**32 for u in self.snd_una]
         lines = [(0, (3, self.epoch, snd_una[0], 0, snd_una[1], 0, 0, 0))]
         if kind:
@@ -84,16 +87,35 @@ class Env:
         self.tcp("client", True, "SA", 0, 1)
         self.tcp("client", False, "A", 1, 1)
 
-    def take_over(self):
-        self.unit, self.epoch = 1, 2
-        self.sync(3, 0)
+    def heartbeat(self, depends=True, echo=True):
+        self.sync(3, self.number, int(depends))
+        if echo:
+            self.sync(4, self.number)
 
-    def forward(self):
+    def take_over(self, quiet=False):
+        """The other unit becomes the active. quiet: its first heartbeat is still to come."""
+        self.unit, self.epoch = 1 - self.unit, (self.epoch + 1) % 2**16
+        if not quiet:
+            self.sync(3, self.number)
+
+    def rejoin(self, full=True, confirm=True):
+        """The other unit becomes the standby; full: it gets the connection; confirm: and has it."""
+        self.sync(4, self.number)
+        if full:
+            self.record(kind=1, confirm=confirm)
+        self.heartbeat(echo=confirm)
+
+    def forward(self, at=1):
         """Client sends 10 bytes, they are relayed, acknowledged, recorded; the caller sends the ACK."""
-        self.tcp("client", False, "PA", 1, 1, b"0123456789")
-        self.tcp("server", True, "PA", 1, 1, b"0123456789")
-        self.tcp("server", False, "A", 1, 11)
-        self.snd_una[1] = P_ISN_V + 11
+        self.tcp("client", False, "PA", at, 1, b"0123456789")
+        self.tcp("server", True, "PA", at, 1, b"0123456789")
+        self.tcp("server", False, "A", 1, at + 10)
+        self.snd_una[1] = P_ISN_V + at + 10
+
+    def speak(self, ack=1, links=("client", "server")):
+        """The pair repeats its ACKs; ack: that to the client."""
+        for link in links:
+            self.tcp(link, True, "A", 1 if link == "client" else ack, ack if link == "client" else 1)
 
     def broken(self, bend):
         """Invariants that the monitor finds broken when the trace goes on as `bend` says."""

@@ -118,7 +118,7 @@ def test_a_connection_that_is_over_need_not_speak_after_a_takeover(end):
         t.tcp("server", True, "R", 1, 1)
     t.take_over()
     t.time += 10**9
-    t.sync(3, 0)
+    t.sync(3, t.number)
     assert not (report := check(t.frames)).violations, report.violations[0]
 
 
@@ -294,7 +294,7 @@ def silent_takeover(t):
 def silent_takeover_with_heartbeats(t):
     t.tcp("client", True, "A", 1, 1)
     t.unit, t.epoch = 1, 2
-    t.sync(3, 0)
+    t.sync(3, t.number)
     t.time += 10**9
     t.tcp("client", True, "A", 1, 1)
     t.tcp("server", True, "A", 1, 1)

@@ -1,5 +1,7 @@
 """What the monitor has seen of a TCP connection between a peer and the pair. Imports nothing from the RTL packages."""
 
+from .reign import Reign
+
 __all__ = ["SeenStream", "SeenLeg"]
 
 
@@ -75,9 +77,8 @@ class SeenLeg:
         self.tsval = None
         self.stamped = {"peer": False, "ours": False}   # the SYN had a timestamp
         self.reset = False
-        self.confirmed = 0              # confirmed commitment (offset) of what *we* sent on this leg
-        self.records = False
-        self.protected = False          # a record of it was confirmed
+        self.known = False              # a record of it was confirmed, and no takeover has lost it since
+        self.born: Reign | None = None  # the one in which it began, if the pair depended on its standby then
 
     def restart(self):
         """Forget everything but the SYNs: what was seen belonged to an older connection of the same addresses."""
@@ -87,9 +88,9 @@ class SeenLeg:
         """Return the other leg of the connection, as far as it is known."""
         return self.guess if self.other is None or self.other.other is not self else self.other
 
-    def is_protected(self):
-        """Return whether a record of this connection was confirmed."""
-        return self.protected or self.other is not None and self.other.protected
+    def is_known(self):
+        """Return whether a record of this connection was confirmed, and no takeover has lost it since."""
+        return self.known or self.other is not None and self.other.known
 
     def begin(self, syn):
         """Note the SYN of the peer with which the connection begins."""
@@ -130,9 +131,9 @@ class SeenLeg:
         return peer is not None and peer.fin is not None and (self.ack or 0) > peer.fin
 
     def lives(self):
-        """Return whether the connection is protected and not yet over."""
+        """Return whether the active is sure to know the connection, which is not yet over."""
         begun = self.peer is not None and self.ours is not None
-        return begun and self.is_protected() and not self.reset and not self.over()
+        return begun and self.is_known() and not self.reset and not self.over()
 
     def name(self):
         """Return link and addresses as text."""
