@@ -107,6 +107,16 @@ def test_packets_on_other_networks_teach_nothing():
     assert not pair.units[0].neighbours.entries and not pair.units[0].neighbours.count and not pair.units[0].log
 
 
+@SIDES
+@pytest.mark.parametrize("operation", [REQUEST, REPLY])
+def test_a_network_without_an_address_of_ours_has_none_that_we_answer_for(side, operation):
+    """An address of 0 means that there is none: 0.0.0.0 is not ours, and no sender is believed."""
+    pair = FunctionalPair(config={f"vip_{side}": 0})
+    for target in (0, 5, ip_number((VIP_1, VIP_0)[side])):
+        pair.units[0].frame(side, arp_frame(b"\xff" * 6, Arp(operation, mac_bytes(NEW), 5, bytes(6), target)))
+    assert not pair.units[0].log and not pair.units[0].neighbours.entries and not pair.units[0].neighbours.count
+
+
 # changes ---------------------------------------------------------------------------------------
 @SIDES
 @pytest.mark.parametrize("operation", [REQUEST, REPLY])
