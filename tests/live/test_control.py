@@ -97,6 +97,8 @@ def test_registers_are_written_and_read(served):
     assert served.ctl("set", "lease", "0x10").output == "lease written in unit 0 and 1\n"
     assert served.ctl("get", "lease").output == "unit 0: 16\nunit 1: 16\n"
     assert served.json("get", "lease") == {"register": "lease", "unit_0": 16, "unit_1": 16}
+    served.ctl("set", "vip_1", "10.77.2.254")
+    assert served.json("get", "vip_1")["unit_1"] == 0x0A4D02FE
     refused = served.ctl("set", "leese", "1")
     assert refused.exit_code == 1 and refused.output == "Error: no register 'leese'; similar: lease\n"
 
@@ -125,6 +127,9 @@ def test_connections_and_metrics(served):
         (("set", "lease"), "Missing argument"),
         (("set", "lease", "soon"), "'soon': expected a number from 0 to 4294967295"),
         (("set", "lease", "4294967296"), "expected a number"),
+        (("set", "gateway_0", "10.0.0"), "or an IPv4 address"),
+        (("set", "gateway_0", "10.0.0.256"), "or an IPv4 address"),
+        (("set", "gateway_0", "010.0.0.1"), "or an IPv4 address"),
         (("dance",), "No such command 'dance'"),
         (("reprogram", "/nonexistent"), "/nonexistent: no such file; expected a microcode source"),
         (("reprogram", "/"), "/: is a folder"),

@@ -2,6 +2,7 @@
 import json
 import re
 import sys
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ UNIT = click.Choice(["active", "standby", "0", "1"])
 
 
 class _Value(click.ParamType):
-    """A register value: decimal, or hexadecimal behind 0x; 32 bits."""
+    """A register value: decimal, hexadecimal behind 0x, or an IPv4 address; 32 bits."""
 
     name = "value"
 
@@ -22,9 +23,13 @@ class _Value(click.ParamType):
         """Return the number, or fail."""
         if isinstance(value, int):
             return value
-        number = int(value, 0) if re.fullmatch(r"0[xX][0-9a-fA-F]+|0|[1-9][0-9]*", value) else -1
+        try:
+            return int(IPv4Address(value))
+        except AddressValueError:
+            number = int(value, 0) if re.fullmatch(r"0[xX][0-9a-fA-F]+|0|[1-9][0-9]*", value) else -1
         if not 0 <= number < 1 << 32:
-            self.fail(f"{value!r}: expected a number from 0 to 4294967295, decimal or 0x...", param, ctx)
+            self.fail(f"{value!r}: expected a number from 0 to 4294967295, decimal or 0x..., or an IPv4 "
+                      "address", param, ctx)
         return number
 
 
@@ -171,7 +176,8 @@ def connections(ctx, as_json):
 def set_register(ctx, name, value, as_json):
     """Write VALUE into register NAME of each running unit.
 
-    VALUE is decimal, or hexadecimal behind 0x. `spps registers` lists names, widths and units; cfg_ may be left out.
+    VALUE is decimal, hexadecimal behind 0x, or an IPv4 address. `spps registers` lists names, widths and units; cfg_
+    may be left out.
     """
     answer = _ask(ctx, "set", name=name, value=value)
     _show(as_json, answer, f"{answer['register']} written in unit {' and '.join(map(str, answer['units']))}")
