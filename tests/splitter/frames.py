@@ -98,6 +98,7 @@ def icmp_traffic(rng, network=0):
         lambda: unreachable(rng, size=rng.randrange(-20, 8), network=network),
         lambda: unreachable(rng, network=network, **rng.choice((
             {"proto": 17}, {"frag": 3}, {"flags": "MF"}, {"version": 6}, {"ihl": 6}, {"ihl": 15}, {"ihl": 4}))),
+        lambda: icmp_message(0, body=rng.randbytes(40)),
         lambda: icmp_message(rng.choice((0, 4, 5, 9, 11, 12, 13, 30, 255)), rng.randrange(2), body=rng.randbytes(40)),
         lambda: icmp_message(8, code=1), lambda: icmp_message(8, wrong=rng.choice((1, 255, 256))),
         lambda: icmp_message(8)[:rng.randrange(8)],
@@ -112,20 +113,23 @@ def odd_frame(rng, network=0):
     ether = Ether(src=PEER, dst=MAC_TEXT)
     ip = IP(src="10.1.1.1", dst=ours)
     return bytes(rng.choice((
-        ether / ip / UDP(sport=1, dport=2) / Raw(rng.randbytes(30)), ether / ip / ICMP() / Raw(rng.randbytes(30)),
+        *(ether / ip / UDP(sport=n, dport=2) / Raw(rng.randbytes(30)) for n in (1, 2, 3)),
+        ether / ip / ICMP() / Raw(rng.randbytes(30)),
         Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ip / ICMP(), ether / IP(src=ours, dst=ours) / ICMP(),
         ether / IP(src="10.1.1.1", dst="255.255.255.255") / ICMP(),
         ether / IP(src="10.1.1.1", dst=ours, flags="MF") / ICMP() / Raw(rng.randbytes(40)),
         ether / IP(src="10.1.1.1", dst=ours, flags="MF") / Raw(rng.randbytes(40)),
         ether / IP(src="10.1.1.1", dst=ours, frag=5, proto=6) / Raw(rng.randbytes(40)),
         ether / IP(src="224.0.0.1", dst=ours) / TCP(), ether / IP(src="10.1.1.1", dst="255.255.255.255") / TCP(),
-        ether / IP(src=ours, dst=ours) / TCP(sport=9, dport=9),
+        *(ether / IP(src=ours, dst=ours) / TCP(sport=n, dport=n) for n in (9, 10, 11)),
         ether / IP(src="10.1.1.1", dst=ours, proto=47) / Raw(rng.randbytes(40)),
         Ether(src=PEER, dst="02:00:00:00:00:09") / ip / TCP(), Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ip / TCP(),
         *(ether / IP(src=source, dst=ours) / TCP() for source in ("192.168.0.254", "172.16.0.1")),
         Ether(src=MAC_TEXT, dst=MAC_TEXT) / ip / TCP(), ether / ip / TCP(sport=0), ether / ip / TCP(dport=0),
         *(ether / ip / TCP(flags=flags) for flags in ("", "FPU", "F", "SF", "SR", "FSRPAUEC")),
         Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, hwsrc=PEER, psrc="172.16.0.1", pdst="10.0.0.1"),
+        *(ether / ARP(op=rng.choice((1, 2)), hwsrc=mac, psrc="10.0.0.7", pdst=ours)
+          for mac in ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", MAC_TEXT)),
         Ether(src="ff:ff:ff:ff:ff:ff", dst=MAC_TEXT) / ip / TCP(),
         *(Ether(src=PEER, dst=MAC_TEXT, type=kind) / Raw(rng.randbytes(46)) for kind in (0x86DD, 0x88A8, 0x9000)),
         *(ether / IP(src="10.1.1.1", dst=to) / TCP() / Raw(rng.randbytes(9)) for to in NOT_OURS),

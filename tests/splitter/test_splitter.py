@@ -47,6 +47,16 @@ def test_model_reads_a_frame_written_by_hand():
     assert split(bytes.fromhex(head + tcp + "35a5" + end), **ours)[0] == "tcp_checksum"
 
 
+@pytest.mark.parametrize("sender, verdict", (
+    ("0211 2233 4455", "events"), ("0000 0000 0000", "arp_malformed"), ("0111 2233 4455", "arp_malformed"),
+    ("ffff ffff ffff", "arp_malformed"), ("0200 5e5d 5001", "own_address")))
+def test_model_refuses_arp_senders_that_are_no_other_station(sender, verdict):
+    """An answer to one would leave to nobody, to everybody or to ourselves (RFC 826, RFC 1122 §2.3.2)."""
+    frame = bytes.fromhex("ffff ffff ffff 0211 2233 4455 0806" "0001 0800 0604 0001" + sender
+                          + "0a00 0001 0000 0000 0000 0a00 0002")
+    assert split(frame, port=1, mac=0x02005E5D5001, vips=(0x0A000009, 0x0A000002))[0] == verdict
+
+
 def test_model_reads_options_written_by_hand():
     assert parse_options(bytes.fromhex("020405b4 0402 080a 00000001 00000000 01 030307"), True) == {
         "mss": 1460, "wscale": 7, "options": 15, "ts_val": 1, "ts_ecr": 0, "sack_left": 0, "sack_right": 0}

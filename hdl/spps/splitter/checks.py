@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from amaranth.hdl import Cat
+
 from ..layouts.headers import (
     ARP_BYTES,
     ETHERNET_BYTES,
@@ -62,6 +64,11 @@ class Facts:
     def arp(self):
         """ARP message."""
         return self.h.network.arp
+
+    @property
+    def arp_sender(self):
+        """MAC address of the sender of an ARP message."""
+        return Cat(self.arp.sender_mac_lo, self.arp.sender_mac_hi)
 
     @property
     def tcp(self):
@@ -142,7 +149,7 @@ def _arp_malformed(f):
         (arp.hardware_type != _ARP_ETHERNET) | (arp.protocol_type != EtherType.IPV4)
         | (arp.hardware_size != _MAC_BYTES) | (arp.protocol_size != _IP_BYTES)
         | (arp.operation != ArpOperation.REQUEST) & (arp.operation != ArpOperation.REPLY)
-        | arp.sender_mac_hi[_GROUP - 16])
+        | arp.sender_mac_hi[_GROUP - 16] | (f.arp_sender == 0))
 
 
 def _tcp_flags(f):
@@ -186,7 +193,7 @@ CHECKS = (
     Check(Verdict.TCP_CHECKSUM, lambda f: _folded(f.segment_sum) != _ONES, Frames.TCP),
     Check(Verdict.LAND, lambda f: (f.ip.source == f.ip.destination) & (f.tcp.source_port == f.tcp.destination_port),
           Frames.TCP),
-    Check(Verdict.OWN_ADDRESS, lambda f: f.own),
+    Check(Verdict.OWN_ADDRESS, lambda f: f.own | f.is_arp & (f.arp_sender == f.mac)),
     Check(Verdict.TCP_PORT, lambda f: (f.tcp.source_port == 0) | (f.tcp.destination_port == 0), Frames.TCP),
     Check(Verdict.TCP_FLAGS, _tcp_flags, Frames.TCP),
     Check(Verdict.ICMP_REPLY, lambda f: f.icmp.type == IcmpType.ECHO_REPLY, Frames.ICMP),

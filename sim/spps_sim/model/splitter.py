@@ -66,10 +66,12 @@ def _is_host(address):
 
 
 def _split_arp(frame, port, own):
-    if frame[14:20] != bytes([0, 1, 8, 0, 6, 4]) or frame[20:22] not in (b"\0\1", b"\0\2") or frame[22] & 1:
+    if frame[14:20] != bytes([0, 1, 8, 0, 6, 4]) or frame[20:22] not in (b"\0\1", b"\0\2"):
         return "arp_malformed", None, b""
     sender, sender_ip, target_ip = frame[22:28], frame[28:32], frame[38:42]
-    if own(frame[6:12], sender_ip):
+    if sender[0] & 1 or not any(sender):
+        return "arp_malformed", None, b""
+    if own(frame[6:12], sender_ip) or own(sender, sender_ip):
         return "own_address", None, b""
     return "events", {
         "kind": ARP_KIND, "subtype": frame[21], "iface": port,
