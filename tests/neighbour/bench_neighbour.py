@@ -199,6 +199,35 @@ async def addresses_in_use_are_not_driven_out(dut):
 
 
 @cocotb.test(skip=BROKEN)
+async def an_address_in_use_is_not_driven_out_when_it_is_heard(dut):
+    """Strangers do not take its place between the answer to a poll and its next frame."""
+    env = await start(dut)
+    *kept, stranger, last = of_one_set(WAYS + 2)
+    for n, ip in enumerate(kept):
+        env.learn(CLIENT, ip, MAC + n)
+        await ClockCycles(dut.clk, ROUND)
+        assert await env.ask(CLIENT, ip) == MAC + n
+        await ClockCycles(dut.clk, ROUND)
+        for _ in range(2):          # two answers, of which one was late
+            env.learn(CLIENT, ip, MAC + n)
+    await ClockCycles(dut.clk, ROUND)
+    env.learn(CLIENT, stranger, NEW_MAC)
+    await ClockCycles(dut.clk, ROUND)
+    assert await env.ask(CLIENT, last) is None
+    await ClockCycles(dut.clk, ROUND)
+    assert env.counters.total["full"] == 2 and not env.taken() and int(dut.known.value) == WAYS
+    for n, ip in enumerate(kept[1:], start=1):
+        assert await env.ask(CLIENT, ip) == MAC + n
+        await ClockCycles(dut.clk, ROUND)
+    dut.now.value = env.now + AGE               # the one that had no frame is forgotten, and gives its place
+    await ClockCycles(dut.clk, ROUND)
+    assert env.counters.total["aged"] == 1 and int(dut.known.value) == WAYS - 1
+    env.learn(CLIENT, stranger, NEW_MAC)
+    await ClockCycles(dut.clk, ROUND)
+    assert await env.ask(CLIENT, stranger) == NEW_MAC and env.counters.total["full"] == 2
+
+
+@cocotb.test(skip=BROKEN)
 async def answers_in_seven_clocks_whatever_the_keeper_does(dut):
     """Egress can afford seven (tests/egress); every way, misses, with ARP packets all the time."""
     env = await start(dut)

@@ -32,6 +32,7 @@ class Neighbour(data.Struct):
 
     state: NeighbourState
     used: unsigned(1)               # a frame has left to it since its MAC address was heard
+    recent: unsigned(1)             # one had, before that
     tries: unsigned(TRIES_BITS)     # requests without an answer
     ip: unsigned(32)
     mac: unsigned(MAC_BITS)

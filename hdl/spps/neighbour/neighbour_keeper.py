@@ -207,11 +207,13 @@ class NeighbourKeeper(wiring.Component):
     def _look(self, m):
         """State LOOK: is the entry of this way the one searched for, or one that may be replaced.
 
-        Only an entry out of use is replaced, so that addresses that come and go do not drive those in use out.
+        Only an entry out of use is replaced, so that addresses that come and go do not drive those in use out: not even
+        one that was heard just now and has had no frame since.
         """
         entry, last = self._entry, self._way == WAYS - 1
         free = entry.state == NeighbourState.FREE
-        idle = (entry.state == NeighbourState.FAILED) | (entry.state == NeighbourState.VALID) & ~entry.used
+        idle = (entry.state == NeighbourState.FAILED) | (
+            (entry.state == NeighbourState.VALID) & ~entry.used & ~entry.recent)
         m.d.sync += [self._way.eq(self._way + 1), self._row[:2].eq(self._way + 1)]
         m.next = "READ"
         with m.If(~free & (entry.ip == self._ip)):
@@ -236,6 +238,7 @@ class NeighbourKeeper(wiring.Component):
             following.state.eq(Mux(self._learns, NeighbourState.VALID, NeighbourState.RESOLVING)),
             # a frame waits for an address that was asked for
             following.used.eq(~self._learns | self._hit & (entry.state == NeighbourState.RESOLVING)),
+            following.recent.eq(was_valid & (entry.used | entry.recent)),
             following.tries.eq(0), following.ip.eq(self._ip), following.mac.eq(mac),
             following.deadline.eq(self.now + self.config.arp_age),
             self._was_valid.eq(Mux(self._hit, was_valid, self._victim_valid)),
