@@ -6,12 +6,13 @@ SPPS   := .venv/bin/spps
 LINT   := $(PY) -m ruff check
 TYPES  := $(PY) -m pyright
 
-.PHONY: help setup demo lint quick test bench campaign examples netem verilog synth synth-core docs docs-check clean
+.PHONY: help setup demo lint quick test bench campaign compare examples netem verilog synth synth-core docs docs-check clean
 help:
 	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies in the middle"
 	@echo "make quick     lint, types, unit and microcode tests"
 	@echo "make test      all tests: unit, cocotb, formal, system"
 	@echo "make campaign  kill the active at 500 cycles of a short transfer"
+	@echo "make compare   the same transfers through HAProxy with keepalived, beside the last demo; installs both as root"
 	@echo "make bench     clocks per event, and goodput of whole units, into build/bench/summary.json"
 	@echo "make netem     the test behind netem in a virtual machine, where this kernel has no sch_netem"
 	@echo "make verilog   PRESET=tiny|gbe|oc192: plain Verilog into build/verilog/PRESET, linted"
@@ -32,6 +33,9 @@ bench: setup
 	@$(SPPS) bench
 campaign: setup
 	@$(SPPS) campaign --cycles 500 $(if $(SEED),--seed $(SEED))
+compare:
+	@sh sim/setup.sh compare
+	@$(SPPS) compare $(if $(SEED),--seed $(SEED))
 netem:
 	@sh sim/netem.sh
 verilog: setup

@@ -44,6 +44,7 @@ COMMANDS = {
     "boundaries": Command("Print the ports of all blocks as Markdown.", "spps.cli:boundaries"),
     "synth": Command("Cost and frequency of one unit, or of a block, on ECP5.", extra="synth"),
     "demo": Command("Real TCP transfers through a pair; the active unit dies.", extra="sim"),
+    "compare": Command("Transfers through HAProxy and keepalived; the active proxy dies.", extra="sim"),
     "live": Command("Keep a pair running between two network namespaces.", extra="sim"),
     "ctl": Command("Talk to a running `spps live`.", extra="sim"),
     "campaign": Command("Kill the active unit at many cycles of a transfer.", extra="sim"),

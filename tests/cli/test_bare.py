@@ -34,7 +34,9 @@ def test_commands_of_the_bare_package_work(bare):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["demo", "--endpoints", "python"], ["trace"], ["campaign"], ["live"], ["ctl", "status"]], ids=" ".join
+    "arguments",
+    [["demo", "--endpoints", "python"], ["compare"], ["trace"], ["campaign"], ["live"], ["ctl", "status"]],
+    ids=" ".join,
 )
 def test_what_needs_the_simulation_says_so_in_one_line(bare, arguments):
     done = bare.run(*arguments)

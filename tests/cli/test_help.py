@@ -75,6 +75,7 @@ def test_the_tool_has_its_commands_and_lists_them_with_their_first_sentences():
         "live",
         "ctl",
         "campaign",
+        "compare",
         "trace",
         "bench",
     } <= set(COMMANDS)
@@ -103,7 +104,7 @@ def test_help_of_commands_with_an_output_folder_says_which():
         for words, command in TREE
         if any(param.name == "out" for param in command.params)
     }
-    assert set(wide) == {"verilog", "synth", "demo", "trace", "campaign", "bench"}
+    assert set(wide) == {"verilog", "synth", "demo", "trace", "campaign", "bench", "compare"}
     for text in wide.values():
         assert "$SPPS_BUILD, else build of the checkout, else build of the current folder" in text
 

