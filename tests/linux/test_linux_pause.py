@@ -58,7 +58,7 @@ def gaps(leg):
 def test_a_destination_that_pauses_costs_nobody_the_connection(name, privilege):
     with Env() as peers:
         pause = Pause(peers, name)
-        pause.wait(25)
+        pause.wait(20)
         print(f"the source probes after {gaps(pause.leg)} s")
         assert gaps(pause.leg)[-1] > 5, "it would have given up"
         ticks, pull = pause.resume()
@@ -75,7 +75,7 @@ def test_a_takeover_in_the_pause(name, privilege):
         pause.wait(6)
         peers.testbed.kill()
         peers.mark()
-        pause.wait(12)
+        pause.wait(6)
         peers.until(lambda: pause.leg.theirs(with_data), "a probe")
         assert all(s.window == 0 for s in pause.leg.ours(flags(ACK))), "a window that nothing stands for"
         peers.settle()
@@ -88,4 +88,4 @@ def test_a_takeover_in_the_pause(name, privilege):
 def test_a_program_that_does_not_close_the_window_loses_the_source(privilege):
     with pytest.raises(AssertionError, match="the source gave up"):
         with Env(defines=("BROKEN_NO_PAUSE",)) as peers:
-            Pause(peers, "C").wait(20)
+            Pause(peers, "C").wait(14)
