@@ -252,25 +252,26 @@ def test_nothing_is_left_after_sigkill(tmp_path):
 MANY = """
 import socket, sys
 address, count = sys.argv[1], int(sys.argv[2])
-held = []
+held, refused = [], 0
 for number in range(count):
     s = socket.socket()
     s.settimeout(float(sys.argv[3]))
     try:
         s.connect((address, 7))
-    except TimeoutError:
+    except ConnectionRefusedError:
+        refused += 1
         continue
     held.append(s)
 for number, s in enumerate(held):
     s.sendall(b"%d" % number)
-print(len(held), sum(s.recv(100) == b"%d" % number for number, s in enumerate(held)), flush=True)
+print(len(held), sum(s.recv(100) == b"%d" % number for number, s in enumerate(held)), refused, flush=True)
 sys.stdin.read()
 """
 
 
 @contextmanager
 def holding(running, count, timeout):
-    """A client that has opened `count` echo connections, and what it says of them."""
+    """A client that has tried `count` echo connections: [open, answered, refused], as text."""
     command = running.command(0, sys.executable, "-c", MANY, Addresses.vip[0], str(count), str(timeout))
     client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -284,10 +285,10 @@ def holding(running, count, timeout):
 def test_connections_beyond_the_table_are_refused_and_status_says_so(tmp_path):
     with live(tmp_path, "--mode", "endpoint") as running:
         with holding(running, 17, 0.7) as answer:
-            assert answer == ["16", "16"]
+            assert answer == ["16", "16", "1"]
             words = running.say("status")
             assert "connections: 16 of 16 in use" in words
-            assert "connection table: full, further SYNs are dropped" in words
+            assert "connection table: full, further SYNs take the place of those in TIME-WAIT or are refused" in words
             assert running.ctl("status")["connections"]["refused"] > 0
             assert running.ctl("stats")["unit_0"]["lookup_table_full"] > 0
             listed = running.ctl("connections")["connections"]
@@ -301,7 +302,7 @@ def test_connections_beyond_the_table_are_refused_and_status_says_so(tmp_path):
 def test_the_default_preset_holds_256_connections(tmp_path):
     with live(tmp_path, "--mode", "endpoint", preset="live") as running:
         with holding(running, 256, 5) as answer:
-            assert answer == ["256", "256"]
+            assert answer == ["256", "256", "0"]
             assert "connections: 256 of 256 in use" in running.say("status")
             assert len(running.ctl("connections")["connections"]) == 256
 
