@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from spps.cli import main
 from spps.tools.errors import ToolError
-from spps_sim.cli.compare import compare
 from spps_sim.compare.proxies import PROGRAMS, Proxies, find_programs
 from spps_sim.network.namespaces import MissingPrivilege, require_privilege
 
@@ -60,7 +60,7 @@ def runs(pid):
     (("--out", ""), "'': expected a path"),
 ], ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
 def test_bad_input_is_refused(arguments, said):
-    done = CliRunner().invoke(compare, arguments, terminal_width=200)
+    done = CliRunner().invoke(main, ["compare", *arguments], terminal_width=200)
     assert done.exit_code == 2 and said in done.output, done.output
 
 
