@@ -256,6 +256,7 @@ class Spps(wiring.Component):
     def _wire_registers(self, m):
         """Registers to the blocks, status and counters back."""
         mmc, mac, fence = self.mmc, Signal(48), self.director.fence
+        vip = Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)
         wiring.connect(m, wiring.flipped(self.i_mmc), mmc.i)
         wiring.connect(m, mmc.o, wiring.flipped(self.o_mmc))
         wiring.connect(m, mmc.o_imem, self.instruction_bus.i)
@@ -264,8 +265,7 @@ class Spps(wiring.Component):
         wiring.connect(m, self.flowstate.o_window, mmc.i_flowstate)
         m.d.comb += [
             mac.eq(Cat(mmc.cfg_mac_lo, mmc.cfg_mac_hi[:16])), self.splitter.mac.eq(mac), self.egress.mac.eq(mac),
-            self.splitter.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)),
-            self.neighbours.vip.eq(Cat(mmc.cfg_vip_0, mmc.cfg_vip_1)), mmc.neighbours_known.eq(self.neighbours.known),
+            self.splitter.vip.eq(vip), self.neighbours.vip.eq(vip), mmc.neighbours_known.eq(self.neighbours.known),
             self.splitter.vlan.eq(mmc.vlan),
             self.splitter.tcp_flag_filter.eq(mmc.tcp_flag_filter), self.egress.ttl.eq(mmc.ttl),
             self.echo.mac.eq(mac), self.echo.ttl.eq(mmc.ttl), self.echo.limit.eq(mmc.echo_limit),

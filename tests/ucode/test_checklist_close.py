@@ -23,11 +23,7 @@ def opened(name, **kw):
 def both_closed(name, **kw):
     """Our FIN first, then that of the far end; both acknowledged."""
     leg = opened(name, far=lambda c, what: c.close() if what == "fin" else None, **kw)
-    leg.send(FIN | ACK)
-    leg.nxt += 1
-    leg.take(leg.settle())
-    leg.send()
-    leg.settle()
+    leg.close()
     return leg
 
 

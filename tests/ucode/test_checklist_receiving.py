@@ -7,22 +7,23 @@ from spps_sim.checker.wire import ACK, FIN
 from tests.ucode.env_segments import CWR, ECE, LEGS, PROXIED, PSH, URG, alive, opened
 
 
-@LEGS
-def test_urgent_data_is_delivered_in_line(name):
+def delivers(name, flags):
+    """Whether bytes of a segment with these flags arrive, and the connection goes on."""
     leg = opened(name)
-    leg.send(ACK | URG | PSH, payload=b"urgent")
+    leg.send(flags, payload=b"marked")
     leg.settle()
     leg.nxt += 6
-    assert leg.far_received() == 6 and alive(leg)
+    return leg.far_received() == 6 and alive(leg)
+
+
+@LEGS
+def test_urgent_data_is_delivered_in_line(name):
+    assert delivers(name, ACK | URG | PSH)
 
 
 @LEGS
 def test_ecn_bits_do_not_disturb(name):
-    leg = opened(name)
-    leg.send(ACK | ECE | CWR, payload=b"marked")
-    leg.settle()
-    leg.nxt += 6
-    assert leg.far_received() == 6 and alive(leg)
+    assert delivers(name, ACK | ECE | CWR)
 
 
 @LEGS

@@ -17,11 +17,7 @@ def in_time_wait(**kw):
     leg.open()
     leg.send(payload=b"request")
     leg.nxt += 7
-    leg.send(FIN | ACK)
-    leg.nxt += 1
-    leg.take(leg.settle())
-    leg.send()
-    leg.settle()
+    leg.close()
     assert leg.state[0] >> ConnFlag.TIME_WAIT & 1 and leg.unit.time_wait == [0]
     return leg
 
@@ -123,11 +119,7 @@ def test_only_a_pure_syn_opens_in_time_wait(flags):
 def test_syn_on_the_server_leg_in_time_wait_is_challenged():
     leg = Leg("server", far=lambda c, what: c.close() if what == "fin" else None)
     leg.open()
-    leg.send(FIN | ACK)
-    leg.nxt += 1
-    leg.take(leg.settle())
-    leg.send()
-    leg.settle()
+    leg.close()
     leg.send(SYN, seq=leg.nxt + 1000, ack=0)
     assert [s.flags for s in leg.settle()] == [ACK] and leg.state[0] >> ConnFlag.TIME_WAIT & 1
 
@@ -146,11 +138,7 @@ def test_a_tuple_is_used_again_many_times_and_every_isn_is_later(takeover):
         for _ in range(8):
             leg.take(leg.settle(30))
             leg.send()
-        leg.send(FIN | ACK)
-        leg.nxt += 1
-        leg.take(leg.settle(100))
-        leg.send()
-        leg.settle(30)
+        leg.close()
         assert leg.unit.flowstates[leg.unit.time_wait[0]][0] >> ConnFlag.TIME_WAIT & 1
         if takeover and n == 2:
             leg.pair.kill(takeover)

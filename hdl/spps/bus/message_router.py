@@ -32,6 +32,21 @@ def _fields_of_beat(n):
     return [(name, low, low + width) for name, low, width in found if 0 <= low < BEAT]
 
 
+def _end_of_message(m, beat, bad_length, state):
+    """The beat has to be the last of its message: go on with `state`, else count it and discard what follows."""
+    m.next = state
+    with m.If(~beat.last):
+        m.d.comb += bad_length.eq(1)
+        m.next = "DISCARD"
+
+
+def _offer(m, output):
+    """Offer what has been read, then read the next message."""
+    m.d.comb += output.valid.eq(1)
+    with m.If(output.ready):
+        m.next = "HEADER"
+
+
 class MessageRouter(wiring.Component):
     """Routes each message of a cluster to the director, the lookup controller, socket memory or the neighbour table.
 
@@ -148,17 +163,12 @@ class MessageRouter(wiring.Component):
                 m.d.comb += skid.o.ready.eq(1)
                 m.d.sync += done_word.eq(beat.data)
                 with m.If(valid):
-                    m.next = "HOLD_DONE"
-                    with m.If(~beat.last):
-                        m.d.comb += bad_length.eq(1)
-                        m.next = "DISCARD"
+                    _end_of_message(m, beat, bad_length, "HOLD_DONE")
             with m.State("HOLD_DONE"):
                 with m.If(pending == 0):
                     m.next = "SEND_DONE"
             with m.State("SEND_DONE"):
-                m.d.comb += self.o_done.valid.eq(1)
-                with m.If(self.o_done.ready):
-                    m.next = "HEADER"
+                _offer(m, self.o_done)
             with m.State("READ_SYN"):
                 m.d.comb += skid.o.ready.eq(1)
                 with m.Switch(index):
@@ -169,10 +179,7 @@ class MessageRouter(wiring.Component):
                 with m.If(valid):
                     m.d.sync += index.eq(index + 1)
                     with m.If(index == EVENT_BEATS - 1):
-                        m.next = "HOLD_SYN"
-                        with m.If(~beat.last):
-                            m.d.comb += bad_length.eq(1)
-                            m.next = "DISCARD"
+                        _end_of_message(m, beat, bad_length, "HOLD_SYN")
                     with m.Elif(beat.last):
                         m.d.comb += bad_length.eq(1)
                         m.next = "HEADER"
@@ -180,9 +187,7 @@ class MessageRouter(wiring.Component):
                 with m.If(pending == 0):
                     m.next = "SEND_SYN"
             with m.State("SEND_SYN"):
-                m.d.comb += self.o_replay.valid.eq(1)
-                with m.If(self.o_replay.ready):
-                    m.next = "HEADER"
+                _offer(m, self.o_replay)
             with m.State("READ_LOW"):
                 m.d.comb += skid.o.ready.eq(1)
                 m.d.sync += key_low.eq(beat.data)
@@ -195,26 +200,16 @@ class MessageRouter(wiring.Component):
                 m.d.comb += skid.o.ready.eq(1)
                 m.d.sync += key_high.eq(beat.data)
                 with m.If(valid):
-                    m.next = "SEND_COMMAND"
-                    with m.If(~beat.last):
-                        m.d.comb += bad_length.eq(1)
-                        m.next = "DISCARD"
+                    _end_of_message(m, beat, bad_length, "SEND_COMMAND")
             with m.State("SEND_COMMAND"):
-                m.d.comb += self.o_lookup.valid.eq(1)
-                with m.If(self.o_lookup.ready):
-                    m.next = "HEADER"
+                _offer(m, self.o_lookup)
             with m.State("READ_LEARNED"):
                 m.d.comb += skid.o.ready.eq(1)
                 m.d.sync += key_low.eq(beat.data)
                 with m.If(valid):
-                    m.next = "SEND_LEARNED"
-                    with m.If(~beat.last):
-                        m.d.comb += bad_length.eq(1)
-                        m.next = "DISCARD"
+                    _end_of_message(m, beat, bad_length, "SEND_LEARNED")
             with m.State("SEND_LEARNED"):
-                m.d.comb += self.o_learn.valid.eq(1)
-                with m.If(self.o_learn.ready):
-                    m.next = "HEADER"
+                _offer(m, self.o_learn)
         return m
 
     def _read_header(self, m, source, core, learn_argument, bad_unit, bad_length):

@@ -3,6 +3,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..layouts.director import EndOperand
 from ..layouts.message import beat_signature
 from ..lib.counters import Counters
 from ..ucode.isa import BASE_BITS, PC_BITS, REGISTERS, TrapCode
@@ -296,6 +297,7 @@ class ProtocolCore(wiring.Component):
         """From the take of an event to its end."""
         events, port, count = self.events, self._port, self.count
         steps, limited = Signal(RUNAWAY_BITS), Signal()
+        end = EndOperand(s.b[:EndOperand.as_shape().size])
         void = Signal()                         # the event is not run: it ends at once as by a trap
         m.d.sync += limited.eq(self.runaway != 0)
         with m.If(s.done):
@@ -304,7 +306,7 @@ class ProtocolCore(wiring.Component):
             s.finish.eq(~port.ending & (s.fault | (s.x_valid & ~s.missing & s.x.eoe & ~port.open & ~s.exhausted))),
             self.busy.eq(s.running), events.take.eq(events.start & self.configured & ~s.running),
             port.finish.eq(s.finish), port.trap.eq(s.fault), port.event.eq(events.event), port.deadline.eq(s.a),
-            port.close.eq(s.b[0]), port.cause.eq(s.b[1:3]),
+            port.close.eq(end.close), port.cause.eq(end.cause),
             events.release.eq(s.finish), events.trap.eq(count.traps),
             count.traps.eq(s.finish & s.fault & ~void), count.voided.eq(s.finish & void),
             count.cut_messages.eq(port.cut),

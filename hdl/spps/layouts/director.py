@@ -8,7 +8,8 @@ from amaranth.lib import data, enum
 from .event import Event
 from .message import BEAT
 
-__all__ = ["EVENT_BEATS", "CoreDone", "EndCause", "Delivery", "Done", "EventArgument", "TimerAnswer", "TimerSet"]
+__all__ = ["EVENT_BEATS", "CoreDone", "Delivery", "Done", "EndCause", "EndOperand", "EventArgument", "TimerAnswer",
+           "TimerSet"]
 
 EVENT_BEATS = Event.as_shape().size // BEAT
 
@@ -22,11 +23,18 @@ class EventArgument(data.Struct):
 
 
 class EndCause(enum.Enum, shape=2):
-    """Why a program ends a connection, as far as that is counted: bits 2:1 of the second operand of `eoe`."""
+    """Why a program ends a connection, as far as that is counted."""
 
     OTHER = 0
     KEEPALIVE = 1   # a peer answered no keepalive probe
     IDLE = 2        # no data for `idle_limit`
+
+
+class EndOperand(data.Struct):
+    """Second operand of `eoe`, lowest bits."""
+
+    close: unsigned(1)      # the connection is over
+    cause: EndCause         # with close: why
 
 
 class Done(data.Struct):

@@ -1,6 +1,6 @@
 """The blocks of an SPPS that count, in the order of the register map.
 
-Registers, counters and the top are made from this table.
+Registers, counters and the top are made from this table. It is read while hardware is made and has no latency itself.
 """
 from importlib import import_module
 from typing import NamedTuple

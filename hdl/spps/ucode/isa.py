@@ -156,8 +156,7 @@ _TABLE = (
     (0x0D, "call", "jump", "push pc + 1; pc = target; the ninth nested call traps"),
     (0x0E, "ret", "none", "pop pc; on an empty stack traps"),
     (0x10, "st", "store", "mem[base + offset] = rb"),
-    (0x18, "eoe", "rr", "end of event: ra = deadline (tick, 0 none), rb bit 0 = close the connection, "
-                         "bits 2:1 = EndCause"),
+    (0x18, "eoe", "rr", "end of event: ra = deadline (tick, 0 none), rb = EndOperand"),
     (0x1C, "shl", "rrr", "rd = ra << (rb & 31)"),
     (0x1D, "shr", "rrr", "rd = ra >> (rb & 31), zero fill"),
     (0x1E, "ins", "ins", "rd = ra with width bits from pos replaced by the low bits of rb"),

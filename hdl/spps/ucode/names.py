@@ -46,8 +46,8 @@ ENUMS = {cls.__name__: _members(cls) for cls in (
 STRUCTS = {cls.__name__: struct_fields(cls) for cls in (
     event.Event, event.FlowKey, message.MessageHeader, director.EventArgument, lookup.KeyArgument,
     lookup.ReplayArgument, socket.CopyHeader, socket.CopyArgument, socket.ReleaseArgument, socket.SocketRing,
-    socket.SocketAddress, output.OutputBody, director.Done, record.SyncArgument, neighbour.LearnArgument,
-    neighbour.LearnBody)}
+    socket.SocketAddress, output.OutputBody, director.Done, director.EndOperand, record.SyncArgument,
+    neighbour.LearnArgument, neighbour.LearnBody)}
 #: `BASE.member`
 BASE_FIELDS = {"WS": flowstate.SHARED, "L": flowstate.LEG, "P": flowstate.LEG, "EV": STRUCTS["Event"],
                "SC": {}, "X": {}}

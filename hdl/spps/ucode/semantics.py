@@ -1,10 +1,12 @@
 """What each instruction does to a `CoreIss`, one entry per name of `isa.OPS`."""
 from .isa import BASE_BITS, BASES, PC_BITS, RETURN_STACK, TrapCode
+from .names import STRUCTS
 
 __all__ = ["SEMANTICS", "Trap", "MASK"]
 
 MASK = 0xFFFF_FFFF
 _PC_MASK = (1 << PC_BITS) - 1
+_END = STRUCTS["EndOperand"]
 
 
 class Trap(Exception):
@@ -97,7 +99,8 @@ def _send(core, base, offset, beats, more):
 def _eoe(core, ra, rb):
     if core.message:
         raise Trap(TrapCode.OPEN_MESSAGE)
-    core.finish(core.regs[ra], core.regs[rb] & 1, core.regs[rb] >> 1 & 3)
+    close, cause = (core.regs[rb] >> _END[name].lsb & (1 << _END[name].width) - 1 for name in ("close", "cause"))
+    core.finish(core.regs[ra], close, cause)
 
 
 def _trap(core, imm):

@@ -20,12 +20,12 @@ from .interface import STATUS_WORDS, Activity, FrameKind, Mark, RawFrame, Stop
 __all__ = ["build_library", "pair_verilog", "trace_kind", "VerilatedPair", "REQUIRED_PORTS"]
 
 NATIVE = Path(__file__).resolve().parent / "native" / "spps_sim.cpp"
-#: optimisation of the generated C++: -O2 and -O3 compile longer and run no faster
+#: optimisation of the generated C++: -O2 compiles longer and runs no faster
 OPTIMISE = "-O1"
 CFLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector")
 TRACE_KINDS = ("", "fst", "vcd")
-#: module of one unit. Verilator makes its code once for both units of the pair, which compiles in half of the time and
-#: runs a fifth faster than two copies, because more of it stays in the processor's caches (figures in sim/README.md)
+#: module of one unit. Verilator makes its code once for both units of the pair, which runs faster than two copies,
+#: probably because more of it stays in the processor's caches (figures in sim/README.md)
 UNIT = "spps"
 
 REQUIRED_PORTS = (

@@ -1,17 +1,16 @@
 """`make compare`: the transfers of the demo through HAProxy and keepalived; the active proxy dies in the middle."""
 import json
-import random
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spps.tools.errors import ToolError
 from spps.tools.paths import BUILD
 
+from ..network.plan import plan_transfers, transfer_progress
 from ..network.process import TRANSFER, Reporter
 from .config import PROBE_PORT, TRANSFER_PORT, VIP
 from .proxies import Proxies, find_programs, version
@@ -150,14 +149,9 @@ def run_compare(*, seed=None, connections=4, size=1 << 20, rate=1 << 18, slow="r
     """
     out, console = Path(out), console or Console()
     programs, beside = find_programs(), read_demo(demo)
-    seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
-    total = 2 * connections * size
-    wanted = int(total * random.Random(f"{seed}/kill").uniform(0.2, 0.7))
-    console.print(f"seed {seed} (repeat with --seed {seed}); {connections} connections, {size} bytes each way each")
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-               TimeElapsedColumn())
+    seed, total, wanted = plan_transfers(seed, connections, size, console)
     with ExitStack() as stack:
-        shown = stack.enter_context(Progress(*columns, console=console))
+        shown = stack.enter_context(transfer_progress(console))
         task = shown.add_task("proxies start", total=total)
         proxies = stack.enter_context(Proxies(programs, advert, out, buffer))
         run = _Run(proxies, stack, seed, connections, size, rate, slow)

@@ -12,6 +12,12 @@ from ..checker.capture import NS_PER_CYCLE
 __all__ = ["print_table", "read_demo", "rows"]
 
 NONE = "-"
+FIGURES = (
+    "connections, bytes each way each", "connections lost", "ends",
+    "bytes acknowledged to the sender but never delivered, up / down", "bytes doubled or wrong, up / down",
+    "from the kill to the first frame of the new active, on a live connection",
+    "from the kill to the first new connection that is served",
+)
 
 
 def read_demo(path):
@@ -29,7 +35,7 @@ def read_demo(path):
 
 def _of_proxies(s):
     if not s:
-        return [NONE] * 7
+        return [NONE] * len(FIGURES)
     ends = s["ends"]
 
     def fates(role):
@@ -46,7 +52,7 @@ def _of_proxies(s):
 
 def _of_demo(s):
     if s is None:
-        return [NONE] * 7
+        return [NONE] * len(FIGURES)
     count, each = s["connections"], {s["bytes_up"] // s["connections"], s["bytes_down"] // s["connections"]}
     passed = s["verdict"] == "pass"
     # a demo passes only when every byte of every connection has arrived once, which hashes at both ends show
@@ -54,18 +60,14 @@ def _of_demo(s):
                                        "0 / 0") if passed else ("the demo failed", NONE, NONE, NONE))
     first, stall = s.get("first_frame_cycles"), s.get("longest_stall_ms")
     return [f"{count}, {'/'.join(map(str, sorted(each)))}; as fast as the simulation", lost, ends, undelivered, wrong,
-            NONE if first is None else f"{first * NS_PER_CYCLE / 1000:.1f} µs ({first} cycles at 100 MHz); longest "
-            f"stall {stall} ms in simulation",
+            NONE if first is None else f"{first * NS_PER_CYCLE / 1000:.1f} µs ({first} cycles at "
+            f"{1000 / NS_PER_CYCLE:g} MHz); longest stall {stall} ms in simulation",
             "not measured"]
 
 
 def rows(summary, demo):
     """[(figure, HAProxy and keepalived, SPPS)] of two summaries; an empty one or None gives dashes."""
-    figures = ("connections, bytes each way each", "connections lost", "ends",
-               "bytes acknowledged to the sender but never delivered, up / down", "bytes doubled or wrong, up / down",
-               "from the kill to the first frame of the new active, on a live connection",
-               "from the kill to the first new connection that is served")
-    return list(zip(figures, _of_proxies(summary), _of_demo(demo)))
+    return list(zip(FIGURES, _of_proxies(summary), _of_demo(demo), strict=True))
 
 
 def print_table(console, summary, demo, path):

@@ -3,11 +3,9 @@
 The endpoints are those of `linux` or `python`.
 """
 import json
-import random
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..backend.reprogram import Reprogram
@@ -15,6 +13,7 @@ from ..backend.verilated import trace_kind
 from ..checker.capture import NS_PER_CYCLE, CaptureSet
 from ..checker.monitor import check
 from ..checker.wire import CapturedFrame
+from ..network.plan import plan_transfers, transfer_progress
 from ..trace.report import write_report
 from ..trace.sequence import sequence
 from ..trace.window import TraceOptions, TraceWindow
@@ -56,10 +55,8 @@ class DemoRun:
                  image=None, console=None):
         self.sim, self.endpoints, self.connections, self.size = sim, endpoints, connections, size
         self.out, self.waves = Path(out), waves
-        self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
         self.console = console or Console()
-        self.total = 2 * connections * size
-        self.kill_bytes = int(self.total * random.Random(f"{self.seed}/kill").uniform(0.2, 0.7))
+        self.seed, self.total, self.kill_bytes = plan_transfers(seed, connections, size, self.console)
         self.lead = min(WAVE_MARGIN, self.total // 20)      # cycles from those bytes to the kill, for the waveform
         self.kill_cycle = self.killed = self.takeover_cycle = None
         self.wave_file = None
@@ -68,15 +65,11 @@ class DemoRun:
         self.swaps = {}                 # unit -> Reprogram
         self._swapping = self._swap(image) if image is not None else None
         self.frames = []
-        self.console.print(f"seed {self.seed} (repeat with --seed {self.seed}); {connections} connections, "
-                           f"{size} bytes each way each")
 
     def __enter__(self):
         self.out.mkdir(parents=True, exist_ok=True)
         self.captures = CaptureSet(self.out)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-                   TimeElapsedColumn())
-        self._progress = Progress(*columns, console=self.console)
+        self._progress = transfer_progress(self.console)
         self._progress.start()
         self._task = self._progress.add_task("transfer", total=self.total)
         return self

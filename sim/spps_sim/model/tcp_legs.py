@@ -138,6 +138,14 @@ class Leg(RawPeer):
                 self.rcv = self.rcv + len(s.payload) + bool(s.flags & FIN) & 0xFFFFFFFF
         return out
 
+    def close(self):
+        """Send our FIN, take what comes up to that of a far end that closes too, and acknowledge it."""
+        self.send(FIN | ACK)
+        self.nxt += 1
+        self.take(self.settle())
+        self.send()
+        self.settle()
+
     # the far end ------------------------------------------------------------------------------
     def far_write(self, data):
         """Give the unit bytes to send to us; an echo endpoint gets them from us, in segments of its MSS."""

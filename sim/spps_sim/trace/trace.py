@@ -15,6 +15,7 @@ from spps.layouts.flowstate import (
     SHARED,
     ConnFlag,
 )
+from spps.layouts.headers import ArpOperation
 from spps.layouts.message import MessageKind
 from spps.layouts.output import OutputFlag
 from spps.ucode.isa import memory_map
@@ -206,7 +207,8 @@ class Tracer:
         if message.kind is MessageKind.OUTPUT:
             out = Output(words)
             if out.flags & OutputFlag.ARP:
-                return f"{at} ARP {'request' if out.tcp_flags == 1 else 'reply'} on port {out.iface}"
+                what = "request" if out.tcp_flags == ArpOperation.REQUEST.value else "reply"
+                return f"{at} ARP {what} on port {out.iface}"
             seq, ack = f"{out.seq:#x}", f"{out.ack:#x}"
             if event.conn is not None:
                 leg = self._leg_of(event, out)
