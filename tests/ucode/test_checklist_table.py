@@ -2,11 +2,11 @@
 import pytest
 
 from spps.layouts.event import EventKind
-from spps.layouts.flowstate import LEG, LEG_BASE, ConnFlag
+from spps.layouts.flowstate import LEG, LEG_BASE, SHARED, ConnFlag
 from spps_sim.checker.wire import ACK, FIN, RST, SYN
 from spps_sim.model.functional_pair import VIP_0, FunctionalPair
 from spps_sim.model.tcp_legs import PASSIVE, Leg
-from spps_sim.peers.frames import timestamp_option
+from spps_sim.peers.frames import ip_number, timestamp_option
 
 SND_MAX = LEG_BASE + LEG["snd_max"].word
 
@@ -289,6 +289,19 @@ def test_a_connection_is_not_given_up_before_its_record_is_taken():
     assert new.state.name == "SYN_SENT" and len(unit.waiting) == 1
     unit.sync_ready = 1
     pair.run(until=lambda: new.state.name == "ESTABLISHED", limit=100)
+
+
+def test_a_syn_that_waited_reaches_a_connection_whose_timer_is_due_as_well():
+    """The end of the first connection lets the SYN reach the second one, whose timer is off then."""
+    pair, _ = full(time_wait=2, established=0)
+    unit = pair.active
+    unit.waiting.append({"kind": EventKind.TCP.value, "src_ip": pair.client.ip, "dst_ip": ip_number(VIP_0),
+                         "src_port": 30_001, "dst_port": 80, "iface": 0, "tcp_flags": SYN, "window": 8192, "seq": 1,
+                         "protocol": 6})
+    unit.flowstates[0][SHARED["deadline"].word] = unit.now()
+    unit.timers = {0: unit.now(), 1: unit.now()}
+    unit.tick()
+    assert len(unit.in_use) == 1 and not unit.waiting
 
 
 def test_a_connection_that_is_not_in_time_wait_is_never_given_up():

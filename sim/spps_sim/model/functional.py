@@ -258,7 +258,8 @@ class FunctionalSpps(MessageEffects):
                           "src_ip": request.ip, "dst_ip": self.neighbours.vips[request.network],
                           "src_mac_hi": request.target >> 32, "src_mac_lo": request.target & 0xFFFFFFFF})
             for conn in [c for c, t in self.timers.items() if not before(self.now(), t)]:
-                del self.timers[conn]
+                if self.timers.pop(conn, None) is None:
+                    continue            # the end of a connection before it has let a SYN reach this one
                 self.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.DEADLINE.value, "conn": conn,
                           "seq": self.now()})
 
