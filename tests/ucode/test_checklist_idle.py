@@ -315,6 +315,16 @@ def test_ages_are_counted_modulo_2_to_32(name):
 
 
 @LEGS
+@pytest.mark.parametrize("before", [9000, 6000, 4999, 1])
+def test_first_round_is_not_late_when_the_tick_counter_wraps_behind_it(name, before):
+    """No round yet is not a round at tick 0."""
+    base = -before - 5000
+    leg = opened(name, config=QUICK, bases=(base, base))
+    assert leg.settle(4500) == []
+    assert len(probes(leg, leg.settle(1000))) == 1
+
+
+@LEGS
 def test_a_timer_event_before_its_time_does_nothing(name):
     """Microcode must take TIMER events as hints."""
     leg = opened(name, config=QUICK | {"idle_limit": 30_000})
