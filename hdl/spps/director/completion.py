@@ -70,8 +70,8 @@ class Completion(wiring.Component):
         "traps": "Dones with `trap`: events that trapped or were at a fenced core",
         "write_backs": "last events of a flow at a core, after which its flowstate is written back",
         "closed": "connections ended by a Done with `close`",
-        "keepalive_ended": "connections of these whose peer answered no keepalive probe",
-        "idle_ended": "connections of these that carried no data for `cfg_idle_limit`",
+        "keepalive_ended": "of the connections closed, those with a peer that answered no keepalive probe",
+        "idle_ended": "of the connections closed, those that carried no data for `cfg_idle_limit`",
         "purged": "new connections purged because no event of theirs ended well",
     })
 
