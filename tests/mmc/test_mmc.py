@@ -13,7 +13,7 @@ from spps.mmc import Mmc, Register, RegisterField, RegisterMap, block_counters, 
 from spps.mmc.counter_file import _TAPS, _positions
 from spps.mmc.document import registers_json, registers_markdown
 from spps.mmc.register_table import RegisterTable
-from spps.params import TINY
+from spps.params import PRESETS, TINY
 from spps_sim.testbench.runner import SIMULATORS, run_bench
 from tests.mmc.registers_under_test import BLOCKS, build
 
@@ -27,6 +27,9 @@ def test_mmc(simulator):
     ({"width": 33}, "width=33: must be from 1 to 32"),
     ({"width": 4, "reset": 16}, "reset=0x10: must fit 4 bits"),
     ({"access": "wo"}, "access='wo': must be one of"),
+    ({"width": 4, "most": 16}, "least=0, most=16: must fit 4 bits"),
+    ({"least": 5, "most": 4}, "least=5, most=4"),
+    ({"least": 1}, "reset=0x0: must be from 1 to 4294967295"),
     ({"fields": (RegisterField("a", 0, 4), RegisterField("b", 3))}, "x.b: overlaps"),
 ))
 def test_register_says_what_is_wrong(arguments, message):
@@ -67,6 +70,23 @@ def test_every_register_is_in_the_table_once():
 def test_every_register_has_a_text():
     assert not [register.name
                 for register in spps_map(TINY).by_address.values() if not (register.doc or register.fields)]
+
+
+@pytest.mark.parametrize("limits, words", (
+    ({}, ""), ({"most": 14}, "at most 14"), ({"least": 1, "most": 63, "reset": 1}, "1 to 63"),
+    ({"most": (1 << 30) - 1}, "less than 2^30"), ({"least": 1, "reset": 1}, "at least 1"),
+    ({"least": 1, "most": (1 << 30) - 1, "reset": 1}, "at least 1, less than 2^30"),
+))
+def test_limits_of_a_register_are_in_its_text(limits, words):
+    register = Register("x", doc="says", **limits)
+    assert register.limits() == words
+    assert f"| says{words and '; ' + words} |" in RegisterMap().add(register).markdown()
+
+
+@pytest.mark.parametrize("params", PRESETS.values(), ids=PRESETS)
+def test_a_window_never_exceeds_the_socket_memory_of_a_direction(params):
+    window = {r.name: r for r in spps_map(params).by_address.values()}["cfg_window"]
+    assert window.highest == params.socket_bytes and window.reset == min(8192, params.socket_bytes)
 
 
 @pytest.mark.parametrize("name, text", (("REGISTERS.md", registers_markdown), ("registers.json", registers_json)))

@@ -9,6 +9,7 @@ class Item(NamedTuple):
 
     name : of the member and of the register. width : bits. text : what it says, with its unit, for the register table.
     reset : what the register holds after a reset. pulse : each 1 written lasts for one clock.
+    most : the highest value that a host may write; None: all that the bits hold.
     """
 
     name: str
@@ -16,3 +17,4 @@ class Item(NamedTuple):
     text: str
     reset: int = 0
     pulse: bool = False
+    most: int | None = None

@@ -32,6 +32,7 @@ class Register:
 
     name; access, one of ACCESS; width: bits that exist, the others read 0; reset: also the value of a constant;
     member: (port, index or name in it) that it drives or shows when that is not port `name`; fields.
+    least, most: the values that a host may write; most=None: all that the bits hold. Hardware takes any.
     secret: the value is a key, which tools do not show.
     Raises ValueError naming the value and the limit.
     """
@@ -44,6 +45,24 @@ class Register:
     member: tuple | None = None
     fields: tuple = field(default=())
     secret: bool = False
+    least: int = 0
+    most: int | None = None
+
+    @property
+    def highest(self):
+        """The highest value that a host may write."""
+        return (1 << self.width) - 1 if self.most is None else self.most
+
+    def limits(self):
+        """Return the limits of its values in words; empty if every value of its bits will do."""
+        most = self.highest
+        if most == (1 << self.width) - 1:
+            return f"at least {self.least}" if self.least else ""
+        power = most > 0xFFFF and not most & (most + 1)
+        above = f"less than 2^{most.bit_length()}" if power else f"at most {most}"
+        if self.least:
+            return f"{self.least} to {most}" if not power else f"at least {self.least}, {above}"
+        return above
 
     def __post_init__(self):
         if self.access not in ACCESS:
@@ -52,6 +71,11 @@ class Register:
             raise ValueError(f"{self.name}: width={self.width!r}: must be from 1 to 32")
         if self.reset < 0 or self.reset >> self.width:
             raise ValueError(f"{self.name}: reset={self.reset:#x}: must fit {self.width} bits")
+        if not self.least <= self.highest < 1 << self.width:
+            raise ValueError(f"{self.name}: least={self.least}, most={self.most}: must fit {self.width} bits, in this "
+                             "order")
+        if self.access == "rw" and not self.least <= self.reset <= self.highest:
+            raise ValueError(f"{self.name}: reset={self.reset:#x}: must be from {self.least} to {self.highest}")
         used = 0
         for part in self.fields:
             bits = (1 << part.width) - 1 << part.lsb
@@ -106,7 +130,7 @@ class RegisterMap:
         lines = ["| address | name | access | bits | reset | meaning |", "|---|---|---|---|---|---|"]
         for address, reg in sorted(self.by_address.items()):
             parts = "; ".join(f"`{f.name}` {f.lsb + f.width - 1}:{f.lsb} {f.doc}".rstrip() for f in reg.fields)
-            meaning = "; ".join(x for x in (reg.doc, parts) if x)
+            meaning = "; ".join(x for x in (reg.doc, reg.limits(), parts) if x)
             reset = f"{reg.reset:#x}" if reg.access in ("rw", "const") else ""
             lines.append(f"| {address:#06x} | {reg.name} | {reg.access} | {reg.width} | {reset} | {meaning} |")
         return "\n".join(lines) + "\n"

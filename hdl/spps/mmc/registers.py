@@ -28,7 +28,7 @@ WINDOW_BASE = 0x1000
 def _registers(group, items):
     """Return the registers of a block that has a table of its configuration."""
     return tuple(Register(item.name, "pulse" if item.pulse else "rw", item.width, item.reset, item.text,
-                          member=(group, item.name)) for item in items)
+                          member=(group, item.name), most=item.most) for item in items)
 
 
 #: what the host sets; times are clocks
@@ -92,8 +92,8 @@ WINDOW = (
 
 def vlan_table(params):
     """Return the registers of the table of VLAN tags, one per network, after CONTROL."""
-    return [Register(f"vlan_{port}", width=VLAN_ID_BITS, member=("vlan", port),
-                     doc=f"VLAN identifier in frames from network {port}, 1 to 4094; 0: none")
+    return [Register(f"vlan_{port}", width=VLAN_ID_BITS, member=("vlan", port), most=4094,
+                     doc=f"VLAN identifier in frames from network {port}; 0: none")
             for port in range(params.ports)]
 
 
@@ -140,8 +140,9 @@ def register_map(params, counters=(), status=()):
         regs.add(register)
     regs.region(CONFIG_BASE)
     for index, word in enumerate(CONFIG):
-        regs.add(Register(f"cfg_{word.name}", reset=word.reset, doc=word.doc,
-                          member=("cfg", index), secret=word.secret))
+        most = params.socket_bytes if word.name == "window" else word.most
+        regs.add(Register(f"cfg_{word.name}", reset=min(word.reset, most), doc=word.doc,
+                          member=("cfg", index), secret=word.secret, least=word.least, most=most))
     regs.region(STATUS_BASE)
     for register in (*STATUS, *core_status(params), *status):
         regs.add(register)

@@ -10,8 +10,8 @@ __all__ = ["CONFIG", "NeighbourConfig", "Networks"]
 
 #: in the order of the registers
 CONFIG = (
-    *(Item(f"prefix_{n}", 6, f"bits of vip_{n} that name network {n}, at most 32: a destination with these bits is its "
-                             "own next hop; 0: every one is") for n in range(NETWORKS)),
+    *(Item(f"prefix_{n}", 6, f"bits of vip_{n} that name network {n}: a destination with these bits is its own next "
+                             "hop; 0: every one is", most=32) for n in range(NETWORKS)),
     *(Item(f"gateway_{n}", 32, f"next hop of every other destination on network {n}; 0: none is known")
       for n in range(NETWORKS)),
     Item("arp_age", TICK_BITS, "ticks after which a MAC address in use is asked for again and one out of use forgotten",

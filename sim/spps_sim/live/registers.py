@@ -70,8 +70,9 @@ class LiveRegisters:
             raise ToolError(f"{full} belongs to a window that `spps ctl reprogram` and `spps ctl connections` use")
         if register.access == "counter" and value:
             raise ToolError(f"{full} is a counter: only 0 can be written, which clears it")
-        if not 0 <= value < 1 << register.width:
-            raise ToolError(f"{full}={value}: must be from 0 to {(1 << register.width) - 1} ({register.width} bits)")
+        if not register.least <= value <= register.highest:
+            bits = "" if register.limits() else f" ({register.width} bits)"
+            raise ToolError(f"{full}={value}: must be from {register.least} to {register.highest}{bits}")
         units = self.running()
         if full in TIMES:
             self._check_times(full, value, units)
