@@ -14,10 +14,11 @@ from spps_sim.testbench.bus.stream import StreamSink, StreamSource, pack, reset,
 from spps_sim.testbench.runner import default_seed
 
 CONNECTIONS = int(os.environ["SPPS_P_CONNECTIONS"])
-INSERT, DELETE, FREE, ESTABLISHED, PURGE, NOTE, TIME_WAIT = range(7)
+INSERT, DELETE, FREE, ESTABLISHED, PURGE, NOTE, TIME_WAIT, COVERED = range(8)
 TIMER, RECYCLE = 7, 2
 OUTCOMES = ("hits", "created", "noflow", "standby_drop", "refused", "icmp_noflow", "parked")
 PROTOCOL = 6
+SETTLED = 3         # clocks from a mark until the counts have it
 
 
 class Env:
@@ -38,11 +39,13 @@ class Env:
         self.counters = CounterMonitor(dut, dut.clk, LookupController.COUNTERS)
         secret = self.rng.getrandbits(64)
         dut.secret.value, dut.active.value, dut.scan_conn.value, dut.half_open_limit.value = secret, 1, 0, 0
-        dut.silent.value = 0
+        dut.silent.value = dut.uncover.value = 0
         self.model = LookupModel(CONNECTIONS, secret)
         self.model.active = 1
         self.inside = None              # the event that is looked up
         self.pending = None             # what the model said of it
+        self.covers = None              # the command COVERED that is carried out
+        self.pulses = self.judged = 0   # of `uncover`; clocks in which the counts were compared
         self.drops = []
         self.taken_events = self.taken_commands = 0
         self.flows = [(self.rng.getrandbits(32), self.rng.getrandbits(32), self.rng.getrandbits(16),
@@ -55,9 +58,21 @@ class Env:
     async def watch(self):
         """Steps the model in the order in which the block takes commands and, as its counts show, decides on events."""
         dut, shown, names = self.dut, False, list(LookupController.COUNTERS)
+        uncovers, free = False, 0       # `uncover` in the clock before; clocks without a command or event in hand
         while True:
             await RisingEdge(dut.clk)
             await ReadOnly()
+            # A command or event that marks is done in the clock after its mark. What was marked in the clock of
+            # `uncover` is swept as well.
+            free = free + 1 if int(dut.i_cmd__ready.value) else 0
+            if free and self.covers:
+                self.model.command(*self.covers)
+                self.covers = None
+            if uncovers:
+                self.model.uncover()
+                assert int(dut.sweeping.value), "uncover without a sweep"
+            uncovers = bool(int(dut.uncover.value))
+            self.pulses += uncovers
             pulses = int(dut.count.value)
             counted = {name for bit, name in enumerate(names) if pulses >> bit & 1} if pulses else ()
             if "retried" in counted:
@@ -71,9 +86,15 @@ class Env:
                 assert self.pending, "an event nobody sent"
                 self.check(unpack(Event, int(dut.o_event__payload.value)))
             shown = valid and not int(dut.o_event__ready.value)
+            if free >= SETTLED and not int(dut.sweeping.value):
+                self.compare_counts()
             if int(dut.i_cmd__valid.value) and int(dut.i_cmd__ready.value):
                 c = unpack(LookupCommand, int(dut.i_cmd__payload.value))
-                self.model.command(c["op"], c["conn"], c["leg"], c["key"])
+                what = c["op"], c["conn"], c["leg"], c["key"]
+                if c["op"] == COVERED:
+                    self.covers = what
+                else:
+                    self.model.command(*what)
                 self.taken_commands += 1
             if int(dut.i_event__valid.value) and int(dut.i_event__ready.value):
                 assert self.pending is None and self.inside is None, "the event before has not come out"
@@ -81,6 +102,12 @@ class Env:
                 self.taken_events += 1
             if int(dut.i_replay__valid.value):
                 self.model.replay(unpack(Syn, unpack(Replay, int(dut.i_replay__payload.value))["syn"]))
+
+    def compare_counts(self):
+        dut, model = self.dut, self.model
+        counts = tuple(int(count.value) for count in (dut.in_use, dut.half_open, dut.exposed))
+        assert counts == (len(model.used), len(model.half_open), model.exposed()), "in use, half-open, exposed"
+        self.judged += 1
 
     def decided(self):
         """The block has decided on the event inside."""
@@ -122,6 +149,32 @@ class Env:
         syn |= dict(zip(("src_ip", "dst_ip", "src_port", "dst_port", "iface"), flow))
         self.replays.send({"syn": pack(Syn, syn | {"tcp_flags": 2, "again": 1} | fields), "wait": wait})
 
+    async def uncover(self, clocks=1):
+        """A pulse; from a coroutine that has just seen a rising edge."""
+        self.dut.uncover.value = 1
+        await ClockCycles(self.dut.clk, clocks)
+        self.dut.uncover.value = 0
+
+    async def taken(self, op):
+        """The clock after the one in which a command of this kind is taken."""
+        while True:
+            await ReadOnly()
+            command = unpack(LookupCommand, int(self.dut.i_cmd__payload.value))
+            ready = int(self.dut.i_cmd__valid.value) and int(self.dut.i_cmd__ready.value)
+            await RisingEdge(self.dut.clk)
+            if ready and command["op"] == op:
+                return
+
+    async def swept(self):
+        """Clocks until no sweep is under way."""
+        for clocks in range(4 * CONNECTIONS + 20):
+            await ReadOnly()
+            sweeping = int(self.dut.sweeping.value)
+            await RisingEdge(self.dut.clk)
+            if not sweeping:
+                return clocks
+        raise AssertionError("the sweep does not end")
+
     async def drain(self, limit=200000):
         for _ in range(limit):
             await RisingEdge(self.dut.clk)
@@ -135,7 +188,8 @@ class Env:
             {name: model.count[name] for name in total if name != "quick_hits"}
         assert self.taken_events + total["retried"] == sum(total[name] for name in OUTCOMES)
         assert self.taken_events == self.events.sent and self.taken_commands == self.commands.sent
-        assert int(self.dut.in_use.value) == len(model.used) and int(self.dut.half_open.value) == len(model.half_open)
+        assert self.judged and not self.covers and not int(self.dut.sweeping.value)
+        self.compare_counts()
         self.dut._log.info("seed %d: %s", default_seed(), dict(total))
 
     async def scan(self):

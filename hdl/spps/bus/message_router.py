@@ -19,7 +19,7 @@ _SOCKET_KINDS = (MessageKind.COPY, MessageKind.RELEASE, MessageKind.OUTPUT, Mess
 _COMMANDS = {
     MessageKind.INSERT: LookupOp.INSERT, MessageKind.DELETE: LookupOp.DELETE,
     MessageKind.ESTABLISHED: LookupOp.ESTABLISHED, MessageKind.NOTE: LookupOp.NOTE,
-    MessageKind.TIME_WAIT: LookupOp.TIME_WAIT,
+    MessageKind.TIME_WAIT: LookupOp.TIME_WAIT, MessageKind.COVERED: LookupOp.COVERED,
 }
 #: bits of the count of lookup commands on their way: at most two are in the arbiter's skid buffer and one is offered
 _PENDING_BITS = 3
@@ -223,7 +223,8 @@ class MessageRouter(wiring.Component):
 
         to_lookup = header.unit == Unit.LOOKUP
         is_key = to_lookup & is_kind((MessageKind.INSERT, MessageKind.DELETE))
-        is_short = to_lookup & is_kind((MessageKind.ESTABLISHED, MessageKind.NOTE, MessageKind.TIME_WAIT))
+        is_short = to_lookup & is_kind((MessageKind.ESTABLISHED, MessageKind.NOTE, MessageKind.TIME_WAIT,
+                                        MessageKind.COVERED))
         with m.If((header.unit == Unit.SOCKET) & is_kind(_SOCKET_KINDS)):
             m.next = "FORWARD"
         with m.Else():

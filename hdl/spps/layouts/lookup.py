@@ -19,10 +19,10 @@ class ProgramNote(CountedMember, enum.Enum, shape=4):
 
 
 class KeyArgument(data.Struct):
-    """Argument of INSERT, DELETE, ESTABLISHED, NOTE and TIME_WAIT."""
+    """Argument of INSERT, DELETE, ESTABLISHED, NOTE, TIME_WAIT and COVERED."""
 
     conn: unsigned(16)      # NOTE: ProgramNote
-    leg: unsigned(1)        # ESTABLISHED, NOTE, TIME_WAIT: ignored
+    leg: unsigned(1)        # ESTABLISHED, NOTE, TIME_WAIT, COVERED: ignored
     spare: unsigned(15)
 
 
@@ -36,6 +36,7 @@ class LookupOp(enum.Enum, shape=3):
     PURGE = 4       # every key of conn is removed, conn may be used again; key ignored
     NOTE = 5        # conn is a ProgramNote, which is counted; no more; key ignored
     TIME_WAIT = 6   # conn may be ended early when another needs its place; key ignored
+    COVERED = 7     # the standby needs no more to go on with conn, or conn is not shared with it; key ignored
 
 
 class LookupCommand(data.Struct):

@@ -40,6 +40,7 @@ class MessageKind(enum.Enum, shape=8):
     LEARN = 12      # core -> neighbour: sender addresses of an ARP packet (1 beat: LearnBody); argument = LearnArgument
     TIME_WAIT = 13  # core -> lookup: (0 beats); argument = KeyArgument; it waits 2 MSL
     REPLAY = 14     # core -> lookup: a SYN to be looked up again (EVENT_BEATS of Event); argument = ReplayArgument
+    COVERED = 15    # core -> lookup: (0 beats); argument = KeyArgument; an endpoint, which has no record
 
 
 class MessageHeader(data.Struct):

@@ -66,6 +66,12 @@ class LookupController(wiring.Component):
         Connections in use.
     half_open : Out(range(connections + 1)), connections
         Those of them whose handshake is not complete.
+    exposed : Out(range(connections + 1)), connections
+        Those in use that are neither half-open nor COVERED.
+    uncover : In(1)
+        One clock: no connection is covered any more.
+    sweeping : Out(1)
+        From the clock after `uncover` until that is done. `exposed` is wrong meanwhile.
     scan_conn : In(16)
         Connection that the timer unit asks about.
     scan_valid : Out(1)
@@ -78,7 +84,8 @@ class LookupController(wiring.Component):
     Latency 4 clocks without a flow or when the quick list knows it, else 29 to 37 (hash 19, table 5 to 13). One event
     or command at a time. Commands go first and are served while `o_event` or `o_drop` wait, so a unit that waits for
     a command never waits for an event. A PURGE looks at every slot, two clocks each. A new connection may wait for
-    the allocator's scan, two clocks per id in use.
+    the allocator's scan, two clocks per id in use. What changes the state of a connection waits after `uncover`, a
+    clock per connection.
 
     Drop
     ----
@@ -135,6 +142,9 @@ class LookupController(wiring.Component):
             "silent": In(1),
             "in_use": Out(range(params.connections + 1)),
             "half_open": Out(range(params.connections + 1)),
+            "exposed": Out(range(params.connections + 1)),
+            "uncover": In(1),
+            "sweeping": Out(1),
             "scan_conn": In(16),
             "scan_valid": Out(1),
             "count": Out(self.COUNTERS.layout),
@@ -180,7 +190,7 @@ class LookupController(wiring.Component):
                     m.d.comb += self._pulse.bad_conn.eq(1)
                     m.next = "ACCEPT"
                 with m.Elif((command.op == LookupOp.FREE) | (command.op == LookupOp.ESTABLISHED)
-                            | (command.op == LookupOp.TIME_WAIT)):
+                            | (command.op == LookupOp.TIME_WAIT) | (command.op == LookupOp.COVERED)):
                     m.next = "MARK"
                 with m.Elif(command.op == LookupOp.PURGE):
                     m.next = "ASK_TABLE"
@@ -226,6 +236,8 @@ class LookupController(wiring.Component):
         answer = self._table.o.payload
         m.d.comb += [
             self.in_use.eq(allocator.in_use), self.half_open.eq(allocator.half_open),
+            self.exposed.eq(allocator.exposed), self.sweeping.eq(allocator.sweeping),
+            allocator.uncover.eq(self.uncover),
             allocator.scan_conn.eq(self.scan_conn), self.scan_valid.eq(allocator.scan_valid),
             hasher.secret.eq(self.secret), hasher.i.payload.eq(key),
             quick.key.eq(key), quick.new_conn.eq(answer.conn), quick.new_leg.eq(answer.leg),
@@ -255,6 +267,8 @@ class LookupController(wiring.Component):
                     m.d.comb += mark.op.eq(MarkOp.ESTABLISHED)
                 with m.Case(LookupOp.TIME_WAIT):
                     m.d.comb += mark.op.eq(MarkOp.TIME_WAIT)
+                with m.Case(LookupOp.COVERED):
+                    m.d.comb += mark.op.eq(MarkOp.COVERED)
                 with m.Case(LookupOp.FREE):
                     m.d.comb += mark.op.eq(MarkOp.FREE)
                 with m.Default():

@@ -14,6 +14,7 @@ class MarkOp(enum.Enum, shape=3):
     ESTABLISHED = 3     # no longer half-open
     TIME_WAIT = 4       # may be ended early
     ENDING = 5          # is about to be freed
+    COVERED = 6         # the standby has its full record, or needs none
 
 
 class Mark(data.Struct):

@@ -36,6 +36,13 @@ class TimerUnit(wiring.Component):
         Tick counter.
     kick : In(1)
         Pulse: offer one KICK event for each connection in use.
+    kick_ready : In(1)
+        While 0 no KICK event is offered; deadlines are. One that is on offer stays.
+    kicked : Out(1)
+        One clock: the director has taken a KICK event. One that it refuses does not count, or a busy connection could
+        take the turn of those behind it, pass after pass, from whoever paces the kicks by this.
+    quiet : Out(1)
+        No KICK event is due, no event is on offer, and none is without its answer. 0 from the clock after `kick`.
     scan_conn : Out(16)
         Connection that the walk looks at.
     scan_valid : In(1)
@@ -80,6 +87,9 @@ class TimerUnit(wiring.Component):
             "i_answer": In(stream.Signature(TimerAnswer)),
             "now": In(32),
             "kick": In(1),
+            "kick_ready": In(1, init=1),
+            "kicked": Out(1),
+            "quiet": Out(1),
             "scan_conn": Out(16),
             "scan_valid": In(1),
             "armed": Out(range(params.connections + 1)),
@@ -117,6 +127,7 @@ class TimerUnit(wiring.Component):
 
         self._target = target = Signal(16)
         m.d.comb += [
+            self.quiet.eq((due == 0) & ~walking & ~asked & ~self.o_timer.valid),
             self.scan_conn.eq(walk), read.en.eq(1), read.addr.eq(target), write.addr.eq(target),
             write.data.eq(entry),       # what a state does not change stays
         ]
@@ -174,7 +185,7 @@ class TimerUnit(wiring.Component):
         with m.If(~self.i_answer.payload.taken):
             m.d.sync += self.count.refused.eq(1)
         with m.Elif(event.subtype == TimerCause.KICK.value):
-            m.d.comb += [write.en.eq(1), write.data.kick.eq(0)]
+            m.d.comb += [write.en.eq(1), write.data.kick.eq(0), self.kicked.eq(1)]
             m.d.sync += [due.eq(due - entry.kick), self.count.kicked.eq(1)]
         with m.Else():
             m.d.sync += self.count.fired.eq(1)
@@ -198,13 +209,14 @@ class TimerUnit(wiring.Component):
     def _offer(self, m):
         """State SCAN: an event for an entry that is due, and on to the next entry."""
         event, entry, scan = self.o_timer.payload, self._entry, self._scan
-        late = Signal()
-        m.d.comb += late.eq(entry.armed & ~(self.now - entry.deadline)[31])
-        with m.If(late | entry.kick):
+        late, kicks = Signal(), Signal()
+        m.d.comb += [late.eq(entry.armed & ~(self.now - entry.deadline)[31]),
+                     kicks.eq(entry.kick & self.kick_ready)]
+        with m.If(late | kicks):
             m.d.sync += [
                 self.o_timer.valid.eq(1), self._renewed.eq(0),
                 event.kind.eq(EventKind.TIMER), event.seq.eq(self.now), event.conn.eq(self._target),
-                event.subtype.eq(Mux(entry.kick, TimerCause.KICK.value, TimerCause.DEADLINE.value)),
+                event.subtype.eq(Mux(kicks, TimerCause.KICK.value, TimerCause.DEADLINE.value)),
             ]
         m.d.sync += scan.eq(scan + 1)
         with m.If(scan == self.params.connections - 1):

@@ -5,9 +5,9 @@ __all__ = ["BusModel", "event_message"]
 
 _UNITS = {"director": 0, "lookup": 1, "socket": 2, "neighbour": 3, "cluster": 8}
 (_EVENT, _DONE, _COPY, _RELEASE, _OUTPUT, _SYNC, _INSERT, _DELETE, _ESTABLISHED, _CONSUMED, _NOTE, _LEARN, _TIME_WAIT,
- _REPLAY) = range(1, 15)
+ _REPLAY, _COVERED) = range(1, 16)
 #: messages for the lookup controller that are a header alone, and the number of the command
-_SHORT = {_ESTABLISHED: 3, _NOTE: 5, _TIME_WAIT: 6}
+_SHORT = {_ESTABLISHED: 3, _NOTE: 5, _TIME_WAIT: 6, _COVERED: 7}
 
 
 def event_message(event, cluster, core, workspace, load):

@@ -10,7 +10,7 @@ __all__ = ["half_siphash", "flow_key", "LookupModel", "TimerModel"]
 _M = 0xFFFFFFFF
 _TCP, _ICMP = 1, 3              # event kinds
 _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
-_INSERT, _DELETE, _FREE, _ESTABLISHED, _PURGE, _NOTE, _TIME_WAIT = range(7)
+_INSERT, _DELETE, _FREE, _ESTABLISHED, _PURGE, _NOTE, _TIME_WAIT, _COVERED = range(8)
 _NOTES = "icmp_too_big", "icmp_refused", "icmp_old", "icmp_ignored"
 _WAITING = 4                    # SYNs that can wait
 
@@ -71,6 +71,7 @@ class LookupModel:
         self.n, self.secret = connections, secret.to_bytes(8, "little")
         self.buckets = [[] for _ in range(connections)]     # of [key, conn, leg], at most 4
         self.used, self.half_open = set(), set()
+        self.covered = set()                        # those in use of which the standby needs no more
         self.time_wait, self.ending = [], set()     # conns in TIME-WAIT in order of entry; those about to be free
         self.waiting = []                           # SYNs, each the fields of an event
         self.count = Counter()
@@ -162,9 +163,22 @@ class LookupModel:
         else:
             self.waiting.append(syn)
 
+    def exposed(self):
+        """Return how many established connections would be lost with this unit."""
+        return len(self.used - self.half_open - self.covered)
+
+    def uncover(self):
+        """Take note that no connection has a record at the standby."""
+        self.covered.clear()
+
     def _over(self, conn):
         self.time_wait = [c for c in self.time_wait if c != conn]
         self.ending.discard(conn)
+
+    def _free(self, conn):
+        self._over(conn)
+        for kept in (self.used, self.half_open, self.covered):
+            kept.discard(conn)
 
     def created(self, conn):
         """The block has given `conn` to the flow of the last event()."""
@@ -175,24 +189,23 @@ class LookupModel:
         self._fresh[1] = conn
 
     def command(self, op, conn, leg, key):
-        """Carry out INSERT, DELETE, FREE, ESTABLISHED, PURGE, NOTE or TIME_WAIT."""
+        """Carry out INSERT, DELETE, FREE, ESTABLISHED, PURGE, NOTE, TIME_WAIT or COVERED."""
         if op == _NOTE:                 # conn is its number
             if conn < len(_NOTES):
                 self.count[_NOTES[conn]] += 1
         elif conn >= self.n:
             self.count["bad_conn"] += 1
-        elif op in (_FREE, _ESTABLISHED):
+        elif op == _FREE:
+            self._free(conn)
+        elif op == _ESTABLISHED:
             self.half_open.discard(conn)
-            if op == _FREE:
-                self.used.discard(conn)
-                self._over(conn)
+        elif op == _COVERED:
+            self.covered |= {conn} & self.used
         elif op == _TIME_WAIT:
             if conn not in self.time_wait and conn not in self.ending:
                 self.time_wait.append(conn)
         elif op == _PURGE:
-            self._over(conn)
-            self.half_open.discard(conn)
-            self.used.discard(conn)
+            self._free(conn)
             self.count["purged"] += 1
             for bucket in self.buckets:
                 bucket[:] = [b for b in bucket if b[1] != conn]
