@@ -193,6 +193,10 @@ class Spps(wiring.Component):
         wiring.connect(m, bus.o_done, director.i_done)
         m.d.comb += [
             timers.now.eq(self.ticks.now), timers.kick.eq(self.failover.kick),
+            timers.kick_ready.eq(self.failover.kick_ready), self.failover.kicked.eq(timers.kicked),
+            self.failover.quiet.eq(timers.quiet & director.idle), self.failover.in_use.eq(lookup.in_use),
+            self.failover.exposed.eq(lookup.exposed), self.failover.sweeping.eq(lookup.sweeping),
+            lookup.uncover.eq(self.failover.uncover), self.failover.cfg.eq(self.mmc.cfg),
             director.now.eq(self.ticks.now), director.standby.eq(~self.failover.status.active),
             director.fence.waiting.eq(Cat(cluster.waiting for cluster in self.clusters)),
             lookup.active.eq(self.failover.status.active),
@@ -221,8 +225,9 @@ class Spps(wiring.Component):
             csr, mine = cluster.csr, slice(n * cores, (n + 1) * cores)
             m.d.comb += [
                 csr.now.eq(self.ticks.now), csr.cycles.eq(self.ticks.cycles), csr.isn_clock.eq(status.isn_clock),
-                csr.epoch.eq(status.epoch), csr.active.eq(status.active), csr.sync_ready.eq(status.sync_ready),
-                csr.protect.eq(status.protect), csr.pool_status.eq(self.socket.pool_status),
+                csr.epoch.eq(Cat(status.epoch, status.joins)), csr.active.eq(status.active),
+                csr.sync_ready.eq(status.sync_ready), csr.protect.eq(status.protect),
+                csr.pool_status.eq(self.socket.pool_status),
                 csr.fast_ready.eq(status.sync_ready & self.socket.pools_ready), csr.cfg.eq(self.mmc.cfg),
                 cluster.runaway.eq(self.mmc.runaway), cluster.halt.eq(self.director.fence.fenced[mine]),
                 cluster.stuck.eq(self.mmc.fault_stuck[mine]),

@@ -13,6 +13,7 @@ from spps.layouts.packet import packet_layout
 from spps_sim.model.failover import (
     CONFIRM,
     ECHO,
+    FULL,
     Gate,
     Standby,
     decode,
@@ -28,7 +29,7 @@ from spps_sim.testbench.bus.stream import (
 
 WIDTH = int(os.environ["SPPS_P_WIDTH"])
 SEED = int(os.environ["SPPS_SEED"])
-CONNECTIONS = 16
+CONNECTIONS = 16        # of each unit
 CONFIG, STATUS = FailoverConfig().members, FailoverStatus().members
 REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, retransmit_after=500, isn_divider=9, isn_margin=1000,
                  tick_margin=2)
@@ -53,8 +54,9 @@ class _Unit:
         self.lookups = StreamSink(tb.dut, f"{name}__o_lookup", clock, layout=LookupCommand, pause=pause,
                                   rng=seed).received
         self.counts = dict.fromkeys(FailoverUnit.COUNTERS, 0)
+        self.kicks = 0
         self.now = 0
-        self.set(now=0)
+        self.set(now=0, in_use=0, quiet=1, exposed=0, sweeping=0, kicked=0, cfg=0)
         cocotb.start_soon(self._count())
         cocotb.start_soon(self._tick())
 
@@ -72,6 +74,8 @@ class _Unit:
     async def _count(self):
         while True:
             await RisingEdge(self.dut.clk)
+            kick = getattr(self.dut, f"{self.name}__kick").value
+            self.kicks += kick.is_resolvable and int(kick)
             bits = getattr(self.dut, f"{self.name}__count").value
             if bits.is_resolvable and int(bits):
                 for k, name in enumerate(FailoverUnit.COUNTERS):
@@ -141,18 +145,33 @@ class Env:
         env.cut = cut
         await reset(dut)
         await ClockCycles(dut.clk, 1000)
+        if not cut:
+            await env.joined()
         return env
 
     def __init__(self, dut, idle, pause, loss):
         self.dut, self.loss, self.rng = dut, loss, random.Random(SEED)
-        self.cut = False
+        self.cut = False            # or the unit whose frames do not arrive
         self.gate, self.standby = Gate(), Standby()
         self.frames = []
+        self.full = []              # flow ids of the full records sent to a
         self.a, self.b = _Unit(self, "a", idle=idle, pause=pause), _Unit(self, "b", idle=idle, pause=pause)
         for unit, role in ((self.a, 1), (self.b, 0)):
             unit.set(role_init=role, role_load=0, policy=0, grant=0, egress_disable=0, detector=0, unit=1 - role,
-                     **REGISTERS)
+                     auto_join=1, rejoin=0, resync_pace=20, **REGISTERS)
         dut._log.info("seed %d", SEED)
+
+    async def joined(self, limit=20000):
+        """Wait until b is a member and has confirmed END, the first record; AssertionError after `limit` clocks."""
+        for _ in range(limit // 50):
+            if self.a.get("joined") and self.b.get("joined") and not self.a.get("resync"):
+                break
+            await ClockCycles(self.dut.clk, 50)
+        else:
+            raise AssertionError(f"not joined: {self.a.counts} {self.b.counts}")
+        while self.gate.issued != self.a.get("issued"):
+            self.gate.record()
+        self.gate.confirm(self.gate.issued)
 
     def left(self, unit, header):
         """An output leaves `unit`."""
@@ -166,7 +185,7 @@ class Env:
         assert frame.unit == (unit is self.b)
         self.frames.append((unit.name, frame))
         peer = self.b if unit is self.a else self.a
-        if self.cut:
+        if self.cut is True or self.cut is unit:
             return
         fate = self.rng.random()
         if fate < self.loss / 2:
@@ -202,7 +221,10 @@ class Env:
         body = [rng.getrandbits(64) for _ in range(24 if kind else 4)]
         if kind and legs == 1:
             body[17] &= 0xFFFFFFFF      # leg 1: remote_ip 0
-        self.a.send(6, rng.randrange(CONNECTIONS) | kind << 16, body)
+        conn = rng.randrange(CONNECTIONS)
+        if kind == FULL:
+            self.full.append(conn)
+        self.a.send(6, conn | kind << 16, body)
 
     def output(self, serial, gated):
         """Send an OUTPUT message to the active."""

@@ -67,6 +67,7 @@ class Env:
         start_clock(dut)
         dut.rst.value = 1
         dut.enable.value, dut.free_run.value, dut.load.value, dut.retransmit_after.value = 1, 0, 0, RETRANSMIT
+        dut.end.value, dut.o_covered__ready.value = 0, 1
         await ClockCycles(dut.clk, 4)
         env = cls(dut, pause)
         env.standby = _Standby(env, (before + 1) % MODULUS, loss)

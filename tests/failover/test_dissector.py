@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 
 import spps.failover
-from spps_sim.model.failover import CONFIRM, HEARTBEAT, STATE, SyncFrame, decode, encode
+from spps_sim.model.failover import CONFIRM, HEARTBEAT, JOIN, START, STATE, SyncFrame, decode, encode
 
 SCRIPT = Path(spps.failover.__file__).with_name("spps_sync.lua")
 FRAMES = (
     SyncFrame(STATE, 1, 7, conn=3, kind=0, stamp=9, clock=5, lines=tuple(range(100, 108))),
     SyncFrame(STATE, 1, 8, conn=4, kind=1, lines=tuple(range(48))),
     SyncFrame(STATE, 2, 9, conn=4, kind=2, lines=tuple(range(48))),
+    SyncFrame(STATE, 2, 10, kind=3),
     SyncFrame(CONFIRM, 2, 9, unit=1),
+    SyncFrame(JOIN, 2, 0x89ABCDEF, conn=255, stamp=77, unit=1),
+    SyncFrame(START, 2, 9, kind=1, stamp=0xDEADBEEF),
+    SyncFrame(HEARTBEAT, 2, 9, kind=0, conn=12, stamp=5),
     SyncFrame(HEARTBEAT, 2, 9, kind=1, stamp=0xDEADBEEF, tick=0xCAFE0001),
 )
 
@@ -32,15 +36,23 @@ def test_dissector_shows_every_field(tmp_path):
         for frame in FRAMES:
             data = encode(frame)
             file.write(struct.pack("<IIII", 0, 0, len(data), len(data)) + data)
-    names = ("type", "epoch", "number", "kind", "stamp", "clock", "tick")
+    names = ("type", "epoch", "stamp", "clock", "tick", "number", "digest", "kind", "conn", "exposed", "connections",
+             "word")
     run = subprocess.run(["tshark", "-X", f"lua_script:{SCRIPT}", "-r", capture, "-T", "fields",
-                          *[x for name in (*names, "conn", "word") for x in ("-e", f"spps_sync.{name}")]],
+                          *[x for name in names for x in ("-e", f"spps_sync.{name}")]],
                          capture_output=True, text=True, check=True)
-    rows = [line.split("\t") for line in run.stdout.splitlines()]
+    rows = [dict(zip(names, line.split("\t"))) for line in run.stdout.splitlines()]
     assert len(rows) == len(FRAMES), run.stderr
     for row, frame in zip(rows, FRAMES):
-        assert [int(x) for x in row[:7]] == [getattr(frame, name) for name in names]
-        if frame.type == STATE:
-            assert int(row[7]) == frame.conn and [int(x, 16) for x in row[8].split(",")] == list(frame.lines)
-        else:
-            assert row[7] == ""
+        state, beat = frame.type == STATE, frame.type in (HEARTBEAT, START)
+        shown = {name: getattr(frame, name) for name in ("type", "epoch", "stamp", "clock", "tick")}
+        shown |= {"digest": hex(frame.number), "connections": frame.conn + 1} if frame.type == JOIN else {
+            "number": frame.number}
+        shown |= {"conn": frame.conn} if state else {"exposed": frame.conn} if beat else {}
+        shown |= {"kind": frame.kind} if state or beat else {}
+        shown |= {"word": ",".join(hex(word) for word in frame.lines)} if frame.lines else {}
+        for name in names:
+            value = row[name]
+            if name in ("digest", "word"):
+                value = ",".join(hex(int(word, 16)) for word in value.split(",")) if value else ""
+            assert value == str(shown.get(name, "")), (name, frame)

@@ -93,18 +93,3 @@ def test_without_a_standby_a_connection_is_unprotected_after_the_takeover():
     records = unit.issued
     transfer.pair.run(until=lambda: len(transfer.server.received) > 20_000)
     assert unit.issued == records
-
-
-def test_kick_with_protect_set_by_hand_makes_the_program_protect_a_connection():
-    """Show the program's part of a rejoin: KICK while CSR `protect` is 1 sends a full record, the connection goes on.
-
-    The test sets `protect` and kicks itself, and confirms the record in place of a standby. In RTL no KICK follows when
-    a standby joins: the failover unit kicks at a takeover only, so a connection that was unprotected stays so.
-    """
-    transfer, unit = taken_over()
-    records = unit.issued
-    unit.protect = 1
-    unit.record = lambda u, number, words: transfer.pair.at(2, lambda: u.confirm(number))
-    unit.kick()
-    assert unit.issued == records + 1 and protected(unit)
-    transfer.run().check()

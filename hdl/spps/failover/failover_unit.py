@@ -3,6 +3,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..layouts.config import ConfigWord
 from ..layouts.dma import FlowstateWrite
 from ..layouts.lookup import LookupCommand
 from ..layouts.message import MessageHeader, MessageKind, beat_signature
@@ -36,9 +37,9 @@ class FailoverUnit(wiring.Component):
     o_sync, i_sync : Out(stream of packet), In(stream of packet)
         The sync link.
     o_fs_write, o_lookup : Out(stream(FlowstateWrite)), Out(stream(LookupCommand))
-        Lines and keys of the peer's records.
-    kick : Out(1)
-        One clock at a takeover: every connection gets a timer event.
+        Lines and keys of the peer's records; connections of this unit of which the peer gets a full record.
+    cfg, in_use, exposed, sweeping, uncover, quiet, kick, kick_ready, kicked
+        See `SyncPort`.
     now, tick_load, tick : In(32), Out(1), Out(32), ticks
         The tick counter, and the value from which it is to continue, see `RoleControl`.
     level, high_water : Out(range(gate_depth + 1)), outputs
@@ -76,7 +77,9 @@ class FailoverUnit(wiring.Component):
             "i_cmd": In(beat_signature()), "o_cmd": Out(beat_signature()),
             "o_sync": Out(packet_signature(params.data_width)), "i_sync": In(packet_signature(params.data_width)),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
-            "kick": Out(1), "now": In(32), "tick_load": Out(1), "tick": Out(32),
+            "cfg": In(ConfigWord), "in_use": In(17), "exposed": In(17), "sweeping": In(1), "uncover": Out(1),
+            "quiet": In(1), "kick": Out(1), "kick_ready": Out(1), "kicked": In(1),
+            "now": In(32), "tick_load": Out(1), "tick": Out(32),
             "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)),
             "config": In(FailoverConfig()), "status": Out(FailoverStatus()),
             "count": Out(self.COUNTERS.layout),
@@ -110,7 +113,10 @@ class FailoverUnit(wiring.Component):
             gate.issued.eq(sync.status.issued), gate.confirmed.eq(sync.status.confirmed),
             gate.flush.eq(~sync.status.active), sync.now.eq(self.now),
             self.tick_load.eq(sync.tick_load), self.tick.eq(sync.tick),
-            self.kick.eq(sync.kick), self.level.eq(gate.level), self.high_water.eq(gate.high_water),
+            *(getattr(self, name).eq(getattr(sync, name)) for name in ("kick", "kick_ready", "uncover")),
+            *(getattr(sync, name).eq(getattr(self, name))
+              for name in ("cfg", "in_use", "exposed", "sweeping", "quiet", "kicked")),
+            self.level.eq(gate.level), self.high_water.eq(gate.high_water),
             self.count.eq(Cat(sync.count, gate.count)),
         ]
         return m

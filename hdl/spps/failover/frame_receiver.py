@@ -132,16 +132,17 @@ class FrameReceiver(wiring.Component):
     def _check(self, m, header, words, good):
         """Check that every field has a value of this version and that the frame is exactly as long as it says."""
         size = WORD // 8
-        delta, full, state, control = Signal(), Signal(), Signal(), Signal()
+        delta, full, state, control, bare = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             delta.eq((header.kind == RecordKind.DELTA) & (header.line_mask == DELTA_MASK)
                      & (header.length == DELTA_BEATS * size) & (words == HEADER_WORDS + DELTA_BEATS)),
-            full.eq((header.kind != RecordKind.DELTA) & (header.kind <= RecordKind.RETIRE)
+            full.eq(((header.kind == RecordKind.FULL) | (header.kind == RecordKind.RETIRE))
                     & (header.line_mask == FULL_MASK)
                     & (header.length == FULL_BEATS * size) & (words == HEADER_WORDS + FULL_BEATS)),
-            state.eq((header["type"] == SyncType.STATE.value) & (delta | full)
+            bare.eq((header.length == 0) & (words >= HEADER_WORDS) & (words <= CONTROL_WORDS)),
+            state.eq((header["type"] == SyncType.STATE.value)
+                     & (delta | full | (header.kind == RecordKind.END) & (header.line_mask == 0) & bare)
                      & (header.conn < self.params.connections)),
-            control.eq((header["type"] >= SyncType.CONFIRM.value) & (header["type"] <= SyncType.ECHO.value)
-                       & (header.length == 0) & (words >= HEADER_WORDS) & (words <= CONTROL_WORDS)),
+            control.eq((header["type"] >= SyncType.CONFIRM.value) & (header["type"] <= SyncType.START.value) & bare),
             good.eq((header.ethertype == EtherType.SYNC) & (header.version == SYNC_VERSION) & (state | control)),
         ]

@@ -1,4 +1,4 @@
-"""Builds sync frames: records, heartbeats, echoes and confirmations."""
+"""Builds sync frames: records, heartbeats, their answers, and what a standby joins with."""
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -25,7 +25,7 @@ __all__ = ["FrameSender"]
 
 
 class FrameSender(wiring.Component):
-    """Builds sync frames and sends one at a time: an ECHO before a CONFIRM before a HEARTBEAT before a STATE.
+    """Builds sync frames and sends one at a time: START, ECHO, JOIN, CONFIRM, HEARTBEAT, STATE, in this order.
 
     Members
     -------
@@ -33,10 +33,14 @@ class FrameSender(wiring.Component):
         Records as `RecordStore.o` offers them.
     discard : In(1)
         1: records are dropped instead of sent (this unit is not active, or there is no standby).
-    heartbeat, echo, confirm : In(1)
+    heartbeat, echo, confirm, join, start : In(1)
         Requests, one clock each. Requests of one type before its frame leaves become one frame.
     echo_stamp : In(32), clocks
-        Stamp of the heartbeat that `echo` answers; the newest one is sent.
+        Stamp of the frame that `echo` or `join` answers; the newest one is sent.
+    start_stamp : In(32), clocks
+        Stamp of a START.
+    digest, size, exposed : In(32), In(16), In(16)
+        What JOIN says, and how many connections a heartbeat says have no record.
     unit : In(1)
         Number of this unit, selects the station addresses.
     protected, epoch, issued, applied, cycles, isn_clock, now : In
@@ -66,13 +70,14 @@ class FrameSender(wiring.Component):
 
     COUNTERS = Counters({
         "state_out": "STATE frames sent", "heartbeat_out": "HEARTBEAT frames sent", "echo_out": "ECHO frames sent",
-        "confirm_out": "CONFIRM frames sent",
+        "confirm_out": "CONFIRM frames sent", "join_out": "JOIN frames sent", "start_out": "START frames sent",
     })
 
     def __init__(self):
         super().__init__({
             "i_record": In(beat_signature()), "discard": In(1),
-            "heartbeat": In(1), "echo": In(1), "confirm": In(1), "echo_stamp": In(32),
+            "heartbeat": In(1), "echo": In(1), "confirm": In(1), "join": In(1), "start": In(1),
+            "echo_stamp": In(32), "start_stamp": In(32), "digest": In(32), "size": In(16), "exposed": In(16),
             "unit": In(1), "protected": In(1), "epoch": In(16), "issued": In(32), "applied": In(32), "cycles": In(32),
             "isn_clock": In(32), "now": In(32),
             "o": Out(word_signature()), "count": Out(self.COUNTERS.layout),
@@ -82,9 +87,10 @@ class FrameSender(wiring.Component):
         m = Module()
         frame = Signal(SyncHeader)
         header = Signal(header_layout())
-        full = Signal()
+        full, lines = Signal(), Signal()
         m.d.comb += [
-            full.eq((frame.type == SyncType.STATE) & (frame.kind != RecordKind.DELTA)),
+            full.eq(frame.kind != RecordKind.DELTA),
+            lines.eq((frame.type == SyncType.STATE) & (frame.kind != RecordKind.END)),
             header.destination.eq(Mux(self.unit, STATION[0], STATION[1])),
             header.source.eq(Mux(self.unit, STATION[1], STATION[0])),
             header.ethertype.eq(EtherType.SYNC), header.version.eq(SYNC_VERSION), header["type"].eq(frame.type),
@@ -92,11 +98,11 @@ class FrameSender(wiring.Component):
             header.kind.eq(frame.kind), header.stamp.eq(frame.stamp), header.clock.eq(frame.clock),
             header.tick.eq(frame.tick),
         ]
-        with m.If(frame.type == SyncType.STATE):
+        with m.If(lines):
             m.d.comb += [header.line_mask.eq(Mux(full, FULL_MASK, DELTA_MASK)),
                          header.length.eq(Mux(full, FULL_BEATS, DELTA_BEATS) * (WORD // 8))]
 
-        pending = {name: Signal(name=f"{name}_pending") for name in ("echo", "confirm", "heartbeat")}
+        pending = {name: Signal(name=f"{name}_pending") for name in ("echo", "confirm", "heartbeat", "join", "start")}
         stamp = Signal(32)
         start = {name: Signal(name=f"{name}_start") for name in pending}
         for name, flag in pending.items():
@@ -104,7 +110,7 @@ class FrameSender(wiring.Component):
                 m.d.sync += flag.eq(1)
             with m.Elif(start[name]):
                 m.d.sync += flag.eq(0)
-        with m.If(self.echo):
+        with m.If(self.echo | self.join):
             m.d.sync += stamp.eq(self.echo_stamp)
 
         index = Signal(range(CONTROL_WORDS))
@@ -120,10 +126,20 @@ class FrameSender(wiring.Component):
                 m.d.sync += [index.eq(0), frame.epoch.eq(self.epoch), frame.clock.eq(self.isn_clock),
                              frame.stamp.eq(self.cycles), frame.number.eq(self.applied), frame.conn.eq(0),
                              frame.kind.eq(0), frame.tick.eq(self.now)]
-                with m.If(pending["echo"]):
+                with m.If(pending["start"]):
+                    m.d.comb += start["start"].eq(1)
+                    m.d.sync += [frame.type.eq(SyncType.START), frame.number.eq(self.issued), frame.kind.eq(1),
+                                 frame.stamp.eq(self.start_stamp), self.count.start_out.eq(1)]
+                    m.next = "HEADER"
+                with m.Elif(pending["echo"]):
                     # an echo carries the same number as a confirmation
                     m.d.comb += [start["echo"].eq(1), start["confirm"].eq(1)]
                     m.d.sync += [frame.type.eq(SyncType.ECHO), frame.stamp.eq(stamp), self.count.echo_out.eq(1)]
+                    m.next = "HEADER"
+                with m.Elif(pending["join"]):
+                    m.d.comb += start["join"].eq(1)
+                    m.d.sync += [frame.type.eq(SyncType.JOIN), frame.stamp.eq(stamp), frame.number.eq(self.digest),
+                                 frame.conn.eq(self.size), self.count.join_out.eq(1)]
                     m.next = "HEADER"
                 with m.Elif(pending["confirm"]):
                     m.d.comb += start["confirm"].eq(1)
@@ -132,7 +148,8 @@ class FrameSender(wiring.Component):
                 with m.Elif(pending["heartbeat"]):
                     m.d.comb += start["heartbeat"].eq(1)
                     m.d.sync += [frame.type.eq(SyncType.HEARTBEAT), frame.number.eq(self.issued),
-                                 frame.kind.eq(self.protected), self.count.heartbeat_out.eq(1)]
+                                 frame.kind.eq(self.protected), frame.conn.eq(self.exposed),
+                                 self.count.heartbeat_out.eq(1)]
                     m.next = "HEADER"
                 with m.Elif(self.discard):
                     m.d.comb += self.i_record.ready.eq(1)
@@ -156,7 +173,7 @@ class FrameSender(wiring.Component):
                             with m.Case(k):
                                 m.d.sync += out.data.eq(header_word(header, k))
                     with m.If(index == HEADER_WORDS - 1):
-                        with m.If(frame.type == SyncType.STATE):
+                        with m.If(lines):
                             m.next = "LINES"
                         with m.Else():
                             m.next = "PAD"

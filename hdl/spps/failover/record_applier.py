@@ -16,10 +16,11 @@ __all__ = ["RecordApplier"]
 
 
 class RecordApplier(wiring.Component):
-    """Standby: applies the next record, whole, and no other. Active: reports confirmations and echoes.
+    """Standby that is a member: applies the next record, whole, and no other. Active: reports confirmations and echoes.
 
     A full record also inserts the flow keys of both legs. A retiring record deletes them and frees the flow id. A leg
-    whose `remote_ip` is 0 has no key.
+    whose `remote_ip` is 0 has no key. A delta of a connection whose full record is still to come writes lines that
+    this full record replaces, and that nothing reads before.
 
     Members
     -------
@@ -30,7 +31,9 @@ class RecordApplier(wiring.Component):
     active, epoch, fenced : In(1), In(16), In(1)
         Role and epoch of this unit. While it is fenced, every frame is dropped.
     deaf : In(1)
-        A takeover has begun: heartbeats have no effect.
+        A takeover has begun: heartbeats and START have no effect.
+    member, begin : In(1)
+        This standby takes records; one clock: `applied` continues from the number of the frame in hand.
     o_fs_write : Out(stream(FlowstateWrite))
         Lines for flowstate memory.
     o_lookup : Out(stream(LookupCommand))
@@ -43,8 +46,10 @@ class RecordApplier(wiring.Component):
         One clock: a CONFIRM is to be sent.
     o_confirm : Out(stream(32), always ready)
         Record numbers that the standby confirms.
-    heard, echoed, newer : Out(1)
-        One clock each: `frame` is a heartbeat, an echo, a frame of a later epoch.
+    heard, echoed, joining, started, newer : Out(1)
+        One clock each: `frame` is a heartbeat, an echo, a JOIN, a START, a frame of a later epoch.
+    end : Out(1)
+        One clock: the active has sent a full record of every connection.
     frame : Out(SyncHeader)
         Header of the frame in hand.
     count : Out(COUNTERS)
@@ -73,9 +78,10 @@ class RecordApplier(wiring.Component):
         "stale_epoch": "sync frames of an earlier epoch",
         "out_of_order": "STATE frames dropped because an earlier record is missing",
         "duplicate": "STATE frames of a record that was applied before",
-        "ignored_state": "STATE frames received while this unit is active",
+        "ignored_state": "STATE and START frames received while this unit is active",
         "dual_active": "HEARTBEAT frames of the same epoch received while this unit is active",
-        "ignored_answer": "ECHO and CONFIRM frames received while this unit is standby",
+        "ignored_answer": "ECHO, CONFIRM and JOIN frames received while this unit is standby",
+        "unjoined_state": "STATE frames received by a standby that is no member",
         "fenced_frame": "sync frames received while this unit is fenced",
     })
 
@@ -83,11 +89,12 @@ class RecordApplier(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(SyncHeader)),
             "beat": Out(range(SLOT_BEATS)), "read": Out(1), "lines": In(BEAT),
-            "active": In(1), "epoch": In(16), "fenced": In(1), "deaf": In(1),
+            "active": In(1), "epoch": In(16), "fenced": In(1), "deaf": In(1), "member": In(1), "begin": In(1),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
             "applied": Out(32), "idle": Out(1), "confirm": Out(1),
             "o_confirm": Out(stream.Signature(32, always_ready=True)),
-            "heard": Out(1), "echoed": Out(1), "newer": Out(1), "frame": Out(SyncHeader),
+            "heard": Out(1), "echoed": Out(1), "joining": Out(1), "started": Out(1), "newer": Out(1), "end": Out(1),
+            "frame": Out(SyncHeader),
             "count": Out(self.COUNTERS.layout),
         })
 
@@ -121,7 +128,7 @@ class RecordApplier(wiring.Component):
                 with m.Elif(self.active):
                     m.d.comb += self.newer.eq(ahead)
                     with m.Switch(frame.type):
-                        with m.Case(SyncType.STATE):
+                        with m.Case(SyncType.STATE, SyncType.START):
                             m.d.sync += self.count.ignored_state.eq(1)
                         with m.Case(SyncType.HEARTBEAT):
                             with m.If(~ahead):
@@ -130,14 +137,20 @@ class RecordApplier(wiring.Component):
                             m.d.comb += [self.echoed.eq(~ahead), self.o_confirm.valid.eq(~ahead)]
                         with m.Case(SyncType.CONFIRM):
                             m.d.comb += self.o_confirm.valid.eq(~ahead)
+                        with m.Case(SyncType.JOIN):
+                            m.d.comb += self.joining.eq(~ahead)
                 with m.Else():
                     m.d.comb += self.newer.eq(ahead)
                     with m.Switch(frame.type):
                         with m.Case(SyncType.HEARTBEAT):
                             m.d.comb += self.heard.eq(~self.deaf)
+                        with m.Case(SyncType.START):
+                            m.d.comb += self.started.eq(~self.deaf)
                         with m.Case(SyncType.STATE):
-                            m.d.comb += self.confirm.eq(duplicate | early)
-                            with m.If(duplicate):
+                            m.d.comb += self.confirm.eq(self.member & (duplicate | early))
+                            with m.If(~self.member):
+                                m.d.sync += self.count.unjoined_state.eq(1)
+                            with m.Elif(duplicate):
                                 m.d.sync += self.count.duplicate.eq(1)
                             with m.Elif(early):
                                 m.d.sync += self.count.out_of_order.eq(1)
@@ -145,10 +158,15 @@ class RecordApplier(wiring.Component):
                                 m.d.comb += self.i.ready.eq(0)
                                 with m.If(frame.kind == RecordKind.RETIRE):
                                     m.next = "FETCH_KEY"
+                                with m.Elif(frame.kind == RecordKind.END):
+                                    m.d.comb += self.end.eq(1)
+                                    m.next = "DONE"
                                 with m.Else():
                                     m.next = "WRITE"
                         with m.Default():
                             m.d.sync += self.count.ignored_answer.eq(1)
+                with m.If(self.begin):
+                    m.d.sync += self.applied.eq(frame.number)
             self._write(m)
             self._keys(m, leg)
             with m.State("DONE"):

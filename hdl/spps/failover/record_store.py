@@ -30,7 +30,11 @@ class RecordStore(wiring.Component):
     enable : In(1)
         0: records are refused and counted (this unit is not active).
     free_run : In(1)
-        1: every record counts as confirmed at once, and none is offered (there is no standby).
+        1: no standby takes records: they are counted and get no number, and what was stored counts as confirmed.
+    end, end_stored : In(1), Out(1)
+        1: an END record is to be stored; the clock in which it is.
+    o_covered : Out(stream(16))
+        Flow ids of the full records stored.
     load, load_number : In(1), In(32)
         The numbering continues after this record number (at a takeover).
     i_confirm : In(stream(32), always ready)
@@ -47,7 +51,7 @@ class RecordStore(wiring.Component):
     Timing
     ------
     Latency 3 clocks from the last beat to the offer. Throughput 1 beat per clock and 2 clocks between records.
-    `i` waits at the head of a message while the ring is full; `i.ready` depends on registers only.
+    `i` waits at the head of a message while the ring is full or `o_covered` waits; `i.ready` depends on registers only.
 
     Drop
     ----
@@ -66,6 +70,7 @@ class RecordStore(wiring.Component):
         "records": "sync records numbered and stored",
         "bad_record": "SYNC messages of an unknown kind or with a wrong number of beats",
         "refused_record": "SYNC messages dropped because this unit is not active",
+        "unshared_record": "SYNC messages that got no number because no standby takes records",
         "retransmit": "times that sending went back to the oldest unconfirmed record",
         "bad_confirm": "confirmations of a record that was not issued",
     })
@@ -83,6 +88,7 @@ class RecordStore(wiring.Component):
         super().__init__({
             "i": In(beat_signature()), "o": Out(beat_signature()),
             "enable": In(1), "free_run": In(1), "load": In(1), "load_number": In(32),
+            "end": In(1), "end_stored": Out(1), "o_covered": Out(stream.Signature(16)),
             "i_confirm": In(stream.Signature(32, always_ready=True)), "retransmit_after": In(32),
             "issued": Out(32), "confirmed": Out(32), "sync_ready": Out(1),
             "count": Out(self.COUNTERS.layout),
@@ -151,18 +157,21 @@ class RecordStore(wiring.Component):
         expected = Signal.like(index)
         number = Signal(32)
         m.d.comb += [number.eq(self.issued + 1), head.conn.eq(argument.conn), head.kind.eq(argument.kind)]
-        take = Signal()
-        m.d.comb += [take.eq(self.i.valid & self.i.ready), port.addr.eq(Cat(index, number[:self.slot_bits]))]
+        take, full_kind, idle, conn = Signal(), Signal(), Signal(), Signal(16)
+        m.d.comb += [take.eq(self.i.valid & self.i.ready), port.addr.eq(Cat(index, number[:self.slot_bits])),
+                     idle.eq(~self.enable | self.free_run | ~self.full & ~self.o_covered.valid)]
+        with m.If(self.o_covered.ready):
+            m.d.sync += self.o_covered.valid.eq(0)
         with m.FSM(name="store"):
             with m.State("HEAD"):
-                m.d.comb += [self.i.ready.eq(~self.enable | ~self.full), port.data.eq(head),
-                             port.en.eq(take & self.enable)]
+                m.d.comb += [self.i.ready.eq(idle), port.data.eq(head), port.en.eq(take & self.enable)]
                 m.d.sync += [index.eq(0), expected.eq(Mux(argument.kind == RecordKind.DELTA, DELTA_BEATS, FULL_BEATS))]
                 with m.If(take):
+                    m.d.sync += [full_kind.eq(argument.kind == RecordKind.FULL), conn.eq(argument.conn)]
                     m.d.sync += index.eq(1)
-                    with m.If(~self.enable):
-                        m.d.sync += self.count.refused_record.eq(1)
-                        m.d.sync += index.eq(0)
+                    with m.If(~self.enable | self.free_run):
+                        m.d.sync += [self.count.refused_record.eq(~self.enable),
+                                     self.count.unshared_record.eq(self.enable), index.eq(0)]
                         with m.If(~self.i.payload.last):
                             m.next = "SKIP"
                     with m.Elif(self.i.payload.last | (argument.kind > RecordKind.RETIRE)):
@@ -172,6 +181,10 @@ class RecordStore(wiring.Component):
                             m.next = "SKIP"
                     with m.Else():
                         m.next = "BODY"
+                with m.Elif(self.end & self.enable & ~self.free_run & ~self.full):
+                    m.d.comb += [head.conn.eq(0), head.kind.eq(RecordKind.END), port.en.eq(1),
+                                 self.record_done.eq(1), self.end_stored.eq(1)]
+                    m.d.sync += self.count.records.eq(1)
             with m.State("BODY"):
                 m.d.comb += [self.i.ready.eq(1), port.data.eq(self.i.payload.data), port.en.eq(take)]
                 with m.If(take):
@@ -179,7 +192,8 @@ class RecordStore(wiring.Component):
                     with m.If(self.i.payload.last):
                         with m.If(index == expected):
                             m.d.comb += self.record_done.eq(1)
-                            m.d.sync += self.count.records.eq(1)
+                            m.d.sync += [self.count.records.eq(1), self.o_covered.valid.eq(full_kind),
+                                         self.o_covered.payload.eq(conn)]
                         with m.Else():
                             m.d.sync += self.count.bad_record.eq(1)
                         m.d.sync += index.eq(0)
@@ -223,6 +237,9 @@ class RecordStore(wiring.Component):
                     m.d.sync += [self.o.valid.eq(1), self.o.payload.data.eq(head), self.o.payload.last.eq(0),
                                  index.eq(2), last.eq(Mux(head.kind == RecordKind.DELTA, DELTA_BEATS, FULL_BEATS) + 1)]
                     m.next = "BODY"
+                    with m.If(head.kind == RecordKind.END):
+                        m.d.sync += self.o.payload.last.eq(1)
+                        m.next = "IDLE"
             with m.State("BODY"):
                 with m.If(step):
                     m.d.sync += [self.o.valid.eq(1), self.o.payload.data.eq(port.data),

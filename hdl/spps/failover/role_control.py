@@ -4,7 +4,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..lib import Counters
-from .signature import FailoverConfig, FailoverStatus
+from .signature import FailoverConfig, FailoverStatus, Policy
 from .sync_frame import SyncHeader, older
 
 __all__ = ["RoleControl"]
@@ -16,7 +16,7 @@ class RoleControl(wiring.Component):
     The active sends a heartbeat every `hb_interval`. An echo of it grants a lease that counts from the time the
     heartbeat was sent. The standby takes over `takeover_after` clocks after the last heartbeat it heard, provided
     that this heartbeat said that the active depends on its echo. `takeover_after` must exceed `lease` by the drift of
-    the two clocks.
+    the two clocks. Without a lease the active does what `policy` says.
 
     Members
     -------
@@ -30,14 +30,22 @@ class RoleControl(wiring.Component):
         One clock: the tick counter continues from `tick`.
     heard, echoed, newer, frame : In(1), In(1), In(1), In(SyncHeader)
         Frames received, see `RecordApplier`.
+    begin, member, clean : In(1)
+        A START counts as a heartbeat of this standby; it takes records; it knows no connection: see `Membership`.
+    accept, offered, start_stamp : In(1), In(1), In(32)
+        A standby asks to join; one has been told that it may, when: see `Resync`.
     issued, confirmed, applied : In(32), record numbers
         The last record stored, confirmed, applied.
     sync_ready, idle : In(1)
         Of `RecordStore` and `RecordApplier`.
-    heartbeat, echo : Out(1)
+    heartbeat : Out(1)
         One clock: a frame of this type is to be sent.
-    deaf : Out(1)
-        A takeover has begun, heartbeats have no effect.
+    standby, deaf : Out(1)
+        This unit is the standby; a takeover has begun, so that it hears no heartbeat.
+    joined : Out(1)
+        A standby takes records of this active.
+    missing : Out(16), connections
+        Those that the active says this standby has no record of.
     load, kick : Out(1)
         One clock at a takeover: the numbering continues from `applied`; every connection gets a timer event.
     count : Out(COUNTERS)
@@ -61,7 +69,8 @@ class RoleControl(wiring.Component):
         "takeover": "takeovers by this unit",
         "lease_lost": "leases that ran out",
         "fenced": "times that the other unit took the active role from this unit",
-        "unsynced_echo": "echoes that grant no lease because the standby has missed records",
+        "unsynced_echo": "echoes that grant no lease because the standby has missed records or has not joined",
+        "alone": "times that this unit, as the active, went on without a standby",
         "late_echo": "echoes that grant no lease because their heartbeat is older than the lease",
     })
 
@@ -70,8 +79,11 @@ class RoleControl(wiring.Component):
             "config": In(FailoverConfig()), "status": Out(FailoverStatus()),
             "now": In(32), "tick_load": Out(1), "tick": Out(32),
             "heard": In(1), "echoed": In(1), "newer": In(1), "frame": In(SyncHeader),
+            "begin": In(1), "member": In(1), "clean": In(1),
+            "accept": In(1), "offered": In(1), "start_stamp": In(32),
             "issued": In(32), "confirmed": In(32), "applied": In(32), "sync_ready": In(1), "idle": In(1),
-            "heartbeat": Out(1), "echo": Out(1), "deaf": Out(1), "load": Out(1), "kick": Out(1),
+            "heartbeat": Out(1), "standby": Out(1), "deaf": Out(1), "joined": Out(1), "missing": Out(16),
+            "load": Out(1), "kick": Out(1),
             "count": Out(self.COUNTERS.layout),
         })
 
@@ -84,7 +96,7 @@ class RoleControl(wiring.Component):
         m.d.comb += [
             status.emit_enable.eq(status.active & ~status.fenced & ~config.egress_disable
                                   & (status.unprotected | status.lease_valid)),
-            status.protect.eq(status.active & ~status.unprotected),
+            status.protect.eq(self.joined), status.joined.eq(Mux(status.active, self.joined, self.member)),
             status.peer_present.eq(status.active & status.lease_valid),
             status.issued.eq(self.issued), status.confirmed.eq(self.confirmed), status.applied.eq(self.applied),
             status.sync_ready.eq(self.sync_ready),
@@ -96,23 +108,42 @@ class RoleControl(wiring.Component):
         with m.If(self.newer):
             with m.If(status.active):
                 # the other unit has taken over
-                m.d.sync += [status.active.eq(0), status.fenced.eq(1), status.unprotected.eq(0),
+                m.d.sync += [status.active.eq(0), status.fenced.eq(1), status.unprotected.eq(0), self.joined.eq(0),
                              self.count.fenced.eq(1)]
             with m.Elif(~self.taking_over):
                 m.d.sync += status.epoch.eq(self.frame.epoch)
+        with m.If(status.fenced & (config.auto_join | config.rejoin)):
+            m.d.sync += status.fenced.eq(0)
         with m.If(config.role_load | ~started):
-            m.d.sync += [status.active.eq(config.role_init), status.fenced.eq(0), status.unprotected.eq(0)]
+            m.d.sync += [status.active.eq(config.role_init), status.fenced.eq(0), status.unprotected.eq(0),
+                         self.joined.eq(0)]
         return m
 
     def _lease(self, m):
-        """Active: count down the rest of the lease. The age of an echo includes the clocks of its arithmetic."""
-        config, status = self.config, self.status
+        """Active: count down the rest of the lease. The age of an echo includes the clocks of its arithmetic.
+
+        Without a lease this unit goes on when `policy` lets it. The first echo of a standby that was told to start
+        ends that.
+        """
+        config, status, joined = self.config, self.status, self.joined
         left = Signal(32)
         age, fresh, synced = Signal(32), Signal(), Signal()
         m.d.comb += status.lease_valid.eq(left != 0)
         m.d.sync += [age.eq(status.cycles - self.frame.stamp + 3), fresh.eq(self.echoed & status.active),
-                     synced.eq(Mux(status.unprotected, self.frame.number == self.issued,
-                                   ~older(self.frame.number, self.confirmed)))]
+                     synced.eq(self.offered & ~older(self.frame.stamp, self.start_stamp)
+                               & Mux(joined, ~older(self.frame.number, self.confirmed),
+                                     self.frame.number == self.issued))]
+        silence, patience, alone = Signal(32), Signal(33), Signal()
+        m.d.sync += patience.eq(config.takeover_after + (config.takeover_after >> 1))
+        with m.If(~status.active | fresh & synced):
+            m.d.sync += silence.eq(0)
+        with m.Elif(~silence.all()):
+            m.d.sync += silence.eq(silence + 1)
+        with m.Switch(config.policy):
+            with m.Case(Policy.ARBITER):
+                m.d.comb += alone.eq(config.grant)
+            with m.Case(Policy.CONTINUE):
+                m.d.comb += alone.eq(config.grant | (config.takeover_after != 0) & (silence >= patience))
         with m.If(status.lease_valid):
             m.d.sync += left.eq(left - 1)
             with m.If(status.active & (left == 1)):
@@ -126,38 +157,48 @@ class RoleControl(wiring.Component):
             with m.Else():
                 with m.If(config.lease - age > left):
                     m.d.sync += left.eq(config.lease - age)
-                m.d.sync += status.unprotected.eq(0)
-        with m.Elif(status.active & ~status.lease_valid & config.policy & config.grant & self.started):
-            m.d.sync += status.unprotected.eq(1)
+                m.d.sync += [status.unprotected.eq(0), joined.eq(1)]
+        with m.Elif(status.active & ~status.lease_valid & ~status.unprotected & alone & self.started):
+            m.d.sync += [status.unprotected.eq(1), joined.eq(0), self.count.alone.eq(1)]
+        with m.If(self.accept & joined):
+            # the standby has lost what it knew, and takes over no more
+            m.d.sync += [left.eq(0), joined.eq(0)]
+            with m.If(config.policy == Policy.CONTINUE):
+                m.d.sync += [status.unprotected.eq(1), self.count.alone.eq(1)]
         with m.If(~status.active):
-            m.d.sync += left.eq(0)
+            m.d.sync += [left.eq(0), joined.eq(0)]
 
     def _watch(self, m):
         """Standby: time the silence since the last heartbeat; take over once no record is being applied."""
         config, status = self.config, self.status
         silence, depends = Signal(32), Signal()
         self.known = known = Signal()       # a heartbeat was heard since this unit became the standby
-        standby = Signal()
+        self.spoken = spoken = Signal()
+        standby = self.standby
         due = Signal()
         m.d.comb += [
             standby.eq(~status.active & ~status.fenced & self.started & ~config.role_load),
             due.eq(config.detector
-                   | known & depends & (config.takeover_after != 0) & (silence >= config.takeover_after)),
-            self.deaf.eq(self.taking_over), self.echo.eq(self.heard & standby & ~self.taking_over),
+                   | known & depends & self.member & (config.takeover_after != 0)
+                   & (silence >= config.takeover_after)),
+            self.deaf.eq(self.taking_over), spoken.eq((self.heard | self.begin) & standby & ~self.taking_over),
         ]
         with m.If(silence != 0xFFFFFFFF):
             m.d.sync += silence.eq(silence + 1)
-        with m.If(self.echo):
+        with m.If(spoken):
             m.d.sync += [silence.eq(0), known.eq(1), depends.eq(self.frame.kind[0])]
+        with m.If(self.heard):
+            m.d.sync += self.missing.eq(self.frame.conn)
         with m.If(~standby):
             m.d.sync += [self.taking_over.eq(0), known.eq(0)]
         with m.Elif(~self.taking_over):
-            m.d.sync += self.taking_over.eq(due & ~self.echo)
-        with m.Elif(self.idle):
+            m.d.sync += self.taking_over.eq(due & ~spoken)
+        with m.Elif(self.idle & (self.member | self.clean)):
             m.d.comb += [self.load.eq(1), self.kick.eq(1)]
             m.d.sync += [self.taking_over.eq(0), status.active.eq(1), status.epoch.eq(status.epoch + 1),
                          status.unprotected.eq(1), status.takeovers.eq(status.takeovers + 1),
-                         status.takeover_cycle.eq(status.cycles), self.count.takeover.eq(1)]
+                         status.takeover_cycle.eq(status.cycles), self.count.takeover.eq(1),
+                         status.lost_in_resync.eq(status.lost_in_resync + self.missing), self.missing.eq(0)]
 
     def _clock(self, m):
         """Keep the ISN clock and ticks.

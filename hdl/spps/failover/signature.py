@@ -1,10 +1,18 @@
 """Configuration and status of failover: a table each, from which signatures and the registers of the host are made."""
-from amaranth.lib import wiring
+from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import Out
 
 from ..lib.item import Item
 
-__all__ = ["CONFIG", "STATUS", "FailoverConfig", "FailoverStatus"]
+__all__ = ["CONFIG", "STATUS", "Policy", "FailoverConfig", "FailoverStatus"]
+
+
+class Policy(enum.IntEnum, shape=2):
+    """What an active without a standby does."""
+
+    STALL = 0       # emits nothing
+    ARBITER = 1     # goes on once `grant` is set
+    CONTINUE = 2    # goes on when a standby that lives would have taken over
 
 #: in the order of the registers
 CONFIG = (
@@ -16,7 +24,8 @@ CONFIG = (
     Item("lease", 32, "clocks that the active may emit after the send time of an echoed heartbeat", 8000),
     Item("takeover_after", 32, "clocks without a heartbeat after which the standby takes over; more than lease; "
                                "0: never by itself", 12000),
-    Item("policy", 1, "without a standby: 0 stall, 1 go on unprotected once grant is set"),
+    Item("policy", 2, "without a standby: 0 stall, 1 go on unprotected once `grant` is set, 2 go on unprotected after "
+                      "1.5 times takeover_after, by when a standby that lives has taken over", 2),
     Item("grant", 1, "1: the standby is declared gone"),
     Item("egress_disable", 1, "1: emit nothing"),
     Item("detector", 1, "1: the other unit is declared dead, take over now"),
@@ -24,6 +33,10 @@ CONFIG = (
     Item("isn_divider", 16, "clocks per step of the ISN clock, less one", 399),
     Item("isn_margin", 32, "steps that the ISN clock jumps at takeover", 250000),
     Item("tick_margin", 32, "ticks that the tick counter jumps at takeover; more than a heartbeat takes to arrive", 2),
+    Item("auto_join", 1, "1: a fenced unit becomes the standby, and a standby that is no member asks to join; "
+                         "0: only when told by rejoin or role_load", 1),
+    Item("rejoin", 1, "write 1: become the standby if fenced, forget all connections and ask to join", pulse=True),
+    Item("resync_pace", 16, "clocks between the connections that a resynchronization visits", 500),
 )
 #: in the order of the registers
 STATUS = (
@@ -43,6 +56,15 @@ STATUS = (
     Item("takeover_cycle", 32, "`cycles` at the last takeover"),
     Item("cycles", 32, "clocks since reset, modulo 2^32"),
     Item("isn_clock", 32, "steps of the ISN clock, modulo 2^32"),
+    Item("joined", 1, "active: a standby takes the records of this unit; standby: this unit takes those of the active"),
+    Item("resync", 1, "1: a standby has joined that has not got the records of all connections yet"),
+    Item("exposed", 16, "established connections that would be lost with the active: the standby has no record of "
+                        "them; in the standby as the last heartbeat said"),
+    Item("joins", 16, "standbys that joined since this unit became the active"),
+    Item("join_verdict", 2, "last request to join: 0 none, 1 taken, 2 another number of connections, "
+                            "3 another configuration"),
+    Item("resync_clocks", 32, "clocks that the last resynchronization took"),
+    Item("lost_in_resync", 32, "connections that takeovers by this unit have lost: `exposed` before each"),
 )
 
 
@@ -51,8 +73,10 @@ class FailoverConfig(wiring.Signature):
 
     Members
     -------
-    role_init, role_load, unit, policy, grant, egress_disable, detector : Out(1)
+    role_init, role_load, unit, grant, egress_disable, detector, auto_join, rejoin : Out(1)
         Switches.
+    policy : Out(2)
+        What the active does without a standby, see `Policy`.
     hb_interval, lease, takeover_after, retransmit_after : Out(32), clocks
         Times.
     isn_divider : Out(16), clocks less one
@@ -61,6 +85,8 @@ class FailoverConfig(wiring.Signature):
         Added at takeover.
     tick_margin : Out(32), ticks
         Added at takeover.
+    resync_pace : Out(16), clocks
+        Between two connections of a resynchronization.
 
     What each does is in `CONFIG`, of which the members and the registers are made.
     """
@@ -86,6 +112,14 @@ class FailoverStatus(wiring.Signature):
         The clock of the last takeover, and now.
     isn_clock : Out(32), steps
         The ISN clock.
+    joined, resync : Out(1)
+        A standby takes records; it has not got all of them yet.
+    exposed, joins : Out(16)
+        Connections at risk; standbys that have joined.
+    join_verdict : Out(2)
+        See `JoinVerdict`.
+    resync_clocks, lost_in_resync : Out(32)
+        Length of the last resynchronization; connections lost by takeovers.
 
     What each says is in `STATUS`, of which the members and the registers are made.
     """

@@ -1,9 +1,12 @@
--- Wireshark dissector of SPPS sync frames, format version 2 (README.md in this folder).
+-- Wireshark dissector of SPPS sync frames, format version 3 (README.md in this folder).
 -- Use: wireshark -X lua_script:spps_sync.lua, or tshark with the same option.
 local sync = Proto("spps_sync", "SPPS state synchronization")
-local types = { [1] = "STATE", [2] = "CONFIRM", [3] = "HEARTBEAT", [4] = "ECHO" }
-local kinds = { [0] = "delta", [1] = "full", [2] = "retire" }
+local types = { [1] = "STATE", [2] = "CONFIRM", [3] = "HEARTBEAT", [4] = "ECHO", [5] = "JOIN", [6] = "START" }
+local kinds = { [0] = "delta", [1] = "full", [2] = "retire", [3] = "end" }
 local f = sync.fields
+f.digest = ProtoField.uint32("spps_sync.digest", "Digest of the configuration", base.HEX)
+f.connections = ProtoField.uint32("spps_sync.connections", "Connections of the standby")
+f.exposed = ProtoField.uint16("spps_sync.exposed", "Connections without a record")
 f.version = ProtoField.uint8("spps_sync.version", "Version")
 f.type = ProtoField.uint8("spps_sync.type", "Type", base.DEC, types)
 f.epoch = ProtoField.uint16("spps_sync.epoch", "Epoch")
@@ -18,7 +21,7 @@ f.tick = ProtoField.uint32("spps_sync.tick", "Tick counter (ticks)")
 f.line = ProtoField.bytes("spps_sync.line", "Flowstate line")
 f.word = ProtoField.uint32("spps_sync.word", "Flowstate word", base.HEX)
 
-local VERSION = 2
+local VERSION = 3
 local HEADER = 34
 local LINE = 32
 local delta = { [0] = "flags", "epoch", "snd_una_0", "rcv_hint_0", "snd_una_1", "rcv_hint_1", "fin_seq_0", "fin_seq_1" }
@@ -33,16 +36,26 @@ function sync.dissector(buffer, pinfo, tree)
   root:add(f.version, buffer(0, 1))
   root:add(f.type, buffer(1, 1))
   root:add(f.epoch, buffer(2, 2))
-  root:add(f.number, buffer(4, 4))
-  local text = (types[kind_of_frame] or "type " .. kind_of_frame) .. " epoch " .. buffer(2, 2):uint() .. " number " .. number
+  local text = (types[kind_of_frame] or "type " .. kind_of_frame) .. " epoch " .. buffer(2, 2):uint()
+  if kind_of_frame == 5 then
+    root:add(f.digest, buffer(4, 4))
+    root:add(f.connections, buffer(8, 2), buffer(8, 2):uint() + 1)
+    text = text .. string.format(" digest 0x%08x", number)
+  else
+    root:add(f.number, buffer(4, 4))
+    text = text .. " number " .. number
+  end
   if kind_of_frame == 1 then
     root:add(f.conn, buffer(8, 2))
     root:add(f.line_mask, buffer(10, 2))
     root:add(f.kind, buffer(12, 1))
     root:add(f.length, buffer(14, 2))
     text = text .. " conn " .. buffer(8, 2):uint() .. " " .. (kinds[buffer(12, 1):uint()] or "?")
-  else
-    root:add(f.kind, buffer(12, 1)):set_text("Active depends on echoes: " .. (buffer(12, 1):uint() % 2 == 1 and "yes" or "no"))
+  elseif kind_of_frame == 3 or kind_of_frame == 6 then
+    local member = buffer(12, 1):uint() % 2 == 1
+    root:add(f.kind, buffer(12, 1)):set_text("The standby is a member, the active depends on its echoes: " .. (member and "yes" or "no"))
+    root:add(f.exposed, buffer(8, 2))
+    text = text .. (member and "" or " no standby") .. " exposed " .. buffer(8, 2):uint()
   end
   root:add(f.stamp, buffer(16, 4))
   root:add(f.clock, buffer(20, 4))

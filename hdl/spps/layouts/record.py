@@ -2,7 +2,7 @@
 
 Every sync frame is an Ethernet II frame of type 0x88B5 that holds one header of 34 bytes (SYNC_HEADER_FIELDS) and,
 for STATE, from byte 48 on the flowstate lines named by `line_mask`, lowest first, each 32 bytes, words big-endian.
-Frames of the other types are padded with zeros to 64 bytes. `length` counts the bytes of the lines.
+Frames without lines are padded with zeros to 64 bytes. `length` counts the bytes of the lines.
 
 Source: patent §X.B.
 """
@@ -11,7 +11,7 @@ from amaranth.lib import data, enum
 
 __all__ = ["SYNC_VERSION", "SyncType", "RecordKind", "SyncArgument", "SYNC_HEADER_FIELDS"]
 
-SYNC_VERSION = 2        # another one is refused and counted
+SYNC_VERSION = 3        # another one is refused and counted
 
 
 class SyncType(enum.Enum, shape=8):
@@ -19,9 +19,14 @@ class SyncType(enum.Enum, shape=8):
 
     STATE = 1       # numbered; lines of one connection
     CONFIRM = 2     # number = highest in-order record applied
-    HEARTBEAT = 3   # number = highest record issued; stamp = sender's cycle counter; kind bit 0: the sender may emit
-                    # only while its heartbeats are echoed, so a unit that hears no more of them may take over
-    ECHO = 4        # answer to a heartbeat; stamp is copied from it, number as in CONFIRM
+    HEARTBEAT = 3   # number = highest record issued; stamp = sender's cycle counter; conn = connections without a
+                    # record at the standby; kind bit 0: the standby is a member: the sender may emit only while its
+                    # heartbeats are echoed, so a member that hears no more of them may take over
+    ECHO = 4        # answer of a member to a heartbeat or START; stamp is copied from it, number as in CONFIRM
+    JOIN = 5        # answer of a standby that is no member and knows no connection; stamp is copied from the heartbeat,
+                    # number = digest of what both units must agree on, conn = CONNECTIONS_SAID of its connections
+    START = 6       # answer to JOIN: the standby becomes a member and applies the records after number; stamp and kind
+                    # as in HEARTBEAT
 
 
 class RecordKind(enum.IntEnum, shape=2):
@@ -30,6 +35,7 @@ class RecordKind(enum.IntEnum, shape=2):
     DELTA = 0       # DELTA_LINES
     FULL = 1        # FULL_LINES; the standby inserts both keys
     RETIRE = 2      # FULL_LINES; the standby deletes both keys and frees the id
+    END = 3         # no lines, conn 0: the standby has a full record of every connection (end of a resynchronization)
 
 
 class SyncArgument(data.Struct):

@@ -41,10 +41,10 @@ CSRS = {
     "cycles": 1,        # free-running clock counter, low 32 bits
     "isn_clock": 2,     # ISN clock: grows about every 4 us, never goes back across takeover
     "active": 3,          # 1 active, 0 standby
-    "epoch": 4,
+    "epoch": 4,         # bits 15:0 the epoch, bits 31:16 how often a standby has joined this unit as the active
     "core_id": 5,
     "sync_ready": 6,    # 1: a full record will be accepted without waiting
-    "protect": 7,       # 1: a standby is present or the policy is stall; new connections are protected
+    "protect": 7,       # 1: a standby takes records, so that connections are protected
     "event_conn": 8,    # local flow id of the event
     "fast_ready": 9,    # 1: sync_ready, and every bit of pool_status of a pool that exists
     "pool_status": 10,  # PoolBit: which pools of socket memory have room

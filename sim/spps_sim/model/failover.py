@@ -1,20 +1,21 @@
-"""Reference model of failover: frame codec, standby, gate, numbers modulo 2^32.
+"""Reference model of failover: frame codec, standby with its membership, gate, numbers modulo 2^32.
 
 The frame format is derived from its published description (hdl/spps/failover/README.md), not from the RTL's tables.
 """
 import struct
 from dataclasses import dataclass
 
-__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "SyncFrame", "Standby", "Gate", "before", "encode", "decode",
+__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "JOIN", "START", "DELTA", "FULL", "RETIRE", "END", "SyncFrame",
+           "Standby", "Gate", "before", "encode", "decode",
            "flow_keys"]
 
-STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
+STATE, CONFIRM, HEARTBEAT, ECHO, JOIN, START = 1, 2, 3, 4, 5, 6
 ETHERTYPE = 0x88B5
-VERSION = 2
+VERSION = 3
 HEADER = struct.Struct(">6s6sH BBHIHHBBHIII6x")
-DELTA, FULL, RETIRE = 0, 1, 2
+DELTA, FULL, RETIRE, END = 0, 1, 2, 3
 #: lines of 32 bytes that a record of each kind carries
-LINES = {DELTA: (0,), FULL: (0, 1, 2, 3, 8, 9), RETIRE: (0, 1, 2, 3, 8, 9)}
+LINES = {DELTA: (0,), FULL: (0, 1, 2, 3, 8, 9), RETIRE: (0, 1, 2, 3, 8, 9), END: ()}
 MINIMUM = 64        # bytes of a frame without lines
 TCP = 6             # IP protocol of every connection in a record
 
@@ -47,7 +48,7 @@ def encode(frame):
     station = [bytes((2, 0, 0, 0, 0, 1 + n)) for n in (0, 1)]
     head = HEADER.pack(station[1 - frame.unit], station[frame.unit], ETHERTYPE, VERSION, frame.type, frame.epoch,
                        frame.number, frame.conn, mask, frame.kind, 0, len(body), frame.stamp, frame.clock, frame.tick)
-    return (head + body).ljust(MINIMUM, b"\0") if frame.type != STATE else head + body
+    return (head + body).ljust(MINIMUM, b"\0")
 
 
 def decode(data, connections=1 << 16):
@@ -56,13 +57,13 @@ def decode(data, connections=1 << 16):
         return None
     (_, source, ethertype, version, kind_of_frame, epoch, number, conn, mask, kind, _, length, stamp, clock,
      tick) = HEADER.unpack_from(data)
-    if ethertype != ETHERTYPE or version != VERSION or kind_of_frame not in (STATE, CONFIRM, HEARTBEAT, ECHO):
+    if ethertype != ETHERTYPE or version != VERSION or not STATE <= kind_of_frame <= START:
         return None
     lines = ()
     if kind_of_frame == STATE:
         if kind not in LINES or mask != sum(1 << line for line in LINES[kind]) or conn >= connections:
             return None
-        if length != 32 * len(LINES[kind]) or len(data) != HEADER.size + length:
+        if length != 32 * len(LINES[kind]) or (len(data) != HEADER.size + length if length else len(data) > MINIMUM):
             return None
         lines = struct.unpack_from(f">{length // 4}I", data, HEADER.size)
     elif length or len(data) > MINIMUM:
@@ -84,13 +85,18 @@ def flow_keys(lines):
 
 
 class Standby:
-    """A standby: flowstate writes, lookup commands and numbers that follow from the frames it receives."""
+    """A standby: flowstate writes, lookup commands and numbers that follow from the frames it receives.
+
+    It knows no connection at first. It joins with the first heartbeat, and takes records from the START that follows.
+    """
 
     def __init__(self, epoch=1):
         self.epoch, self.applied = epoch, 0
+        self.member = self.complete = False
+        self.asked = None                       # stamp of the first heartbeat that it answered by JOIN
         self.writes, self.lookups = [], []      # (conn, beat, data), (op, conn, leg, key)
         self.counts = {"applied": 0, "duplicate": 0, "out_of_order": 0, "stale_epoch": 0, "bad_frame": 0,
-                       "bad_version": 0}
+                       "bad_version": 0, "unjoined_state": 0, "joined": 0, "excluded": 0, "ignored_start": 0}
 
     def take(self, data, connections=1 << 16, err=False):
         """Take one frame, as bytes; err: the link reports an error."""
@@ -105,14 +111,43 @@ class Standby:
             self.epoch = frame.epoch
             if frame.type == STATE:
                 self._state(frame)
+            elif frame.type == HEARTBEAT:
+                self._heartbeat(frame)
+            elif frame.type == START:
+                self._start(frame)
+
+    def _heartbeat(self, frame):
+        if self.member and not frame.kind & 1:
+            self._leave()
+        elif not self.member and self.asked is None:
+            self.asked = frame.stamp
+
+    def _leave(self):
+        self.member, self.asked, self.complete = False, None, False
+        self.counts["excluded"] += 1
+
+    def _start(self, frame):
+        if not self.member and self.asked is not None and not before(frame.stamp, self.asked):
+            self.member, self.accepted, self.applied = True, frame.stamp, frame.number
+            self.counts["joined"] += 1
+        elif self.member and before(self.accepted, frame.stamp):
+            self._leave()
+        else:
+            self.counts["ignored_start"] += 1
 
     def _state(self, frame):
+        if not self.member:
+            self.counts["unjoined_state"] += 1
+            return
         following = (self.applied + 1) % (1 << 32)
         if frame.number != following:
             self.counts["duplicate" if before(frame.number, following) else "out_of_order"] += 1
             return
         self.applied = following
         self.counts["applied"] += 1
+        if frame.kind == END:
+            self.complete = True
+            return
         if frame.kind != RETIRE:
             for place, line in enumerate(LINES[frame.kind]):
                 for beat in range(4):

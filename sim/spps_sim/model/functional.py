@@ -88,7 +88,7 @@ class FunctionalSpps(MessageEffects):
                          random.Random(f"{name}/{seed}"), neighbours)
         self.name, self.time, self.base = name, time, base
         self.isn_base, self.cycles_per_tick = isn_base, cycles_per_tick
-        self.active, self.epoch, self.sync_ready = int(active), 1, 1
+        self.active, self.epoch, self.joins, self.sync_ready = int(active), 1, 1, 1
         self.cores = [CoreIss(image, csr=self.csr, seed=f"{name}/{seed}/{i}") for i in range(cores)]
         for core in self.cores:
             core.mem = [self.random.getrandbits(32) for _ in core.mem]
@@ -122,7 +122,8 @@ class FunctionalSpps(MessageEffects):
         if name.startswith("cfg."):
             return self.config[name[4:]]
         return {"now": self.now(), "cycles": self.time() * self.cycles_per_tick,
-                "isn_clock": self.time() * 250 + self.isn_base, "active": self.active, "epoch": self.epoch,
+                "isn_clock": self.time() * 250 + self.isn_base, "active": self.active,
+                "epoch": self.epoch | self.joins << 16,
                 "core_id": 0, "sync_ready": self.sync_ready, "protect": self.protect, "pool_status": self.pool_status(),
                 "fast_ready": self.sync_ready & (self.pool_status() == self.pool_status(True))}[name]
 
@@ -266,13 +267,13 @@ class FunctionalSpps(MessageEffects):
     def take_over(self, epoch, protect=0):
         """Become active: one register, then the walker's KICK to every connection."""
         self.base += TICK_MARGIN
-        self.active, self.epoch, self.protect = 1, epoch, protect
+        self.active, self.epoch, self.joins, self.protect = 1, epoch, 0, protect
         self.memory = self.empty_memory()
         self.waiting, self.time_wait = [], []
         self.kick()
 
     def kick(self):
-        """Give every connection a KICK event, as the walker does after a change of role."""
+        """Give every connection a KICK event, as the walker does after a change of role and when a standby joins."""
         for conn in sorted(self.in_use):
             self.run({"kind": EventKind.TIMER.value, "subtype": TimerCause.KICK.value, "conn": conn, "seq": self.now()})
 
@@ -322,6 +323,7 @@ class FunctionalSpps(MessageEffects):
                     raise ProgramError(f"connection {conn} closed with pages in socket memory")
                 self.in_use.discard(conn)
                 self.half_open.discard(conn)
+                self.covered.discard(conn)
                 self.time_wait = [c for c in self.time_wait if c != conn]
                 self.ended[EndCause(result.cause)] += 1
                 self.replays, self.waiting = self.replays + self.waiting, []
@@ -342,6 +344,7 @@ class FunctionalSpps(MessageEffects):
                 self.keys = {key: where for key, where in self.keys.items() if where[0] != conn}
                 self.in_use.discard(conn)
                 self.half_open.discard(conn)
+                self.covered.discard(conn)
                 self.timers.pop(conn, None)
             else:
                 self.restarts.add(conn)

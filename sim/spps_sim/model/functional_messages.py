@@ -78,6 +78,7 @@ class MessageEffects:
         self.losses = 0                     # cores lost
         self.keys = {}                      # flow key -> (conn, leg)
         self.in_use, self.half_open = set(), set()
+        self.covered = set()                # those in use that the program has said need no record
         self.time_wait = []                 # conns in TIME-WAIT in order of entry
         self.replays, self.waiting = [], []     # SYNs that a core sent back: to be looked up, or once a conn is free
         self.flowstates = {}                # conn -> words, as in flowstate memory
@@ -127,6 +128,10 @@ class MessageEffects:
             if words[1] & 0xFFFF != conn:
                 raise ProgramError(f"connection {words[1] & 0xFFFF} established in an event of {conn}")
             self.half_open.discard(conn)
+        elif kind is MessageKind.COVERED:
+            if words[1] & 0xFFFF != conn:
+                raise ProgramError(f"connection {words[1] & 0xFFFF} covered in an event of {conn}")
+            self.covered.add(conn)
         elif kind is MessageKind.NOTE:
             self.notes[ProgramNote(words[1]).counter] += 1
         elif kind is MessageKind.TIME_WAIT:
@@ -200,10 +205,11 @@ class MessageEffects:
             else:
                 self.memory.release((conn, direction), words[2 + SND_UNA[1 - direction]])
         if kind is MessageKind.SYNC:
-            self.issued += 1
             if not retires:
                 self.keep_record(conn, words)
-            self.record(self, self.issued, words)
+            if self.protect:            # else no standby takes it
+                self.issued += 1
+                self.record(self, self.issued, words)
 
     def _change_key(self, words, kind):
         key = (words[2], words[3], words[4] & 0xFFFF, words[4] >> 16, words[5] & 0xFF, words[5] >> 8 & 0xFFF)
@@ -283,4 +289,5 @@ class MessageEffects:
             for key, _ in keys:
                 self.keys.pop(key, None)
             self.in_use.discard(conn)
+            self.covered.discard(conn)
             self.flowstates[conn] = self.garbage()

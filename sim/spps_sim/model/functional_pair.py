@@ -15,7 +15,7 @@ from ..checker.wire import CapturedFrame
 from ..peers import TcpConfig
 from ..peers.endpoint import Endpoint
 from ..peers.frames import ip_number
-from .failover import CONFIRM, STATE, SyncFrame, encode
+from .failover import CONFIRM, ECHO, HEARTBEAT, JOIN, START, STATE, SyncFrame, encode
 from .functional import FunctionalSpps
 
 __all__ = ["FunctionalPair", "PEER", "CLIENT_IP", "SERVER_IP", "VIP_0", "VIP_1"]
@@ -46,12 +46,14 @@ class FunctionalPair:
                   "server_mac_hi": int(SERVER_MAC[:5].replace(":", ""), 16),
                   "server_mac_lo": int(SERVER_MAC[6:].replace(":", ""), 16),
                   } | (config or {})
-        self.units = [FunctionalSpps(n, image, lambda: self.time, config, self._emit, self._record, seed=seed,
-                                     active=n == 0, base=bases[n], **spps)
-                      for n in range(2 if standby else 1)]
-        for unit in self.units:
-            unit.protect = int(standby)
-            unit.tolerant = bool(defines)
+
+        def unit(n, active):
+            made = FunctionalSpps(n, image, lambda: self.time, config, self._emit, self._record, seed=seed,
+                                  active=active, base=bases[n], **spps)
+            made.protect, made.tolerant = int(standby), bool(defines)
+            return made
+        self._unit = unit
+        self.units = [unit(n, n == 0) for n in range(2 if standby else 1)]
         self.client = Endpoint("client", "02:00:00:00:00:02", addresses[0], TcpConfig(**PEER | (client or {})), seed=1)
         self.server = Endpoint("server", SERVER_MAC, addresses[1], TcpConfig(**PEER | (server or {})), seed=2)
         self.peers = [self.client, self.server]
@@ -66,6 +68,12 @@ class FunctionalPair:
     def active(self):
         """The active unit, or None."""
         return next((u for u in self.units if u.alive and u.active), None)
+
+    def _master(self):
+        """Return the active unit. Raises AssertionError when there is none."""
+        unit = self.active
+        assert unit is not None, "both units are dead"
+        return unit
 
     def at(self, delay, action):
         """Call action() in so many ticks."""
@@ -101,12 +109,13 @@ class FunctionalPair:
         other = self.units[1 - unit.name]
 
         def arrive():
-            if self.killed == "lost" and unit.name == 0:
+            if self.killed == "lost" and not unit.alive:
                 return              # was still in the sync port
-            if not other.active:
+            if not other.active and self.units[other.name] is other:
                 self._sync(unit, SyncFrame(STATE, unit.epoch, number, words[1] & 0xFFFF, words[1] >> 16 & 3,
                                            lines=tuple(words[2:]), unit=unit.name))
                 other.apply(words)
+                other.issued = other.confirmed = number     # with which it goes on if it takes over
                 self.at(self.sync_delay, confirm)
 
         def confirm():
@@ -129,9 +138,31 @@ class FunctionalPair:
         """
         self.kill_at = None
         self.killed = how
-        self.units[0].alive = False
-        self.units[1].hear(self.units[0].now())
-        self.at(self.detect, lambda: self.units[1].take_over(2))
+        dead = self._master()
+        standby = self.units[1 - dead.name]
+        dead.alive = False
+        standby.hear(dead.now())
+        self.at(self.detect, lambda: standby.take_over(dead.epoch + 1))
+
+    def lose_standby(self):
+        """Kill the standby; the active goes on without one."""
+        active = self._master()
+        self.units[1 - active.name].alive, active.protect = False, 0
+        self._sync(active, SyncFrame(HEARTBEAT, active.epoch, active.issued, unit=active.name))
+        active.open_gate()
+
+    def rejoin(self):
+        """A unit that knows nothing takes the place of the dead one and joins; returns it."""
+        active = self._master()
+        self.units[1 - active.name] = fresh = self._unit(1 - active.name, False)
+        self._sync(fresh, SyncFrame(JOIN, active.epoch, 0, unit=fresh.name))
+        self._sync(active, SyncFrame(START, active.epoch, active.issued, kind=1, unit=active.name))
+        self._sync(fresh, SyncFrame(ECHO, active.epoch, active.issued, unit=fresh.name))
+        self._sync(active, SyncFrame(HEARTBEAT, active.epoch, active.issued, kind=1, unit=active.name))
+        fresh.issued = fresh.confirmed = active.issued
+        active.protect, active.joins = 1, active.joins + 1
+        active.kick()
+        return fresh
 
     # time -----------------------------------------------------------------------------------
     def step(self):
