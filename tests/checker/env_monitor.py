@@ -40,10 +40,10 @@ class Env:
         self.time += 1000
         mask = sum(1 << n for n, _ in lines)
         epoch = self.epoch if epoch is None else epoch
-        header = struct.pack("!BBHIHHBBHIII6x", 2, type_, epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
+        header = struct.pack("!BBHIHHBBHIII6x", 3, type_, epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
         body = b"".join(struct.pack("!8I", *words) for _, words in lines)
         if unit is None:
-            unit = self.unit if type_ in (1, 3) else 1 - self.unit
+            unit = self.unit if type_ in (1, 3, 6) else 1 - self.unit
         self.frames.append(CapturedFrame(self.time, "sync", unit, bytes(12) + b"\x88\xb5" + header + body))
 
     def record(self, kind=0, confirm=True):

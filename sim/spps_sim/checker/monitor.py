@@ -17,7 +17,8 @@ link and of the server link, where frames of the pair name the unit that emits t
 | | the unit that followed it, and in a later epoch. See `reigns.Reigns`. |
 | I5 | What the pair called protected survives the next failure: within a bound after the takeover such a connection |
 | | emits a segment, acknowledges what its destination had acknowledged before, and is not reset. Any other one may |
-| | be reset, and whatever its peers send is answered within the bound. A takeover is the first frame of the new unit |
+| | be reset, and whatever its peers send is answered within the bound. END says that the standby has a full record |
+| | of every connection that was established at START. A takeover is the first frame of the new unit |
 | | on any link. See `resume.Resume`. |
 | I6 | A stream that is not complete ends in RST, never in FIN. |
 | I7 | Timestamps are monotonic, and in all segments or in none. The ISN and the options of a SYN do not change. |
@@ -29,7 +30,7 @@ from .reigns import Reigns
 from .report import Report
 from .resume import Resume
 from .seen import SeenLeg, SeenStream
-from .wire import ACK, FIN, RETIRE, RST, STATE, SYN, before, parse_segment, parse_sync
+from .wire import ACK, FIN, RETIRE, RST, START, STATE, SYN, before, parse_segment, parse_sync
 
 __all__ = ["Report", "check"]
 
@@ -66,6 +67,9 @@ class _Monitor:
                 if 2 in sync.lines and 8 in sync.lines:
                     self.bind(sync)
                 _, legs = self.links.get(sync.conn, ((), ()))
+        elif sync.type == START:
+            legs = tuple(leg for leg in self.legs.values() if leg.key[0] == "client" and leg.lives() and leg.ours.acked
+                         and leg.other and leg.other.ours and leg.other.ours.acked)
         self.reigns.sync(frame, sync, legs)
 
     def bind(self, sync):

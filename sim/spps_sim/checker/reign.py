@@ -5,7 +5,7 @@ Derived from the published sync format only (hdl/spps/failover/README.md). Nothi
 Record numbers are 32 bits wide and are compared modulo 2^32. Methods that judge return the texts of what is wrong.
 """
 from .holding import Holding
-from .wire import ECHO, FULL, RETIRE, before
+from .wire import ECHO, END, FULL, RETIRE, before
 
 __all__ = ["Reign"]
 
@@ -15,7 +15,7 @@ class _Record:
 
     def __init__(self, sync, commitments):
         self.content = sync.conn, sync.kind, sync.lines
-        self.full = sync.kind == FULL
+        self.full, self.end = sync.kind == FULL, sync.kind == END
         self.commitments = commitments      # (leg, offset) of both legs
 
 
@@ -43,6 +43,7 @@ class Reign:
         self.unanswered = False     # the last heartbeat that depends on echoes got no echo that grants a lease
         self._open = {}             # number -> _Record, on the link and not confirmed
         self._holdings = {}         # leg -> Holding
+        self._owed = ()             # legs of connections that END says the standby has
         self._doubts = []           # (time, text): see doubt()
 
     # what the active sends ---------------------------------------------------------------------
@@ -62,6 +63,18 @@ class Reign:
         self.depends = self.unanswered = depends
         return wrong
 
+    def start(self, sync, legs):
+        """Take a START of the active: its standby takes records from `number` on, and knows none before.
+
+        legs: of the connections that are established by now. They need a full record before END.
+        """
+        self._owed = legs
+        if self.issued is not None and before(sync.number, self.issued):
+            return [f"unit {self.unit} starts its standby at record {sync.number}, after {self.issued}"]
+        self.issued = self.applied = sync.number
+        self._open.clear()
+        return []
+
     def record(self, sync, legs):
         """Take a STATE frame of the active; legs: those of its connection that are known, else None."""
         number = sync.number
@@ -71,7 +84,9 @@ class Reign:
             self.issued = number
         if self.applied is not None and not before(self.applied, number):
             return []                   # sent again without need
-        if sync.kind == RETIRE:
+        if sync.kind == END:
+            commitments = []
+        elif sync.kind == RETIRE:
             commitments = []
             for leg in legs:
                 self.forget(leg)
@@ -102,9 +117,9 @@ class Reign:
     # what the standby sends --------------------------------------------------------------------
     def answer(self, sync):
         """Take a CONFIRM or an ECHO of the standby in this epoch; either confirms all records up to its number."""
-        number = sync.number
+        number, ended = sync.number, False
         if self.issued is None or before(self.issued, number):
-            return                      # what was never issued cannot be confirmed
+            return []                   # what was never issued cannot be confirmed
         if self.applied is not None and before(number, self.applied):
             self.standby_begins_anew()
         self.applied = number
@@ -114,16 +129,21 @@ class Reign:
             self.unanswered = False
         for key in [key for key in self._open if not before(number, key)]:
             record = self._open.pop(key)
+            ended |= record.end
             for leg, offset in record.commitments:
                 leg.known = True
                 if leg in self._holdings:
                     self._holdings[leg].confirm(offset, self.life if record.full else None)
+        if not ended:
+            return []
+        owed, self._owed = self._owed, ()
+        return [f"unit {self.unit} ends a resynchronization without a full record of the connection of the {leg.name()}"
+                for leg in owed if leg.lives() and not self._stored(leg)]
 
     def standby_begins_anew(self):
         """Note that the standby has lost what it knew: a confirmation has gone back.
 
-        A frame by which a unit says that it joins has to end here too, with the number at which it starts. One that
-        ends a resynchronization, confirmed, would say that every connection under way is protected.
+        Or it says so itself, with JOIN.
         """
         self.life += 1
         self._open.clear()
@@ -138,8 +158,12 @@ class Reign:
 
     def protects(self, leg):
         """Return whether the standby has a confirmed full record of the connection of `leg`, and is depended on."""
+        return self.depends and self._stored(leg)
+
+    def _stored(self, leg):
+        """Return whether the standby has confirmed a full record of the connection of `leg`."""
         holdings = [self._holdings[one] for one in (leg, leg.other) if one in self._holdings]
-        return self.depends and any(holding.life == self.life for holding in holdings)
+        return any(holding.life == self.life for holding in holdings)
 
     def doubt(self, time, text):
         """Take what is wrong if the unit still depends on echoes; return whether that is not certain yet.

@@ -3,7 +3,7 @@
 Derived from the published sync format only (hdl/spps/failover/README.md). Nothing is imported from the RTL packages.
 """
 from .reign import Reign
-from .wire import CONFIRM, ECHO, HEARTBEAT, STATE
+from .wire import CONFIRM, ECHO, HEARTBEAT, JOIN, START, STATE
 
 __all__ = ["Reigns"]
 
@@ -50,9 +50,11 @@ class Reigns:
 
     # sync link ---------------------------------------------------------------------------------
     def sync(self, frame, sync, legs):
-        """Take a sync frame; legs: those of the connection of a STATE frame."""
-        if sync.type in (STATE, HEARTBEAT):
+        """Take a sync frame; legs: those of the connection of a STATE frame, those established by a START."""
+        if sync.type in (STATE, HEARTBEAT, START):
             self._lead(frame, sync, legs)
+        elif sync.type == JOIN and frame.unit != self.current.unit and sync.epoch == self.current.epoch:
+            self.current.standby_begins_anew()
         elif sync.type in (CONFIRM, ECHO):
             self._answer(frame, sync)
 
@@ -60,7 +62,10 @@ class Reigns:
         reign = self._claim(frame, sync.epoch)
         if reign is None:
             return
-        wrong = reign.heartbeat(sync) if sync.type == HEARTBEAT else reign.record(sync, legs)
+        if sync.type == STATE:
+            wrong = reign.record(sync, legs)
+        else:
+            wrong = reign.heartbeat(sync) if sync.type == HEARTBEAT else reign.start(sync, legs)
         for text in wrong:
             self.report.fail("I1", frame.time, text)
         if sync.type == HEARTBEAT:
@@ -91,7 +96,8 @@ class Reigns:
             return                      # of a unit that does not know of the takeover yet, or of no standby
         if unit in self._last:
             self._rejoined.add(unit)
-        current.answer(sync)
+        for text in current.answer(sync):
+            self.report.fail("I5", frame.time, text)
 
     # networks ----------------------------------------------------------------------------------
     def emits(self, frame):

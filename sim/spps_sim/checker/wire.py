@@ -125,14 +125,14 @@ class SyncFrame:
         return self.lines[0][2 + 2 * leg]
 
 
-STATE, CONFIRM, HEARTBEAT, ECHO = 1, 2, 3, 4
+STATE, CONFIRM, HEARTBEAT, ECHO, JOIN, START = 1, 2, 3, 4, 5, 6
 #: kinds of STATE records
-DELTA, FULL, RETIRE = 0, 1, 2
+DELTA, FULL, RETIRE, END = 0, 1, 2, 3
 
 
 def parse_sync(data):
     """Return the SyncFrame in a frame, or None when the frame is of another type or its length is wrong."""
-    if len(data) < 48 or struct.unpack_from("!H", data, 12)[0] != SYNC_TYPE or data[14] != 2:
+    if len(data) < 48 or struct.unpack_from("!H", data, 12)[0] != SYNC_TYPE or data[14] != 3:
         return None
     kind_of, epoch, number, conn, mask, kind, _, _, stamp, _, tick = struct.unpack_from("!BHIHHBBHIII", data, 15)
     lines, at = {}, 48
