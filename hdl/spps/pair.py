@@ -4,6 +4,7 @@ from amaranth.hdl import (
     Const,
     Instance,
     Module,
+    ResetInserter,
     ResetSignal,
     Value,
     unsigned,
@@ -30,16 +31,17 @@ MAC_BURST_BLOCKS = 8        # 128-byte bursts from the devices that stand for th
 class UnitInstance(wiring.Component):
     """An instance of the Verilog module `spps`, so that a pair is elaborated as one unit and not as two.
 
-    Parameters, members, timing, drop and reset are those of Spps.
+    Parameters, members, timing, drop and reset are those of Spps; besides, `power_up` resets it alone.
     """
 
     def __init__(self, params, *, activity=False):
         self.params = params
-        super().__init__(spps_signature(params, activity))
+        self._ports = spps_signature(params, activity)
+        super().__init__({**self._ports.members, "power_up": In(1)})
 
     def elaborate(self, platform):
-        ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
-        for path, member, value in self.signature.flatten(self):
+        ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal() | self.power_up}
+        for path, member, value in self._ports.flatten(self):
             value = Value.cast(value)
             if not isinstance(value, Const):        # `ready` of a stream that is always ready
                 ports[("i_" if member.flow == In else "o_") + "__".join(map(str, path))] = value
@@ -65,6 +67,8 @@ class SppsPair(wiring.Component):
         Words that unit 0 (1) puts on the sync link in this clock; `valid` is a strobe.
     kill, freeze : In(2)
         Bit n stops unit n. A killed unit is the same as one that is frozen for ever.
+    power_up : In(2)
+        Bit n resets unit n and what stands for its MACs, as when its board is switched on. It must be stopped before.
     detector : In(2)
         External failure detection, to unit n (F10, 1010).
     appoint : In(2)
@@ -103,7 +107,7 @@ class SppsPair(wiring.Component):
         members = {
             "i": In(packet_signature(width)), "o": Out(packet_signature(width)),
             "tap_sync_0": Out(tap), "tap_sync_1": Out(tap),
-            "kill": In(2), "freeze": In(2), "detector": In(2), "appoint": In(2), "active": Out(2),
+            "kill": In(2), "freeze": In(2), "power_up": In(2), "detector": In(2), "appoint": In(2), "active": Out(2),
         }
         for n in range(2):
             members[f"i_mmc_{n}"] = In(stream.Signature(RegisterRequest))
@@ -125,7 +129,7 @@ class SppsPair(wiring.Component):
         for n in range(2):
             m.submodules[f"unit_{n}"] = unit = UnitInstance(params, activity=True)
             alive = ~(self.kill[n] | self.freeze[n])
-            m.d.comb += [unit.enable.eq(alive), unit.unit.eq(n)]
+            m.d.comb += [unit.enable.eq(alive), unit.unit.eq(n), unit.power_up.eq(self.power_up[n])]
             units.append(unit)
             running.append(alive)
             self.connect_side(m, n, unit, alive, ip_switch)
@@ -137,8 +141,9 @@ class SppsPair(wiring.Component):
     def connect_side(self, m, n, unit, alive, ip_switch):
         """The MAC side of unit n: SPI-4 both ways, registers, status."""
         params = self.params
-        m.submodules[f"phy_source_{n}"] = source = Spi4Source(params)
-        m.submodules[f"phy_sink_{n}"] = sink = Spi4Sink(params)
+        source, sink = Spi4Source(params), Spi4Sink(params)
+        m.submodules[f"phy_source_{n}"] = ResetInserter(self.power_up[n])(source)
+        m.submodules[f"phy_sink_{n}"] = ResetInserter(self.power_up[n])(sink)
         wiring.connect(m, ip_switch.o_unit[n], source.i)
         back = ip_switch.i_unit[n]
         m.d.comb += [back.payload.eq(sink.o.payload), back.valid.eq(sink.o.valid), sink.o.ready.eq(back.ready),

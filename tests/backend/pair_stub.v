@@ -1,6 +1,6 @@
 // A stand-in for spps_pair with its ports: swaps ports 0 and 1, stores registers, changes role on kill.
 module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid, o__ready,
-    tap_sync_0__payload, tap_sync_0__valid, tap_sync_1__payload, tap_sync_1__valid, kill, freeze, detector, appoint,
+    tap_sync_0__payload, tap_sync_0__valid, tap_sync_1__payload, tap_sync_1__valid, kill, freeze, detector, appoint, power_up,
     i_mmc_0__payload, i_mmc_0__valid, i_mmc_0__ready, o_mmc_0__payload, o_mmc_0__valid, o_mmc_0__ready,
     i_mmc_1__payload, i_mmc_1__valid, i_mmc_1__ready, o_mmc_1__payload, o_mmc_1__valid, o_mmc_1__ready,
     active, epoch_0, epoch_1, issued_0, issued_1, confirmed_0, confirmed_1, delivered_0, delivered_1, done_0, done_1, copied_0, copied_1, activity_0, activity_1);
@@ -20,6 +20,7 @@ module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid,
   input [1:0] kill;
   input [1:0] freeze;
   input [1:0] detector;
+  input [1:0] power_up;
   input [1:0] appoint;
   input [48:0] i_mmc_0__payload;
   input i_mmc_0__valid;

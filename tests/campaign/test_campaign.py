@@ -68,7 +68,7 @@ class Alters(FakePair):
 
 
 class Crashes(FakePair):
-    def controls(self, kill, freeze, detector, appoint=0):
+    def controls(self, kill, freeze, detector, appoint=0, power_up=0):
         raise RuntimeError("as if the RTL had lost its `last`")
 
 

@@ -110,7 +110,7 @@ class FakePair:
             return 0
         return self._registers[unit].get(address, 0)
 
-    def controls(self, kill, freeze, detector, appoint=0):
+    def controls(self, kill, freeze, detector, appoint=0, power_up=0):
         """Set the two-bit control inputs, bit n for unit n."""
         self._controls = (kill, freeze, detector)
         if self._role & (kill | freeze) and self._silent_since is None:

@@ -112,7 +112,7 @@ class Backend(Protocol):
         """Read a register by address, or write `data` to it (returns 0)."""
         ...
 
-    def controls(self, kill: int, freeze: int, detector: int, appoint: int = 0) -> None:
+    def controls(self, kill: int, freeze: int, detector: int, appoint: int = 0, power_up: int = 0) -> None:
         """Set the two-bit control inputs, bit n for unit n."""
         ...
 

@@ -20,10 +20,19 @@ from .interface import Stop
 
 __all__ = ["Simulation", "load_registers"]
 
+POWER_UP = 16       # clocks of a reset
+
 
 def load_registers(source):
     """Name -> byte address, from a dict or from a JSON file such as `spps registers --format json` prints."""
     return dict(source) if isinstance(source, dict) else json.loads(Path(source).read_text())
+
+
+def kept_registers():
+    """Names of the registers that keep what a host writes."""
+    from spps.layouts.config import CONFIG
+    from spps.mmc.registers import CONTROL
+    return [r.name for r in CONTROL if r.access == "rw"] + [f"cfg_{word.name}" for word in CONFIG]
 
 
 class Simulation:
@@ -39,10 +48,12 @@ class Simulation:
         self.backend = backend
         self.params = params
         self.registers = load_registers(registers) if registers is not None else {}
+        self._kept = {self.registers[name] for name in kept_registers() if name in self.registers}
         self.on_frame: Any = None
         self.on_mark: Any = None
         self.kills = []             # (cycle, unit)
-        self._kill = self._freeze = self._detector = self._appoint = 0
+        self._kill = self._freeze = self._detector = self._appoint = self._power_up = 0
+        self._written = ({}, {})    # of each unit: what has been written to the registers that keep it, by address
 
     @classmethod
     def of(cls, params, trace=""):
@@ -119,7 +130,10 @@ class Simulation:
 
     def write(self, unit, name, value):
         """Write a register, named as for read(); bits above the 32nd are ignored."""
-        self.backend.register(unit, self._address(name), value & 0xFFFFFFFF)
+        address = self._address(name)
+        self.backend.register(unit, address, value & 0xFFFFFFFF)
+        if address in self._kept:
+            self._written[unit][address] = value & 0xFFFFFFFF
 
     def configure(self, values, units=(0, 1)):
         """Write registers by name on both units. A value may be a pair: one for each unit."""
@@ -158,13 +172,27 @@ class Simulation:
 
     # faults --------------------------------------------------------------------------------
     def _controls(self):
-        self.backend.controls(self._kill, self._freeze, self._detector, self._appoint)
+        self.backend.controls(self._kill, self._freeze, self._detector, self._appoint, self._power_up)
 
     def kill(self, unit):
-        """Unit stops for ever, and its links with it."""
+        """Unit stops until `revive`, and its links with it."""
         self._kill |= 1 << unit
         self.kills.append((self.cycle, unit))
         self._controls()
+
+    def revive(self, unit):
+        """Switch a stopped unit on: reset, then the registers that this object has written, as a host would do."""
+        self._power_up |= 1 << unit
+        self._controls()
+        self.step(POWER_UP)
+        self._kill &= ~(1 << unit)
+        self._freeze &= ~(1 << unit)
+        self._controls()
+        self.step(POWER_UP)
+        self._power_up &= ~(1 << unit)
+        self._controls()
+        for address, value in self._written[unit].items():
+            self.backend.register(unit, address, value)
 
     def freeze(self, unit, frozen=True):
         """Stop or thaw the clock of a unit."""

@@ -29,7 +29,7 @@ TRACE_KINDS = ("", "fst", "vcd")
 UNIT = "spps"
 
 REQUIRED_PORTS = (
-    "clk", "rst", "kill", "freeze", "detector", "appoint",
+    "clk", "rst", "kill", "freeze", "detector", "appoint", "power_up",
     *(f"{s}__{f}" for s in ("i", "o", "i_mmc_0", "o_mmc_0", "i_mmc_1", "o_mmc_1")
       for f in ("payload", "valid", "ready")),
     *(f"tap_sync_{n}__{f}" for n in (0, 1) for f in ("payload", "valid")), *STATUS_WORDS, "activity_0", "activity_1",
@@ -163,7 +163,7 @@ _SIGNATURES = {
     "spps_activity_size": (ctypes.c_uint32, ()),
     "spps_activity": (ctypes.c_uint32, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32)),
     "spps_mmc": (ctypes.c_int, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 5 + (ctypes.POINTER(ctypes.c_uint32),)),
-    "spps_controls": (None, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 4),
+    "spps_controls": (None, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 5),
     "spps_status": (None, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32))),
     "spps_trace_open": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_char_p)),
     "spps_trace_close": (None, (ctypes.c_void_p,)),
@@ -259,9 +259,9 @@ class VerilatedPair:
                                f"{self.MMC_LIMIT} cycles")
         return result.value
 
-    def controls(self, kill, freeze, detector, appoint=0):
+    def controls(self, kill, freeze, detector, appoint=0, power_up=0):
         """Set the two-bit control inputs, bit n for unit n."""
-        self._lib.spps_controls(self._handle, kill, freeze, detector, appoint)
+        self._lib.spps_controls(self._handle, kill, freeze, detector, appoint, power_up)
 
     def status(self):
         """The status words at the last cycle, by name."""

@@ -50,7 +50,7 @@ class CocotbPair:
         """Start the clock, reset the pair, start the drivers."""
         dut = self.dut
         self._edge = RisingEdge(dut.clk)
-        for name in ("i__valid", "i__payload", "kill", "freeze", "detector", "appoint",
+        for name in ("i__valid", "i__payload", "kill", "freeze", "detector", "appoint", "power_up",
                      *(f"i_mmc_{n}__{f}" for n in (0, 1) for f in ("valid", "payload"))):
             getattr(dut, name).value = 0
         for name in ("o", "o_mmc_0", "o_mmc_1"):
@@ -211,9 +211,9 @@ class CocotbPair:
         """Read a register of `unit`, or write `data` to it; takes simulated cycles."""
         return resume(self._register)(unit, address, data)
 
-    def controls(self, kill, freeze, detector, appoint=0):
+    def controls(self, kill, freeze, detector, appoint=0, power_up=0):
         """Set the two-bit control inputs, bit n for unit n."""
-        resume(self._controls)(kill=kill, freeze=freeze, detector=detector, appoint=appoint)
+        resume(self._controls)(kill=kill, freeze=freeze, detector=detector, appoint=appoint, power_up=power_up)
 
     def status(self):
         """Return the status words by name."""

@@ -307,11 +307,13 @@ SPPS_API uint32_t spps_activity(Simulation* s, Activity* to, uint32_t capacity) 
 SPPS_API int spps_mmc(Simulation* s, uint32_t unit, uint32_t address, uint32_t data, uint32_t write, uint32_t limit, uint32_t* result) {
     return s->mmc(unit, address, data, write, limit, result);
 }
-SPPS_API void spps_controls(Simulation* s, uint32_t kill, uint32_t freeze, uint32_t detector, uint32_t appoint) {
+SPPS_API void spps_controls(Simulation* s, uint32_t kill, uint32_t freeze, uint32_t detector, uint32_t appoint,
+                            uint32_t power_up) {
     s->top->kill = kill;
     s->top->freeze = freeze;
     s->top->detector = detector;
     s->top->appoint = appoint;
+    s->top->power_up = power_up;
 }
 SPPS_API void spps_status(const Simulation* s, uint32_t* to) { std::copy(s->status.begin(), s->status.end(), to); }
 SPPS_API int spps_trace_open(Simulation* s, const char* path) {
