@@ -38,7 +38,7 @@ class _Pair(FakePair):
             return value
         return self.values[unit].get(name, 0)
 
-    def controls(self, kill, freeze, detector, appoint=0):
+    def controls(self, kill, freeze, detector, appoint=0, power_up=0):
         self._controls = (kill, freeze, detector)
 
     def status(self):
@@ -53,7 +53,8 @@ class Env(Testbed):
         self.pair = _Pair(names)
         super().__init__(Simulation(self.pair, names, params), params, speed=100_000)
         self.turns = 0
-        self.pair.values[0] |= {"active": 1, "epoch": 1, "lease_valid": 1, "peer_present": 1, "protect": 1}
+        self.pair.values[0] |= {"active": 1, "epoch": 1, "lease_valid": 1, "peer_present": 1, "protect": 1, "joined": 1}
+        self.pair.values[1] |= {"joined": 1}
 
     def turn(self, idle_wait=0.0):
         self.turns += 1

@@ -71,7 +71,7 @@ def test_numbers_of_the_program_are_those_of_its_source():
 
 
 def test_addresses_and_bytes_across_the_wrap():
-    found = decode(3, flowstate(una=(1001 + 70, 0x20)), 1)
+    found = decode(3, flowstate(una=(1001 + 70, 0x20)), 1, 0)
     assert (found.number, found.protected, found.bytes_down, found.bytes_up) == (3, True, 70, 0x2F)
     assert (found.client.remote, found.client.local) == ("10.77.1.2:40000", "10.77.1.1:80")
     assert (found.server.local, found.server.remote) == ("10.77.2.1:32768", "10.77.2.2:80")
@@ -113,6 +113,13 @@ def test_states_in_words_of_rfc_9293(flags, state, fins, word):
 )
 def test_what_is_no_connection_of_the_unit(words):
     assert decode(0, words, 1) is None
+
+
+@pytest.mark.parametrize("epoch, joins, protected",
+                         [(1, 0, True), (1, None, False), (1, 1, False), (1 | 2 << 16, 2, True),
+                          (1 | 2 << 16, 3, False)])
+def test_protected_is_a_connection_that_the_present_standby_has(epoch, joins, protected):
+    assert decode(0, flowstate(epoch=epoch), 1, joins).protected is protected
 
 
 def test_a_connection_that_waits_for_its_server_has_no_bytes():

@@ -16,7 +16,8 @@ from spps_sim.live.control import KINDS, ControlSocket, control_path, request
 from tests.live.env_live import Env
 from tests.live.test_connections import flowstate
 
-COMMANDS = ("status", "stats", "kill", "freeze", "thaw", "reprogram", "connections", "set", "get", "metrics")
+COMMANDS = ("status", "stats", "kill", "revive", "freeze", "thaw", "rejoin", "reprogram", "connections", "set", "get",
+            "metrics")
 
 
 class Served:

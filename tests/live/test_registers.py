@@ -31,7 +31,7 @@ def test_a_register_is_written_in_both_units_and_read_back():
         ("flowstate_data", 1, "flowstate_data is read-only"),
         ("imem_low", 1, "belongs to a window"),
         ("lookup_refused", 1, "only 0 can be written"),
-        ("policy", 2, r"policy=2: must be from 0 to 1 \(1 bits\)"),
+        ("policy", 4, r"policy=4: must be from 0 to 3 \(2 bits\)"),
         ("watchdog", 1 << 24, "must be from 0 to 16777215"),
         ("lease", -1, "must be from 0"),
         ("keepalive", 1 << 30, "cfg_keepalive=1073741824: must be from 0 to 1073741823$"),

@@ -16,7 +16,7 @@ def test_a_protected_pair_with_connections():
     lines = text(env).splitlines()
     assert lines[:4] == [
         "unit 0: active, epoch 1",
-        "unit 1: standby, epoch 0",
+        "unit 1: standby, epoch 0, takes records",
         "connections: 3 of 16 in use, 1 of them in a handshake",
         "connections are protected: unit 1 confirms every record",
     ]
@@ -85,3 +85,21 @@ def test_no_unit_is_active():
     env = Env()
     env.role(0, 1)
     assert "no unit is active" in text(env)
+
+
+def test_a_standby_that_has_not_joined_and_one_that_is_refused():
+    env = Env()
+    env.pair.values[0] |= {"joined": 0, "peer_present": 0, "unprotected": 1, "join_verdict": 3}
+    env.pair.values[1] |= {"joined": 0}
+    said = text(env)
+    assert "unit 0: active, epoch 1, refuses its standby: its configuration is another one" in said
+    assert "unit 1: standby, epoch 0, has not joined: it takes no records" in said
+
+
+def test_connections_of_which_the_standby_has_no_record():
+    env = Env()
+    env.pair.values[0] |= {"resync": 1, "exposed": 3}
+    assert read_status(env)["protection"] == "resync" and read_status(env)["exposed"] == 3
+    assert "connections are being protected: unit 1 has joined and still lacks the records of 3" in text(env)
+    env.pair.values[0] |= {"resync": 0}
+    assert read_status(env)["protection"] == "resync"

@@ -71,11 +71,12 @@ def test_freeze_takeover_thaw_fence():
     env.thaw()
     assert happened(watch, events, 10) == ["0 thawed"]
     env.role(2)
-    env.pair.values[0] |= {"fenced": 1, "lease_valid": 0, "peer_present": 0, "protect": 0}
+    env.pair.values[0] |= {"fenced": 1, "lease_valid": 0, "peer_present": 0, "protect": 0, "joined": 0}
     assert happened(watch, events) == ["0 is no longer active", "0 fenced: the other unit has taken over from it"]
-    env.pair.values[0] |= {"fenced": 0}
+    env.pair.values[0] |= {"fenced": 0, "joined": 1}
     env.pair.values[1] |= {"unprotected": 0, "protect": 1, "peer_present": 1, "lease_valid": 1}
     assert happened(watch, events) == [
+        "0 has joined as the standby",
         "0 no longer fenced",
         "1 connections are protected: unit 0 confirms every record",
     ]
@@ -89,6 +90,26 @@ def test_the_standby_is_lost_and_comes_back():
     assert text.startswith("0 lease lost; connections are stalled: unit 1 does not answer")
     env.pair.values[0] |= {"lease_valid": 1, "peer_present": 1}
     assert happened(watch, events) == ["0 connections are protected: unit 1 confirms every record"]
+
+
+def test_a_unit_that_is_switched_on_joins_and_gets_the_records():
+    env = Env()
+    watch, events = watched(env)
+    env.kill("0")
+    env.role(2)
+    env.pair.values[1] |= {"unprotected": 1, "joined": 0}
+    assert len(happened(watch, events)) == 4
+    env.revive(0)
+    env.pair.values[0] |= {"active": 0, "joined": 0}
+    assert happened(watch, events) == ["0 switched on"]
+    env.pair.values[0] |= {"joined": 1}
+    env.pair.values[1] |= {"unprotected": 0, "protect": 1, "peer_present": 1, "joined": 1, "resync": 1, "exposed": 7}
+    assert happened(watch, events) == [
+        "0 has joined as the standby",
+        "1 connections are being protected: unit 0 has joined and still lacks the records of 7",
+    ]
+    env.pair.values[1] |= {"resync": 0, "exposed": 0}
+    assert happened(watch, events) == ["1 connections are protected: unit 0 confirms every record"]
 
 
 def test_registers_are_read_now_and_then_only():

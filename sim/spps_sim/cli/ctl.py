@@ -108,7 +108,7 @@ def stats(ctx, as_json):
 @_json_option
 @click.pass_context
 def kill(ctx, unit, as_json):
-    """Kill UNIT for ever: the active one, the standby, 0 or 1."""
+    """Kill UNIT: the active one, the standby, 0 or 1. `revive` switches it on again."""
     answer = _ask(ctx, "kill", unit=unit)
     _show(as_json, answer, f"unit {answer['killed']} killed at cycle {answer['cycle']}")
 
@@ -121,6 +121,29 @@ def freeze(ctx, unit, as_json):
     """Stop the clock of UNIT: the active one, the standby, 0 or 1. `thaw` lets it run again."""
     answer = _ask(ctx, "freeze", unit=unit)
     _show(as_json, answer, f"unit {answer['frozen']} frozen at cycle {answer['cycle']}")
+
+
+@ctl.command()
+@click.argument("unit", type=click.Choice(["0", "1"]))
+@_json_option
+@click.pass_context
+def revive(ctx, unit, as_json):
+    """Switch UNIT on, 0 or 1, that was killed: it starts from reset, with the registers set so far, and joins."""
+    answer = _ask(ctx, "revive", unit=int(unit))
+    _show(as_json, answer, f"unit {answer['revived']} switched on at cycle {answer['cycle']}")
+
+
+@ctl.command()
+@click.argument("unit", type=UNIT, default="standby")
+@_json_option
+@click.pass_context
+def rejoin(ctx, unit, as_json):
+    """Have UNIT (default: the standby) forget its connections and join again as the standby.
+
+    A fenced unit becomes the standby by it. With the register auto_join (default) both happen by themselves.
+    """
+    answer = _ask(ctx, "rejoin", unit=unit)
+    _show(as_json, answer, f"unit {answer['joining']} asks to join")
 
 
 @ctl.command()

@@ -85,15 +85,17 @@ def _moved(reached, initial, fin):
     return moved if fin is None or moved <= fin else fin
 
 
-def decode(number, words, epoch):
+def decode(number, words, epoch, joins=None):
     """Connection `number` from {word: value} of its flowstate, or None when there is none.
 
     epoch: of the unit. A flowstate of another epoch belongs to a connection that was over before this unit became
-    active, or to one that the takeover has not reached yet.
+    active, or to one that the takeover has not reached yet. joins: register `joins` of the unit, None while it has no
+    standby. A flowstate with another number has been written before that standby joined.
     """
     flags = _field(words, SHARED["flags"])
     opened, gone = flags & (1 << ConnFlag.VALID | 1 << ConnFlag.PROXIED), _field(words, SHARED["misc"]) >> GONE & 1
-    if not opened or gone or _field(words, SHARED["epoch"]) != epoch:
+    since = _field(words, SHARED["epoch"])      # CSR epoch at the last event
+    if not opened or gone or since & 0xFFFF != epoch:
         return None
     bases = LEG_BASE, LEG_BASE + LEG_STRIDE
     proxied = flags >> ConnFlag.PROXIED & 1
@@ -111,7 +113,7 @@ def decode(number, words, epoch):
         down = _moved(_field(words, LEG["snd_una"], LEG_BASE) - sent, iss[0], None)
     server = _leg(words, bases[1], flags, ConnFlag.PAUSED_1) if proxied else None
     return Connection(number, _leg(words, bases[0], flags, ConnFlag.PAUSED_0), server,
-                      bool(flags >> ConnFlag.PROTECTED & 1), up, down)
+                      bool(flags >> ConnFlag.PROTECTED & 1) and since >> 16 == joins, up, down)
 
 
 def _words(sim, unit, number, runs, base=0):
@@ -130,13 +132,14 @@ def read_connections(testbed):
     """
     unit = testbed.unit("active")
     epoch = testbed.sim.read(unit, "epoch")
+    joins = testbed.sim.read(unit, "joins") if testbed.sim.read(unit, "joined") else None
     found = []
     for number in range(testbed.params.connections):
         words = _words(testbed.sim, unit, number, _SHARED_RUNS)
         if decode(number, words, epoch):
             for base in (LEG_BASE, LEG_BASE + LEG_STRIDE):
                 words |= _words(testbed.sim, unit, number, _LEG_RUNS, base)
-            found.append(decode(number, words, epoch))
+            found.append(decode(number, words, epoch, joins))
         if number % _CHUNK == _CHUNK - 1:
             testbed.turn()
             if testbed.active() != unit:

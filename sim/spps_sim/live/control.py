@@ -161,6 +161,17 @@ class ControlSocket:
         number, cycle = self.testbed.freeze(unit)
         return {"frozen": number, "cycle": cycle}
 
+    def _do_revive(self, unit: int):
+        self.testbed.revive(unit)
+        return {"revived": unit, "cycle": self.testbed.sim.cycle}
+
+    def _do_rejoin(self, unit: str):
+        number = self.testbed.unit(unit)
+        if number == self.testbed.active():
+            raise ToolError(f"unit {number} is active: only a standby or a fenced unit joins")
+        self.testbed.sim.write(number, "rejoin", 1)
+        return {"joining": number, "cycle": self.testbed.sim.cycle}
+
     def _do_thaw(self):
         return {"thawed": self.testbed.thaw()}
 

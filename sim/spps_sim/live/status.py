@@ -5,17 +5,25 @@ __all__ = ["STATES", "read_units", "read_status", "status_text"]
 STATES = ("killed", "frozen", "fenced", "active", "standby")
 #: registers of each running unit that the state is made of
 WATCHED = ("active", "epoch", "fenced", "lease_valid", "peer_present", "protect", "unprotected", "fenced_cores",
-           "in_use", "half_open")
+           "in_use", "half_open", "joined", "resync", "exposed", "join_verdict")
+#: what `join_verdict` of the active says of a standby that it refuses
+_REFUSED = {2: "it holds another number of connections", 3: "its configuration is another one"}
 
 #: counters of SYNs for which there was no place
 _REFUSALS = "lookup_table_full", "lookup_half_open_refused"
 
 
 def _protection(unit):
-    """What an active unit's registers say of the protection of connections: "protected", "stalled" or "unprotected"."""
+    """What an active unit's registers say of the protection of connections.
+
+    "protected": the standby has a record of every one. "resync": it takes records, and has not got all yet.
+    "unprotected", "stalled": it takes none, and the unit emits all the same, or does not.
+    """
     if unit["unprotected"]:
         return "unprotected"
-    return "protected" if unit["protect"] and unit["peer_present"] else "stalled"
+    if not (unit["protect"] and unit["peer_present"]):
+        return "stalled"
+    return "resync" if unit["resync"] or unit["exposed"] else "protected"
 
 
 def read_units(testbed):
@@ -47,6 +55,7 @@ def read_status(testbed):
         unit = units[active]
         limit = testbed.params.connections
         status["protection"] = unit["protection"]
+        status["exposed"] = unit["exposed"]
         status["connections"] = {"in_use": unit["in_use"], "limit": limit, "half_open": unit["half_open"],
                                  "full": unit["in_use"] >= limit,
                                  "refused": sum(testbed.sim.read(active, name) for name in _REFUSALS)}
@@ -58,19 +67,24 @@ def _unit_text(unit):
     if unit["state"] in ("killed", "frozen"):
         return text
     if unit["state"] == "fenced":
-        text += ": the other unit has taken over from it; it emits nothing until role_load is written"
+        text += ": the other unit has taken over from it; it emits nothing until `spps ctl rejoin`"
     else:
         text += f", epoch {unit['epoch']}"
+        if unit["state"] == "standby":
+            text += ", takes records" if unit["joined"] else ", has not joined: it takes no records"
+        elif unit["join_verdict"] in _REFUSED and not unit["joined"]:
+            text += f", refuses its standby: {_REFUSED[unit['join_verdict']]}"
     cores = [str(core) for core in range(32) if unit["fenced_cores"] >> core & 1]
     return text + (f"; fenced cores: {', '.join(cores)}" if cores else "")
 
 
-def protection_text(protection, other):
-    """What `protection` of the active unit means; other: number of the other unit."""
+def protection_text(protection, other, exposed=0):
+    """What `protection` of the active unit means; other: number of the other unit; exposed: connections at risk."""
     return {
+        "resync": f"being protected: unit {other} has joined and still lacks the records of {exposed}",
         "protected": f"protected: unit {other} confirms every record",
-        "stalled": f"stalled: unit {other} does not answer, nothing is emitted until it does, or until the registers "
-                   "policy and grant are set to 1",
+        "stalled": f"stalled: unit {other} does not answer, nothing is emitted until it does, or until the register "
+                   "policy lets the active go on without it",
         "unprotected": f"unprotected: unit {other} confirms nothing, and connections end if the active unit stops",
     }[protection]
 
@@ -95,7 +109,8 @@ def status_text(status):
             lines.append("connection table: full, further SYNs take the place of those in TIME-WAIT or are refused")
         if table["refused"]:
             lines.append(f"SYNs refused so far: {table['refused']} ({', '.join(_REFUSALS)})")
-        lines.append(f"connections are {protection_text(status['protection'], 1 - status['active'])}")
+        lines.append("connections are "
+                     + protection_text(status["protection"], 1 - status["active"], status["exposed"]))
     frames, lost = status["frames"], status["lost"]
     lines.append(f"frames in {frames['in'][0]} client side, {frames['in'][1]} server side; "
                  f"out {frames['out'][0]}, {frames['out'][1]}"

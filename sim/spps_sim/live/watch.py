@@ -54,11 +54,13 @@ class PairWatch:
     def look(self):
         """Report what has happened since the last look."""
         testbed = self.testbed
-        for bits, before, on, off in ((testbed.killed, self._killed, "killed", ""),
+        for bits, before, on, off in ((testbed.killed, self._killed, "killed", "switched on"),
                                       (testbed.frozen, self._frozen, "frozen", "thawed")):
             for unit in (0, 1):
                 if (bits ^ before) >> unit & 1:
                     self._event(unit, on + self._left() if bits >> unit & 1 else off)
+                    if not bits >> unit & 1:
+                        self._units[unit] = {"unit": unit, "state": "off"}
         self._killed, self._frozen = testbed.killed, testbed.frozen
         changed = False
         for mark in testbed.sim.pop_marks():
@@ -93,13 +95,16 @@ class PairWatch:
             if "fenced" not in new:         # stopped: its registers do not answer
                 self._units[unit] = {**old, **new}
                 continue
+            if new["state"] == "standby" and new["joined"] and not (old.get("joined") and old["state"] == "standby"):
+                self._event(unit, "has joined as the standby")
             if new["fenced"] != old.get("fenced", 0):
                 fenced = "fenced: the other unit has taken over from it"
                 self._event(unit, fenced if new["fenced"] else "no longer fenced")
             if "protection" in new:
                 if new["protection"] != old.get("protection"):
                     lost = "lease lost; " if new["protection"] == "stalled" and old.get("lease_valid") else ""
-                    self._event(unit, f"{lost}connections are {protection_text(new['protection'], 1 - unit)}")
+                    self._event(unit, f"{lost}connections are "
+                                      + protection_text(new["protection"], 1 - unit, new["exposed"]))
                 if (new["in_use"] >= limit) != (old.get("in_use", 0) >= limit):
                     self._event(unit, f"connection table {'full' if new['in_use'] >= limit else 'no longer full'}: "
                                       f"{new['in_use']} of {limit} in use")

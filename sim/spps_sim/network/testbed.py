@@ -218,11 +218,19 @@ class Testbed:
         return 1 - active
 
     def kill(self, name="active"):
-        """Kill a unit (see `unit`) for ever; returns (number, cycle)."""
+        """Kill a unit (see `unit`), until `revive`; returns (number, cycle)."""
         unit = self.unit(name)
         self.sim.kill(unit)
         self.killed |= 1 << unit
         return unit, self.sim.cycle
+
+    def revive(self, unit):
+        """Switch a killed unit on: it starts from reset, with its registers set. Raises ToolError if it is not dead."""
+        if not self.killed >> unit & 1:
+            raise ToolError(f"unit {unit} is not killed")
+        self.sim.revive(unit)
+        self.killed &= ~(1 << unit)
+        self.frozen &= ~(1 << unit)
 
     def freeze(self, name="active"):
         """Stop the clock of a unit (see `unit`), which keeps its state and may be thawed; returns (number, cycle)."""
