@@ -8,7 +8,7 @@ TYPES  := $(PY) -m pyright
 
 .PHONY: help setup demo lint quick test bench campaign compare examples netem verilog synth synth-core docs docs-check clean
 help:
-	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies in the middle"
+	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies, comes back, and the other dies"
 	@echo "make quick     lint, types, unit and microcode tests"
 	@echo "make test      all tests: unit, cocotb, formal, system"
 	@echo "make campaign  kill the active at 500 cycles of a short transfer"

@@ -42,6 +42,8 @@ def test_a_small_demo_passes_and_leaves_figures_captures_and_a_report(tmp_path, 
     assert summary["connections"] == CONNECTIONS and summary["bytes_up"] == summary["bytes_down"] == CONNECTIONS * SIZE
     assert summary["violations"] == 0 and summary["ack_rule_checks"] > CONNECTIONS
     assert 0 < summary["kill_cycle"] < summary["simulated_cycles"] and 0 < summary["takeover_cycles"] < 10_000
+    assert summary["second_killed_unit"] == 1 - summary["killed_unit"] and summary["second_takeover_cycles"] < 10_000
+    assert summary["kill_cycle"] < summary["revived_cycle"] < summary["protected_cycle"] < summary["second_kill_cycle"]
     assert summary["longest_stall_ms"] > 0 and summary["sim_cycles_per_s"] > 0
 
     report = (tmp_path / "report.html").read_text()
@@ -63,4 +65,4 @@ def test_a_small_demo_passes_and_leaves_figures_captures_and_a_report(tmp_path, 
             assert packets(capture, "tcp.flags.syn == 1 && tcp.flags.ack == 0") >= CONNECTIONS
             assert packets(capture, "tcp.flags.fin == 1") >= 2 * CONNECTIONS
             assert packets(capture, "tcp.flags.reset == 1") == 0
-            assert packets(capture, "frame.comment contains \"killed\"") == 1
+            assert packets(capture, "frame.comment contains \"killed\"") == 2

@@ -11,7 +11,8 @@ from spps_sim.network import namespaces as namespace
 
 KEYS = {"verdict", "seed", "endpoints", "connections", "bytes_up", "bytes_down", "ack_rule_checks", "violations",
         "sim_cycles_per_s", "simulated_cycles", "frames_lost_in_tap", "captures", "longest_stall_ms", "kill_cycle",
-        "killed_unit", "takeover_cycles", "first_frame_cycles"}
+        "killed_unit", "takeover_cycles", "first_frame_cycles", "revived_cycle", "protected_cycle", "resync_cycles",
+        "second_kill_cycle", "second_killed_unit", "second_takeover_cycles"}
 
 
 def demo(out, *arguments):
@@ -34,7 +35,9 @@ def test_demo_without_tap_devices_is_the_demo_with_python_endpoints(tmp_path, mo
     assert forced.exit_code == fallen.exit_code == 0, forced.output + fallen.output
     assert "no TAP devices (nobody may)" in fallen.output and "no TAP devices" not in forced.output
     assert set(first) == KEYS and first["endpoints"] == "python" and first["verdict"] == "pass"
-    assert first["violations"] == 0
+    assert first["violations"] == 0 and first["second_killed_unit"] == 1 - first["killed_unit"]
+    assert (first["kill_cycle"] < first["revived_cycle"] < first["protected_cycle"] <= first["second_kill_cycle"]
+            < first["simulated_cycles"])
     assert first["bytes_up"] == first["bytes_down"] == 36_000 and first["ack_rule_checks"] > 30
     assert ({k: v for k, v in first.items() if k != "sim_cycles_per_s"}
             == {k: v for k, v in second.items() if k != "sim_cycles_per_s"})
@@ -48,7 +51,7 @@ class Clock:
     """A simulation that only has time, traces and a takeover 700 cycles after the kill."""
 
     def __init__(self):
-        self.cycle, self.traced, self.killed = 0, [], None
+        self.cycle, self.traced, self.killed, self.again, self.revived = 0, [], None, None, None
         self.watched = []
 
     def trace(self, path):
@@ -64,24 +67,44 @@ class Clock:
         return []
 
     def kill(self):
-        self.killed = self.cycle
-        return 0, self.cycle
+        """The first call kills unit 0, and unit 1 takes over; the second one kills unit 1."""
+        if self.killed is None:
+            self.killed = self.cycle
+            return 0, self.cycle
+        self.again = self.cycle
+        return 1, self.cycle
+
+    def revive(self, unit):
+        assert unit == 0 and self.killed is not None
+        self.revived = self.cycle
+
+    def read(self, unit, name):
+        """Unit 1 has all records at the standby 2000 cycles after that was switched on."""
+        ready = self.cycle >= self.revived + 2000
+        return {"joined": 1, "resync": int(not ready), "exposed": 0, "resync_clocks": 1234}[name]
 
     def pop_marks(self):
-        return [Mark(self.killed + 700, "active",
-                     2)] if self.killed is not None and self.cycle >= self.killed + 700 else []
+        marks = []
+        for killed, active in ((self.killed, 2), (self.again, 1)):
+            if killed is not None and self.cycle >= killed + 700:
+                marks.append(Mark(killed + 700, "active", active))
+        return marks
 
 
 @pytest.mark.parametrize("waves", [False, True])
 def test_trace_and_waveform_cover_the_kill_and_the_takeover(tmp_path, waves):
     clock = Clock()
     with demo_run.DemoRun(clock, "python", seed=1, connections=2, size=100_000, out=tmp_path, waves=waves) as run:
-        run.begin(clock.kill)
+        run.begin(clock.kill, clock.revive)
         while clock.cycle < 400_000:
             clock.cycle += 100
             run.advance(clock.cycle)        # a byte a cycle
     margin = demo_run.WAVE_MARGIN
-    assert run.killed == (0, clock.killed) and 0.2 * 400_000 <= clock.killed <= 0.7 * 400_000 + margin + 100
+    assert run.killed == (0, clock.killed) and 0.2 * 400_000 <= clock.killed <= 0.45 * 400_000 + margin + 100
+    second = run.second
+    assert 0 <= clock.revived - (clock.killed + 700) - 3000 <= 100 and second.killed == (1, clock.again)
+    assert clock.revived + 2000 <= second.protected <= clock.again and second.resync_clocks == 1234
+    assert 0.45 * 400_000 <= clock.again <= 0.7 * 400_000 + 1100 and second.takeover_cycle == clock.again + 700
     (_, opened), (_, closed) = clock.watched
     assert [on for on, _ in clock.watched] == [True, False]
     assert 0 <= clock.killed - opened - margin <= 100 and 0 <= closed - (clock.killed + 700) - margin <= 100

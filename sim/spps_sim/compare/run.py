@@ -149,7 +149,7 @@ def run_compare(*, seed=None, connections=4, size=1 << 20, rate=1 << 18, slow="r
     """
     out, console = Path(out), console or Console()
     programs, beside = find_programs(), read_demo(demo)
-    seed, total, wanted = plan_transfers(seed, connections, size, console)
+    seed, total, (wanted,) = plan_transfers(seed, connections, size, console)
     with ExitStack() as stack:
         shown = stack.enter_context(transfer_progress(console))
         task = shown.add_task("proxies start", total=total)

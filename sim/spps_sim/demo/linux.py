@@ -74,7 +74,7 @@ def run_demo(make_simulation, params, *, seed=None, connections=4, size=1 << 20,
     with DemoRun(sim, "linux", seed=seed, connections=connections, size=size, out=out, waves=waves, image=image,
                  console=console) as run:
         with Testbed(sim, params, on_frame=run.record, faults=faults, netem=netem, seed=run.seed) as testbed:
-            run.begin(testbed.kill)
+            run.begin(testbed.kill, testbed.revive)
             results = _transfer(run, testbed, limit)
             lost, rate = testbed.lost, testbed.rate()
             fates = {str(fate): count for fate, count in testbed.link.fates.items()}

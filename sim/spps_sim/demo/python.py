@@ -173,7 +173,7 @@ def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=
 
         net.on_frame = on_frame
         net.on_mark = run.mark
-        run.begin(kill)
+        run.begin(kill, sim.revive)
         hosts = Hosts(net, scenario.peer_config(), run.seed, connections, size)
         started, first, end = time.monotonic(), sim.cycle, sim.cycle + limit
         while not hosts.over and sim.cycle < end:

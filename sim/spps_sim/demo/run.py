@@ -1,4 +1,4 @@
-"""What every demo shares: the kill by seed, waveform and trace around it, captures, summary, report and table.
+"""What every demo shares: the kills by seed, waveform and trace around the first, captures, summary, report and table.
 
 The endpoints are those of `linux` or `python`.
 """
@@ -17,6 +17,7 @@ from ..network.plan import plan_transfers, transfer_progress
 from ..trace.report import write_report
 from ..trace.sequence import sequence
 from ..trace.window import TraceOptions, TraceWindow
+from .second import SecondFailure
 
 __all__ = ["DemoRun", "WAVE_MARGIN"]
 
@@ -56,7 +57,8 @@ class DemoRun:
         self.sim, self.endpoints, self.connections, self.size = sim, endpoints, connections, size
         self.out, self.waves = Path(out), waves
         self.console = console or Console()
-        self.seed, self.total, self.kill_bytes = plan_transfers(seed, connections, size, self.console)
+        self.seed, self.total, kill_bytes = plan_transfers(seed, connections, size, self.console, kills=2)
+        self.kill_bytes, self._second_bytes = kill_bytes
         self.lead = min(WAVE_MARGIN, self.total // 20)      # cycles from those bytes to the kill, for the waveform
         self.kill_cycle = self.killed = self.takeover_cycle = None
         self.wave_file = None
@@ -80,15 +82,17 @@ class DemoRun:
 
     def mark(self, mark):
         """Take a status mark of the pair that the caller has popped."""
+        self.second.mark(mark)
         if mark.name == "active" and self.killed is not None and self.takeover_cycle is None:
             unit, cycle = self.killed
             if mark.cycle >= cycle and mark.value >> (1 - unit) & 1:
                 self.takeover_cycle = mark.cycle
 
     # while it runs ---------------------------------------------------------------------------
-    def begin(self, kill):
-        """Start; kill() kills the active unit and returns (unit, cycle)."""
+    def begin(self, kill, revive):
+        """Start; kill() kills the active unit and returns (unit, cycle), revive(unit) switches it on again."""
         self._kill = kill
+        self.second = SecondFailure(self.sim, kill, revive, self._second_bytes)
         if self.trace.options.early:
             self.trace.open()
 
@@ -99,7 +103,7 @@ class DemoRun:
         self.captures.add(frame)
 
     def advance(self, done):
-        """Kill when it is time, open and close waveform and trace: `done` bytes have arrived."""
+        """Kill and revive when it is time, open and close waveform and trace: `done` bytes have arrived."""
         self._progress.update(self._task, completed=done)
         if self._swapping is not None and done >= self.total // 20 and next(self._swapping, self) is self:
             self._swapping = None
@@ -114,6 +118,17 @@ class DemoRun:
             self.killed = self._kill()
             self._progress.update(self._task, description=f"unit {self.killed[0]} killed at cycle {self.killed[1]}")
         self._watch()
+        if self.killed is not None and self.takeover_cycle is not None:
+            self.second.advance(done, self.killed[0], self.takeover_cycle)
+            self._progress.update(self._task, description=self._describe(self.killed))
+
+    def _describe(self, killed):
+        second = self.second
+        if second.killed is not None:
+            return f"unit {second.killed[0]} killed at cycle {second.killed[1]}"
+        if second.protected is not None:
+            return f"protected again at cycle {second.protected}"
+        return f"unit {killed[0]} killed at cycle {killed[1]}" + (", switched on" if second.revived else "")
 
     def _swap(self, image):
         for unit in (0, 1):
@@ -131,7 +146,12 @@ class DemoRun:
         """Return the cycle before which advance() has nothing to do but count bytes, or None."""
         if self.killed is None:
             return self.kill_cycle
-        return self.takeover_cycle + WAVE_MARGIN if self.trace.is_open and self.takeover_cycle is not None else None
+        if self.takeover_cycle is None:
+            return None
+        due = [self.second.next_action(self.takeover_cycle)]
+        if self.trace.is_open:
+            due.append(self.takeover_cycle + WAVE_MARGIN)
+        return min((cycle for cycle in due if cycle is not None), default=None)
 
     def _end_window(self):
         self.trace.close()
@@ -162,6 +182,12 @@ class DemoRun:
         results = sorted(results, key=lambda r: (r["role"], r["connection"]))
         kill_time = self.killed and self.killed[1] * NS_PER_CYCLE
         takeover_time = self.takeover_cycle and self.takeover_cycle * NS_PER_CYCLE
+        for cycle, text in ((self.second.revived, "the dead unit is switched on here"),
+                            (self.second.protected, "the pair is protected again by here"),
+                            (self.second.killed and self.second.killed[1], "the other unit is killed here"),
+                            (self.second.takeover_cycle, "the unit that came back takes over here")):
+            if cycle is not None:
+                self.captures.comment(cycle * NS_PER_CYCLE, text)
         self.captures.close(kill_time, takeover_time)
         report = check(self.frames)
         summary = self._summary(results, report, rate, lost)
@@ -178,7 +204,8 @@ class DemoRun:
 
     def _summary(self, results, report, rate, lost):
         passed = (len(results) == 2 * self.connections and all(r["ok"] for r in results) and report.ok
-                  and self.killed is not None and self.takeover_cycle is not None and self._swapping is None)
+                  and self.killed is not None and self.takeover_cycle is not None and self._swapping is None
+                  and self.second.takeover_cycle is not None)
         summary = {
             "verdict": "pass" if passed else "fail", "seed": self.seed, "endpoints": self.endpoints,
             "connections": self.connections,
@@ -199,6 +226,7 @@ class DemoRun:
                           and f.time >= cycle * NS_PER_CYCLE), None)
             if first is not None:
                 summary["first_frame_cycles"] = first - cycle
+            summary |= self.second.summary()
         if self.swaps:
             summary["program_swaps"] = {unit: [swap._asdict() for swap in swaps.clusters]
                                         for unit, swaps in self.swaps.items()}
@@ -215,6 +243,11 @@ def _rows(summary):
             ("kill cycle", summary.get("kill_cycle", "not killed")),
             ("takeover, cycles from the kill to the new active", summary.get("takeover_cycles", "none")),
             ("first frame of the new active, cycles from the kill", summary.get("first_frame_cycles", "none")),
+            ("dead unit switched on / pair protected again, cycle",
+             f"{summary.get('revived_cycle', 'not')} / {summary.get('protected_cycle', 'not')}"),
+            ("resynchronization, cycles", summary.get("resync_cycles", "none")),
+            ("second kill, of the other unit, cycle", summary.get("second_kill_cycle", "not killed")),
+            ("second takeover, cycles from the kill", summary.get("second_takeover_cycles", "none")),
             ("longest stall seen by an endpoint", f"{summary.get('longest_stall_ms', '?')} ms"
              + (" of simulated time" if summary["endpoints"] == "python" else "")),
             ("ACK-rule checks / violations", f"{summary['ack_rule_checks']} / {summary['violations']}"),
