@@ -148,7 +148,7 @@ def test_what_was_to_be_retransmitted_has_been_acknowledged_before_a_record_let_
         hands.client.send()
     hands.client.settle(20)                             # recovery
     unit = hands.unit
-    unit.protect, unit.sync_ready = 1, 0
+    unit.protect, unit.sync_ready, unit.joins = 1, 0, unit.joins + 1
     unit.kick()
     for ack in (first + 2000, first + 5000 + (ending == "fin")):
         hands.client.send(ack=ack)
@@ -166,7 +166,7 @@ def test_a_window_that_opened_while_nothing_could_leave_is_no_loss():
     hands.client.send(window=0)
     hands.down(100)
     unit = hands.unit
-    unit.protect, unit.sync_ready = 1, 0
+    unit.protect, unit.sync_ready, unit.joins = 1, 0, unit.joins + 1
     unit.kick()
     hands.client.send(window=WINDOW)
     assert hands.client.settle(1500) == []
