@@ -213,11 +213,12 @@ def test_endpoint_mode_echoes_and_discards_and_control_answers(tmp_path):
         assert status["active"] == 1 and [unit["state"] for unit in status["units"]] == ["frozen", "active"]
         assert list(running.ctl("stats")) == ["unit_1"]
         assert running.ctl("thaw") == {"thawed": [0]}
-        running.wait_for(0, "fenced: the other unit has taken over from it")
+        running.wait_for(0, "has joined as the standby")
         assert (0, "thawed") in running.events()
         assert running.python(0, SEND, Addresses.vip[0], 7, 5000) == "same"
         stats = running.ctl("stats")
-        assert stats["unit_0"]["fenced"] == 1 and stats["unit_1"]["active"] == 1
+        assert stats["unit_0"]["joined"] == 1 and stats["unit_1"]["active"] == 1
+        assert stats["unit_0"]["failover_fenced"] == 1
         address = re.search(r"http://127.0.0.1:\d+/metrics", running.log.read_text())[0]
         text = urllib.request.urlopen(address, timeout=30).read().decode()
         families = {family.name: family for family in text_string_to_metric_families(text)}
@@ -241,7 +242,10 @@ def test_endpoint_mode_echoes_and_discards_and_control_answers(tmp_path):
 def test_nothing_is_left_after_sigkill(tmp_path):
     with live(tmp_path) as running:
         sleeper = subprocess.Popen(running.command(1, "sleep", "600"))
-        deaf = subprocess.Popen(running.command(1, "sh", "-c", "trap '' TERM HUP; while :; do sleep 1; done"))
+        script = "trap '' TERM HUP; echo deaf; while :; do sleep 1; done"
+        deaf = subprocess.Popen(running.command(1, "sh", "-c", script),
+                                stdout=subprocess.PIPE, text=True)
+        assert deaf.stdout and deaf.stdout.readline() == "deaf\n", "the shell does not hear signals from now on"
         assert running.stop(signal.SIGKILL) == -signal.SIGKILL
         assert sleeper.wait(10) == -signal.SIGTERM, "processes in the namespaces end with it"
         assert deaf.wait(10) == -signal.SIGKILL
