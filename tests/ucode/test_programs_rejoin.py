@@ -4,7 +4,8 @@ import pytest
 from spps.layouts.event import EventKind, TimerCause
 from spps.layouts.flowstate import ConnFlag
 from spps.layouts.message import MessageKind
-from spps_sim.model.tcp_scenarios import Transfer
+from spps_sim.model.functional_pair import FunctionalPair
+from spps_sim.model.tcp_scenarios import RawClient, Transfer
 
 SIZES = {"up": 6000, "down": 4000}
 
@@ -139,4 +140,37 @@ def test_kick_of_a_connection_that_is_over_has_no_effect():
     transfer = Transfer(**SIZES).run()
     unit = transfer.pair.units[0]
     unit.active = 0
+    assert [MessageKind(message[0] & 0xFF) for message in kick(unit, 0)] == []
+
+
+def test_an_endpoint_tells_that_it_is_covered_when_a_standby_joins():
+    """It has no record, so that the standby would wait for one for ever."""
+    client = RawClient(FunctionalPair(config={"mode": 0}), port=7)
+    client.open()
+    unit = client.pair.units[0]
+    conn, = unit.in_use
+    assert conn in unit.covered
+    unit.covered.clear()
+    unit.joins += 1
+    kick(unit, conn)
+    assert conn in unit.covered
+
+
+def test_a_standby_that_is_gone_before_the_event_gets_no_record():
+    """The count of joins is read before `protect`, which has fallen meanwhile."""
+    transfer = taken_over(20)
+    unit = transfer.pair.active
+    conn, = unit.in_use
+    unit.joins += 1
+    issued = unit.issued
+    kick(unit, conn)
+    assert unit.issued == issued and not protected(unit, conn)
+    transfer.pair.rejoin()
+    transfer.run().check()
+
+
+def test_an_event_of_a_connection_that_is_over_writes_no_record():
+    transfer = Transfer(**SIZES).run()
+    unit = transfer.pair.units[0]
+    unit.joins += 1
     assert [MessageKind(message[0] & 0xFF) for message in kick(unit, 0)] == []
