@@ -3,7 +3,7 @@ import pytest
 
 from spps.layouts.config import CONFIG
 from spps.layouts.director import EndCause
-from spps.layouts.flowstate import LEG, LEG_BASE, ConnFlag
+from spps.layouts.flowstate import LEG, LEG_BASE, SHARED, ConnFlag
 from spps_sim.checker.wire import ACK, RST
 from spps_sim.model.tcp_legs import LEGS as NAMES
 from spps_sim.model.tcp_legs import Leg
@@ -322,6 +322,21 @@ def test_first_round_is_not_late_when_the_tick_counter_wraps_behind_it(name, bef
     leg = opened(name, config=QUICK, bases=(base, base))
     assert leg.settle(4500) == []
     assert len(probes(leg, leg.settle(1000))) == 1
+
+
+@LEGS
+def test_a_round_whose_time_has_passed_comes_at_once(name):
+    """A timer event may be late, and another event may come before it."""
+    leg = opened(name, config=QUICK)
+    assert len(probes(leg, leg.settle(5500))) == 1
+    leg.send()
+    leg.settle()
+    for event in (leg.send, lambda: hint(leg)):
+        leg.unit.flowstates[0][SHARED["deadline"].word] = leg.unit.now() - 7 | 1
+        event()
+        assert len(probes(leg, leg.settle(50))) == 1
+        leg.send()
+        leg.settle()
 
 
 @LEGS

@@ -2,8 +2,9 @@
 import pytest
 
 from spps.layouts.event import EventKind, TimerCause
-from spps.layouts.flowstate import ConnFlag
+from spps.layouts.flowstate import SHARED, ConnFlag
 from spps.layouts.message import MessageKind
+from spps.ucode.names import STRUCTS
 from spps_sim.model.functional_pair import FunctionalPair
 from spps_sim.model.tcp_scenarios import RawClient, Transfer
 
@@ -174,3 +175,48 @@ def test_an_event_of_a_connection_that_is_over_writes_no_record():
     unit = transfer.pair.units[0]
     unit.joins += 1
     assert [MessageKind(message[0] & 0xFF) for message in kick(unit, 0)] == []
+
+
+def test_a_connection_whose_core_was_lost_goes_on_when_a_standby_joins():
+    transfer = taken_over(20)
+    unit = transfer.pair.active
+    conn, = unit.in_use
+    unit.restarts.add(conn)
+    fresh = transfer.pair.rejoin()
+    transfer.pair.run(until=lambda: fresh.in_use, limit=100)
+    transfer.run().check()
+
+
+def test_a_connection_in_its_handshake_is_recorded_when_that_is_over():
+    transfer = Transfer(**SIZES)
+    unit = transfer.pair.units[0]
+    transfer.pair.run(until=lambda: unit.in_use, limit=1000)
+    conn, = unit.in_use
+    unit.joins += 1
+    kick(unit, conn)
+    assert unit.issued == 0
+    transfer.run().check()
+
+
+def test_a_connection_on_the_fast_path_writes_its_record():
+    transfer = Transfer(up=60_000, down=0)
+    pair = transfer.pair
+    unit = pair.units[0]
+    ready = 1 << STRUCTS["Event"]["plain"].lsb - STRUCTS["Event"]["new"].lsb
+    pair.run(until=lambda: unit.events > 40 and unit.in_use
+             and unit.flowstates[0][SHARED["misc"].word] & ready, limit=100_000)
+    assert unit.in_use == {0}
+    pair.lose_standby()
+    fresh = pair.rejoin()
+    pair.run(until=lambda: fresh.in_use, limit=100)
+    pair.kill("lost")
+    transfer.run().check()
+
+
+def test_a_standby_forgets_an_endpoint():
+    client = RawClient(FunctionalPair(config={"mode": 0}), port=7)
+    client.open()
+    unit = client.pair.units[0]
+    unit.active = 0
+    kick(unit, 0)
+    assert not unit.in_use and not unit.keys and not client.settle()
