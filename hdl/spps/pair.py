@@ -66,7 +66,7 @@ class SppsPair(wiring.Component):
     tap_sync_0, tap_sync_1 : Out(packet word and valid)
         Words that unit 0 (1) puts on the sync link in this clock; `valid` is a strobe.
     kill, freeze : In(2)
-        Bit n stops unit n. A killed unit is the same as one that is frozen for ever.
+        Bit n stops unit n. A killed unit is one that is frozen, and the IP switch may know that it is dead.
     power_up : In(2)
         Bit n resets unit n and what stands for its MACs, as when its board is switched on. It must be stopped before.
     detector : In(2)

@@ -7,7 +7,7 @@ from scapy.layers.l2 import Ether
 from spps_sim.checker.monitor import check
 from spps_sim.checker.wire import CapturedFrame
 
-__all__ = ["C_ISN", "Env", "P_ISN_C", "P_ISN_V"]
+__all__ = ["C_ISN", "Env", "P_ISN_C", "P_ISN_V", "found"]
 
 CLIENT, VIP0, VIP1, SERVER = "10.0.1.2", "10.0.1.1", "10.0.2.1", "10.0.2.2"
 C_ISN, P_ISN_C, P_ISN_V, V_ISN = 1000, 0xFFFFFFF0, 3000, 4000      # our client-side ISN wraps in the trace
@@ -122,3 +122,8 @@ class Env:
         self.handshake()
         bend(self)
         return {violation.invariant for violation in check(self.frames).violations}
+
+
+def found(t):
+    """Return the invariants that the monitor finds broken, one per violation."""
+    return [violation.invariant for violation in check(t.frames).violations]

@@ -5,13 +5,9 @@ A connection is protected when the present standby has confirmed its full record
 import pytest
 
 from spps_sim.checker.monitor import check
-from tests.checker.env_monitor import Env
+from tests.checker.env_monitor import Env, found
 
 RST = "RA"
-
-
-def found(t):
-    return [violation.invariant for violation in check(t.frames).violations]
 
 
 def alone():

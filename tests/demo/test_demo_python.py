@@ -100,7 +100,7 @@ def test_trace_and_waveform_cover_the_kill_and_the_takeover(tmp_path, waves):
             clock.cycle += 100
             run.advance(clock.cycle)        # a byte a cycle
     margin = demo_run.WAVE_MARGIN
-    assert run.killed == (0, clock.killed) and 0.2 * 400_000 <= clock.killed <= 0.45 * 400_000 + margin + 100
+    assert run.first.killed == (0, clock.killed) and 0.2 * 400_000 <= clock.killed <= 0.45 * 400_000 + margin + 100
     second = run.second
     assert 0 <= clock.revived - (clock.killed + 700) - 3000 <= 100 and second.killed == (1, clock.again)
     assert clock.revived + 2000 <= second.protected <= clock.again and second.resync_clocks == 1234

@@ -34,6 +34,7 @@ CONFIG, STATUS = FailoverConfig().members, FailoverStatus().members
 REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, retransmit_after=500, isn_divider=9, isn_margin=1000,
                  tick_margin=2)
 TICK = 40           # clocks
+PACE = 20           # clocks
 
 
 class _Unit:
@@ -158,7 +159,7 @@ class Env:
         self.a, self.b = _Unit(self, "a", idle=idle, pause=pause), _Unit(self, "b", idle=idle, pause=pause)
         for unit, role in ((self.a, 1), (self.b, 0)):
             unit.set(role_init=role, role_load=0, policy=0, grant=0, egress_disable=0, detector=0, unit=1 - role,
-                     auto_join=1, rejoin=0, resync_pace=20, **REGISTERS)
+                     auto_join=1, rejoin=0, resync_pace=PACE, **REGISTERS)
         dut._log.info("seed %d", SEED)
 
     async def joined(self, limit=20000):

@@ -18,6 +18,8 @@ def test_a_register_is_written_in_both_units_and_read_back():
     assert registers.get("lease") == ("lease", {0: 1234, 1: 1234})
     env.kill("0")
     assert registers.set("policy", 1) == ("policy", [1])
+    env.revive(0)
+    assert registers.get("policy") == ("policy", {0: 1, 1: 1})
 
 
 @pytest.mark.parametrize(

@@ -211,3 +211,21 @@ async def start(dut, idle=0.0, pause=0.0):
     await reset(dut)
     cocotb.start_soon(env.watch())
     return env
+
+
+async def fill(env):
+    """Every id in use; the ids in the order of `flows`."""
+    made = []
+    for flow in env.flows:
+        if len(env.model.used) < CONNECTIONS:
+            env.event(flow, kind=1, tcp_flags=2)
+            await env.drain()
+            if (entry := env.model.find(flow_key(*flow))) is not None:
+                made.append((flow, entry[1]))
+    assert len(made) == CONNECTIONS
+    return made
+
+
+def strangers(env):
+    """Flows without a connection."""
+    return [flow for flow in env.flows if env.model.find(flow_key(*flow)) is None]

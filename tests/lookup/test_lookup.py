@@ -50,10 +50,11 @@ def test_half_full_table_rarely_overflows(connections):
     assert failed <= 1
 
 
+@pytest.mark.parametrize("bench", ("controller", "covered"))
 @pytest.mark.parametrize("connections, simulator", simulations((2, 16), 16))
-def test_lookup_controller_agrees_with_model(connections, simulator):
+def test_lookup_controller_agrees_with_model(connections, simulator, bench):
     params = TINY.replace(connections=connections, quick_entries=min(connections, TINY.quick_entries))
-    run_bench(LookupController(params), "tests.lookup.bench_lookup_controller",
+    run_bench(LookupController(params), f"tests.lookup.bench_lookup_{bench}",
               name=f"lookup_controller_{connections}", simulator=simulator, parameters={"connections": connections})
 
 

@@ -21,6 +21,8 @@ _COMMANDS = {
     MessageKind.ESTABLISHED: LookupOp.ESTABLISHED, MessageKind.NOTE: LookupOp.NOTE,
     MessageKind.TIME_WAIT: LookupOp.TIME_WAIT, MessageKind.COVERED: LookupOp.COVERED,
 }
+#: those with a key behind the header; the others are a header alone
+_KEY_KINDS = (MessageKind.INSERT, MessageKind.DELETE)
 #: bits of the count of lookup commands on their way: at most two are in the arbiter's skid buffer and one is offered
 _PENDING_BITS = 3
 
@@ -222,9 +224,8 @@ class MessageRouter(wiring.Component):
             return sum((header.kind == kind for kind in kinds[1:]), header.kind == kinds[0]) != 0
 
         to_lookup = header.unit == Unit.LOOKUP
-        is_key = to_lookup & is_kind((MessageKind.INSERT, MessageKind.DELETE))
-        is_short = to_lookup & is_kind((MessageKind.ESTABLISHED, MessageKind.NOTE, MessageKind.TIME_WAIT,
-                                        MessageKind.COVERED))
+        is_key = to_lookup & is_kind(_KEY_KINDS)
+        is_short = to_lookup & is_kind([kind for kind in _COMMANDS if kind not in _KEY_KINDS])
         with m.If((header.unit == Unit.SOCKET) & is_kind(_SOCKET_KINDS)):
             m.next = "FORWARD"
         with m.Else():

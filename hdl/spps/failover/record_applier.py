@@ -48,8 +48,6 @@ class RecordApplier(wiring.Component):
         Record numbers that the standby confirms.
     heard, echoed, joining, started, newer : Out(1)
         One clock each: `frame` is a heartbeat, an echo, a JOIN, a START, a frame of a later epoch.
-    end : Out(1)
-        One clock: the active has sent a full record of every connection.
     frame : Out(SyncHeader)
         Header of the frame in hand.
     count : Out(COUNTERS)
@@ -93,7 +91,7 @@ class RecordApplier(wiring.Component):
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
             "applied": Out(32), "idle": Out(1), "confirm": Out(1),
             "o_confirm": Out(stream.Signature(32, always_ready=True)),
-            "heard": Out(1), "echoed": Out(1), "joining": Out(1), "started": Out(1), "newer": Out(1), "end": Out(1),
+            "heard": Out(1), "echoed": Out(1), "joining": Out(1), "started": Out(1), "newer": Out(1),
             "frame": Out(SyncHeader),
             "count": Out(self.COUNTERS.layout),
         })
@@ -159,7 +157,6 @@ class RecordApplier(wiring.Component):
                                 with m.If(frame.kind == RecordKind.RETIRE):
                                     m.next = "FETCH_KEY"
                                 with m.Elif(frame.kind == RecordKind.END):
-                                    m.d.comb += self.end.eq(1)
                                     m.next = "DONE"
                                 with m.Else():
                                     m.next = "WRITE"

@@ -1,21 +1,13 @@
 """The active's side of a rejoin: who may join, and when the standby has everything."""
 from amaranth.hdl import Module, Signal
-from amaranth.lib import enum, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..lib import Counters
+from .signature import JoinVerdict
 from .sync_frame import SyncHeader, older
 
-__all__ = ["JoinVerdict", "Resync"]
-
-
-class JoinVerdict(enum.IntEnum, shape=2):
-    """What became of the last JOIN."""
-
-    NONE = 0        # none came since this unit became the active
-    TAKEN = 1
-    SIZE = 2        # refused: the standby holds another number of connections
-    CONFIG = 3      # refused: its configuration is another one
+__all__ = ["Resync"]
 
 
 class Resync(wiring.Component):
@@ -24,19 +16,16 @@ class Resync(wiring.Component):
     A JOIN answers a heartbeat that was sent after the last START, so a copy of an old one has no effect. What both
     units must agree on is compared first.
 
-    Parameters
-    ----------
-    connections : int
-        Of this unit; the other one must have as many.
-
     Members
     -------
     active : In(1)
         This unit is the active.
     joining, frame : In(1), In(SyncHeader)
         A JOIN, and which.
-    cycles, lease, digest : In(32)
-        `FailoverStatus.cycles`, `FailoverConfig.lease`, `ConfigDigest.o`.
+    cycles, lease : In(32), clocks
+        `FailoverStatus.cycles`, `FailoverConfig.lease`.
+    digest, size : In(32), In(16)
+        What JOIN has to say.
     joined : In(1)
         A standby takes records.
     accept : Out(1)
@@ -88,11 +77,11 @@ class Resync(wiring.Component):
         "resync_broken": "resynchronizations that broke off: the standby is gone or joined again, or this unit is",
     })
 
-    def __init__(self, connections):
-        self.connections = connections
+    def __init__(self):
         super().__init__({
             "active": In(1), "joining": In(1), "frame": In(SyncHeader), "cycles": In(32), "lease": In(32),
-            "digest": In(32), "joined": In(1), "accept": Out(1), "offered": Out(1), "start_stamp": Out(32),
+            "digest": In(32), "size": In(16), "joined": In(1), "accept": Out(1), "offered": Out(1),
+            "start_stamp": Out(32),
             "pace": In(16), "sync_ready": In(1), "kicked": In(1), "exposed": In(17), "sweeping": In(1),
             "end": Out(1), "end_stored": In(1), "issued": In(32), "confirmed": In(32),
             "begin": Out(1), "uncover": Out(1), "kick_ready": Out(1), "resync": Out(1),
@@ -112,7 +101,7 @@ class Resync(wiring.Component):
         m.d.sync += [
             asked.eq(self.joining & self.active),
             late.eq((age >= self.lease) | self.offered & older(frame.stamp, self.start_stamp) | self.sweeping),
-            size.eq(frame.conn == self.connections - 1), config.eq(frame.number == self.digest),
+            size.eq(frame.conn == self.size), config.eq(frame.number == self.digest),
         ]
         with m.If(asked):
             with m.If(late):

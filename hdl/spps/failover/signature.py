@@ -4,7 +4,7 @@ from amaranth.lib.wiring import Out
 
 from ..lib.item import Item
 
-__all__ = ["CONFIG", "STATUS", "Policy", "FailoverConfig", "FailoverStatus"]
+__all__ = ["CONFIG", "STATUS", "JoinVerdict", "Policy", "FailoverConfig", "FailoverStatus"]
 
 
 class Policy(enum.IntEnum, shape=2):
@@ -13,6 +13,15 @@ class Policy(enum.IntEnum, shape=2):
     STALL = 0       # emits nothing
     ARBITER = 1     # goes on once `grant` is set
     CONTINUE = 2    # goes on when a standby that lives would have taken over
+
+
+class JoinVerdict(enum.IntEnum, shape=2):
+    """What became of the last JOIN."""
+
+    NONE = 0        # none came since this unit became the active
+    TAKEN = 1
+    SIZE = 2        # refused: the standby holds another number of connections
+    CONFIG = 3      # refused: its configuration is another one
 
 #: in the order of the registers
 CONFIG = (

@@ -102,7 +102,7 @@ class SyncPort(wiring.Component):
         m.submodules.applier = applier = RecordApplier()
         m.submodules.control = control = RoleControl()
         m.submodules.membership = membership = Membership()
-        m.submodules.resync = resync = Resync(self.params.connections)
+        m.submodules.resync = resync = Resync()
         m.submodules.digest = digest = ConfigDigest()
         m.submodules.lookup_arbiter = lookups = StreamArbiter(LookupCommand, 2, packets=False)
         m.submodules.narrow = to_link = PacketResize(WORD, width)
@@ -170,7 +170,8 @@ class SyncPort(wiring.Component):
             control.begin.eq(membership.begin), control.member.eq(membership.member),
             control.clean.eq(membership.clean),
             resync.active.eq(status.active), resync.joining.eq(applier.joining), resync.frame.eq(applier.frame),
-            resync.cycles.eq(status.cycles), resync.lease.eq(config.lease), resync.digest.eq(sender.digest),
+            resync.cycles.eq(status.cycles), resync.lease.eq(config.lease),
+            resync.digest.eq(sender.digest), resync.size.eq(sender.size),
             resync.joined.eq(control.joined), resync.pace.eq(config.resync_pace),
             resync.sync_ready.eq(store.sync_ready), resync.kicked.eq(self.kicked), resync.exposed.eq(self.exposed),
             resync.sweeping.eq(self.sweeping), store.end.eq(resync.end), resync.end_stored.eq(store.end_stored),

@@ -13,7 +13,7 @@ __all__ = ["Config", "CONFIG", "CONFIG_INDEX", "CONFIG_DIRECT", "CONFIG_BITS", "
 class Config(NamedTuple):
     """A configuration word: name, reset value, text for the register table, the least and most that a host may write.
 
-    A unit's window is at most its socket_bytes.
+    `most` may be the name of a parameter of the unit.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Config(NamedTuple):
     doc: str
     secret: bool = False    # a key, which tools do not show
     least: int = 0
-    most: int = 0xFFFFFFFF
+    most: int | str = 0xFFFFFFFF
 
 
 #: the longest time in ticks: a deadline twice as far ahead, as of 2 MSL, is still ahead modulo 2^32
@@ -42,7 +42,7 @@ CONFIG = (
     Config("listen_last", 65535, "highest TCP port the proxy listens on", most=PORT),
     Config("mss", 1460, "MSS we announce"),
     Config("rcv_wscale", 0, "window scale we announce", most=14),
-    Config("window", 8192, "receive buffer of a direction, bytes"),
+    Config("window", 8192, "receive buffer of a direction, bytes", most="socket_bytes"),
     Config("initial_window", 10, "initial congestion window in segments (RFC 6928)", least=1, most=63),
     Config("rto_initial", 1000, "ticks", least=1, most=TICKS),
     Config("rto_min", 200, "ticks", least=1, most=TICKS),

@@ -10,7 +10,8 @@ the leg block (bases L and P). The microcode assembler takes its names from here
 from typing import NamedTuple
 
 __all__ = ["Field", "LINE_WORDS", "LINE_BEATS", "FLOWSTATE_WORDS", "LEG_BASE", "LEG_STRIDE", "LEG_HARD_LINES",
-           "LEG_HARD_BEATS", "GAP_LISTS", "GAP_BLOCKS", "SHARED", "LEG", "LINES", "DELTA_LINES", "DELTA_BEATS",
+           "LEG_HARD_BEATS", "EPOCH_BITS",
+           "GAP_LISTS", "GAP_BLOCKS", "SHARED", "LEG", "LINES", "DELTA_LINES", "DELTA_BEATS",
            "DELTA_MASK", "FULL_LINES", "FULL_BEATS", "FULL_MASK", "ConnFlag", "Service"]
 
 LINE_WORDS = 8
@@ -55,11 +56,15 @@ class ConnFlag:
     PAUSED_1 = 9
 
 
+#: bits of CSR epoch that are the epoch; above them it counts the standbys that joined
+EPOCH_BITS = 16
+
 SHARED = {
     # line 0: the delta record, hard; the pairs of a leg lie as in the leg (snd_una, rcv_nxt), so that a record can be
     # sent from there
     "flags": Field(0),
-    "epoch": Field(1),          # epoch of the unit that wrote this state; another epoch means: taken over
+    # CSR epoch at the last event: another epoch means taken over; other bits above EPOCH_BITS: a standby has joined
+    "epoch": Field(1),
     "snd_una_0": Field(2),      # leg 0: oldest unacknowledged number we sent = commitment of direction 1->0
     "rcv_hint_0": Field(3),     # hint: RCV.NXT of leg 0 when the record was made
     "snd_una_1": Field(4),      # leg 1: commitment of direction 0->1

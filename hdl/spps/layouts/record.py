@@ -24,7 +24,7 @@ class SyncType(enum.Enum, shape=8):
                     # heartbeats are echoed, so a member that hears no more of them may take over
     ECHO = 4        # answer of a member to a heartbeat or START; stamp is copied from it, number as in CONFIRM
     JOIN = 5        # answer of a standby that is no member and knows no connection; stamp is copied from the heartbeat,
-                    # number = digest of what both units must agree on, conn = CONNECTIONS_SAID of its connections
+                    # number = digest of what both units must agree on, conn = how many connections it holds, less one
     START = 6       # answer to JOIN: the standby becomes a member and applies the records after number; stamp and kind
                     # as in HEARTBEAT
 

@@ -140,7 +140,7 @@ def register_map(params, counters=(), status=()):
         regs.add(register)
     regs.region(CONFIG_BASE)
     for index, word in enumerate(CONFIG):
-        most = params.socket_bytes if word.name == "window" else word.most
+        most = getattr(params, word.most) if isinstance(word.most, str) else word.most
         regs.add(Register(f"cfg_{word.name}", reset=min(word.reset, most), doc=word.doc,
                           member=("cfg", index), secret=word.secret, least=word.least, most=most))
     regs.region(STATUS_BASE)

@@ -54,7 +54,8 @@ BASE_FIELDS = {"WS": flowstate.SHARED, "L": flowstate.LEG, "P": flowstate.LEG, "
 CONSTANTS = {name: getattr(module, name) for module, name in (
     (flowstate, "LINE_WORDS"), (flowstate, "FLOWSTATE_WORDS"), (flowstate, "LEG_BASE"), (flowstate, "LEG_STRIDE"),
     (flowstate, "LINE_BEATS"), (flowstate, "LEG_HARD_BEATS"), (flowstate, "DELTA_BEATS"), (flowstate, "DELTA_MASK"),
-    (flowstate, "FULL_BEATS"), (flowstate, "FULL_MASK"), (flowstate, "GAP_LISTS"), (flowstate, "GAP_BLOCKS"),
+    (flowstate, "FULL_BEATS"), (flowstate, "FULL_MASK"), (flowstate, "GAP_LISTS"),
+    (flowstate, "EPOCH_BITS"), (flowstate, "GAP_BLOCKS"),
     (headers, "IPV4_BYTES"), (headers, "TCP_BYTES"), (event, "EVENT_WORDS"), (output, "OUTPUT_BEATS"),
     (output, "SACK_BLOCKS"), (output, "OUTPUT_ADDRESS_BEATS"), (neighbour, "ARP_RESOLVE"),
     (director, "EVENT_BEATS"))}

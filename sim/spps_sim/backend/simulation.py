@@ -28,7 +28,7 @@ def load_registers(source):
     return dict(source) if isinstance(source, dict) else json.loads(Path(source).read_text())
 
 
-def kept_registers():
+def _kept_registers():
     """Names of the registers that keep what a host writes."""
     from spps.layouts.config import CONFIG
     from spps.mmc.registers import CONTROL
@@ -48,12 +48,13 @@ class Simulation:
         self.backend = backend
         self.params = params
         self.registers = load_registers(registers) if registers is not None else {}
-        self._kept = {self.registers[name] for name in kept_registers() if name in self.registers}
+        self._kept = {self.registers[name] for name in _kept_registers() if name in self.registers}
         self.on_frame: Any = None
         self.on_mark: Any = None
         self.kills = []             # (cycle, unit)
         self._kill = self._freeze = self._detector = self._appoint = self._power_up = 0
         self._written = ({}, {})    # of each unit: what has been written to the registers that keep it, by address
+        self._late = ({}, {})       # of these, what was written while the unit was stopped
 
     @classmethod
     def of(cls, params, trace=""):
@@ -129,11 +130,17 @@ class Simulation:
         return self.backend.register(unit, self._address(name))
 
     def write(self, unit, name, value):
-        """Write a register, named as for read(); bits above the 32nd are ignored."""
-        address = self._address(name)
-        self.backend.register(unit, address, value & 0xFFFFFFFF)
+        """Write a register, named as for read(); bits above the 32nd are ignored.
+
+        A stopped unit gets the value when it runs again, if the register keeps what is written.
+        """
+        address, value = self._address(name), value & 0xFFFFFFFF
         if address in self._kept:
-            self._written[unit][address] = value & 0xFFFFFFFF
+            self._written[unit][address] = value
+            if (self._kill | self._freeze) >> unit & 1:
+                self._late[unit][address] = value
+                return
+        self.backend.register(unit, address, value)
 
     def configure(self, values, units=(0, 1)):
         """Write registers by name on both units. A value may be a pair: one for each unit."""
@@ -191,13 +198,20 @@ class Simulation:
         self.step(POWER_UP)
         self._power_up &= ~(1 << unit)
         self._controls()
-        for address, value in self._written[unit].items():
+        self._restore(unit, self._written[unit])
+
+    def _restore(self, unit, registers):
+        """Write registers of a unit that runs again, {address: value}."""
+        for address, value in registers.items():
             self.backend.register(unit, address, value)
+        self._late[unit].clear()
 
     def freeze(self, unit, frozen=True):
         """Stop or thaw the clock of a unit."""
         self._freeze = self._freeze & ~(1 << unit) | frozen << unit
         self._controls()
+        if not (self._kill | self._freeze) >> unit & 1:
+            self._restore(unit, self._late[unit])
 
     def detector(self, unit, failed=True):
         """Tell `unit` from outside that its peer has failed (§X.B, F10)."""

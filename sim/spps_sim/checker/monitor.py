@@ -63,7 +63,7 @@ class _Monitor:
             if sync.kind == RETIRE:
                 # this says nothing about a new connection with its addresses, whose SYN may have come before
                 _, legs = self.links.pop(sync.conn, ((), ()))
-            else:
+            elif sync.lines:            # else it is of no connection
                 if 2 in sync.lines and 8 in sync.lines:
                     self.bind(sync)
                 _, legs = self.links.get(sync.conn, ((), ()))

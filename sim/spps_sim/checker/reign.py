@@ -84,9 +84,7 @@ class Reign:
             self.issued = number
         if self.applied is not None and not before(self.applied, number):
             return []                   # sent again without need
-        if sync.kind == END:
-            commitments = []
-        elif sync.kind == RETIRE:
+        if sync.kind == RETIRE:
             commitments = []
             for leg in legs:
                 self.forget(leg)
@@ -141,10 +139,7 @@ class Reign:
                 for leg in owed if leg.lives() and not self._stored(leg)]
 
     def standby_begins_anew(self):
-        """Note that the standby has lost what it knew: a confirmation has gone back.
-
-        Or it says so itself, with JOIN.
-        """
+        """Note that the standby has lost what it knew: a confirmation has gone back, or it joins again."""
         self.life += 1
         self._open.clear()
 

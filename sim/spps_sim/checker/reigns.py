@@ -62,10 +62,12 @@ class Reigns:
         reign = self._claim(frame, sync.epoch)
         if reign is None:
             return
-        if sync.type == STATE:
-            wrong = reign.record(sync, legs)
+        if sync.type == HEARTBEAT:
+            wrong = reign.heartbeat(sync)
+        elif sync.type == START:
+            wrong = reign.start(sync, legs)
         else:
-            wrong = reign.heartbeat(sync) if sync.type == HEARTBEAT else reign.start(sync, legs)
+            wrong = reign.record(sync, legs)
         for text in wrong:
             self.report.fail("I1", frame.time, text)
         if sync.type == HEARTBEAT:

@@ -17,7 +17,7 @@ from ..network.plan import plan_transfers, transfer_progress
 from ..trace.report import write_report
 from ..trace.sequence import sequence
 from ..trace.window import TraceOptions, TraceWindow
-from .second import SecondFailure
+from .second import Failure, SecondFailure
 
 __all__ = ["DemoRun", "WAVE_MARGIN"]
 
@@ -60,7 +60,8 @@ class DemoRun:
         self.seed, self.total, kill_bytes = plan_transfers(seed, connections, size, self.console, kills=2)
         self.kill_bytes, self._second_bytes = kill_bytes
         self.lead = min(WAVE_MARGIN, self.total // 20)      # cycles from those bytes to the kill, for the waveform
-        self.kill_cycle = self.killed = self.takeover_cycle = None
+        self.kill_cycle = None
+        self.first = Failure()
         self.wave_file = None
         self._tracing = False
         self.trace = TraceWindow(sim, trace or TraceOptions())
@@ -82,17 +83,14 @@ class DemoRun:
 
     def mark(self, mark):
         """Take a status mark of the pair that the caller has popped."""
+        self.first.mark(mark)
         self.second.mark(mark)
-        if mark.name == "active" and self.killed is not None and self.takeover_cycle is None:
-            unit, cycle = self.killed
-            if mark.cycle >= cycle and mark.value >> (1 - unit) & 1:
-                self.takeover_cycle = mark.cycle
 
     # while it runs ---------------------------------------------------------------------------
     def begin(self, kill, revive):
         """Start; kill() kills the active unit and returns (unit, cycle), revive(unit) switches it on again."""
         self._kill = kill
-        self.second = SecondFailure(self.sim, kill, revive, self._second_bytes)
+        self.second = SecondFailure(self.sim, self.first, kill, revive, self._second_bytes)
         if self.trace.options.early:
             self.trace.open()
 
@@ -114,13 +112,12 @@ class DemoRun:
                 self.wave_file = f"demo.{trace_kind()}"
                 self.sim.trace(self.out / self.wave_file)
                 self._tracing = True
-        if self.killed is None and self.kill_cycle is not None and self.sim.cycle >= self.kill_cycle:
-            self.killed = self._kill()
-            self._progress.update(self._task, description=f"unit {self.killed[0]} killed at cycle {self.killed[1]}")
+        if self.first.killed is None and self.kill_cycle is not None and self.sim.cycle >= self.kill_cycle:
+            self.first.killed = self._kill()
         self._watch()
-        if self.killed is not None and self.takeover_cycle is not None:
-            self.second.advance(done, self.killed[0], self.takeover_cycle)
-            self._progress.update(self._task, description=self._describe(self.killed))
+        self.second.advance(done)
+        if self.first.killed is not None:
+            self._progress.update(self._task, description=self._describe(self.first.killed))
 
     def _describe(self, killed):
         second = self.second
@@ -139,18 +136,18 @@ class DemoRun:
         """Note the takeover; end waveform and trace some time after it."""
         for mark in self.sim.pop_marks():
             self.mark(mark)
-        if self.takeover_cycle is not None and self.sim.cycle >= self.takeover_cycle + WAVE_MARGIN:
+        if self.first.takeover_cycle is not None and self.sim.cycle >= self.first.takeover_cycle + WAVE_MARGIN:
             self._end_window()
 
     def next_action(self):
         """Return the cycle before which advance() has nothing to do but count bytes, or None."""
-        if self.killed is None:
+        if self.first.killed is None:
             return self.kill_cycle
-        if self.takeover_cycle is None:
+        if self.first.takeover_cycle is None:
             return None
-        due = [self.second.next_action(self.takeover_cycle)]
+        due = [self.second.next_action()]
         if self.trace.is_open:
-            due.append(self.takeover_cycle + WAVE_MARGIN)
+            due.append(self.first.takeover_cycle + WAVE_MARGIN)
         return min((cycle for cycle in due if cycle is not None), default=None)
 
     def _end_window(self):
@@ -180,8 +177,8 @@ class DemoRun:
             self._progress.update(self._task, completed=self.total)
         self._progress.stop()
         results = sorted(results, key=lambda r: (r["role"], r["connection"]))
-        kill_time = self.killed and self.killed[1] * NS_PER_CYCLE
-        takeover_time = self.takeover_cycle and self.takeover_cycle * NS_PER_CYCLE
+        kill_time = self.first.killed and self.first.killed[1] * NS_PER_CYCLE
+        takeover_time = self.first.takeover_cycle and self.first.takeover_cycle * NS_PER_CYCLE
         for cycle, text in ((self.second.revived, "the dead unit is switched on here"),
                             (self.second.protected, "the pair is protected again by here"),
                             (self.second.killed and self.second.killed[1], "the other unit is killed here"),
@@ -195,7 +192,7 @@ class DemoRun:
             summary["link_faults"] = fates
         (self.out / "summary.json").write_text(json.dumps(summary, indent=1))
         rows = _rows(summary)
-        entries, conn = self.trace.entries(self.killed and self.killed[1], self.frames)
+        entries, conn = self.trace.entries(self.first.killed and self.first.killed[1], self.frames)
         (self.out / "trace.txt").write_text("\n".join(entry.text(self.trace.options.steps) for entry in entries))
         arrows = sequence(self.frames, kill_time, takeover_time, conn) if kill_time is not None else []
         write_report(self.out / "report.html", summary, rows, results, report, arrows, kill_time or 0, entries)
@@ -204,7 +201,7 @@ class DemoRun:
 
     def _summary(self, results, report, rate, lost):
         passed = (len(results) == 2 * self.connections and all(r["ok"] for r in results) and report.ok
-                  and self.killed is not None and self.takeover_cycle is not None and self._swapping is None
+                  and self.first.killed is not None and self.first.takeover_cycle is not None and self._swapping is None
                   and self.second.takeover_cycle is not None)
         summary = {
             "verdict": "pass" if passed else "fail", "seed": self.seed, "endpoints": self.endpoints,
@@ -217,11 +214,11 @@ class DemoRun:
         }
         if stalls := [r["stall"] for r in results if "stall" in r]:
             summary["longest_stall_ms"] = round(1000 * max(stalls), 1)
-        if self.killed is not None:
-            unit, cycle = self.killed
+        if self.first.killed is not None:
+            unit, cycle = self.first.killed
             summary |= {"kill_cycle": cycle, "killed_unit": unit}
-            if self.takeover_cycle is not None:
-                summary["takeover_cycles"] = self.takeover_cycle - cycle
+            if self.first.takeover_cycle is not None:
+                summary["takeover_cycles"] = self.first.takeover_cycle - cycle
             first = next((f.time // NS_PER_CYCLE for f in self.frames if f.unit == 1 - unit and f.link != "sync"
                           and f.time >= cycle * NS_PER_CYCLE), None)
             if first is not None:

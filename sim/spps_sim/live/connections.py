@@ -1,7 +1,7 @@
 """The connections of a running unit, from its flowstate memory, which `flowstate_address` and `flowstate_data` show."""
 from dataclasses import asdict, dataclass
 
-from spps.layouts.flowstate import LEG, LEG_BASE, LEG_STRIDE, SHARED, ConnFlag
+from spps.layouts.flowstate import EPOCH_BITS, LEG, LEG_BASE, LEG_STRIDE, SHARED, ConnFlag
 from spps.tools.errors import ToolError
 
 __all__ = ["Connection", "Leg", "decode", "read_connections", "connections_text"]
@@ -95,7 +95,7 @@ def decode(number, words, epoch, joins=None):
     flags = _field(words, SHARED["flags"])
     opened, gone = flags & (1 << ConnFlag.VALID | 1 << ConnFlag.PROXIED), _field(words, SHARED["misc"]) >> GONE & 1
     since = _field(words, SHARED["epoch"])      # CSR epoch at the last event
-    if not opened or gone or since & 0xFFFF != epoch:
+    if not opened or gone or since & (1 << EPOCH_BITS) - 1 != epoch:
         return None
     bases = LEG_BASE, LEG_BASE + LEG_STRIDE
     proxied = flags >> ConnFlag.PROXIED & 1
@@ -113,7 +113,7 @@ def decode(number, words, epoch, joins=None):
         down = _moved(_field(words, LEG["snd_una"], LEG_BASE) - sent, iss[0], None)
     server = _leg(words, bases[1], flags, ConnFlag.PAUSED_1) if proxied else None
     return Connection(number, _leg(words, bases[0], flags, ConnFlag.PAUSED_0), server,
-                      bool(flags >> ConnFlag.PROTECTED & 1) and since >> 16 == joins, up, down)
+                      bool(flags >> ConnFlag.PROTECTED & 1) and since >> EPOCH_BITS == joins, up, down)
 
 
 def _words(sim, unit, number, runs, base=0):

@@ -59,7 +59,7 @@ class LiveRegisters:
         return full, {unit: self.testbed.sim.read(unit, full) for unit in self.running()}
 
     def set(self, name, value):
-        """Write a register of each running unit; returns (full name, units).
+        """Write a register of each running unit; returns (full name, units). A stopped one gets the value later.
 
         Raises ToolError for an unknown name, a register that cannot be written, and a value that does not fit.
         """
@@ -76,7 +76,7 @@ class LiveRegisters:
         units = self.running()
         if full in TIMES:
             self._check_times(full, value, units)
-        for unit in units:
+        for unit in (0, 1) if register.access == "rw" else units:
             self.testbed.sim.write(unit, full, value)
         return full, units
 

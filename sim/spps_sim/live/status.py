@@ -1,4 +1,5 @@
 """What a running pair is doing, as a dict and in words."""
+from spps.failover.signature import JoinVerdict
 
 __all__ = ["STATES", "read_units", "read_status", "status_text"]
 
@@ -7,7 +8,8 @@ STATES = ("killed", "frozen", "fenced", "active", "standby")
 WATCHED = ("active", "epoch", "fenced", "lease_valid", "peer_present", "protect", "unprotected", "fenced_cores",
            "in_use", "half_open", "joined", "resync", "exposed", "join_verdict")
 #: what `join_verdict` of the active says of a standby that it refuses
-_REFUSED = {2: "it holds another number of connections", 3: "its configuration is another one"}
+_REFUSED = {JoinVerdict.SIZE: "it holds another number of connections",
+            JoinVerdict.CONFIG: "its configuration is another one"}
 
 #: counters of SYNs for which there was no place
 _REFUSALS = "lookup_table_full", "lookup_half_open_refused"
