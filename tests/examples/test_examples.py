@@ -19,11 +19,13 @@ def run(command, folder, **environment):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_amaranth_design_answers_arp(tmp_path):
     out = run([sys.executable, EXAMPLES / "amaranth_design" / "echo_server.py", "simulate"], tmp_path)
     assert "10.3.0.1 is at 02:00:5e:5d:50:01" in out
 
 
+@pytest.mark.slow
 def test_the_amaranth_design_becomes_verilog(tmp_path):
     run([sys.executable, EXAMPLES / "amaranth_design" / "echo_server.py", "verilog", "echo_server.v"], tmp_path)
     assert "module echo_server(" in (tmp_path / "echo_server.v").read_text()

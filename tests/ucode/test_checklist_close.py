@@ -172,6 +172,7 @@ def test_timer_event_that_comes_after_the_close_wakes_nothing():
 
 # --- many connections
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["proxy", "echo", "aborted"])
 def test_a_thousand_cycles_of_opening_and_closing_leave_nothing(mode):
     pair = FunctionalPair(config={"msl": 50, "mode": int(mode != "echo")}, standby=mode != "echo", half_open_limit=4)
