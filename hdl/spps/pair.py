@@ -12,7 +12,7 @@ from amaranth.hdl import (
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .failover import IpSwitch
+from .failover import FaultyLink, IpSwitch, LinkControl
 from .layouts.activity import activity_layout
 from .layouts.packet import packet_layout, packet_signature
 from .layouts.register import RegisterRequest
@@ -69,6 +69,8 @@ class SppsPair(wiring.Component):
         Bit n stops unit n. A killed unit is one that is frozen, and the IP switch may know that it is dead.
     power_up : In(2)
         Bit n resets unit n and what stands for its MACs, as when its board is switched on. It must be stopped before.
+    link_0, link_1 : In(LinkControl)
+        Faults of the sync link that the frames of unit 0 (1) meet. 0: none, the link is a wire.
     detector : In(2)
         External failure detection, to unit n (F10, 1010).
     appoint : In(2)
@@ -86,7 +88,7 @@ class SppsPair(wiring.Component):
 
     Drop
     ----
-    In the IP switch, counted there; on the sync link of a dead unit.
+    In the IP switch, counted there; on the sync link of a dead unit, and where `link_0` and `link_1` say so.
 
     Reset
     -----
@@ -113,6 +115,7 @@ class SppsPair(wiring.Component):
             members[f"i_mmc_{n}"] = In(stream.Signature(RegisterRequest))
             members[f"o_mmc_{n}"] = Out(stream.Signature(unsigned(32)))
             members[f"epoch_{n}"] = Out(16)
+            members[f"link_{n}"] = In(LinkControl)
             for name in PROBES:
                 members[f"{name}_{n}"] = Out(32)
             members[f"activity_{n}"] = Out(activity_layout(params))
@@ -134,7 +137,7 @@ class SppsPair(wiring.Component):
             running.append(alive)
             self.connect_side(m, n, unit, alive, ip_switch)
         for n in range(2):
-            self.connect_link(m, units[n], units[1 - n], running[n], running[1 - n], getattr(self, f"tap_sync_{n}"))
+            self.connect_link(m, n, units, running)
         m.d.comb += [ip_switch.dead.eq(self.kill), ip_switch.force.eq(self.appoint)]
         return m
 
@@ -168,14 +171,15 @@ class SppsPair(wiring.Component):
         for name in (*PROBES, "activity"):
             m.d.comb += getattr(self, f"{name}_{n}").eq(getattr(unit, name))
 
-    @staticmethod
-    def connect_link(m, sender, receiver, sender_alive, receiver_alive, tap):
-        """One direction of the sync link; a dead receiver swallows, a dead sender is silent."""
-        ready = sender_alive & (receiver.i_sync.ready | ~receiver_alive)
+    def connect_link(self, m, n, units, running):
+        """The direction of the sync link from unit n; a dead receiver swallows, a dead sender is silent."""
+        m.submodules[f"link_{n}"] = link = FaultyLink(self.params.data_width)
+        sender, receiver, tap = units[n], units[1 - n], getattr(self, f"tap_sync_{n}")
         m.d.comb += [
-            receiver.i_sync.payload.eq(sender.o_sync.payload),
-            receiver.i_sync.valid.eq(sender.o_sync.valid & sender_alive & receiver_alive),
-            sender.o_sync.ready.eq(ready),
-            tap.payload.eq(sender.o_sync.payload),
-            tap.valid.eq(sender.o_sync.valid & ready),
+            link.control.eq(getattr(self, f"link_{n}")),
+            link.i.payload.eq(sender.o_sync.payload), link.i.valid.eq(sender.o_sync.valid & running[n]),
+            sender.o_sync.ready.eq(link.i.ready & running[n]),
+            receiver.i_sync.payload.eq(link.o.payload), receiver.i_sync.valid.eq(link.o.valid & running[1 - n]),
+            link.o.ready.eq(receiver.i_sync.ready | ~running[1 - n]),
+            tap.payload.eq(link.i.payload), tap.valid.eq(link.i.valid & link.i.ready),
         ]

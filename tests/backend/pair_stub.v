@@ -1,6 +1,6 @@
-// A stand-in for spps_pair with its ports: swaps ports 0 and 1, stores registers, changes role on kill.
+// A stand-in for spps_pair with its ports: swaps ports 0 and 1, stores registers, changes role on kill, shows link controls.
 module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid, o__ready,
-    tap_sync_0__payload, tap_sync_0__valid, tap_sync_1__payload, tap_sync_1__valid, kill, freeze, detector, appoint, power_up,
+    tap_sync_0__payload, tap_sync_0__valid, tap_sync_1__payload, tap_sync_1__valid, kill, freeze, detector, appoint, power_up, link_0, link_1,
     i_mmc_0__payload, i_mmc_0__valid, i_mmc_0__ready, o_mmc_0__payload, o_mmc_0__valid, o_mmc_0__ready,
     i_mmc_1__payload, i_mmc_1__valid, i_mmc_1__ready, o_mmc_1__payload, o_mmc_1__valid, o_mmc_1__ready,
     active, epoch_0, epoch_1, issued_0, issued_1, confirmed_0, confirmed_1, delivered_0, delivered_1, done_0, done_1, copied_0, copied_1, activity_0, activity_1);
@@ -22,6 +22,8 @@ module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid,
   input [1:0] detector;
   input [1:0] power_up;
   input [1:0] appoint;
+  input [98:0] link_0;
+  input [98:0] link_1;
   input [48:0] i_mmc_0__payload;
   input i_mmc_0__valid;
   output i_mmc_0__ready;
@@ -64,7 +66,9 @@ module spps_pair(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid,
   assign o_mmc_1__payload = 0;
   assign o_mmc_1__valid = 0;
   assign epoch_1 = 0;
-  assign {issued_0, issued_1, confirmed_0, confirmed_1, delivered_0, delivered_1, done_0, done_1, copied_0, copied_1} = 0;
+  assign {issued_0, confirmed_0, delivered_0, done_0} = {29'b0, link_0};
+  assign {issued_1, confirmed_1, delivered_1, done_1} = {29'b0, link_1};
+  assign {copied_0, copied_1} = 0;
   always @(posedge clk) begin
     count <= count + 1;
     if (i__ready) begin

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spps_sim.backend.interface import FrameKind, Stop
+from spps_sim.backend.interface import FrameKind, Stop, SyncFaults
 from spps_sim.backend.simulation import Simulation
 from spps_sim.backend.verilated import VerilatedPair, build_library, data_width
 
@@ -77,6 +77,20 @@ def test_registers_by_name(sim):
     sim.backend.MMC_LIMIT = 50
     with pytest.raises(RuntimeError, match="unit 1: no answer"):
         sim.read(1, "scratch")
+
+
+def test_the_faults_of_a_link_reach_its_port(sim):
+    faults = SyncFaults(loss=0.25, replay=0.5, delay=0x1234, silent=True, seed=0xDEADBEEF)
+    sim.sync_faults(1, faults)
+    sim.step(2)
+    status = sim.status()
+    words = ("done", "delivered", "confirmed", "issued")
+    shown = [sum(status[f"{name}_{unit}"] << 32 * n for n, name in enumerate(words))
+             for unit in (0, 1)]
+    assert shown == [0, 0xDEADBEEF << 67 | 128 << 59 | 64 << 19 | 0x1234 << 3 | 0b101]
+    sim.sync_faults(1)
+    sim.step(2)
+    assert sim.status()["done_1"] == 0
 
 
 def test_a_fork_shares_the_past_and_not_the_future(sim):

@@ -117,6 +117,11 @@ class FakePair:
             self._silent_since = self.cycle
             self._inside.clear()
 
+    def link(self, unit, faults):
+        """Refuse faults: this pair sends no sync frames. Raises ValueError."""
+        if faults.control()["enable"]:
+            raise ValueError("faults of the sync link: the fake pair has no sync link; expected another preset")
+
     def status(self):
         """The status words by name."""
         return {**dict.fromkeys(STATUS_WORDS, 0), "active": self._role}

@@ -3,10 +3,11 @@
 Two backends exist: `verilated.VerilatedPair` (the RTL) and `fake.FakePair` (a plain Python pipe, which
 tests peers, captures and campaigns without RTL).
 """
+from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
 from typing import NamedTuple, Protocol
 
-__all__ = ["Activity", "FrameKind", "RawFrame", "Mark", "Stop", "STATUS_WORDS", "Backend"]
+__all__ = ["Activity", "FrameKind", "RawFrame", "Mark", "Stop", "STATUS_WORDS", "SyncFaults", "Backend"]
 
 #: status words in the order of the native library
 STATUS_WORDS = ("active", "epoch_0", "epoch_1", "issued_0", "issued_1", "confirmed_0", "confirmed_1",
@@ -74,6 +75,60 @@ class Stop(IntFlag):
     IN = 8      # a frame was taken in whole
 
 
+@dataclass(frozen=True)
+class SyncFaults:
+    """What one direction of the sync link does to its frames; nothing by default. See spps.failover.FaultyLink.
+
+    Parameters
+    ----------
+    loss, duplicate, reorder, corrupt, truncate, replay : float
+        Share of the frames, 0 to 1, in steps of 1/256: lost; delivered twice; held back while later ones pass; with one
+        wrong bit; cut short; delivered again some thousand cycles later.
+    delay : int
+        Cycles that each frame waits.
+    cut : bool
+        All frames are lost.
+    silent : bool
+        The receiver's FCS does not notice wrong bits and missing ends.
+    seed : int
+        Of the random numbers; taken when the faults begin.
+
+    Raises
+    ------
+    ValueError
+        A share is not from 0 to 1, or `delay` or `seed` has not 16 or 32 bits.
+    """
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    corrupt: float = 0.0
+    truncate: float = 0.0
+    replay: float = 0.0
+    delay: int = 0
+    cut: bool = False
+    silent: bool = False
+    seed: int = 1
+
+    def __post_init__(self):
+        for name in self._shares():
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be a share from 0 to 1")
+        for name, bits in (("delay", 16), ("seed", 32)):
+            if not 0 <= getattr(self, name) < 1 << bits:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be from 0 to {(1 << bits) - 1}")
+
+    @classmethod
+    def _shares(cls):
+        return [f.name for f in fields(cls) if f.type in (float, "float")]
+
+    def control(self):
+        """Return the fields of spps.failover.LinkControl."""
+        shares = {name: min(round(getattr(self, name) * 256), 255) for name in self._shares()}
+        return {**shares, "delay": self.delay, "cut": int(self.cut), "silent": int(self.silent), "seed": self.seed,
+                "enable": int(self.cut or self.delay > 0 or any(shares.values()))}
+
+
 class Backend(Protocol):
     """A pair under simulation. It must survive os.fork(): no threads, no shared files."""
 
@@ -114,6 +169,10 @@ class Backend(Protocol):
 
     def controls(self, kill: int, freeze: int, detector: int, appoint: int = 0, power_up: int = 0) -> None:
         """Set the two-bit control inputs, bit n for unit n."""
+        ...
+
+    def link(self, unit: int, faults: SyncFaults) -> None:
+        """Set what the sync link does to the frames that `unit` sends."""
         ...
 
     def status(self) -> "dict[str, int]":

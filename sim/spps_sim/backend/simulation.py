@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .interface import Stop
+from .interface import Stop, SyncFaults
 
 __all__ = ["Simulation", "load_registers"]
 
@@ -222,6 +222,10 @@ class Simulation:
         """Tell the IP switch from outside which unit owns the addresses; None: it decides by itself."""
         self._appoint = 0 if unit is None else 1 << unit
         self._controls()
+
+    def sync_faults(self, sender, faults=SyncFaults()):     # noqa: B008, it is immutable
+        """Set what the sync link does to the frames that unit `sender` sends; without `faults` nothing."""
+        self.backend.link(sender, faults)
 
     # state ---------------------------------------------------------------------------------
     def status(self):

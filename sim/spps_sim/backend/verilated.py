@@ -29,7 +29,7 @@ TRACE_KINDS = ("", "fst", "vcd")
 UNIT = "spps"
 
 REQUIRED_PORTS = (
-    "clk", "rst", "kill", "freeze", "detector", "appoint", "power_up",
+    "clk", "rst", "kill", "freeze", "detector", "appoint", "power_up", "link_0", "link_1",
     *(f"{s}__{f}" for s in ("i", "o", "i_mmc_0", "o_mmc_0", "i_mmc_1", "o_mmc_1")
       for f in ("payload", "valid", "ready")),
     *(f"tap_sync_{n}__{f}" for n in (0, 1) for f in ("payload", "valid")), *STATUS_WORDS, "activity_0", "activity_1",
@@ -164,6 +164,8 @@ _SIGNATURES = {
     "spps_activity": (ctypes.c_uint32, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32)),
     "spps_mmc": (ctypes.c_int, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 5 + (ctypes.POINTER(ctypes.c_uint32),)),
     "spps_controls": (None, (ctypes.c_void_p,) + (ctypes.c_uint32,) * 5),
+    "spps_link": (None, (ctypes.c_void_p, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))),
+    "spps_link_words": (ctypes.c_uint32, ()),
     "spps_status": (None, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32))),
     "spps_trace_open": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_char_p)),
     "spps_trace_close": (None, (ctypes.c_void_p,)),
@@ -262,6 +264,14 @@ class VerilatedPair:
     def controls(self, kill, freeze, detector, appoint=0, power_up=0):
         """Set the two-bit control inputs, bit n for unit n."""
         self._lib.spps_controls(self._handle, kill, freeze, detector, appoint, power_up)
+
+    def link(self, unit, faults):
+        """Set what the sync link does to the frames of `unit`, a SyncFaults."""
+        from spps.failover import LinkControl
+        bits = LinkControl.const(faults.control()).as_value().value
+        count = self._lib.spps_link_words()
+        self._lib.spps_link(self._handle, unit, (ctypes.c_uint32 * count)(*(
+            bits >> 32 * n & 0xFFFFFFFF for n in range(count))))
 
     def status(self):
         """The status words at the last cycle, by name."""

@@ -315,6 +315,12 @@ SPPS_API void spps_controls(Simulation* s, uint32_t kill, uint32_t freeze, uint3
     s->top->appoint = appoint;
     s->top->power_up = power_up;
 }
+// What the link does to frames of `unit`: the bits of LinkControl, in words, least significant first.
+SPPS_API void spps_link(Simulation* s, uint32_t unit, const uint32_t* bits) {
+    auto& port = unit ? s->top->link_1 : s->top->link_0;
+    std::memcpy(&port, bits, sizeof port);
+}
+SPPS_API uint32_t spps_link_words() { return sizeof(Vspps_pair::link_0) / 4; }
 SPPS_API void spps_status(const Simulation* s, uint32_t* to) { std::copy(s->status.begin(), s->status.end(), to); }
 SPPS_API int spps_trace_open(Simulation* s, const char* path) {
 #ifdef SPPS_TRACE
