@@ -2,7 +2,7 @@
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from spps_sim.model.failover import ECHO, END, HEARTBEAT, JOIN, START, STATE, SyncFrame, encode
+from spps_sim.model.failover import ECHO, END, HEARTBEAT, JOIN, MEMBER, NEEDED, START, STATE, SyncFrame, encode
 from tests.failover.env_failover import REGISTERS, Env
 
 
@@ -136,7 +136,7 @@ async def ticks_do_not_go_back_at_takeover(dut, start):
 @cocotb.test()
 async def refuses_frames_of_another_version(dut):
     env = await _pair(dut)
-    data = bytearray(encode(SyncFrame(HEARTBEAT, 1, 0, kind=1, tick=1 << 20)))
+    data = bytearray(encode(SyncFrame(HEARTBEAT, 1, 0, kind=3, tick=1 << 20)))
     data[14] += 1
     before = env.b.now
     env.b.deliver(bytes(data))
@@ -251,7 +251,8 @@ async def heartbeats_carry_number_and_stamp(dut):
     echoes = [f for name, f in env.frames if name == "b" and f.type == ECHO]
     join, = [f for name, f in env.frames if name == "b" and f.type == JOIN]
     start, = [f for name, f in env.frames if name == "a" and f.type == START]
-    assert len(beats) >= 3 and [f.kind for f in beats] == [0, *[1] * (len(beats) - 1)]
+    assert len(beats) >= 3 and [f.kind for f in beats] == [0, *[NEEDED | MEMBER] * (len(beats) - 1)]
+    assert start.kind == MEMBER
     assert [f.number for f in beats] == [0, *[1] * (len(beats) - 1)]
     answered = [start.stamp, *(f.stamp for f in beats[1:])]
     assert join.stamp == beats[0].stamp and [f.stamp for f in echoes] == answered[:len(echoes)] and len(echoes) >= 2

@@ -2,7 +2,20 @@
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from spps_sim.model.failover import DELTA, ECHO, END, FULL, HEARTBEAT, JOIN, START, STATE, SyncFrame, encode
+from spps_sim.model.failover import (
+    DELTA,
+    ECHO,
+    END,
+    FULL,
+    HEARTBEAT,
+    JOIN,
+    MEMBER,
+    NEEDED,
+    START,
+    STATE,
+    SyncFrame,
+    encode,
+)
 from tests.failover.env_failover import CONNECTIONS, PACE, REGISTERS, Env
 
 HEARTBEATS = REGISTERS["hb_interval"]
@@ -158,6 +171,60 @@ async def echo_from_before_the_start_grants_nothing(dut):
 
 
 @cocotb.test()
+async def joins_over_a_link_on_which_heartbeats_overtake_the_echo(dut):
+    """The round trip is longer than two heartbeat intervals: heartbeats follow START before its echo comes back."""
+    env = await Env.start(dut, cut=True)
+    env.a.set(policy=CONTINUE)
+    env.delay = HEARTBEATS
+    env.cut = False
+    await env.joined()
+    await ClockCycles(dut.clk, 20 * HEARTBEATS)
+    assert env.a.get("joins") == 1 and env.a.get("lease_valid") and not env.b.counts["excluded"]
+    kinds = [frame.kind for frame in sent(env, "a", HEARTBEAT)]
+    assert kinds == sorted(kinds) and {0, MEMBER, NEEDED | MEMBER} == set(kinds)
+
+
+@cocotb.test()
+async def echo_that_comes_after_the_active_went_on_alone_restores_nothing(dut):
+    """It answers a heartbeat from before; records are missing since."""
+    env = await Env.start(dut)
+    a, b = env.a, env.b
+    a.set(policy=CONTINUE)
+    b.set(takeover_after=0)
+    env.cut = b                             # echoes are lost
+    await until(env, lambda: a.get("unprotected"))
+    stamp = [frame for frame in sent(env, "a", HEARTBEAT) if frame.kind & NEEDED][-1].stamp
+    a.deliver(encode(SyncFrame(ECHO, 1, a.get("issued"), stamp=stamp, unit=1)))
+    await ClockCycles(dut.clk, 50)
+    assert a.get("unprotected") and not a.get("joined") and not a.counts["late_echo"]
+    await ClockCycles(dut.clk, 2 * HEARTBEATS)
+    assert b.counts["excluded"] == 1 and not b.get("joined")
+
+
+@cocotb.test()
+@cocotb.parametrize(said=[None, "heartbeat", "record"])
+async def standby_takes_over_only_from_an_active_that_depends_on_it(dut, said):
+    """START alone does not say so: the active goes on alone until it hears the echo."""
+    env = await Env.start(dut)
+    a, b = env.a, env.b
+    a.set(policy=CONTINUE)
+    b.set(rejoin=1)
+    await ClockCycles(dut.clk, 1)
+    b.set(rejoin=0)
+    starts = len(sent(env, "a", START))
+    await until(env, lambda: len(sent(env, "a", START)) > starts)
+    env.cut = True                          # the link fails before the echo arrives
+    await until(env, lambda: b.get("joined"))
+    number = b.get("applied")
+    if said == "heartbeat":
+        b.deliver(encode(SyncFrame(HEARTBEAT, 1, number, kind=NEEDED | MEMBER)))
+    elif said == "record":
+        b.deliver(encode(SyncFrame(STATE, 1, number + 1, lines=(0,) * 8)))
+    await ClockCycles(dut.clk, 3 * REGISTERS["takeover_after"])
+    assert bool(b.get("active")) == (said is not None) and (a.get("unprotected") or not a.get("emit_enable"))
+
+
+@cocotb.test()
 async def copies_of_join_and_start_have_no_effect(dut):
     env = await Env.start(dut)
     a, b = env.a, env.b
@@ -183,7 +250,7 @@ async def start_with_a_later_stamp_makes_a_member_begin_again(dut):
     """A START lost its place among heartbeats: records between the two may be missing."""
     env = await Env.start(dut)
     start = sent(env, "a", START)[0]
-    env.b.deliver(encode(SyncFrame(START, 1, 7, kind=1, stamp=start.stamp + 1)))
+    env.b.deliver(encode(SyncFrame(START, 1, 7, kind=MEMBER, stamp=start.stamp + 1)))
     env.a.set(policy=CONTINUE)
     await ClockCycles(dut.clk, 100)
     assert not env.b.get("joined") and env.b.counts["excluded"] == 1
@@ -239,7 +306,7 @@ async def fenced_unit_becomes_the_standby_by_itself(dut):
     await ClockCycles(dut.clk, 3 * HEARTBEATS)
     assert a.counts["fenced"] == 1 and not a.get("fenced") and a.kicks and not a.get("joined")
     a.set(in_use=0)
-    await until(env, lambda: b.get("joined") and a.get("joined"))
+    await until(env, lambda: b.counts["resynced"])
     assert b.get("protect") and a.get("epoch") == b.get("epoch") == 2
     # and it takes over when the other one falls silent
     env.cut = True

@@ -153,6 +153,7 @@ class Env:
     def __init__(self, dut, idle, pause, loss):
         self.dut, self.loss, self.rng = dut, loss, random.Random(SEED)
         self.cut = False            # or the unit whose frames do not arrive
+        self.delay = 0              # clocks that a frame is under way, beyond its words
         self.gate, self.standby = Gate(), Standby()
         self.frames = []
         self.full = []              # flow ids of the full records sent to a
@@ -185,6 +186,16 @@ class Env:
         assert frame, f"{unit.name} sent a frame that the model refuses: {data.hex()}"
         assert frame.unit == (unit is self.b)
         self.frames.append((unit.name, frame))
+        if self.delay:
+            cocotb.start_soon(self._later(unit, data))
+        else:
+            self._arrive(unit, data)
+
+    async def _later(self, unit, data):
+        await ClockCycles(self.dut.clk, self.delay)
+        self._arrive(unit, data)
+
+    def _arrive(self, unit, data):
         peer = self.b if unit is self.a else self.a
         if self.cut is True or self.cut is unit:
             return

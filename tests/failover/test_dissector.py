@@ -17,9 +17,9 @@ FRAMES = (
     SyncFrame(STATE, 2, 10, kind=3),
     SyncFrame(CONFIRM, 2, 9, unit=1),
     SyncFrame(JOIN, 2, 0x89ABCDEF, conn=255, stamp=77, unit=1),
-    SyncFrame(START, 2, 9, kind=1, stamp=0xDEADBEEF),
+    SyncFrame(START, 2, 9, kind=2, stamp=0xDEADBEEF),
     SyncFrame(HEARTBEAT, 2, 9, kind=0, conn=12, stamp=5),
-    SyncFrame(HEARTBEAT, 2, 9, kind=1, stamp=0xDEADBEEF, tick=0xCAFE0001),
+    SyncFrame(HEARTBEAT, 2, 9, kind=3, stamp=0xDEADBEEF, tick=0xCAFE0001),
 )
 
 

@@ -1,64 +1,10 @@
 """Connections through failures in alternating units, each with a rejoin, in RTL; the monitor judges all frames."""
 import pytest
 
-from spps.gen import preset_params
-from spps_sim.backend.simulation import Simulation
-from spps_sim.campaign.scenario import Scenario
-from spps_sim.checker.capture import to_frame
-from spps_sim.checker.monitor import check
-from spps_sim.checker.wire import END, FULL, STATE, parse_sync
-from spps_sim.demo.python import Hosts
-from spps_sim.network.simulated import SimulatedNetwork
+from spps_sim.checker.wire import END, FULL, STATE
+from tests.system.env_rejoin import AWAY, JOIN, SETTLE, Run
 
 pytestmark = pytest.mark.rtl
-
-SETTLE, AWAY, JOIN = 40_000, 20_000, 60_000     # clocks: before a failure, of the failure, for the rejoin
-LIMIT = 4_000_000
-
-
-class Run:
-    """A pair of preset tiny between Python endpoints, with all frames."""
-
-    def __init__(self, connections, size, registers=None):
-        params = preset_params("tiny")
-        self.sim = Simulation.of(params)
-        scenario = Scenario(mss=1460, registers={"window": min(65535, params.socket_bytes)} | (registers or {}))
-        self.sim.configure(scenario.pair_registers())
-        self.sim.step(5000)
-        self.sim.pop_frames()
-        self.net = SimulatedNetwork(self.sim, scenario.latency, seed=3)
-        self.frames = []
-        self.net.on_frame, self.net.on_mark = self._frame, lambda mark: None
-        self.hosts = Hosts(self.net, scenario.peer_config(), 3, connections, size)
-
-    def _frame(self, raw):
-        frame = None if raw.err else to_frame(raw)
-        if frame is not None:
-            self.frames.append(frame)
-
-    def run(self, clocks):
-        self.net.run_until(self.sim.cycle + clocks)
-
-    def says(self, unit, **expected):
-        assert {name: self.sim.read(unit, name) for name in expected} == expected
-
-    def protected(self, active):
-        """The pair is protected, with everything that this says."""
-        self.says(active, active=1, joined=1, resync=0, exposed=0, unprotected=0, lease_valid=1)
-        self.says(1 - active, active=0, joined=1, exposed=0, fenced=0)
-        assert self.sim.read(active, "in_use") == self.sim.read(1 - active, "in_use")
-
-    def finish(self):
-        """Every transfer ends with the right bytes, no violation; returns the sync frames."""
-        end = self.sim.cycle + LIMIT
-        while not self.hosts.over and self.sim.cycle < end:
-            self.run(2000)
-        self.run(20_000)
-        results = [transfer.result() for transfer in self.hosts.transfers]
-        assert results and all(result["ok"] for result in results), [r.get("error") for r in results]
-        report = check(self.frames)
-        assert not report.violations, report.violations[:5]
-        return [sync for frame in self.frames if frame.link == "sync" and (sync := parse_sync(frame.data))]
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from ..layouts.flowstate import DELTA_BEATS, DELTA_MASK, FULL_BEATS, FULL_MASK
 from ..layouts.headers import EtherType
 from ..layouts.message import beat_signature
-from ..layouts.record import SYNC_VERSION, RecordKind, SyncType
+from ..layouts.record import SYNC_VERSION, RecordKind, StandbyIs, SyncType
 from ..lib import Counters
 from .sync_frame import (
     CONTROL_WORDS,
@@ -43,7 +43,7 @@ class FrameSender(wiring.Component):
         What JOIN says, and how many connections a heartbeat says have no record.
     unit : In(1)
         Number of this unit, selects the station addresses.
-    protected, epoch, issued, applied, cycles, isn_clock, now : In
+    standby_is, epoch, issued, applied, cycles, isn_clock, now : In
         Header fields; see the frame format in failover/README.md.
     o : Out(stream of packet, 64 bits)
         Frames.
@@ -78,8 +78,8 @@ class FrameSender(wiring.Component):
             "i_record": In(beat_signature()), "discard": In(1),
             "heartbeat": In(1), "echo": In(1), "confirm": In(1), "join": In(1), "start": In(1),
             "echo_stamp": In(32), "start_stamp": In(32), "digest": In(32), "size": In(16), "exposed": In(16),
-            "unit": In(1), "protected": In(1), "epoch": In(16), "issued": In(32), "applied": In(32), "cycles": In(32),
-            "isn_clock": In(32), "now": In(32),
+            "unit": In(1), "standby_is": In(StandbyIs), "epoch": In(16), "issued": In(32), "applied": In(32),
+            "cycles": In(32), "isn_clock": In(32), "now": In(32),
             "o": Out(word_signature()), "count": Out(self.COUNTERS.layout),
         })
 
@@ -128,7 +128,8 @@ class FrameSender(wiring.Component):
                              frame.kind.eq(0), frame.tick.eq(self.now)]
                 with m.If(pending["start"]):
                     m.d.comb += start["start"].eq(1)
-                    m.d.sync += [frame.type.eq(SyncType.START), frame.number.eq(self.issued), frame.kind.eq(1),
+                    m.d.sync += [frame.type.eq(SyncType.START), frame.number.eq(self.issued),
+                                 frame.kind.eq(StandbyIs.MEMBER),
                                  frame.stamp.eq(self.start_stamp), self.count.start_out.eq(1)]
                     m.next = "HEADER"
                 with m.Elif(pending["echo"]):
@@ -148,7 +149,7 @@ class FrameSender(wiring.Component):
                 with m.Elif(pending["heartbeat"]):
                     m.d.comb += start["heartbeat"].eq(1)
                     m.d.sync += [frame.type.eq(SyncType.HEARTBEAT), frame.number.eq(self.issued),
-                                 frame.kind.eq(self.protected), frame.conn.eq(self.exposed),
+                                 frame.kind.eq(self.standby_is), frame.conn.eq(self.exposed),
                                  self.count.heartbeat_out.eq(1)]
                     m.next = "HEADER"
                 with m.Elif(self.discard):

@@ -14,9 +14,9 @@ KICK_PAUSE = 8      # clocks until `quiet` shows that a walk has begun
 class Membership(wiring.Component):
     """Standby: forgets every connection, asks to join, and is a member from START on.
 
-    A member has every record of the active, or will get it. It is no member any more when a heartbeat says that the
-    active does not depend on it: then it has missed records. What it knows is forgotten at once, so that a standby
-    that is made the active by force refuses connections instead of taking their numbers back.
+    A member has every record of the active, or will get it. It is no member any more when a heartbeat says so: then it
+    has missed records. What it knows is forgotten at once, so that a standby that is made the active by force refuses
+    connections instead of taking their numbers back.
 
     Members
     -------
@@ -59,7 +59,7 @@ class Membership(wiring.Component):
     """
 
     COUNTERS = Counters({
-        "excluded": "times that the active no longer depended on this standby, which had been a member",
+        "excluded": "times that the active said that this member is none any more, or sent it another START",
         "joined": "times that this unit became the member that takes the records of the active",
         "ignored_start": "START frames ignored because they answer no JOIN of this standby",
         "forget_walk": "walks that forget the connections of a standby",
@@ -83,7 +83,7 @@ class Membership(wiring.Component):
         m.d.sync += self.count.eq(0)
         m.d.comb += [
             self.clean.eq((self.in_use == 0) & self.quiet),
-            self.echo.eq(self.standby & self.heard & member & frame.kind[0]),
+            self.echo.eq(self.standby & self.heard & member & frame.kind[1]),
             self.join.eq(self.standby & self.heard & ~member & self.clean & (self.auto_join | wanted)),
         ]
         with m.If(self.rejoin):
@@ -94,7 +94,7 @@ class Membership(wiring.Component):
             m.d.sync += asked.eq(1)
             with m.If(~asked):
                 m.d.sync += first.eq(frame.stamp)
-        with m.Elif(self.heard & member & ~frame.kind[0]):
+        with m.Elif(self.heard & member & ~frame.kind[1]):
             m.d.sync += [member.eq(0), asked.eq(0), self.count.excluded.eq(1)]
         with m.Elif(self.started):
             with m.If(~member & asked & ~older(frame.stamp, first)):

@@ -42,8 +42,8 @@ class RecordApplier(wiring.Component):
         The last record applied.
     idle : Out(1)
         No record is being applied and no frame waits.
-    confirm : Out(1)
-        One clock: a CONFIRM is to be sent.
+    confirm, recorded : Out(1), Out(1)
+        One clock each: a CONFIRM is to be sent; because a record has been applied.
     o_confirm : Out(stream(32), always ready)
         Record numbers that the standby confirms.
     heard, echoed, joining, started, newer : Out(1)
@@ -89,7 +89,7 @@ class RecordApplier(wiring.Component):
             "beat": Out(range(SLOT_BEATS)), "read": Out(1), "lines": In(BEAT),
             "active": In(1), "epoch": In(16), "fenced": In(1), "deaf": In(1), "member": In(1), "begin": In(1),
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
-            "applied": Out(32), "idle": Out(1), "confirm": Out(1),
+            "applied": Out(32), "idle": Out(1), "confirm": Out(1), "recorded": Out(1),
             "o_confirm": Out(stream.Signature(32, always_ready=True)),
             "heard": Out(1), "echoed": Out(1), "joining": Out(1), "started": Out(1), "newer": Out(1),
             "frame": Out(SyncHeader),
@@ -167,7 +167,7 @@ class RecordApplier(wiring.Component):
             self._write(m)
             self._keys(m, leg)
             with m.State("DONE"):
-                m.d.comb += [self.i.ready.eq(1), self.confirm.eq(1)]
+                m.d.comb += [self.i.ready.eq(1), self.confirm.eq(1), self.recorded.eq(1)]
                 m.d.sync += [self.applied.eq(self.applied + 1), self.count.applied.eq(1)]
                 m.next = "WAIT"
         return m

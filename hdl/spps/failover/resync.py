@@ -28,10 +28,13 @@ class Resync(wiring.Component):
         What JOIN has to say.
     joined : In(1)
         A standby takes records.
+    withdraw : In(1)
+        One clock: the standby misses records from now on, until it joins again.
     accept : Out(1)
         One clock: START is to be sent. A standby that was joined is not any more.
     offered, start_stamp : Out(1), Out(32), clocks
-        A START was sent, when. An echo of it, or of a later heartbeat, makes the standby join.
+        A START was sent, when, and nothing after it is missing. An echo of it, or of a later heartbeat, makes the
+        standby join.
     pace, sync_ready, kicked : In(16), In(1), In(1)
         Clocks between KICK events; the replay ring has room; a KICK event is taken.
     exposed, sweeping : In(17), In(1)
@@ -80,7 +83,7 @@ class Resync(wiring.Component):
     def __init__(self):
         super().__init__({
             "active": In(1), "joining": In(1), "frame": In(SyncHeader), "cycles": In(32), "lease": In(32),
-            "digest": In(32), "size": In(16), "joined": In(1), "accept": Out(1), "offered": Out(1),
+            "digest": In(32), "size": In(16), "joined": In(1), "withdraw": In(1), "accept": Out(1), "offered": Out(1),
             "start_stamp": Out(32),
             "pace": In(16), "sync_ready": In(1), "kicked": In(1), "exposed": In(17), "sweeping": In(1),
             "end": Out(1), "end_stored": In(1), "issued": In(32), "confirmed": In(32),
@@ -95,14 +98,16 @@ class Resync(wiring.Component):
         m.d.sync += self.count.eq(0)
 
         # JOIN: judged in the clock after it came
-        asked, late, size, config = Signal(), Signal(), Signal(), Signal()
+        asked, late, size, config, started = Signal(), Signal(), Signal(), Signal(), Signal()
         age = Signal(32)
         m.d.comb += age.eq(self.cycles - frame.stamp)
         m.d.sync += [
             asked.eq(self.joining & self.active),
-            late.eq((age >= self.lease) | self.offered & older(frame.stamp, self.start_stamp) | self.sweeping),
+            late.eq((age >= self.lease) | started & older(frame.stamp, self.start_stamp) | self.sweeping),
             size.eq(frame.conn == self.size), config.eq(frame.number == self.digest),
         ]
+        with m.If(self.withdraw):
+            m.d.sync += self.offered.eq(0)
         with m.If(asked):
             with m.If(late):
                 m.d.sync += self.count.late_join.eq(1)
@@ -112,9 +117,10 @@ class Resync(wiring.Component):
                 m.d.sync += [self.count.other_config.eq(1), self.verdict.eq(JoinVerdict.CONFIG)]
             with m.Else():
                 m.d.comb += self.accept.eq(self.active)
-                m.d.sync += [self.offered.eq(1), self.start_stamp.eq(self.cycles), self.verdict.eq(JoinVerdict.TAKEN)]
+                m.d.sync += [self.offered.eq(1), started.eq(1), self.start_stamp.eq(self.cycles),
+                             self.verdict.eq(JoinVerdict.TAKEN)]
         with m.If(~self.active):
-            m.d.sync += [self.offered.eq(0), self.joins.eq(0), self.verdict.eq(JoinVerdict.NONE)]
+            m.d.sync += [self.offered.eq(0), started.eq(0), self.joins.eq(0), self.verdict.eq(JoinVerdict.NONE)]
 
         was_joined, began = Signal(), Signal(32)
         m.d.sync += was_joined.eq(self.joined)

@@ -15,8 +15,9 @@ class RoleControl(wiring.Component):
 
     The active sends a heartbeat every `hb_interval`. An echo of it grants a lease that counts from the time the
     heartbeat was sent. The standby takes over `takeover_after` clocks after the last heartbeat it heard, provided
-    that this heartbeat said that the active depends on its echo. `takeover_after` must exceed `lease` by the drift of
-    the two clocks. Without a lease the active does what `policy` says.
+    that the active has said that it depends on echoes: in that heartbeat, or by a record, which it sends only then.
+    `takeover_after` must exceed `lease` by the drift of the two clocks. Without a lease the active does what `policy`
+    says.
 
     Members
     -------
@@ -34,6 +35,8 @@ class RoleControl(wiring.Component):
         A START counts as a heartbeat of this standby; it takes records; it knows no connection: see `Membership`.
     accept, offered, start_stamp : In(1), In(1), In(32)
         A standby asks to join; one has been told that it may, when: see `Resync`.
+    recorded : In(1)
+        One clock: this standby has applied a record.
     issued, confirmed, applied : In(32), record numbers
         The last record stored, confirmed, applied.
     sync_ready, idle : In(1)
@@ -44,6 +47,8 @@ class RoleControl(wiring.Component):
         This unit is the standby; a takeover has begun, so that it hears no heartbeat.
     joined : Out(1)
         A standby takes records of this active.
+    withdraw : Out(1)
+        One clock: this active goes on without the standby, which misses records from now on.
     missing : Out(16), connections
         Those that the active says this standby has no record of.
     load, kick : Out(1)
@@ -80,9 +85,10 @@ class RoleControl(wiring.Component):
             "now": In(32), "tick_load": Out(1), "tick": Out(32),
             "heard": In(1), "echoed": In(1), "newer": In(1), "frame": In(SyncHeader),
             "begin": In(1), "member": In(1), "clean": In(1),
-            "accept": In(1), "offered": In(1), "start_stamp": In(32),
+            "accept": In(1), "offered": In(1), "start_stamp": In(32), "recorded": In(1),
             "issued": In(32), "confirmed": In(32), "applied": In(32), "sync_ready": In(1), "idle": In(1),
-            "heartbeat": Out(1), "standby": Out(1), "deaf": Out(1), "joined": Out(1), "missing": Out(16),
+            "heartbeat": Out(1), "standby": Out(1), "deaf": Out(1), "joined": Out(1), "withdraw": Out(1),
+            "missing": Out(16),
             "load": Out(1), "kick": Out(1),
             "count": Out(self.COUNTERS.layout),
         })
@@ -159,6 +165,7 @@ class RoleControl(wiring.Component):
                     m.d.sync += left.eq(config.lease - age)
                 m.d.sync += [status.unprotected.eq(0), joined.eq(1)]
         with m.Elif(status.active & ~status.lease_valid & ~status.unprotected & alone & self.started):
+            m.d.comb += self.withdraw.eq(1)
             m.d.sync += [status.unprotected.eq(1), joined.eq(0), self.count.alone.eq(1)]
         with m.If(self.accept & joined):
             # the standby has lost what it knew, and takes over no more
@@ -187,6 +194,8 @@ class RoleControl(wiring.Component):
             m.d.sync += silence.eq(silence + 1)
         with m.If(spoken):
             m.d.sync += [silence.eq(0), known.eq(1), depends.eq(self.frame.kind[0])]
+        with m.Elif(self.recorded):
+            m.d.sync += depends.eq(1)
         with m.If(self.heard):
             m.d.sync += self.missing.eq(self.frame.conn)
         with m.If(~standby):

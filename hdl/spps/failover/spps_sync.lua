@@ -52,8 +52,9 @@ function sync.dissector(buffer, pinfo, tree)
     root:add(f.length, buffer(14, 2))
     text = text .. " conn " .. buffer(8, 2):uint() .. " " .. (kinds[buffer(12, 1):uint()] or "?")
   elseif kind_of_frame == 3 or kind_of_frame == 6 then
-    local member = buffer(12, 1):uint() % 2 == 1
-    root:add(f.kind, buffer(12, 1)):set_text("The standby is a member, the active depends on its echoes: " .. (member and "yes" or "no"))
+    local member = buffer(12, 1):uint() >= 2
+    root:add(f.kind, buffer(12, 1)):set_text("The standby is a member: " .. (member and "yes" or "no")
+      .. "; the active depends on its echoes: " .. (buffer(12, 1):uint() % 2 == 1 and "yes" or "no"))
     root:add(f.exposed, buffer(8, 2))
     text = text .. (member and "" or " no standby") .. " exposed " .. buffer(8, 2):uint()
   end

@@ -43,7 +43,7 @@ class SyncHeader(data.Struct):
     epoch: unsigned(16)
     number: unsigned(32)
     conn: unsigned(16)
-    kind: unsigned(2)       # STATE: of the record; HEARTBEAT: bit 0 = the sender's lease depends on our echo
+    kind: unsigned(2)       # STATE: RecordKind; HEARTBEAT, START: StandbyIs
     stamp: unsigned(32)
     clock: unsigned(32)
     tick: unsigned(32)

@@ -9,7 +9,7 @@ Source: patent §X.B.
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
-__all__ = ["SYNC_VERSION", "SyncType", "RecordKind", "SyncArgument", "SYNC_HEADER_FIELDS"]
+__all__ = ["SYNC_VERSION", "SyncType", "RecordKind", "StandbyIs", "SyncArgument", "SYNC_HEADER_FIELDS"]
 
 SYNC_VERSION = 3        # another one is refused and counted
 
@@ -20,13 +20,12 @@ class SyncType(enum.Enum, shape=8):
     STATE = 1       # numbered; lines of one connection
     CONFIRM = 2     # number = highest in-order record applied
     HEARTBEAT = 3   # number = highest record issued; stamp = sender's cycle counter; conn = connections without a
-                    # record at the standby; kind bit 0: the standby is a member: the sender may emit only while its
-                    # heartbeats are echoed, so a member that hears no more of them may take over
+                    # record at the standby; kind = StandbyIs
     ECHO = 4        # answer of a member to a heartbeat or START; stamp is copied from it, number as in CONFIRM
     JOIN = 5        # answer of a standby that is no member and knows no connection; stamp is copied from the heartbeat,
                     # number = digest of what both units must agree on, conn = how many connections it holds, less one
-    START = 6       # answer to JOIN: the standby becomes a member and applies the records after number; stamp and kind
-                    # as in HEARTBEAT
+    START = 6       # answer to JOIN: the standby becomes a member and applies the records after number; stamp as in
+                    # HEARTBEAT, kind = StandbyIs.MEMBER
 
 
 class RecordKind(enum.IntEnum, shape=2):
@@ -36,6 +35,13 @@ class RecordKind(enum.IntEnum, shape=2):
     FULL = 1        # FULL_LINES; the standby inserts both keys
     RETIRE = 2      # FULL_LINES; the standby deletes both keys and frees the id
     END = 3         # no lines, conn 0: the standby has a full record of every connection (end of a resynchronization)
+
+
+class StandbyIs(enum.IntFlag, shape=2):
+    """What an active says of its standby, field `kind` of HEARTBEAT and START."""
+
+    NEEDED = 1      # the sender emits only while its heartbeats are echoed, so a member that hears none may take over
+    MEMBER = 2      # it has been sent a START, and nothing after that is missing
 
 
 class SyncArgument(data.Struct):

@@ -5,11 +5,11 @@ The frame format is derived from its published description (hdl/spps/failover/RE
 import struct
 from dataclasses import dataclass
 
-__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "JOIN", "START", "DELTA", "FULL", "RETIRE", "END", "SyncFrame",
-           "Standby", "Gate", "before", "encode", "decode",
-           "flow_keys"]
+__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "JOIN", "START", "NEEDED", "MEMBER", "DELTA", "FULL",
+           "RETIRE", "END", "SyncFrame", "Standby", "Gate", "before", "encode", "decode", "flow_keys"]
 
 STATE, CONFIRM, HEARTBEAT, ECHO, JOIN, START = 1, 2, 3, 4, 5, 6
+NEEDED, MEMBER = 1, 2       # kind of HEARTBEAT and START
 ETHERTYPE = 0x88B5
 VERSION = 3
 HEADER = struct.Struct(">6s6sH BBHIHHBBHIII6x")
@@ -117,7 +117,7 @@ class Standby:
                 self._start(frame)
 
     def _heartbeat(self, frame):
-        if self.member and not frame.kind & 1:
+        if self.member and not frame.kind & MEMBER:
             self._leave()
         elif not self.member and self.asked is None:
             self.asked = frame.stamp
