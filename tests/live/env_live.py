@@ -14,7 +14,7 @@ class _Pair(FakePair):
     def __init__(self, names):
         super().__init__()
         self.names = {address: name for name, address in names.items()}
-        self.values = [{}, {}]  # of each unit, by name
+        self.values = [{"cfg_mode": 1}, {"cfg_mode": 1}]    # of each unit, by name
         self.written = []  # (unit, name, value)
         self.flowstates = {}  # conn -> {word: value}
         self.words = {"active": 1, "epoch_0": 1, "epoch_1": 0}

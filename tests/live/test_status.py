@@ -27,13 +27,14 @@ def test_a_protected_pair_with_connections():
     (
         ({"peer_present": 0, "lease_valid": 0}, "stalled: unit 1 does not answer"),
         ({"protect": 0, "unprotected": 1}, "unprotected: unit 1 confirms nothing"),
+        ({"cfg_mode": 0}, "not protected: those of an endpoint"),
     ),
 )
 def test_connections_without_protection(registers, state):
     env = Env()
     env.pair.values[0] |= registers
     assert f"connections are {state}" in text(env)
-    assert read_status(env)["protection"] == state.split(":")[0]
+    assert read_status(env)["protection"] == ("unshared" if "cfg_mode" in registers else state.split(":")[0])
 
 
 def test_a_full_table_and_what_it_refused():

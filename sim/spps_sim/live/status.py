@@ -6,7 +6,8 @@ __all__ = ["STATES", "read_units", "read_status", "status_text"]
 STATES = ("killed", "frozen", "fenced", "active", "standby")
 #: registers of each running unit that the state is made of
 WATCHED = ("active", "epoch", "fenced", "lease_valid", "peer_present", "protect", "unprotected", "fenced_cores",
-           "in_use", "half_open", "joined", "resync", "exposed", "join_verdict")
+           "in_use", "half_open", "joined", "resync", "exposed", "join_verdict", "cfg_mode")
+PROXY = 1       # bit of cfg_mode
 #: what `join_verdict` of the active says of a standby that it refuses
 _REFUSED = {JoinVerdict.SIZE: "it holds another number of connections",
             JoinVerdict.CONFIG: "its configuration is another one"}
@@ -18,9 +19,12 @@ _REFUSALS = "lookup_table_full", "lookup_half_open_refused"
 def _protection(unit):
     """What an active unit's registers say of the protection of connections.
 
+    "unshared": the unit is an endpoint, of whose connections a standby gets no record.
     "protected": the standby has a record of every one. "resync": it takes records, and has not got all yet.
     "unprotected", "stalled": it takes none, and the unit emits all the same, or does not.
     """
+    if not unit["cfg_mode"] & PROXY:
+        return "unshared"
     if unit["unprotected"]:
         return "unprotected"
     if not (unit["protect"] and unit["peer_present"]):
@@ -83,6 +87,7 @@ def _unit_text(unit):
 def protection_text(protection, other, exposed=0):
     """What `protection` of the active unit means; other: number of the other unit; exposed: connections at risk."""
     return {
+        "unshared": "not protected: those of an endpoint (cfg_mode 0) are not shared with the standby",
         "resync": f"being protected: unit {other} has joined and still lacks the records of {exposed}",
         "protected": f"protected: unit {other} confirms every record",
         "stalled": f"stalled: unit {other} does not answer, nothing is emitted until it does, or until the register "
