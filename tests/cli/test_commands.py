@@ -64,6 +64,16 @@ def test_bench_measures_the_goodput_of_the_presets_that_are_asked_for(monkeypatc
     assert json.loads((tmp_path / "a.json").read_text()) == {"goodput": [{"figure": 3}]}
 
 
+def test_bench_measures_failover_over_the_number_of_connections(monkeypatch, tmp_path):
+    built = []
+    monkeypatch.setattr("spps_sim.cli.building.build", lambda params, err: built.append(params.name))
+    monkeypatch.setattr("spps_sim.measure.failover.measure", lambda connections: {"connections": connections})
+    monkeypatch.setattr("spps_sim.measure.failover.table", lambda figures: f"{len(figures)} lines")
+    said = invoke("bench", "--only", "failover", "--out", tmp_path / "a.json")
+    found = json.loads((tmp_path / "a.json").read_text())["failover"]
+    assert built == ["live"] and [f["connections"] for f in found] == [1, 16, 64, 256] and "4 lines\n" in said
+
+
 @pytest.fixture
 def written(monkeypatch):
     """(params, folder) of what `spps verilog` writes; nothing is generated."""

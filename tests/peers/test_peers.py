@@ -159,3 +159,9 @@ def test_answers_arp_and_keeps_frames_while_resolving():
     pair.run()
     assert pair.client.arp.known[pair.server.ip] == pair.server.mac
     assert pair.server.arp.known[pair.client.ip] == pair.client.mac and not pair.client.arp.changes
+
+
+def test_connections_to_one_port_come_from_ports_of_their_own():
+    pair = Pair(b"", b"")
+    ports = {pair.client.connect("10.0.0.3", 80).local for _ in range(400)}
+    assert len(ports | {pair.connection.local}) == 401

@@ -9,27 +9,40 @@ MEASURED = ("tiny", "gbe", "oc192")
 
 
 @click.command()
-@click.option("--only", type=click.Choice(["clocks", "goodput"]), help="Measure this alone  [default: both]")
+@click.option("--only", type=click.Choice(["clocks", "failover", "goodput"]), help="Measure this alone  [default: all]")
 @click.option("--preset", "presets", type=click.Choice(MEASURED), multiple=True,
               help=f"Goodput of this preset alone; may be repeated  [default: {', '.join(MEASURED)}]")
 @click.option("--processes", type=COUNT, help="Number of simulations at a time  [default: one per processor]")
 @out_option("bench/summary.json", "File for the figures.", file=True)
 def bench(only, presets, processes, out):
-    """Measure clocks per event of the microcode, and goodput of whole units.
+    """Measure clocks per event of the microcode, what failover costs, and goodput of whole units.
 
     clocks: clocks that a core spends on an event of a protected upload, and clocks from the director's taking of an
-    event to its first instruction. goodput: payload bytes per clock between peers in simulated time, over the number of
-    connections, one way and both, protected and not, with small windows, slow ends and memory for large windows; as a
-    Markdown table.
+    event to its first instruction. failover: takeover, rejoin, goodput and delay of ACKs with a standby and without,
+    over the number of connections, preset live; as a Markdown table. goodput: payload bytes per clock between peers in
+    simulated time, over the number of connections, one way and both, protected and not, with small windows, slow ends
+    and memory for large windows; as a Markdown table.
     """
     from ..measure.summary import record
-    if only != "goodput":
+    if only in (None, "clocks"):
         from ..measure import dispatch, events
         for name, measured in (("cycles_per_event", events.figures), ("dispatch_cycles", dispatch.measure)):
             click.echo(f"measuring {name}")
             for figure, value in record(name, measured(), out).items():
                 click.echo(f"{figure:44} {value:8} clocks")
-    if only != "clocks":
+    if only in (None, "failover"):
+        from spps.params import PRESETS
+
+        from ..measure import failover
+        from .building import build
+        build(PRESETS[failover.PRESET], err=True)
+        found = []
+        for connections in failover.COUNTS:
+            click.echo(f"measuring failover with {connections} connections", err=True)
+            found.append(failover.measure(connections))
+        record("failover", found, out)
+        click.echo(failover.table(found))
+    if only in (None, "goodput"):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 

@@ -58,9 +58,9 @@ class Endpoint:
         self._listeners[port] = on_event
 
     def connect(self, ip, port, *, on_event=None, local_port=None):
-        """Open a connection to `ip` (text or number) and return it."""
+        """Open a connection to `ip` (text or number), from a random free port if none is named, and return it."""
         remote = (ip_number(ip) if isinstance(ip, str) else ip, port)
-        local = (self.ip, local_port or self._random.randrange(49152, 65536))
+        local = (self.ip, local_port or self._free_port(remote))
         connection = self._make(local, remote, on_event)
         connection.open()
         return connection
@@ -70,6 +70,13 @@ class Endpoint:
         return self.past + list(self.connections.values())
 
     # network -------------------------------------------------------------------------------
+    def _free_port(self, remote):
+        """Return a random port from which there is no connection to `remote`."""
+        while True:
+            port = self._random.randrange(49152, 65536)
+            if ((self.ip, port), remote) not in self.connections:
+                return port
+
     def _make(self, local, remote, on_event):
         def emit(seq, ack, flags, window, payload, options):
             self._transmit(local, remote, seq=seq, ack=ack, flags=flags, window=window, payload=payload,
