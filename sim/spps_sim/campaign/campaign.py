@@ -30,6 +30,7 @@ from spps.tools.paths import BUILD
 
 from ..backend.verilated import trace_kind
 from ..checker.states import NAMES, NOTE, STATES, DataStates
+from .fork import ChildLost, in_fork
 from .scenario import Scenario, Trial
 
 __all__ = ["Baseline", "learn", "choose_kills", "run_shard", "replay", "run_campaign"]
@@ -118,25 +119,11 @@ def _lost(kill, why):
 
 
 def _in_child(trial, kill):
-    """Return the result of _case from a fork of this process."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        try:
-            result = _case(trial)
-        except BaseException as error:      # the verdict of a case, whatever it is
-            result = _lost(kill, f"{type(error).__name__}: {error}")
-        with os.fdopen(writer, "wb") as pipe:
-            pipe.write(json.dumps(result).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        said = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if status or not said:
-        return _lost(kill, f"the simulation ended with wait status {status}")
-    return json.loads(said)
+    """Return the result of _case from a fork of this process; whatever happens there is the verdict of the case."""
+    try:
+        return in_fork(lambda: _case(trial))
+    except ChildLost as lost:
+        return _lost(kill, str(lost))
 
 
 def run_shard(scenario, kills):

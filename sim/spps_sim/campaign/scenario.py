@@ -23,6 +23,8 @@ FAULTS = {
 }
 #: retransmission timeouts of peers and pair, cycles
 TIMEOUTS = {"rto_initial": 10_000, "rto_min": 5_000, "rto_max": 40_000}
+#: time in which a unit that has taken over must be heard of, ns
+RESUME_BOUND = 20_000_000
 CLIENT, SERVER, SERVER_MAC = "10.1.0.2", "10.2.0.2", "02:00:00:00:00:05"
 VIP = ("10.1.0.1", "10.2.0.1")
 
@@ -43,8 +45,14 @@ class Scenario:
         Maximum segment size of peers and pair, bytes.
     timestamps : bool
         Peers use TCP timestamps.
+    sack : bool
+        Peers use SACK.
+    wscale : int, optional
+        Window scale that peers and pair announce; None: neither peer offers it.
     close : str
         Who ends first: "client", "server" or "both".
+    half_close : bool
+        The side that ends last sends the second half of its bytes only after the FIN of the other one.
     fault : str
         Key of FAULTS: what the links do.
     latency : int
@@ -55,6 +63,8 @@ class Scenario:
         Half of TIME-WAIT, of peers and pair, cycles.
     limit : int
         Cycles that a case may take.
+    retries : int
+        Retransmissions of one segment after which a peer gives the connection up.
     registers : dict
         Further registers by name.
     defines : tuple
@@ -76,12 +86,16 @@ class Scenario:
     down: int = 3000
     mss: int = 536
     timestamps: bool = False
+    sack: bool = False
+    wscale: int | None = None
     close: str = "client"
+    half_close: bool = False
     fault: str = "none"
     latency: int = 100
     tick: int = 100
     msl: int = 20_000
     limit: int = 3_000_000
+    retries: int = 12
     registers: dict = field(default_factory=dict)
     defines: tuple = ()
     waves: str = ""
@@ -100,7 +114,8 @@ class Scenario:
 
     def peer_config(self):
         """Return the TcpConfig of both peers."""
-        return replace(TcpConfig(mss=self.mss, timestamps=self.timestamps, msl=self.msl), **TIMEOUTS)
+        return replace(TcpConfig(mss=self.mss, timestamps=self.timestamps, sack=self.sack, wscale=self.wscale,
+                                 retries=self.retries, msl=self.msl), **TIMEOUTS)
 
     def target(self):
         """Return the address that the client connects to."""
@@ -112,7 +127,7 @@ class Scenario:
         return {
             "mode": 1, "vip_0": ip_number(VIP[0]), "vip_1": ip_number(VIP[1]), "server_ip": ip_number(SERVER),
             "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"),
-            "mss": self.mss, "tick_cycles": self.tick,
+            "mss": self.mss, "rcv_wscale": self.wscale or 0, "tick_cycles": self.tick,
             **{name: cycles // self.tick for name, cycles in (*TIMEOUTS.items(), ("msl", self.msl))},
             "hb_interval": 300, "lease": 900, "takeover_after": 1200, "retransmit_after": 600, **self.registers,
         }
@@ -142,9 +157,9 @@ class Scenario:
         """Return the command that runs one case again, with a waveform where there is RTL."""
         words = [f"{spps_command()} campaign --replay {kill}"]
         for name, value in vars(self).items():
-            if name not in ("registers", "waves", "library") and value != getattr(type(self), name):
+            if name not in ("registers", "retries", "waves", "library") and value != getattr(type(self), name):
                 values = value if isinstance(value, tuple) else (value,)
-                option = "--define" if name == "defines" else f"--{name}"
+                option = "--define" if name == "defines" else f"--{name.replace('_', '-')}"
                 words += [option if v is True else f"{option} {v}" for v in values]
         return " ".join(words + ([] if self.fake else ["--waves"]))
 
@@ -200,23 +215,28 @@ class Trial:
         net.attach(0, self.client)
         net.attach(1, self.server)
         self.server.listen(80, self._serve)
+        self.ready()
         self.begin = net.time
         self.connection = self.client.connect(s.target(), 80, on_event=self._client)
 
+    def ready(self):
+        """Do what has to be done between the set-up of the pair and the first SYN: here nothing."""
+
     def _serve(self, connection, what):
-        if what == "established":
-            connection.write(self.down)
-            if self.scenario.close in ("server", "both"):
-                connection.close()
-        elif what == "fin":
-            connection.close()
+        self._talk(connection, what, self.down, self.scenario.close in ("server", "both"))
 
     def _client(self, connection, what):
+        self._talk(connection, what, self.up, self.scenario.close in ("client", "both"))
+
+    def _talk(self, connection, what, data, first):
+        """Be an application that sends `data`; first: it ends without waiting for the other one's FIN."""
         if what == "established":
-            connection.write(self.up)
-            if self.scenario.close in ("client", "both"):
+            connection.write(data if first or not self.scenario.half_close else data[:len(data) // 2])
+            if first:
                 connection.close()
-        elif what == "fin":
+        elif what == "fin" and not connection.closing:
+            if self.scenario.half_close:
+                connection.write(data[len(data) // 2:])
             connection.close()
 
     def accepted(self):
@@ -248,10 +268,13 @@ class Trial:
         self.net.run_until(self.net.time + settle)
         for _ in range(100):                # a timer's event may be on its way
             status = self.sim.status()
-            if all(status[f"delivered_{u}"] == status[f"done_{u}"] for u in (0, 1)
-                   if not self.killed or self.killed[1] != u):
+            if all(status[f"delivered_{u}"] == status[f"done_{u}"] for u in self.running()):
                 break
             self.net.run_until(self.net.time + 100)
+
+    def running(self):
+        """Return the units that have not been stopped."""
+        return [unit for unit in (0, 1) if not self.killed or self.killed[1] != unit]
 
     # judgement -----------------------------------------------------------------------------
     def takeover_cycles(self):
@@ -262,8 +285,8 @@ class Trial:
         return next((m.cycle - cycle for m in self.marks
                      if m.name == "active" and m.cycle >= cycle and m.value >> (1 - unit) & 1), None)
 
-    def failures(self):
-        """Return what is wrong at the end, as texts; empty when all is well."""
+    def failures(self, resume_bound=RESUME_BOUND):
+        """Return what is wrong at the end, as texts; empty when all is well. resume_bound: see violations()."""
         wrong = []
         served = self.accepted()
         if len(served) != 1:
@@ -279,17 +302,20 @@ class Trial:
         if self.killed and self.takeover_cycles() is None:
             wrong.append("the standby never took over")
         wrong += self._balance()
-        if not self.scenario.fake:
-            report = check([f for raw in self.frames if not raw.err and (f := to_frame(raw))])
-            wrong += [str(v) for v in report.violations[:10]]
-        return wrong
+        return wrong + self.violations(resume_bound)
+
+    def violations(self, resume_bound=RESUME_BOUND, end=None):
+        """Return what the monitor finds in the captures up to cycle `end`, as texts. resume_bound: of I5, ns."""
+        if self.scenario.fake:
+            return []
+        frames = [raw for raw in self.frames if not raw.err and (end is None or raw.cycle < end)]
+        report = check([f for raw in frames if (f := to_frame(raw))], resume_bound=resume_bound)
+        return [str(v) for v in report.violations[:10]]
 
     def _balance(self):
         """Nothing is left inside the units that live."""
         status = self.sim.status()
-        for unit in (0, 1):
-            if self.killed and self.killed[1] == unit:
-                continue
+        for unit in self.running():
             if status[f"delivered_{unit}"] != status[f"done_{unit}"]:
                 yield f"unit {unit}: {status[f'delivered_{unit}']} events delivered, {status[f'done_{unit}']} ended"
             for name, empty in (("gate_level", 0), ("free_pages", getattr(self.sim.params, "scratch_pages", None))):
