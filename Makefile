@@ -1,6 +1,7 @@
 # SPPS: every target does its own set-up (sim/setup.sh: system packages where allowed, .venv with pinned versions).
 PRESET ?= tiny
 SEED   ?=
+CASES  ?=
 PY     := .venv/bin/python
 SPPS   := .venv/bin/spps
 LINT   := $(PY) -m ruff check
@@ -11,7 +12,7 @@ help:
 	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies, comes back, and the other dies"
 	@echo "make quick     lint, types, unit and microcode tests"
 	@echo "make test      all tests: unit, cocotb, formal, system"
-	@echo "make campaign  kill the active at 500 cycles of a short transfer"
+	@echo "make campaign  kill the active at 500 cycles of a short transfer; CASES=10000: crossed with every other failure"
 	@echo "make compare   the same transfers through HAProxy with keepalived, beside the last demo; installs both as root"
 	@echo "make bench     clocks per event, and goodput of whole units, into build/bench/summary.json"
 	@echo "make netem     the test behind netem in a virtual machine, where this kernel has no sch_netem"
@@ -32,7 +33,7 @@ test: setup
 bench: setup
 	@$(SPPS) bench
 campaign: setup
-	@$(SPPS) campaign --cycles 500 $(if $(SEED),--seed $(SEED))
+	@$(SPPS) campaign $(if $(CASES),--all --cases $(CASES),--cycles 500) $(if $(SEED),--seed $(SEED))
 compare:
 	@sh sim/setup.sh compare
 	@$(SPPS) compare $(if $(SEED),--seed $(SEED))

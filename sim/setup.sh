@@ -1,7 +1,8 @@
 #!/bin/sh
 # Make the checkout ready: system packages where this user may install them, then a virtual environment in .venv.
 # What cannot be installed is named in one line, with the command that would. `setup.sh netem`: also what sim/netem.sh needs;
-# `setup.sh compare`: also what `make compare` needs, two packages of the distribution.
+# `setup.sh compare`: also what `make compare` needs, two packages of the distribution; `setup.sh browser`: also Chromium,
+# in which tests look at the page of a campaign.
 set -u
 cd "$(dirname "$0")/.."
 mkdir -p build
@@ -23,6 +24,10 @@ if [ "$1" = compare ]; then
         command -v "$program" >/dev/null 2>&1 || [ -x "/usr/sbin/$program" ] || packages="$packages $program"
     done
     set -- ""       # no Python packages of its own
+fi
+if [ "$1" = browser ]; then
+    command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || want chromium chromium
+    set -- ""
 fi
 python3 -c 'import ensurepip' 2>/dev/null || packages="$packages python3-venv"
 if [ -n "$packages" ]; then
