@@ -52,15 +52,15 @@ class Long(CaseRun):
 class Boasts(CaseRun):
     """Says that it is protected, whatever the registers say."""
 
-    def said(self, unit=None):
-        return super().said(unit) | {"protected": True, "unprotected": 0}
+    def said(self, unit=None, *, waiting=False):
+        return super().said(unit, waiting=waiting) | {"protected": True, "unprotected": 0}
 
 
 class Modest(CaseRun):
     """Says that it is not protected, whatever the registers say."""
 
-    def said(self, unit=None):
-        return super().said(unit) | {"protected": False, "unprotected": 1, "joined": 0}
+    def said(self, unit=None, *, waiting=False):
+        return super().said(unit, waiting=waiting) | {"protected": False, "unprotected": 1, "joined": 0}
 
 
 class Alters(CaseRun):
@@ -103,7 +103,7 @@ BROKEN = {
     "stall": Broken("standby_dies", "does not go on alone", Long, {"policy": 0}),
     "no rejoin": Broken("double", "not protected again", registers={"auto_join": 0}),
     "two masters": Broken("heartbeats_enough", "both units may emit", registers={"lease": 60_000}),
-    "one heartbeat too many": Broken("heartbeats_few", "3 heartbeats lost, and failover_takeover", k=4),
+    "one heartbeat too many": Broken("heartbeats_few", "3 heartbeats lost, and failover_", k=4),
     "one heartbeat too few": Broken("heartbeats_enough", "4 heartbeats lost, and nothing has happened", k=3),
     "thawed and not back": Broken("thaw", "not protected again", registers={"auto_join": 0}),
     # by its word
@@ -115,7 +115,7 @@ BROKEN = {
     "nobody answers": Broken("standby_and_active", "neither RST nor timeout has ended it", Mute, at=9500),
     # peer gone
     "false byte of a peer": Broken("server_restarts", "bytes, of which 0 are right", Alters),
-    "nobody tells": Broken("client_silent", "has not been told", registers={"keepalive": 0, "retries": 60}),
+    "nobody tells": Broken("server_silent", "has not been told", registers={"keepalive": 0}, at=9500),
 }
 assert {FAILURES[one.failure].holds for one in BROKEN.values()} == {failure.holds for failure in FAILURES.values()}
 

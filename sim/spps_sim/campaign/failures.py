@@ -117,8 +117,10 @@ def standby_before(run):
     standby = 1 - run.active()
     run.stop(standby)
     after = run.scenario.registers["takeover_after"]
-    if not run.until(lambda: run.said()["unprotected"], 2 * after + 200):
+    if not run.until(lambda: run.said(waiting=True)["unprotected"], 2 * after + 200):
         run.wrong.append(f"the active does not say that it is unprotected {2 * after} cycles after its standby stopped")
+    # captures show what it does alone when a heartbeat has said it
+    run.wait(run.scenario.registers["hb_interval"] + run.rng.randrange(1, 1000))
     _second(run)
 
 
@@ -315,12 +317,12 @@ def cut_to_active(run):
 def _lose_heartbeats(run, count):
     """Lose `count` heartbeats in a row, with what else the active sends meanwhile."""
     unit, interval = run.active(), run.scenario.registers["hb_interval"]
-    now = run.sim.cycle
+    now = run.now()
     run.until(lambda: run.seen(unit, HEARTBEAT, now) is not None, 2 * interval, 20)
     _single(run)
-    heard = run.seen(unit, HEARTBEAT, now) or run.sim.cycle
+    heard = run.seen(unit, HEARTBEAT, now) or run.now()
     run.cut_link(unit)
-    run.watch_roles(heard + count * interval + interval // 2 - run.sim.cycle)
+    run.watch_roles(heard + count * interval + interval // 2 - run.now())
     run.mend_link(unit)
     run.watch_roles(2000)
     return unit
@@ -331,7 +333,8 @@ COUNTED = ("failover_takeover", "failover_alone", "failover_excluded", "failover
 
 def _role_changes(run):
     """Return how often roles have changed, by counter of both units."""
-    return {f"{name} of unit {unit}": run.sim.read(unit, name) for unit in (0, 1) for name in COUNTED}
+    wanted = [(unit, name) for unit in (0, 1) for name in COUNTED]
+    return {f"{name} of unit {unit}": value for (unit, name), value in zip(wanted, run.ask(*wanted))}
 
 
 def _k(run):

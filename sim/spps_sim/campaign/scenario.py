@@ -16,6 +16,9 @@ from ..testbench.replay import trace_run, waves_wanted
 
 __all__ = ["Scenario", "Trial", "FAULTS"]
 
+#: what `spps campaign` has no option for
+UNNAMED = ("registers", "rto_max", "retries", "waves", "library")
+
 FAULTS = {
     "none": LinkFaults(), "loss": LinkFaults(loss=0.03), "duplicate": LinkFaults(duplicate=0.05),
     "reorder": LinkFaults(reorder=0.1), "corrupt": LinkFaults(corrupt=0.03),
@@ -63,6 +66,9 @@ class Scenario:
         Half of TIME-WAIT, of peers and pair, cycles.
     limit : int
         Cycles that a case may take.
+    rto_max : int
+        Longest retransmission timeout of peers and pair, cycles. A FIN that is sent again meets TIME-WAIT if this is
+        less than twice `msl`.
     retries : int
         Retransmissions of one segment after which a peer gives the connection up.
     registers : dict
@@ -95,6 +101,7 @@ class Scenario:
     tick: int = 100
     msl: int = 20_000
     limit: int = 3_000_000
+    rto_max: int = TIMEOUTS["rto_max"]
     retries: int = 12
     registers: dict = field(default_factory=dict)
     defines: tuple = ()
@@ -115,7 +122,11 @@ class Scenario:
     def peer_config(self):
         """Return the TcpConfig of both peers."""
         return replace(TcpConfig(mss=self.mss, timestamps=self.timestamps, sack=self.sack, wscale=self.wscale,
-                                 retries=self.retries, msl=self.msl), **TIMEOUTS)
+                                 retries=self.retries, msl=self.msl), **self.timeouts())
+
+    def timeouts(self):
+        """Return the retransmission timeouts of peers and pair by name, cycles."""
+        return TIMEOUTS | {"rto_max": self.rto_max}
 
     def target(self):
         """Return the address that the client connects to."""
@@ -128,7 +139,7 @@ class Scenario:
             "mode": 1, "vip_0": ip_number(VIP[0]), "vip_1": ip_number(VIP[1]), "server_ip": ip_number(SERVER),
             "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"),
             "mss": self.mss, "rcv_wscale": self.wscale or 0, "tick_cycles": self.tick,
-            **{name: cycles // self.tick for name, cycles in (*TIMEOUTS.items(), ("msl", self.msl))},
+            **{name: cycles // self.tick for name, cycles in (*self.timeouts().items(), ("msl", self.msl))},
             "hb_interval": 300, "lease": 900, "takeover_after": 1200, "retransmit_after": 600, **self.registers,
         }
 
@@ -157,7 +168,7 @@ class Scenario:
         """Return the command that runs one case again, with a waveform where there is RTL."""
         words = [f"{spps_command()} campaign --replay {kill}"]
         for name, value in vars(self).items():
-            if name not in ("registers", "retries", "waves", "library") and value != getattr(type(self), name):
+            if name not in UNNAMED and value != getattr(type(self), name):
                 values = value if isinstance(value, tuple) else (value,)
                 option = "--define" if name == "defines" else f"--{name.replace('_', '-')}"
                 words += [option if v is True else f"{option} {v}" for v in values]

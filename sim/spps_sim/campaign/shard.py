@@ -9,6 +9,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from spps.tools.paths import exclusive
+
 from ..checker.states import DataStates
 from .case import Case
 from .case_run import CaseRun
@@ -25,7 +27,8 @@ def _scenario(setting, library):
     scenario = setting.scenario()
     if library and Path(library).exists():
         return replace(scenario, library=library)
-    return scenario.built()
+    with exclusive("pair_plain"):       # shards on a machine of a cluster build it once
+        return scenario.built()
 
 
 def learn(setting, library=""):

@@ -9,9 +9,9 @@ __all__ = ["LINKS", "REGISTERS", "VARIANTS", "Link", "Setting", "Variant"]
 #: of every variant. With heartbeats every 300 clocks a standby takes over when four in a row are lost; three cost
 #: nothing, for the lease outlives them. A peer that is gone is found by `retries` or by keepalive.
 REGISTERS = {"hb_interval": 300, "lease": 1300, "takeover_after": 1420, "retransmit_after": 600, "resync_pace": 200,
-             "retries": 3, "syn_retries": 3, "keepalive": 300, "keepalive_interval": 50, "keepalive_probes": 3}
+             "retries": 3, "syn_retries": 3, "keepalive": 150, "keepalive_interval": 30, "keepalive_probes": 3}
 #: of every variant: data both ways at once, then a half-closed connection that carries data, then TIME-WAIT
-COMMON = {"up": 1800, "down": 1800, "half_close": True, "msl": 6000, "limit": 600_000, "retries": 6,
+COMMON = {"up": 1800, "down": 1800, "half_close": True, "msl": 6000, "rto_max": 10_000, "limit": 600_000, "retries": 6,
           "registers": REGISTERS}
 
 
