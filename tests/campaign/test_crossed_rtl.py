@@ -14,7 +14,7 @@ from spps_sim.checker.states import STATES
 
 pytestmark = [pytest.mark.slow, pytest.mark.rtl]
 
-CASES, SEED = 150, 5
+CASES, SEED = 80, 1
 
 
 def test_a_sample_of_all_failures_and_faults_passes(tmp_path):

@@ -37,6 +37,7 @@ def test_every_state_meets_every_failure_and_every_fault_of_the_link():
 def test_a_few_cases_still_have_every_link():
     found = planned(150)
     assert {case.setting.link for case in found} == set(LINKS) and len({case.setting for case in found}) < 12
+    assert {case.failure for case in planned(80)} == set(FAILURES)
 
 
 def test_half_of_the_kills_are_not_told_to_the_switch():

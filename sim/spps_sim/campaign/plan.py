@@ -6,6 +6,7 @@ says is enough to choose the cases (`plan`).
 import random
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from ..checker.states import STATES
 from .case import Case
@@ -105,11 +106,17 @@ def _sweep(phases, count):
 
 
 def _combinations(preset, rng):
-    """Return every (link, failure, state) in a random order; state None: any cycle, as often as the failure weighs."""
-    each = [(link, name, state) for link in links_of(preset) for name, failure in failures_of(preset).items()
-            for state in (*STATES, None) for _ in range(failure.weight if state is None else 1)]
-    rng.shuffle(each)
-    return each
+    """Return every (link, failure, state), in a random order in which the failures take turns.
+
+    state None is any cycle; it is there as often as the failure weighs.
+    """
+    turns = []
+    for name, failure in failures_of(preset).items():
+        each = [(link, name, state) for link in links_of(preset) for state in (*STATES, *[None] * failure.weight)]
+        rng.shuffle(each)
+        turns.append(each)
+    rng.shuffle(turns)
+    return [one for round_of in zip_longest(*turns) for one in round_of if one is not None]
 
 
 def plan(phases, cases, seed):
