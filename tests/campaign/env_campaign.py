@@ -4,8 +4,7 @@ import json
 
 from rich.console import Console
 
-from spps_sim.campaign import shard
-from spps_sim.campaign.crossed import run_crossed
+from spps_sim.campaign import crossed, shard
 
 __all__ = ["Env", "InProcess"]
 
@@ -40,15 +39,19 @@ class InProcess:
 
 
 class Env:
-    """A campaign in a folder, on the pair without RTL."""
+    """A campaign in a folder, on the pair without RTL and without its page, which test_page.py looks at."""
 
     def __init__(self, folder):
         self.out = folder / "summary.json"
         self.console = Console(file=io.StringIO(), width=200)
 
-    def run(self, cases=24, seed=3, pool=None, **options):
+    def run(self, cases=12, seed=3, pool=None, **options):
         """Return (summary, what was printed)."""
-        summary = run_crossed(cases, seed, out=self.out, preset="fake", pool=pool or InProcess(), console=self.console,
-                              **options)
+        page, crossed.write_page = crossed.write_page, lambda *args: None
+        try:
+            summary = crossed.run_crossed(cases, seed, out=self.out, preset="fake", pool=pool or InProcess(),
+                                          console=self.console, **options)
+        finally:
+            crossed.write_page = page
         assert isinstance(self.console.file, io.StringIO)
         return summary, self.console.file.getvalue()

@@ -28,11 +28,13 @@ class Link:
     """Faults of the sync link in both directions, all the time: what they are in one line.
 
     losing: heartbeats may be lost or late, so that a standby may take over, and an active may go on alone, by chance.
+    late: frames arrive after later ones, or after the link was cut.
     """
 
     text: str
     faults: dict
     losing: bool = True
+    late: bool = False
 
 
 VARIANTS = {
@@ -48,16 +50,16 @@ VARIANTS = {
 LINKS = {
     "none": Link("no fault", {}, losing=False),
     "loss": Link("5 % of the frames are lost", {"loss": 0.05}),
-    "duplicate": Link("20 % of the frames come twice", {"duplicate": 0.2}, losing=False),
-    "reorder": Link("10 % of the frames are passed by later ones", {"reorder": 0.1}),
+    "duplicate": Link("20 % of the frames come twice", {"duplicate": 0.2}, losing=False, late=True),
+    "reorder": Link("10 % of the frames are passed by later ones", {"reorder": 0.1}, late=True),
     "corrupt": Link("5 % of the frames have a wrong FCS", {"corrupt": 0.05}),
     "truncate": Link("5 % of the frames are cut short", {"truncate": 0.05}),
     "replay": Link("10 % of the frames come again much later, so also those of an old epoch", {"replay": 0.1},
-                   losing=False),
-    "delay": Link("every frame takes 150 clocks longer", {"delay": 150}, losing=False),
+                   losing=False, late=True),
+    "delay": Link("every frame takes 150 clocks longer", {"delay": 150}, losing=False, late=True),
     "mixed": Link("3 % lost, 5 % twice, 5 % passed, 2 % with a wrong FCS, 2 % cut short, 3 % again much later",
                   {"loss": 0.03, "duplicate": 0.05, "reorder": 0.05, "corrupt": 0.02, "truncate": 0.02,
-                   "replay": 0.03}),
+                   "replay": 0.03}, late=True),
 }
 
 

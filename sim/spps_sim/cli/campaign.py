@@ -16,7 +16,7 @@ __all__ = ["campaign"]
 
 #: options that --all and a replayed case take; the others are of the transfer with --cycles
 CROSSED = {"crossed", "cases", "seed", "preset", "processes", "scheduler", "fresh", "out"}
-CASE = {"replayed", "preset", "waves", "out"}
+CASE = {"replay_kill", "preset", "waves", "out"}
 #: options that only --all takes
 ONLY_CROSSED = ("cases", "scheduler", "fresh")
 
@@ -108,21 +108,21 @@ def _refuse(ctx, allowed, what):
               help="Half of TIME-WAIT, of peers and pair, cycles.")
 @click.option("--limit", type=CYCLES, default=3_000_000, show_default=True, help="Cycles that a case may take.")
 @click.option("--processes", type=COUNT, help="Number of local processes  [default: one per processor]")
-@click.option("--replay", "replayed", type=_Replayed(),
+@click.option("--replay", "replay_kill", type=_Replayed(),
               help=f"Run one case alone, with captures: the kill at this cycle, or a case of --all, {FORM}.")
 @click.option("--waves", is_flag=True, help="With --replay: also write a waveform, 10 ns a cycle.")
 @out_option("campaign/summary.json",
             "File for the summary; beside it go all.sqlite and index.html of --all, and captures of a replay.",
             file=True)
 @click.pass_context
-def campaign(ctx, cycles, crossed, cases, scheduler, fresh, seed, processes, replayed, waves, out, **values):
+def campaign(ctx, cycles, crossed, cases, scheduler, fresh, seed, processes, replay_kill, waves, out, **values):
     """Kill the active unit at many cycles of a transfer.
 
     Every connection must survive, whatever the cycle; the exit code is 0 when all do. A case that fails prints the
     command that repeats it. With --all, what must hold depends on what fails; index.html beside the summary says it.
     """
     preset = values["preset"]
-    if waves and (replayed is None or preset == "fake"):
+    if waves and (replay_kill is None or preset == "fake"):
         raise click.UsageError("--waves: expected --replay CYCLE and a preset with RTL beside it")
     if preset == "fake" and values["defines"]:
         raise click.UsageError("--define: the fake pair has no microcode; expected another preset")
@@ -130,15 +130,15 @@ def campaign(ctx, cycles, crossed, cases, scheduler, fresh, seed, processes, rep
         _refuse(ctx, CROSSED, "not with --all, whose connections and faults are in a table")
         ctx.exit(_run_crossed(cases, seed, preset, processes, scheduler, fresh, out))
     _refuse(ctx, {param.name for param in ctx.command.params} - set(ONLY_CROSSED), "expected --all beside it")
-    if isinstance(replayed, Case):
+    if isinstance(replay_kill, Case):
         _refuse(ctx, CASE, "not with --replay CASE, which says all of it")
-        ctx.exit(_replay_case(replayed, preset, waves, out))
+        ctx.exit(_replay_case(replay_kill, preset, waves, out))
     scenario = Scenario(seed=seed, **values)
     if not scenario.fake:
         build(PRESETS[scenario.preset], "fst" if waves else "")
-    if replayed is not None:
-        folder = out.parent / f"replay_{replayed}"
-        ctx.exit(_said(replay(scenario, replayed, folder, waves), folder, waves))
+    if replay_kill is not None:
+        folder = out.parent / f"replay_{replay_kill}"
+        ctx.exit(_said(replay(scenario, replay_kill, folder, waves), folder, waves))
     summary = run_campaign(cycles, seed, scenario=scenario, processes=processes, out=out)
     ctx.exit(bool(summary["failed"]))
 
