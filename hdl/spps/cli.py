@@ -49,7 +49,8 @@ COMMANDS = {
     "ctl": Command("Talk to a running `spps live`.", extra="sim"),
     "campaign": Command("Kill the active unit at many cycles of a transfer.", extra="sim"),
     "trace": Command("Show what the cores do for one connection.", extra="sim"),
-    "bench": Command("Measure clocks per event of the microcode, what failover costs, and goodput of whole units.", extra="sim"),
+    "bench": Command("Measure clocks per event of the microcode, what failover costs, and goodput of whole units.",
+                     extra="sim"),
 }
 
 
