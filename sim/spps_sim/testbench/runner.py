@@ -43,7 +43,7 @@ def _verilator_arguments(waves):
 
 
 def run_bench(component, module, *, name, simulator="icarus", parameters=None, testcase=None,
-              waves=None, timescale=("1ns", "1ps"), extra_env=None, inside=False):
+              waves=None, timescale=("1ns", "1ps"), extra_env=None, inside=False, optimise="-O0"):
     """Build `component` as top `name` and run the cocotb tests of Python module `module` on it.
 
     Parameters
@@ -69,6 +69,8 @@ def run_bench(component, module, *, name, simulator="icarus", parameters=None, t
     inside : bool
         The bench reads signals below the ports of the top; with Verilator one of the ports alone builds and runs
         faster.
+    optimise : str
+        Option of the C++ compiler, for Verilator. Most benches take longer to build than to simulate.
 
     Returns
     -------
@@ -97,6 +99,7 @@ def run_bench(component, module, *, name, simulator="icarus", parameters=None, t
     env = tool_environment()
     saved = dict(os.environ)
     os.environ.update({key: env[key] for key in ("PATH", "MAKEFLAGS", "OBJCACHE") if key in env})
+    os.environ["MAKEFLAGS"] += f" OPT_FAST={optimise} OPT_GLOBAL={optimise} OPT_SLOW=-O0"
     passed, what = False, f"seed {seed}, {simulator}, files in {build}"
     try:
         runner = get_runner(simulator)
