@@ -60,6 +60,7 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path):
         env.run(pool=InProcess(fails=1))
     before = len(rows(env))
     assert 0 < before < 12
+    assert json.loads(env.out.read_text())["cases"] == before, "what there is by then is shown"
     rest = InProcess()
     _, printed = env.run(pool=rest)
     assert sum(len(request["cases"]) for request in rest.requests) == 12 - before

@@ -1,6 +1,7 @@
 """`spps campaign --all`: cases of crossed faults, on workers, into SQLite, with a summary and a page."""
 import itertools
 import json
+import random
 import time
 from pathlib import Path
 
@@ -34,12 +35,16 @@ def _request(setting, library, cases=None):
     return request if cases is None else request | {"cases": [case.line for case in cases]}
 
 
-def _shards(todo):
-    """Return the cases as lists of one setting each, neighbours in time together."""
+def _shards(todo, seed):
+    """Return the cases as lists of one setting each, neighbours in time together, in a random order.
+
+    So a campaign that was interrupted has some of everything.
+    """
     shards = []
     for _, group in itertools.groupby(sorted(todo), key=lambda case: case.setting):
         cases = sorted(group, key=lambda case: case.cycle)
         shards += [cases[at:at + SHARD] for at in range(0, len(cases), SHARD)]
+    random.Random(f"{seed}/shards").shuffle(shards)
     return shards
 
 
@@ -70,18 +75,17 @@ def _results(request, lines):
         yield case, found.get(line) or lost_case(case, why)
 
 
-def _run(workers, wanted, store, library, progress, cases, seed):
-    """Run what is not in the store yet, and return the cases of the campaign."""
-    phases = _learn(workers, wanted, store, library, progress)
-    planned = plan(phases, cases, seed)
-    done = store.lines()
+def _run(workers, planned, store, library, progress, seed):
+    """Run those of the planned cases that are not in the store yet."""
+    phases, done = store.phases(), store.lines()
     todo = [case for case in planned if case.line not in done]
     if len(todo) < len(planned):
         progress.console.print(f"{len(planned) - len(todo)} cases are in {store.path} already")
-    run, started, ran, failed = store.begin(seed, cases), time.monotonic(), 0, 0
+    run, started, ran, failed = store.begin(seed, len(planned)), time.monotonic(), 0, 0
     task = progress.add_task("cases", total=len(planned), completed=len(planned) - len(todo))
     try:
-        for request, lines in workers.run([_request(shard[0].setting, library, shard) for shard in _shards(todo)]):
+        requests = [_request(shard[0].setting, library, shard) for shard in _shards(todo, seed)]
+        for request, lines in workers.run(requests):
             results = list(_results(request, lines))
             store.add(run, results, phases)
             ran += len(results)
@@ -93,7 +97,6 @@ def _run(workers, wanted, store, library, progress, cases, seed):
             progress.update(task, advance=len(results), description=f"cases, {failed} failed")
     finally:
         store.end(run, time.monotonic() - started, ran)
-    return planned
 
 
 def run_crossed(cases=10_000, seed=1, *, out, preset="tiny", library=lambda: "", processes=1, scheduler="", fresh=False,
@@ -139,15 +142,21 @@ def run_crossed(cases=10_000, seed=1, *, out, preset="tiny", library=lambda: "",
     console.print(f"campaign: {cases} cases, seed {seed}, preset {preset}, tree {tree}, {len(wanted)} settings")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TimeRemainingColumn())
-    with pool or Pool(processes, scheduler, sources) as workers:
-        built = library()
-        with Progress(*columns, console=console) as progress:
-            planned = _run(workers, wanted, store, built, progress, cases, seed)
-    summary = summarize(store, {case.line for case in planned}, seed, preset, tree)
-    out.write_text(json.dumps(summary, indent=1) + "\n")
-    write_page(out.parent / "index.html", summary, store.rows({case.line for case in planned}))
-    store.close()
-    _print(console, summary, out)
+    planned: list[Case] = []
+    try:
+        with pool or Pool(processes, scheduler, sources) as workers:
+            built = library()
+            with Progress(*columns, console=console) as progress:
+                planned += plan(_learn(workers, wanted, store, built, progress), cases, seed)
+                _run(workers, planned, store, built, progress, seed)
+    finally:                    # an interrupted campaign shows what it has
+        if planned:
+            lines = {case.line for case in planned}
+            summary = summarize(store, lines, seed, preset, tree)
+            out.write_text(json.dumps(summary, indent=1) + "\n")
+            write_page(out.parent / "index.html", summary, store.rows(lines))
+            _print(console, summary, out)
+        store.close()
     return summary
 
 
