@@ -138,8 +138,9 @@ class Scenario:
         return {
             "mode": 1, "vip_0": ip_number(VIP[0]), "vip_1": ip_number(VIP[1]), "server_ip": ip_number(SERVER),
             "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"),
-            "mss": self.mss, "rcv_wscale": self.wscale or 0, "tick_cycles": self.tick,
+            "mss": self.mss, "tick_cycles": self.tick,
             **{name: cycles // self.tick for name, cycles in (*self.timeouts().items(), ("msl", self.msl))},
+            **({} if self.wscale is None else {"rcv_wscale": self.wscale}),
             "hb_interval": 300, "lease": 900, "takeover_after": 1200, "retransmit_after": 600, **self.registers,
         }
 
