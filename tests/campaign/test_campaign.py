@@ -15,7 +15,7 @@ from spps.tools.errors import ToolError
 from spps_sim.backend.fake import FakePair
 from spps_sim.backend.simulation import Simulation
 from spps_sim.campaign import campaign as campaigns
-from spps_sim.campaign.scenario import Scenario
+from spps_sim.campaign.scenario import Scenario, Trial
 from spps_sim.checker.states import NAMES, STATES
 from spps_sim.cli.campaign import campaign
 
@@ -29,6 +29,19 @@ def test_a_run_without_kill_ends_clean(close):
     baseline = campaigns.learn(Scenario(preset="fake", close=close))
     assert baseline.failures == [] and baseline.last > baseline.first
     assert {s for c in range(baseline.first, baseline.last) for both in baseline.at(c) for s in both} >= {1, 4, 5, 11}
+
+
+@pytest.mark.parametrize("close", ["client", "server"])
+def test_a_half_closed_connection_carries_data(close):
+    trial = Trial(Scenario(preset="fake", close=close, half_close=True, sack=True, wscale=3, timestamps=True))
+    trial.start()
+    trial.finish()
+    assert trial.failures() == []
+    server, = trial.accepted()
+    first, last = (trial.connection, server) if close == "client" else (server, trial.connection)
+    closed = next(time for time, what in last.history if what == "fin")
+    assert sum(what == "data" and time > closed for time, what in first.history) >= 2
+    assert first.sack and first.stamps.on and first.rcv_shift == first.snd_shift == 3
 
 
 def test_all_connections_survive_a_campaign(tmp_path):
