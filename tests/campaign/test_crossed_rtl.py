@@ -24,6 +24,7 @@ def test_a_sample_of_all_failures_and_faults_passes(tmp_path):
                           console=console)
     assert summary["failed"] == 0, summary["failures"]
     assert summary["cases"] == CASES and summary["double_failures"] and summary["rejoins"]
+    assert summary["stops"]["not_told"] >= summary["stops"]["told"] > 0, summary["stops"]
     assert all(summary["what_fails"][name] for name in FAILURES), summary["what_fails"]
     assert all(summary["faults"][link] for link in LINKS), summary["faults"]
     assert all(summary["states"][str(state)] for state in STATES), summary["states"]

@@ -1,4 +1,5 @@
 """The page of a campaign in a browser: its numbers are those of the database, and its console is empty."""
+import json
 import re
 import shutil
 import sqlite3
@@ -27,7 +28,7 @@ def result(case, number):
             "demand": "may end" if ended else "survive", "outcome": "client: reset" if ended else "survived",
             "protected": 1, "takeover_cycles": 1100 + number if case.failure in SWEPT else None,
             "stalls": {} if ended else {"client": 3000 + 7 * number, "server": 2000}, "cycles": 20_000,
-            "notes": {"rejoins": number % 2, "double": number % 3 == 0}}
+            "notes": {"rejoins": number % 2, "double": number % 3 == 0, "told": 1, "not_told": number % 3}}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,9 @@ def check_numbers(text, rows):
     assert shown.figures["passed"] == str(len(rows) - len(failed))
     assert shown.figures["rejoins"] == str(sum(row["rejoins"] for row in rows))
     assert shown.figures["double failures"] == str(sum(row["double"] for row in rows))
+    notes = [json.loads(row["notes"]) for row in rows]
+    assert shown.figures["units that stopped: IP switch told / not told"] == (
+        f"{len(rows)} / {sum(note['not_told'] for note in notes)}")
     assert shown.figures["takeover, median / longest, cycles"].endswith(
         f" / {max(row['takeover_cycles'] or 0 for row in rows)}")
     by_state = Counter(state for row in rows for state in states_of(row))

@@ -183,6 +183,8 @@ class CaseRun(Trial):
         told = self.rng.random() < 0.4 if told is None else told
         stop = Stop(self.sim.cycle, unit, unit == self.active(), told, self.said())
         self.stops.append(stop)
+        name = "told" if told else "not_told"
+        self.notes[name] = self.notes.get(name, 0) + 1
         if told:
             self.sim.kill(unit)
         else:

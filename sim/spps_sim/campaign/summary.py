@@ -23,6 +23,7 @@ def summarize(store, lines, seed, preset, tree):
     states = Counter(state for row in rows for state in states_of(row))
     takeovers = [row["takeover_cycles"] for row in rows if row["takeover_cycles"] is not None]
     stalls = [row[f"stall_{who}"] for row in rows for who in ("client", "server") if row[f"stall_{who}"] is not None]
+    notes = [json.loads(row["notes"]) for row in rows]
     crossed = {(row["link"], row["failure"], state) for row in rows for state in states_of(row)}
     runs = [run for run in store.runs() if run["ran"] and run["seconds"]]
     command = f"{spps_command()} campaign --replay "
@@ -35,6 +36,7 @@ def summarize(store, lines, seed, preset, tree):
         "outcomes": dict(Counter("survived" if row["outcome"] == "survived" else "ended" for row in rows)),
         "crossed": {"found": len(crossed), "of": len(links_of(preset)) * len(failures_of(preset)) * len(STATES)},
         "rejoins": sum(row["rejoins"] for row in rows), "double_failures": sum(row["double"] for row in rows),
+        "stops": {name: sum(note.get(name, 0) for note in notes) for name in ("told", "not_told")},
         "seed": seed, "preset": preset, "tree": tree,
         "replay": command + (example["line"] if example else "LINE"),
         "failures": [{"case": row["line"], "why": json.loads(row["wrong"])[:5], "replay": command + row["line"]}
