@@ -1,8 +1,10 @@
 """Shards on workers of Dask. A worker has threads, so it runs each shard in a process of its own (`shard.main`)."""
 import contextlib
 import json
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +34,19 @@ def run_request(request, sources=""):
     if done.returncode:
         lines.append({"lost": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]})
     return lines
+
+
+@contextlib.contextmanager
+def _workers_ignore_interrupts():
+    """Let processes that begin meanwhile ignore Ctrl-C: the command ends them, and says what it has."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Pool:
@@ -69,9 +84,10 @@ class Pool:
             if not self.client.scheduler_info()["workers"]:
                 raise ToolError(f"--scheduler {self.scheduler}: it has no workers")
         else:
-            cluster = self._stack.enter_context(LocalCluster(
-                n_workers=self.processes, threads_per_worker=1, processes=True, host="127.0.0.1",
-                dashboard_address="127.0.0.1:0", silence_logs=40))
+            with _workers_ignore_interrupts():
+                cluster = self._stack.enter_context(LocalCluster(
+                    n_workers=self.processes, threads_per_worker=1, processes=True, host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0", silence_logs=40))
             self.client = self._stack.enter_context(Client(cluster))
         return self
 
