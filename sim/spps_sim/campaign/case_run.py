@@ -78,6 +78,7 @@ class CaseRun(Trial):
         self.promises: list[dict] = []  # what the active said before each failure that a connection must survive
         self.lost: int | None = None    # cycle from which no unit has had the connections
         self._stopped = 0               # bit n: unit n
+        self._on = []                   # (cycle, unit) of units that were switched on
         self._silent: Any = None        # the peer that left the network
         self.rng = random.Random()
         self.asked, self.answers = [], None
@@ -231,6 +232,7 @@ class CaseRun(Trial):
             self.stop(1 - unit, told=True)
         elif alone:
             self.sim.kill(1 - unit)
+        self._on.append((self.sim.cycle, unit))
         self.sim.revive(unit)
         self._stopped &= ~(1 << unit)
         if self.scenario.defines:
@@ -314,6 +316,14 @@ class CaseRun(Trial):
     def over(self):
         """Return whether what is left of the connection is closed."""
         return super().over() if not self.gone else self._all_over()
+
+    def whole(self, raw):
+        """Return whether a frame is one.
+
+        A unit that stops within a sync frame and is switched on again leaves its first words before the next frame.
+        """
+        return super().whole(raw) and not any(
+            raw.kind == FrameKind.SYNC0 + unit and raw.start < cycle <= raw.cycle for cycle, unit in self._on)
 
     # judgement -----------------------------------------------------------------------------
     def takeover_cycles(self, stop=None):

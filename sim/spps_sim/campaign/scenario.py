@@ -316,11 +316,15 @@ class Trial:
         wrong += self._balance()
         return wrong + self.violations(resume_bound)
 
+    def whole(self, raw):
+        """Return whether a frame is one: undamaged, and not of two halves."""
+        return not raw.err
+
     def violations(self, resume_bound=RESUME_BOUND, end=None):
         """Return what the monitor finds in the captures up to cycle `end`, as texts. resume_bound: of I5, ns."""
         if self.scenario.fake:
             return []
-        frames = [raw for raw in self.frames if not raw.err and (end is None or raw.cycle < end)]
+        frames = [raw for raw in self.frames if self.whole(raw) and (end is None or raw.cycle < end)]
         report = check([f for raw in frames if (f := to_frame(raw))], resume_bound=resume_bound)
         return [str(v) for v in report.violations[:10]]
 
