@@ -245,15 +245,24 @@ class CaseRun(Trial):
         self._stopped &= ~(1 << unit)
 
     def protected_again(self, limit=30_000):
-        """Run until the active says that it is protected; note as wrong when it does not within `limit` cycles."""
+        """Run until the pair is protected again; note as wrong when it is not within `limit` cycles.
+
+        The active says it, and the other unit that it takes its records: what the active says of a standby that has
+        just started again is old for as long as a lease.
+        """
         began = self.now()
-        found = self.until(lambda: self.active() is not None and self.said(waiting=True)["protected"], limit)
+        found = self.until(self._protected, limit)
         if found:
             self.notes["rejoins"] = self.notes.get("rejoins", 0) + 1
             self.notes["rejoin_cycles"] = self.now() - began
         else:
             self.wrong.append(f"the pair is not protected again {limit} cycles after cycle {began}")
         return found
+
+    def _protected(self):
+        active = self.active()
+        return (active is not None and 1 - active in self.running() and self.said(active, waiting=True)["protected"]
+                and (self.scenario.fake or bool(self.sim.read(1 - active, "joined"))))
 
     def lose_both(self):
         """From here on no unit has the connections, and whoever is switched on refuses them."""
