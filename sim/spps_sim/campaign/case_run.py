@@ -206,8 +206,8 @@ class CaseRun(Trial):
     def expect_takeover(self):
         """Run until the other unit has taken over from the one that stopped last.
 
-        A unit that does not within three times `takeover_after` knows no connection. Then the operator makes it the
-        active, as hdl/spps/failover/README.md says.
+        A unit that does not within three times `takeover_after` knows no connection, and with the other one they are
+        lost. Then the operator makes it the active, as hdl/spps/failover/README.md says.
         """
         stop = self.stops[-1]
         other, after = 1 - stop.unit, self.scenario.registers["takeover_after"]
@@ -221,6 +221,7 @@ class CaseRun(Trial):
             self.wrong.append(f"unit {other} never took over from unit {stop.unit}, which stopped at cycle "
                               f"{stop.cycle} and had said that it was protected")
         self.notes["forced"] = 1
+        self.lose_both()
         self.sim.detector(other)
         self.until(lambda: self.sim.status()["active"] >> other & 1, 10 * after, STEP)
         self.sim.detector(other, False)
