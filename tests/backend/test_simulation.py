@@ -32,6 +32,7 @@ class Pair(FakePair):
 
 
 NAMES = {"cfg_mode": 256, "lease": 36, "role_load": 20, "in_use": 600}
+SESSION = {"sync_session": 84, "sync_key_a0": 4352}
 
 
 def test_a_unit_that_is_switched_on_is_reset_and_gets_its_registers():
@@ -44,6 +45,17 @@ def test_a_unit_that_is_switched_on_is_reset_and_gets_its_registers():
     sim.backend.asked.clear()
     sim.revive(0)
     assert sim.backend.asked == [(1, 0, 1), (0, 0, 1), (0, 0, 0), (0, 256, 1), (0, 36, 9)]
+
+
+def test_a_unit_that_is_switched_on_gets_its_key_and_a_session_of_its_own():
+    sim = Simulation(Pair(), NAMES | SESSION)
+    sim.configure({"sync_key_a0": 77})
+    sim.write(1, "sync_session", 40)
+    for unit, session in ((0, 1), (0, 2), (1, 41)):
+        sim.kill(unit)
+        sim.backend.asked.clear()
+        sim.revive(unit)
+        assert sorted(sim.backend.asked[3:]) == [(unit, 84, session), (unit, 4352, 77)]
 
 
 def test_a_frozen_unit_gets_what_was_written_when_it_is_thawed():

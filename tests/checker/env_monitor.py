@@ -18,7 +18,7 @@ class Env:
 
     def __init__(self):
         self.frames, self.time, self.unit, self.epoch, self.number = [], 0, 0, 1, 0
-        self.snd_una = [P_ISN_C, P_ISN_V]
+        self.snd_una, self.serial = [P_ISN_C, P_ISN_V], 0
 
     def tcp(self, link, ours, flags, seq, ack, payload=b"", window=4096, options=(), corrupt=False):
         self.time += 1000
@@ -40,8 +40,9 @@ class Env:
         self.time += 1000
         mask = sum(1 << n for n, _ in lines)
         epoch = self.epoch if epoch is None else epoch
-        header = struct.pack("!BBHIHHBBHIII6x", 3, type_, epoch, number, 0, mask, kind, 0, 0, 0, 0, 0)
-        body = b"".join(struct.pack("!8I", *words) for _, words in lines)
+        self.serial += 1
+        header = struct.pack("!BxHIHHBBHIIIQ6x", 4, epoch, number, 0, mask, type_, kind, 0, 0, 0, 0, self.serial)
+        body = b"".join(struct.pack("!8I", *words) for _, words in lines) + bytes(8)
         if unit is None:
             unit = self.unit if type_ in (1, 3, 6) else 1 - self.unit
         self.frames.append(CapturedFrame(self.time, "sync", unit, bytes(12) + b"\x88\xb5" + header + body))

@@ -200,6 +200,16 @@ def test_a_malformed_sync_frame_is_a_violation():
     assert [v.invariant for v in check([CapturedFrame(1, "sync", 0, bytes(20))]).violations] == ["I0"]
 
 
+@pytest.mark.parametrize("serial", (1, 2))
+def test_a_serial_that_was_used_before_is_a_violation(serial):
+    t = Env()
+    for _ in range(2):
+        t.heartbeat(echo=False)
+    t.serial = serial - 1
+    t.heartbeat(echo=False)
+    assert [violation.invariant for violation in check(t.frames).violations] == ["I0"]
+
+
 def ack_before_destination(t):
     t.tcp("client", False, "PA", 1, 1, b"0123456789")
     t.tcp("client", True, "A", 1, 11)

@@ -16,8 +16,8 @@ def segment(src, dst, seq, ack, flags, payload=b""):
 
 def record(number, una_0, una_1):
     """A STATE frame with line 0, laid out from the published table."""
-    header = struct.pack("!BBHIHHBBHIII6x", 3, 1, 0, number, 3, 1, 0, 0, 32, 0, 0, 0)
-    line = struct.pack("!8I", 0, 0, una_0 & 0xFFFFFFFF, 0, una_1 & 0xFFFFFFFF, 0, 0, 0)
+    header = struct.pack("!BxHIHHBBHIIIQ6x", 4, 0, number, 3, 1, 1, 0, 32, 0, 0, 0, number)
+    line = struct.pack("!8I", 0, 0, una_0 & 0xFFFFFFFF, 0, una_1 & 0xFFFFFFFF, 0, 0, 0) + bytes(8)
     return bytes(12) + b"\x88\xb5" + header + line
 
 

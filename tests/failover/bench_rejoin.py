@@ -14,7 +14,6 @@ from spps_sim.model.failover import (
     START,
     STATE,
     SyncFrame,
-    encode,
 )
 from tests.failover.env_failover import CONNECTIONS, PACE, REGISTERS, Env
 
@@ -160,13 +159,13 @@ async def echo_from_before_the_start_grants_nothing(dut):
     await until(env, lambda: a.get("unprotected"))
     refused = a.counts["unsynced_echo"]
     now = sent(env, "a", HEARTBEAT)[-1].stamp
-    a.deliver(encode(SyncFrame(ECHO, 1, a.get("issued"), stamp=old.stamp, unit=1)))
-    await ClockCycles(dut.clk, 50)
+    env.forge(a, SyncFrame(ECHO, 1, a.get("issued"), stamp=old.stamp))
+    await ClockCycles(dut.clk, 100)
     assert a.get("unprotected") and a.counts["unsynced_echo"] + a.counts["late_echo"] == refused + 1
     # a standby that has not been excluded yet, after a new START that it has not heard
-    a.deliver(encode(SyncFrame(JOIN, 1, 0, conn=15, stamp=now, unit=1)))
-    a.deliver(encode(SyncFrame(ECHO, 1, a.get("issued"), stamp=now, unit=1)))
-    await ClockCycles(dut.clk, 100)
+    env.forge(a, SyncFrame(JOIN, 1, 0, conn=15, stamp=now))
+    env.forge(a, SyncFrame(ECHO, 1, a.get("issued"), stamp=now))
+    await ClockCycles(dut.clk, 200)
     assert a.get("unprotected") and not a.get("joined")
 
 
@@ -194,7 +193,7 @@ async def echo_that_comes_after_the_active_went_on_alone_restores_nothing(dut):
     env.cut = b                             # echoes are lost
     await until(env, lambda: a.get("unprotected"))
     stamp = [frame for frame in sent(env, "a", HEARTBEAT) if frame.kind & NEEDED][-1].stamp
-    a.deliver(encode(SyncFrame(ECHO, 1, a.get("issued"), stamp=stamp, unit=1)))
+    env.forge(a, SyncFrame(ECHO, 1, a.get("issued"), stamp=stamp))
     await ClockCycles(dut.clk, 50)
     assert a.get("unprotected") and not a.get("joined") and not a.counts["late_echo"]
     await ClockCycles(dut.clk, 2 * HEARTBEATS)
@@ -217,9 +216,9 @@ async def standby_takes_over_only_from_an_active_that_depends_on_it(dut, said):
     await until(env, lambda: b.get("joined"))
     number = b.get("applied")
     if said == "heartbeat":
-        b.deliver(encode(SyncFrame(HEARTBEAT, 1, number, kind=NEEDED | MEMBER)))
+        env.forge(b, SyncFrame(HEARTBEAT, 1, number, kind=NEEDED | MEMBER))
     elif said == "record":
-        b.deliver(encode(SyncFrame(STATE, 1, number + 1, lines=(0,) * 8)))
+        env.forge(b, SyncFrame(STATE, 1, number + 1, lines=(0,) * 8))
     await ClockCycles(dut.clk, 3 * REGISTERS["takeover_after"])
     assert bool(b.get("active")) == (said is not None) and (a.get("unprotected") or not a.get("emit_enable"))
 
@@ -229,8 +228,8 @@ async def copies_of_join_and_start_have_no_effect(dut):
     env = await Env.start(dut)
     a, b = env.a, env.b
     join, start = sent(env, "b", JOIN)[0], sent(env, "a", START)[0]
-    a.deliver(encode(join))
-    b.deliver(encode(start))
+    env.forge(a, join)
+    env.forge(b, start)
     await ClockCycles(dut.clk, 200)
     assert a.counts["late_join"] == 1 and a.get("joined") and a.get("joins") == 1 and a.get("lease_valid")
     assert b.counts["ignored_start"] == 1 and b.get("joined") and b.get("applied") == 1
@@ -239,8 +238,8 @@ async def copies_of_join_and_start_have_no_effect(dut):
     b.set(rejoin=1)
     await ClockCycles(dut.clk, 2)
     b.set(rejoin=0)
-    b.deliver(encode(start))
-    b.deliver(encode(SyncFrame(STATE, 1, 2, lines=(0,) * 8)))
+    env.forge(b, start)
+    env.forge(b, SyncFrame(STATE, 1, 2, lines=(0,) * 8))
     await ClockCycles(dut.clk, 200)
     assert not b.get("joined") and b.counts["ignored_start"] == 2 and b.counts["unjoined_state"] == 1
 
@@ -250,7 +249,7 @@ async def start_with_a_later_stamp_makes_a_member_begin_again(dut):
     """A START lost its place among heartbeats: records between the two may be missing."""
     env = await Env.start(dut)
     start = sent(env, "a", START)[0]
-    env.b.deliver(encode(SyncFrame(START, 1, 7, kind=MEMBER, stamp=start.stamp + 1)))
+    env.forge(env.b, SyncFrame(START, 1, 7, kind=MEMBER, stamp=start.stamp + 1))
     env.a.set(policy=CONTINUE)
     await ClockCycles(dut.clk, 100)
     assert not env.b.get("joined") and env.b.counts["excluded"] == 1
@@ -264,7 +263,7 @@ async def other_size_and_other_configuration_are_refused(dut):
     a, b = env.a, env.b
     stamp = sent(env, "a", HEARTBEAT)[-1].stamp
     size = CONNECTIONS - 1
-    a.deliver(encode(SyncFrame(JOIN, 1, 0, conn=size - 1, stamp=stamp, unit=1)))
+    env.forge(a, SyncFrame(JOIN, 1, 0, conn=size - 1, stamp=stamp))
     await ClockCycles(dut.clk, 60)
     assert a.counts["other_size"] == 1 and a.get("join_verdict") == 2 and not sent(env, "a", START)
     for value in (5, 5):                    # a word of CONFIG, twice: a whole round
@@ -389,10 +388,10 @@ async def policy_continue_goes_on_after_a_living_standby_would_have_taken_over(d
 
 
 @cocotb.test()
-async def policy_stall_and_arbiter_wait(dut):
-    for policy in (STALL, ARBITER):
-        env = await Env.start(dut)
-        assert await _alone(env, policy) is None and not env.a.get("emit_enable") and env.a.get("joined")
+@cocotb.parametrize(policy=[STALL, ARBITER])
+async def policy_stall_and_arbiter_wait(dut, policy):
+    env = await Env.start(dut)
+    assert await _alone(env, policy) is None and not env.a.get("emit_enable") and env.a.get("joined")
 
 
 @cocotb.test()

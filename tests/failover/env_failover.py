@@ -1,6 +1,7 @@
 """Two failover units, and a link between them that loses, damages and repeats frames, beside the model."""
 import os
 import random
+from dataclasses import replace
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
@@ -14,9 +15,14 @@ from spps_sim.model.failover import (
     CONFIRM,
     ECHO,
     FULL,
+    TAG,
     Gate,
+    Guard,
     Standby,
     decode,
+    encode,
+    refusal,
+    siphash,
 )
 from spps_sim.testbench.bus.stream import (
     StreamSink,
@@ -32,8 +38,10 @@ SEED = int(os.environ["SPPS_SEED"])
 CONNECTIONS = 16        # of each unit
 CONFIG, STATUS = FailoverConfig().members, FailoverStatus().members
 REGISTERS = dict(hb_interval=300, lease=1500, takeover_after=2500, retransmit_after=500, isn_divider=9, isn_margin=1000,
-                 tick_margin=2)
-TICK = 40           # clocks
+                 tick_margin=5)
+KEYS = tuple(random.Random(f"{SEED}key {slot}").randbytes(16) for slot in "ab")
+SESSIONS = {"a": 7, "b": 4}
+TICK = 40           # clocks; a frame takes about three
 PACE = 20           # clocks
 
 
@@ -122,6 +130,11 @@ class _Unit:
             self.link.send({"data": int.from_bytes(piece.ljust(step, b"\0"), "big"), "empty": step - len(piece),
                             "last": last, "err": int(err and last)})
 
+    def load_key(self, slot, key):
+        """Write a key into a slot, 0 or 1."""
+        self.set(**{f"sync_key_{'ab'[slot]}{word}": int.from_bytes(key[4 * word:4 * word + 4], "little")
+                    for word in range(4)})
+
     def send(self, kind, argument, body):
         """Put a message into i_cmd."""
         header = pack(MessageHeader, {"kind": kind, "length": len(body), "argument": argument})
@@ -133,16 +146,17 @@ class Env:
     """Unit a, active, and unit b, standby; what a emits and what b applies is compared with the model as it happens."""
 
     @classmethod
-    async def start(cls, dut, *, idle=0.0, pause=0.0, loss=0.0, cut=False):
+    async def start(cls, dut, *, idle=0.0, pause=0.0, loss=0.0, cut=False, keys=KEYS[:1]):
         """Start after a reset.
 
         idle, pause: share of clocks without valid, without ready. loss: share of frames lost or damaged. cut: no link.
+        keys: of the slots of both units.
         """
         start_clock(dut)
         dut.rst.value = 1
         await ClockCycles(dut.clk, 4)
         # drivers begin while reset holds, so they see nothing of the test before
-        env = cls(dut, idle, pause, loss)
+        env = cls(dut, idle, pause, loss, keys)
         env.cut = cut
         await reset(dut)
         await ClockCycles(dut.clk, 1000)
@@ -150,17 +164,25 @@ class Env:
             await env.joined()
         return env
 
-    def __init__(self, dut, idle, pause, loss):
+    def __init__(self, dut, idle, pause, loss, keys):
         self.dut, self.loss, self.rng = dut, loss, random.Random(SEED)
+        dut.reset_a.value = dut.reset_b.value = 0
         self.cut = False            # or the unit whose frames do not arrive
         self.delay = 0              # clocks that a frame is under way, beyond its words
-        self.gate, self.standby = Gate(), Standby()
-        self.frames = []
+        self.keys = [*keys, *[bytes(16)] * 2][:2]
+        guards = [Guard(n, self.keys, session=SESSIONS["ab"[n]]) for n in (0, 1)]
+        self.gate, self.standby, self.guard = Gate(), Standby(guard=guards[1]), guards[0]
+        self.frames, self.carried = [], {"a": [], "b": []}      # as sent; as bytes on the link
+        self.serial = {name: session << 32 for name, session in SESSIONS.items()}       # of the last frame
+        self.added = {"a": 0, "b": 0}                           # frames of this bench in the name of a unit
         self.full = []              # flow ids of the full records sent to a
         self.a, self.b = _Unit(self, "a", idle=idle, pause=pause), _Unit(self, "b", idle=idle, pause=pause)
         for unit, role in ((self.a, 1), (self.b, 0)):
             unit.set(role_init=role, role_load=0, policy=0, grant=0, egress_disable=0, detector=0, unit=1 - role,
-                     auto_join=1, rejoin=0, resync_pace=PACE, **REGISTERS)
+                     auto_join=1, rejoin=0, resync_pace=PACE, sync_session=SESSIONS[unit.name], sync_send=0,
+                     sync_accept=1, **REGISTERS)
+            for slot, key in enumerate(self.keys):
+                unit.load_key(slot, key)
         dut._log.info("seed %d", SEED)
 
     async def joined(self, limit=20000):
@@ -185,7 +207,13 @@ class Env:
         frame = decode(data)
         assert frame, f"{unit.name} sent a frame that the model refuses: {data.hex()}"
         assert frame.unit == (unit is self.b)
+        assert siphash(data[:-TAG], self.keys[frame.slot]) == data[-TAG:], f"{unit.name} sent a wrong tag"
+        assert frame.serial > self.serial[unit.name], f"{unit.name} sent serial {frame.serial:#x} again"
+        self.serial[unit.name] = frame.serial
         self.frames.append((unit.name, frame))
+        if self.added[unit.name]:
+            frame = replace(frame, serial=frame.serial + self.added[unit.name])
+            data = encode(frame, self.keys[frame.slot])
         if self.delay:
             cocotb.start_soon(self._later(unit, data))
         else:
@@ -204,20 +232,47 @@ class Env:
             return
         err = False
         if fate < self.loss:
-            data, err = self.damage(data)
+            data, err = self.damage(data, self.carried[unit.name], self.carried[peer.name])
+        else:
+            self.carried[unit.name].append(data)
         for _ in range(2 if self.rng.random() < self.loss / 4 else 1):
             peer.deliver(data, err)
             if peer is self.b:
                 self.standby.take(data, CONNECTIONS, err)
             else:
                 # what the active may believe from now on; it is still on its way in, so this is never too strict
-                answer = None if err else decode(data)
-                if answer and answer.type in (CONFIRM, ECHO):
+                answer = decode(data)
+                if refusal(data, err, self.guard, active=True) is None and answer and answer.type in (CONFIRM, ECHO):
                     self.gate.confirm(answer.number)
 
-    def damage(self, data):
-        """(frame, err) that must not be taken."""
-        way = self.rng.randrange(5)
+    async def power_up(self, unit, session):
+        """Reset one unit; its registers are as before, but the session."""
+        unit.set(sync_session=session)
+        self.serial[unit.name], self.added[unit.name] = 0, 0
+        reset = getattr(self.dut, f"reset_{unit.name}")
+        reset.value = 1
+        await ClockCycles(self.dut.clk, 4)
+        unit.frame, unit.message = b"", []
+        reset.value = 0
+
+    def forge(self, to, frame, key=None, **fields):
+        """Give a unit a frame that its peer might have sent next. key: of the tag. fields: other ones of the frame."""
+        sender = self.b if to is self.a else self.a
+        self.added[sender.name] += 1
+        frame = replace(frame, **{"serial": self.serial[sender.name] + self.added[sender.name],
+                                  "heard": self.serial[to.name] >> 32, "unit": int(sender is self.b), **fields})
+        to.deliver(encode(frame, self.keys[frame.slot] if key is None else key))
+
+    def damage(self, data, before, reverse):
+        """(frame, err) that must not be taken. before, reverse: frames of this direction and the other one."""
+        way = self.rng.randrange(8)
+        if way == 5:
+            place = self.rng.randrange(len(data))
+            return data[:place] + bytes((data[place] ^ 1 << self.rng.randrange(8),)) + data[place + 1:], False
+        if way == 6 and before:
+            return self.rng.choice(before), False
+        if way > 5:
+            return self.rng.choice(reverse) if reverse else data[:8], False
         if way == 0:
             return data, True
         if way == 1:

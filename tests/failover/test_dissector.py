@@ -15,7 +15,7 @@ FRAMES = (
     SyncFrame(STATE, 1, 8, conn=4, kind=1, lines=tuple(range(48))),
     SyncFrame(STATE, 2, 9, conn=4, kind=2, lines=tuple(range(48))),
     SyncFrame(STATE, 2, 10, kind=3),
-    SyncFrame(CONFIRM, 2, 9, unit=1),
+    SyncFrame(CONFIRM, 2, 9, unit=1, serial=0x1234567800000005, heard=3, slot=1),
     SyncFrame(JOIN, 2, 0x89ABCDEF, conn=255, stamp=77, unit=1),
     SyncFrame(START, 2, 9, kind=2, stamp=0xDEADBEEF),
     SyncFrame(HEARTBEAT, 2, 9, kind=0, conn=12, stamp=5),
@@ -37,8 +37,8 @@ def test_dissector_shows_every_field(tmp_path, lacking):
         for frame in FRAMES:
             data = encode(frame)
             file.write(struct.pack("<IIII", 0, 0, len(data), len(data)) + data)
-    names = ("type", "epoch", "stamp", "clock", "tick", "number", "digest", "kind", "conn", "exposed", "connections",
-             "word")
+    names = ("type", "epoch", "stamp", "clock", "tick", "key", "heard", "session", "serial", "tag", "number", "digest",
+             "kind", "conn", "exposed", "connections", "word")
     run = subprocess.run(["tshark", "-X", f"lua_script:{SCRIPT}", "-r", capture, "-T", "fields",
                           *[x for name in names for x in ("-e", f"spps_sync.{name}")]],
                          capture_output=True, text=True, check=True)
@@ -46,7 +46,8 @@ def test_dissector_shows_every_field(tmp_path, lacking):
     assert len(rows) == len(FRAMES), run.stderr
     for row, frame in zip(rows, FRAMES):
         state, beat = frame.type == STATE, frame.type in (HEARTBEAT, START)
-        shown = {name: getattr(frame, name) for name in ("type", "epoch", "stamp", "clock", "tick")}
+        shown = {name: getattr(frame, name) for name in ("type", "epoch", "stamp", "clock", "tick", "heard", "session")}
+        shown |= {"key": frame.slot, "serial": f"{frame.serial:#018x}", "tag": encode(frame)[-8:].hex()}
         shown |= {"digest": hex(frame.number), "connections": frame.conn + 1} if frame.type == JOIN else {
             "number": frame.number}
         shown |= {"conn": frame.conn} if state else {"exposed": frame.conn} if beat else {}

@@ -21,6 +21,12 @@ def test_rejoin(simulator):
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
+def test_authentication(simulator):
+    run_bench(TwoUnits(64), "tests.failover.bench_authentication", name="failover_units", simulator=simulator,
+              parameters={"width": 64})
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
 def test_record_store(simulator):
     run_bench(RecordStore(TINY.replace(replay_records=8)), "tests.failover.bench_record_store", name="record_store",
               simulator=simulator)

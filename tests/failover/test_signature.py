@@ -14,7 +14,7 @@ from spps.mmc import spps_map
 from spps.params import TINY
 
 README = Path(spps.failover.__file__).with_name("README.md").read_text()
-TABLES = (FailoverConfig(), signature.CONFIG), (FailoverStatus(), signature.STATUS)
+TABLES = (FailoverConfig(), signature.CONFIG + signature.KEYS), (FailoverStatus(), signature.STATUS)
 
 
 @pytest.mark.parametrize("signature, table", TABLES)
@@ -32,12 +32,17 @@ def test_docstring_gives_the_width_of_every_member(signature, table):
     assert widths == {item.name: item.width for item in table}
 
 
-@pytest.mark.parametrize("port, table", (("failover", signature.CONFIG), ("failover_status", signature.STATUS)))
+@pytest.mark.parametrize("port, table", (("failover", signature.CONFIG + signature.KEYS),
+                                         ("failover_status", signature.STATUS)))
 def test_every_word_is_a_register_with_its_text(port, table):
     regs = spps_map(TINY)
     found = [(r.name, r.width, r.doc, r.reset) for r in regs.by_address.values() if r.member and r.member[0] == port]
     assert found == [(item.name, item.width, item.text, item.reset) for item in table]
     assert all(item.text for item in table)
+
+
+def test_keys_and_nothing_else_can_only_be_written():
+    assert [r.name for _, r in spps_map(TINY).of("wo")] == [item.name for item in signature.KEYS]
 
 
 def test_readme_has_the_header_of_sync_frames():

@@ -54,6 +54,8 @@ class Env(Testbed):
         super().__init__(Simulation(self.pair, names, params), params, speed=100_000)
         self.turns = 0
         self.pair.values[0] |= {"active": 1, "epoch": 1, "lease_valid": 1, "peer_present": 1, "protect": 1, "joined": 1}
+        for values in self.pair.values:
+            values["sync_key"] = 1
         self.pair.values[1] |= {"joined": 1}
 
     def turn(self, idle_wait=0.0):

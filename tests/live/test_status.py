@@ -37,6 +37,15 @@ def test_connections_without_protection(registers, state):
     assert read_status(env)["protection"] == ("unshared" if "cfg_mode" in registers else state.split(":")[0])
 
 
+@pytest.mark.parametrize("units, named", (((0,), "unit 0"), ((0, 1), "unit 0 and 1")))
+def test_a_unit_without_a_key(units, named):
+    env = Env()
+    assert "authenticated" not in text(env)
+    for unit in units:
+        env.pair.values[unit]["sync_key"] = 0
+    assert f"sync frames are not authenticated: no key in {named} (sync_key_a0 to a3)" in text(env).splitlines()
+
+
 def test_a_full_table_and_what_it_refused():
     env = Env()
     env.pair.values[0] |= {"in_use": 16, "lookup_table_full": 3, "lookup_half_open_refused": 2}

@@ -57,6 +57,17 @@ async def unknown_address_reads_the_mark_and_counts(dut):
 
 
 @cocotb.test()
+async def key_register_reads_zero(dut):
+    env = await Env.start(dut)
+    for register in (r for _, r in env.map.of("wo")):
+        pin, value = env.pin(register), env.rng.getrandbits(32) | 1
+        await env.write(env.names[register.name], value)
+        assert int(pin.value) == value
+        assert await env.read(env.names[register.name]) == 0
+    assert await env.read(env.names["mmc_bad_address"]) == 0
+
+
+@cocotb.test()
 async def instruction_window_counts_its_address_up(dut):
     env = await Env.start(dut, 0.2, 0.6)
     await env.write(env.names["imem_address"], 0x2FFE)

@@ -26,7 +26,7 @@ def test_mmc(simulator):
 @pytest.mark.parametrize("arguments, message", (
     ({"width": 33}, "width=33: must be from 1 to 32"),
     ({"width": 4, "reset": 16}, "reset=0x10: must fit 4 bits"),
-    ({"access": "wo"}, "access='wo': must be one of"),
+    ({"access": "no"}, "access='no': must be one of"),
     ({"width": 4, "most": 16}, "least=0, most=16: must fit 4 bits"),
     ({"least": 5, "most": 4}, "least=5, most=4"),
     ({"least": 1}, "reset=0x0: must be from 1 to 4294967295"),

@@ -188,6 +188,7 @@ else:
         stats = running.ctl("stats")
         assert list(stats) == ["unit_1"]
         assert stats["unit_1"]["takeovers"] == 1 and stats["unit_1"]["secret_0"] == "hidden"
+        assert stats["unit_1"]["sync_key"] == 1 and stats["unit_1"]["sync_key_a0"] == 0
         running.ctl("kill", "1")
         assert "no unit runs: connections are lost" in running.say("status", ok=False)
         assert running.say("stats", ok=False) == "Error: no unit runs: unit 0 is killed, unit 1 is killed\n"

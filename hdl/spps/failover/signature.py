@@ -4,7 +4,7 @@ from amaranth.lib.wiring import Out
 
 from ..lib.item import Item
 
-__all__ = ["CONFIG", "STATUS", "JoinVerdict", "Policy", "FailoverConfig", "FailoverStatus"]
+__all__ = ["CONFIG", "KEYS", "STATUS", "JoinVerdict", "Policy", "FailoverConfig", "FailoverStatus"]
 
 
 class Policy(enum.IntEnum, shape=2):
@@ -46,7 +46,14 @@ CONFIG = (
                          "0: only when told by rejoin or role_load", 1),
     Item("rejoin", 1, "write 1: become the standby if fenced, forget all connections and ask to join", pulse=True),
     Item("resync_pace", 16, "clocks between the connections that a resynchronization visits", 500),
+    Item("sync_session", 32, "least upper half of the serials of sync frames: larger after each reset than ever, "
+                             "as the seconds of the wall clock are"),
+    Item("sync_send", 1, "slot of the key for the tags of sync frames: 0 a, 1 b"),
+    Item("sync_accept", 2, "bit 0: tags made with the key of slot a are accepted, bit 1: with that of slot b", 1),
 )
+#: in the order of the registers; the host can write them only
+KEYS = tuple(Item(f"sync_key_{slot}{word}", 32, f"bits {32 * word + 31}:{32 * word} of the key of slot {slot}")
+             for slot in "ab" for word in range(4))
 #: in the order of the registers
 STATUS = (
     Item("active", 1, "1: this unit is the active one, 0: the standby"),
@@ -74,6 +81,7 @@ STATUS = (
                             "3 another configuration"),
     Item("resync_clocks", 32, "clocks that the last resynchronization took"),
     Item("lost_in_resync", 32, "connections that takeovers by this unit have lost: `exposed` before each"),
+    Item("sync_key", 2, "bit 0: slot a has a key, bit 1: slot b; 0: sync frames are not authenticated"),
 )
 
 
@@ -96,12 +104,22 @@ class FailoverConfig(wiring.Signature):
         Added at takeover.
     resync_pace : Out(16), clocks
         Between two connections of a resynchronization.
+    sync_session : Out(32)
+        Upper half of the serials of sync frames.
+    sync_send : Out(1)
+        Slot of the key for tags.
+    sync_accept : Out(2)
+        Slots whose tags are accepted.
+    sync_key_a0, sync_key_a1, sync_key_a2, sync_key_a3 : Out(32)
+        Key of slot a, low word first.
+    sync_key_b0, sync_key_b1, sync_key_b2, sync_key_b3 : Out(32)
+        Key of slot b.
 
-    What each does is in `CONFIG`, of which the members and the registers are made.
+    What each does is in `CONFIG` and `KEYS`, of which the members and the registers are made.
     """
 
     def __init__(self):
-        super().__init__({item.name: Out(item.width) for item in CONFIG})
+        super().__init__({item.name: Out(item.width) for item in CONFIG + KEYS})
 
 
 class FailoverStatus(wiring.Signature):
@@ -129,6 +147,8 @@ class FailoverStatus(wiring.Signature):
         See `JoinVerdict`.
     resync_clocks, lost_in_resync : Out(32)
         Length of the last resynchronization; connections lost by takeovers.
+    sync_key : Out(2)
+        Slots that have a key.
 
     What each says is in `STATUS`, of which the members and the registers are made.
     """

@@ -1,8 +1,8 @@
 """Sync records: what one SPPS tells the other. The byte format is published in failover/README.md.
 
-Every sync frame is an Ethernet II frame of type 0x88B5 that holds one header of 34 bytes (SYNC_HEADER_FIELDS) and,
-for STATE, from byte 48 on the flowstate lines named by `line_mask`, lowest first, each 32 bytes, words big-endian.
-Frames without lines are padded with zeros to 64 bytes. `length` counts the bytes of the lines.
+Every sync frame is an Ethernet II frame of type 0x88B5 that holds one header of 42 bytes (SYNC_HEADER_FIELDS), for
+STATE, from byte 56 on, the flowstate lines named by `line_mask`, lowest first, each 32 bytes, words big-endian, and a
+tag of 8 bytes over everything before it (SipHash-2-4). `length` counts the bytes of the lines.
 
 Source: patent §X.B.
 """
@@ -11,7 +11,7 @@ from amaranth.lib import data, enum
 
 __all__ = ["SYNC_VERSION", "SyncType", "RecordKind", "StandbyIs", "SyncArgument", "SYNC_HEADER_FIELDS"]
 
-SYNC_VERSION = 3        # another one is refused and counted
+SYNC_VERSION = 4        # another one is refused and counted
 
 
 class SyncType(enum.Enum, shape=8):
@@ -54,6 +54,6 @@ class SyncArgument(data.Struct):
 
 #: (name, bytes) in wire order, big-endian
 SYNC_HEADER_FIELDS = (
-    ("version", 1), ("type", 1), ("epoch", 2), ("number", 4), ("conn", 2), ("line_mask", 2), ("kind", 1), ("spare", 1),
-    ("length", 2), ("stamp", 4), ("clock", 4), ("tick", 4), ("pad", 6),
+    ("version", 1), ("key", 1), ("epoch", 2), ("number", 4), ("conn", 2), ("line_mask", 2), ("type", 1), ("kind", 1),
+    ("length", 2), ("stamp", 4), ("clock", 4), ("tick", 4), ("serial", 8), ("heard", 4), ("pad", 2),
 )

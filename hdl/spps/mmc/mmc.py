@@ -127,7 +127,7 @@ class Mmc(wiring.Component):
         m.d.comb += [table.address.eq(request.address), table.data.eq(request.data), self.cfg.eq(table.cfg)]
         self._show_config(m)
         known, value = self._read(m)
-        pulse = self._write(m)
+        pulse, key = self._write(m)
         is_counter, is_window, is_fetch = self._kind(m)
         stored = Signal()               # the register is one of the table
         m.d.comb += stored.eq(table.mask.any())
@@ -150,7 +150,7 @@ class Mmc(wiring.Component):
                     m.next = "ASK"
                 with m.Elif(request.write):
                     m.d.comb += [self.write_now.eq(1), table.write.eq(stored & ~pulse)]
-                    m.d.sync += self.bad.eq(~stored)
+                    m.d.sync += self.bad.eq(~stored & ~key)
                     m.next = "TAKE"
                 with m.Else():
                     m.d.sync += [self.o.payload.eq(Mux(stored, table.value, value)), self.bad.eq(~stored & ~known)]
@@ -237,10 +237,12 @@ class Mmc(wiring.Component):
         imem = self.o_imem.payload
         m.d.sync += [known.eq(0), value.eq(UNKNOWN)]
         with m.Switch(self.request.address):
-            for address, register in self.map.of("ro", "const", "window"):
+            for address, register in self.map.of("ro", "const", "window", "wo"):
                 with m.Case(address):
                     if register.access == "const":
                         shown = register.reset
+                    elif register.access == "wo":
+                        shown = 0
                     elif register.access == "window":
                         shown = {"imem_address": Cat(imem.address, imem.cluster), "imem_high": imem.data[32:],
                                  "imem_low": imem.data[:32],
@@ -251,12 +253,12 @@ class Mmc(wiring.Component):
         return known, value
 
     def _write(self, m):
-        """Drive the members of registers and pulses; returns whether the register in hand is a pulse.
+        """Drive the members of registers and pulses; returns whether the register in hand is a pulse, and a key.
 
         Words of CONFIG are left out: the table shows them.
         """
-        pulse = Signal()
-        for address, register in self.map.of("rw", "pulse"):
+        pulse, key = Signal(), Signal()
+        for address, register in self.map.of("rw", "pulse", "wo"):
             if register.member and register.member[0] == "cfg":
                 continue
             held = Signal(register.width, init=register.reset if register.access == "rw" else 0,
@@ -268,9 +270,12 @@ class Mmc(wiring.Component):
                 m.d.sync += held.eq(0)
                 with m.If(hit):
                     m.d.comb += pulse.eq(1)
+            elif register.access == "wo":
+                with m.If(hit):
+                    m.d.comb += key.eq(1)
             with m.If(hit & self.write_now):
                 m.d.sync += held.eq(self.request.data[:register.width])
-        return pulse
+        return pulse, key
 
     def _show_config(self, m):
         """Keep the words of CONFIG_DIRECT in registers."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 __all__ = ["RegisterField", "Register", "RegisterMap", "ACCESS"]
 
-#: rw: the host writes, a block reads; ro: a block writes; const: identification; pulse: each 1 written lasts one clock;
-#: window: a write does something; fetch: a read asks a block for the value; counter: counts, any write clears it
-ACCESS = ("rw", "ro", "const", "pulse", "window", "fetch", "counter")
+#: rw: the host writes, a block reads; wo: the same, but the host reads 0; ro: a block writes; const: identification;
+#: pulse: each 1 written lasts one clock; window: a write does something; fetch: a read asks a block for the value;
+#: counter: counts, any write clears it
+ACCESS = ("rw", "wo", "ro", "const", "pulse", "window", "fetch", "counter")
 
 
 @dataclass(frozen=True)

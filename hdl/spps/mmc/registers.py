@@ -13,7 +13,7 @@ from ..neighbour import signature as neighbour
 from .register_map import Register, RegisterField, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE",
-           "COUNTER_BASE",
+           "COUNTER_BASE", "KEY_BASE", "KEYS",
            "core_status", "register_map"]
 
 IDENT = 0x53505053      # "SPPS"
@@ -23,11 +23,12 @@ STATUS_BASE = 0x200
 MASK_BASE = 0x300
 COUNTER_BASE = 0x400
 WINDOW_BASE = 0x1000
+KEY_BASE = 0x1100
 
 
-def _registers(group, items):
+def _registers(group, items, access="rw"):
     """Return the registers of a block that has a table of its configuration."""
-    return tuple(Register(item.name, "pulse" if item.pulse else "rw", item.width, item.reset, item.text,
+    return tuple(Register(item.name, "pulse" if item.pulse else access, item.width, item.reset, item.text,
                           member=(group, item.name), most=item.most) for item in items)
 
 
@@ -58,6 +59,8 @@ CONTROL = (
     Register("echo_limit", width=LIMIT_BITS, reset=4, doc="ICMP echo requests answered in a tick; 0: none"),
     *_registers("neighbour", neighbour.CONFIG),
 )
+#: keys, which can be written only
+KEYS = _registers("failover", failover.KEYS, "wo")
 #: what blocks report
 STATUS = (
     *(Register(item.name, "ro", item.width, doc=item.text, member=("failover_status", item.name))
@@ -159,5 +162,8 @@ def register_map(params, counters=(), status=()):
             regs.add(Register(f"{block}_{name}", "counter", doc=counters_of[name]))
     regs.region(WINDOW_BASE)
     for register in WINDOW:
+        regs.add(register)
+    regs.region(KEY_BASE)
+    for register in KEYS:
         regs.add(register)
     return regs

@@ -31,8 +31,8 @@ def load_registers(source):
 def _kept_registers():
     """Names of the registers that keep what a host writes."""
     from spps.layouts.config import CONFIG
-    from spps.mmc.registers import CONTROL
-    return [r.name for r in CONTROL if r.access == "rw"] + [f"cfg_{word.name}" for word in CONFIG]
+    from spps.mmc.registers import CONTROL, KEYS
+    return [r.name for r in (*CONTROL, *KEYS) if r.access in ("rw", "wo")] + [f"cfg_{word.name}" for word in CONFIG]
 
 
 class Simulation:
@@ -188,7 +188,10 @@ class Simulation:
         self._controls()
 
     def revive(self, unit):
-        """Switch a stopped unit on: reset, then the registers that this object has written, as a host would do."""
+        """Switch a stopped unit on: reset, then the registers that this object has written, as a host would do.
+
+        Its sync frames are of a new session: the other unit refuses a serial that it has taken before.
+        """
         self._power_up |= 1 << unit
         self._controls()
         self.step(POWER_UP)
@@ -198,6 +201,8 @@ class Simulation:
         self.step(POWER_UP)
         self._power_up &= ~(1 << unit)
         self._controls()
+        if (session := self.registers.get("sync_session")) is not None:
+            self._written[unit][session] = self._written[unit].get(session, 0) + 1
         self._restore(unit, self._written[unit])
 
     def _restore(self, unit, registers):

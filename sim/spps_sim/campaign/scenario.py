@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from spps.tools.paths import spps_command
 
 from ..backend.interface import FrameKind
+from ..backend.keys import sync_keys
 from ..backend.simulation import Simulation
 from ..checker.capture import NS_PER_CYCLE, CaptureSet, to_frame
 from ..checker.monitor import check
@@ -141,7 +142,8 @@ class Scenario:
             "mss": self.mss, "tick_cycles": self.tick,
             **{name: cycles // self.tick for name, cycles in (*self.timeouts().items(), ("msl", self.msl))},
             **({} if self.wscale is None else {"rcv_wscale": self.wscale}),
-            "hb_interval": 300, "lease": 900, "takeover_after": 1200, "retransmit_after": 600, **self.registers,
+            "hb_interval": 300, "lease": 900, "takeover_after": 1200, "retransmit_after": 600,
+            **sync_keys(self.seed), **self.registers,
         }
 
     def simulation(self):

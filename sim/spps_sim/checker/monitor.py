@@ -5,7 +5,8 @@ link and of the server link, where frames of the pair name the unit that emits t
 
 | | invariant |
 |---|---|
-| I0 | Every emitted segment is well-formed: lengths, checksums. |
+| I0 | Every emitted segment is well-formed: lengths, checksums. So is every sync frame; its serial is above those of |
+| | all frames that its unit has sent before. |
 | I1 | An ACK of data leaves only after the destination has acknowledged it and, while the active depends on its |
 | | standby, after that has confirmed a record that says so. Record numbers never go back, across takeovers too, and |
 | | each names one record. See `reign.Reign`. |
@@ -42,6 +43,7 @@ class _Monitor:
         self.report = Report()
         self.legs = {}
         self.pending = []           # client legs without a partner, oldest first
+        self.serials = {}           # unit -> serial of its last sync frame
         self.links = {}             # conn id -> (leg keys, legs), until its end is recorded
         self.resume = Resume(self.report, resume_bound)
         self.reigns = Reigns(self.report, self.taken_over)
@@ -58,6 +60,9 @@ class _Monitor:
         if sync is None:
             self.fail("I0", frame.time, "malformed sync frame")
             return
+        if sync.serial <= self.serials.get(frame.unit, 0):
+            self.fail("I0", frame.time, f"unit {frame.unit} sends a sync frame with serial {sync.serial:#x} again")
+        self.serials[frame.unit] = sync.serial
         legs = ()
         if sync.type == STATE:
             if sync.kind == RETIRE:

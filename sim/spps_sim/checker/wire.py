@@ -118,6 +118,7 @@ class SyncFrame:
     kind: int
     stamp: int
     tick: int
+    serial: int
     lines: dict
 
     def snd_una(self, leg):
@@ -131,16 +132,19 @@ DELTA, FULL, RETIRE, END = 0, 1, 2, 3
 
 
 def parse_sync(data):
-    """Return the SyncFrame in a frame, or None when the frame is of another type or its length is wrong."""
-    if len(data) < 48 or struct.unpack_from("!H", data, 12)[0] != SYNC_TYPE or data[14] != 3:
+    """Return the SyncFrame in a frame, or None when the frame is of another type or its length is wrong.
+
+    The tag is not checked: whoever records frames need not know the key.
+    """
+    if len(data) < 64 or struct.unpack_from("!H", data, 12)[0] != SYNC_TYPE or data[14] != 4:
         return None
-    kind_of, epoch, number, conn, mask, kind, _, _, stamp, _, tick = struct.unpack_from("!BHIHHBBHIII", data, 15)
-    lines, at = {}, 48
+    epoch, number, conn, mask, kind_of, kind, _, stamp, _, tick, serial = struct.unpack_from("!HIHHBBHIIIQ", data, 16)
+    lines, at = {}, 56
     if kind_of == STATE:
         for line in range(16):
             if mask >> line & 1:
-                if at + 32 > len(data):
+                if at + 32 > len(data) - 8:
                     return None
                 lines[line] = struct.unpack_from("!8I", data, at)
                 at += 32
-    return SyncFrame(kind_of, epoch, number, conn, kind, stamp, tick, lines)
+    return SyncFrame(kind_of, epoch, number, conn, kind, stamp, tick, serial, lines) if at + 8 == len(data) else None

@@ -27,6 +27,7 @@ def live(mode, preset, metrics, path):
     Runs until Ctrl-C and prints a line for each event of the pair: kills, takeovers, lost leases, changes of
     protection. Needs root for TAP devices.
     """
+    import random
     import shlex
     import signal
 
@@ -50,7 +51,8 @@ def live(mode, preset, metrics, path):
         signal.signal(number, stop)
     try:
         with ExitStack() as stack:
-            testbed = stack.enter_context(Testbed(sim, params, mode=mode))
+            testbed = stack.enter_context(Testbed(sim, params, mode=mode,
+                                                  seed=random.SystemRandom().getrandbits(64)))
             serving = [stack.enter_context(ControlSocket(testbed, path)).serve]
             client, server = testbed.namespaces
             click.echo(f"client side: ip netns exec {client.name} ...   (connect to {Addresses.vip[0]})")

@@ -8,6 +8,7 @@ import time
 
 from spps.tools.paths import BUILD
 
+from ..backend.keys import sync_keys
 from ..campaign.scenario import CLIENT, SERVER, SERVER_MAC, VIP, Scenario
 from ..checker.capture import to_frame
 from ..network.simulated import SimulatedNetwork
@@ -153,7 +154,7 @@ def run_python_demo(sim, params, *, seed=None, connections=4, size=1 << 16, out=
     """
     with DemoRun(sim, "python", seed=seed, connections=connections, size=size, out=out, waves=waves, trace=trace,
                  image=image, console=console) as run:
-        scenario = Scenario(mss=1460, registers={"window": min(65535, params.socket_bytes)})
+        scenario = Scenario(mss=1460, registers={"window": min(65535, params.socket_bytes), **sync_keys(run.seed)})
         sim.configure(scenario.pair_registers())
         sim.step(5000)              # table sweep, first heartbeats
         sim.pop_frames()

@@ -11,7 +11,7 @@ HIDDEN = "hidden"       # what is shown in place of a key
 CHUNK = 16              # register accesses between two turns of the testbed
 #: times of the lease in ascending order, clocks; 0: not used
 TIMES = ("hb_interval", "lease", "takeover_after")
-SHOWN = ("rw", "ro", "const", "counter")
+SHOWN = ("rw", "wo", "ro", "const", "counter")
 
 
 class LiveRegisters:
@@ -76,7 +76,7 @@ class LiveRegisters:
         units = self.running()
         if full in TIMES:
             self._check_times(full, value, units)
-        for unit in (0, 1) if register.access == "rw" else units:
+        for unit in (0, 1) if register.access in ("rw", "wo") else units:
             self.testbed.sim.write(unit, full, value)
         return full, units
 

@@ -6,7 +6,7 @@ __all__ = ["STATES", "read_units", "read_status", "status_text"]
 STATES = ("killed", "frozen", "fenced", "active", "standby")
 #: registers of each running unit that the state is made of
 WATCHED = ("active", "epoch", "fenced", "lease_valid", "peer_present", "protect", "unprotected", "fenced_cores",
-           "in_use", "half_open", "joined", "resync", "exposed", "join_verdict", "cfg_mode")
+           "in_use", "half_open", "joined", "resync", "exposed", "join_verdict", "cfg_mode", "sync_key")
 PROXY = 1       # bit of cfg_mode
 #: what `join_verdict` of the active says of a standby that it refuses
 _REFUSED = {JoinVerdict.SIZE: "it holds another number of connections",
@@ -104,6 +104,9 @@ def stopped_text(dead):
 def status_text(status):
     """The lines of `spps ctl status`."""
     lines = [_unit_text(unit) for unit in status["units"]]
+    keyless = [str(unit["unit"]) for unit in status["units"] if unit.get("sync_key") == 0]
+    if keyless:
+        lines.append(f"sync frames are not authenticated: no key in unit {' and '.join(keyless)} (sync_key_a0 to a3)")
     if not status["running"]:
         lines.append(stopped_text(all(unit["state"] == "killed" for unit in status["units"])))
     elif status["active"] is None:

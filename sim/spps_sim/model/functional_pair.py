@@ -5,6 +5,7 @@ Everything that crosses a link is a scheduled action, so a run is a function of 
 arrive.
 """
 import heapq
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -39,7 +40,7 @@ class FunctionalPair:
     def __init__(self, *, config=None, client=None, server=None, delay=5, sync_delay=2, standby=True, lose=None,
                  detect=30, seed=0, defines=(), units=2, bases=(0, 0), addresses=(CLIENT_IP, SERVER_IP), **spps):
         self.time = 0
-        self._heap, self._order = [], count()
+        self._heap, self._order, self._serials = [], count(), count(1)
         self.delay, self.sync_delay, self.lose, self.detect = delay, sync_delay, lose, detect
         image = default_image(tuple(defines), connections=spps.get("connections", TINY.connections))
         config = {"mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1), "server_ip": ip_number(addresses[1]),
@@ -124,6 +125,7 @@ class FunctionalPair:
         self.at(self.sync_delay, arrive)
 
     def _sync(self, unit, frame):
+        frame = replace(frame, serial=next(self._serials))
         self.capture.append(CapturedFrame(self.time, "sync", unit.name, encode(frame)))
 
     # kill -----------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ class Registers:
             self.values[address] = value % (1 << width)
         elif access == "counter":
             self.counts[address] = 0
-        elif access != "pulse":
+        elif access not in ("pulse", "wo"):
             self._bad()
 
     def read(self, address):

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from spps.tools.errors import ToolError
 
 from ..backend.interface import FrameKind
+from ..backend.keys import sync_keys
 from ..backend.reprogram import Reprogram
 from .links import Agenda, FaultyLink
 from .namespaces import Namespace
@@ -61,7 +62,7 @@ class Testbed:
 
     def __init__(self, simulation, params, *, mode="proxy", on_frame=None, speed=None, faults=None, netem=(), seed=0):
         self.sim, self.params, self.mode, self.on_frame = simulation, params, mode, on_frame
-        self.speed, self.netem = speed, netem
+        self.speed, self.netem, self.seed = speed, netem, seed
         self.link, self._late = FaultyLink(faults, seed), Agenda()
         self.namespaces = []
         self.lost = [0, 0]              # frames a namespace's queue refused
@@ -104,6 +105,7 @@ class Testbed:
             "tick_cycles": max(16, int(self.speed / 1000)),
             "window": min(65535, self.params.socket_bytes),
             "hb_interval": 400, "lease": 1200, "takeover_after": 1600, "retransmit_after": 800,
+            **sync_keys(self.seed),
         }
         self.sim.configure(registers)
 
