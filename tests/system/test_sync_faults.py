@@ -6,12 +6,18 @@ from tests.system.env_rejoin import AWAY, JOIN, SETTLE, Run
 
 pytestmark = pytest.mark.rtl
 
-#: of each direction; damage is noticed by the FCS
+#: of each direction; damage is noticed by the FCS, where it is not silent
 FAULTS = {
     "loss": {"loss": 0.1}, "duplicate": {"duplicate": 0.2}, "reorder": {"reorder": 0.1}, "delay": {"delay": 150},
     "damage": {"corrupt": 0.05, "truncate": 0.05},
+    "silent": {"corrupt": 0.05, "truncate": 0.05, "silent": True}, "replay": {"replay": 0.1},
     "all": {"loss": 0.03, "duplicate": 0.05, "reorder": 0.03, "corrupt": 0.03, "truncate": 0.03, "delay": 20},
 }
+
+
+#: counters of the failover unit that rise before the first failure
+COUNTED = {"duplicate": ("replayed",), "reorder": ("replayed",), "damage": ("bad_frame",),
+           "silent": ("bad_frame", "bad_tag"), "replay": ("replayed",)}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -22,6 +28,9 @@ def test_survives_two_failures_on_a_faulty_sync_link(fault):
     for active in (0, 1):
         run.run(SETTLE if active == 0 else JOIN)
         run.joined(active)
+        if active == 0:
+            for name in COUNTED.get(fault, ()):
+                assert run.sim.read(0, f"failover_{name}") + run.sim.read(1, f"failover_{name}"), name
         run.sim.kill(active)
         run.run(AWAY)
         run.sim.revive(active)
