@@ -46,6 +46,14 @@ def test_a_unit_without_a_key(units, named):
     assert f"sync frames are not authenticated: no key in {named} (sync_key_a0 to a3)" in text(env).splitlines()
 
 
+def test_sync_frames_that_a_unit_refuses():
+    """As when the keys of the two units differ."""
+    env = Env()
+    assert "refused so far" not in text(env)
+    env.pair.values[1] |= {"failover_bad_tag": 12, "failover_replayed": 1}
+    assert "sync frames that unit 1 refused so far: bad_tag 12, replayed 1" in text(env).splitlines()
+
+
 def test_a_full_table_and_what_it_refused():
     env = Env()
     env.pair.values[0] |= {"in_use": 16, "lookup_table_full": 3, "lookup_half_open_refused": 2}

@@ -14,6 +14,8 @@ _REFUSED = {JoinVerdict.SIZE: "it holds another number of connections",
 
 #: counters of SYNs for which there was no place
 _REFUSALS = "lookup_table_full", "lookup_half_open_refused"
+#: counters of sync frames that were not taken, without their prefix
+_SYNC_REFUSALS = "bad_frame", "bad_version", "foreign_frame", "bad_key", "bad_tag", "replayed", "unheard"
 
 
 def _protection(unit):
@@ -57,6 +59,9 @@ def read_status(testbed):
         "cycle": testbed.sim.cycle, "cycles_per_s": round(testbed.rate()), "frames": testbed.frames,
         "lost": testbed.lost,
     }
+    for n in status["running"]:
+        counts = {name: testbed.sim.read(n, f"failover_{name}") for name in _SYNC_REFUSALS}
+        units[n]["sync_refused"] = {name: count for name, count in counts.items() if count}
     if active is not None:
         unit = units[active]
         limit = testbed.params.connections
@@ -107,6 +112,9 @@ def status_text(status):
     keyless = [str(unit["unit"]) for unit in status["units"] if unit.get("sync_key") == 0]
     if keyless:
         lines.append(f"sync frames are not authenticated: no key in unit {' and '.join(keyless)} (sync_key_a0 to a3)")
+    lines += [f"sync frames that unit {unit['unit']} refused so far: "
+              + ", ".join(f"{name} {count}" for name, count in unit["sync_refused"].items())
+              for unit in status["units"] if unit.get("sync_refused")]
     if not status["running"]:
         lines.append(stopped_text(all(unit["state"] == "killed" for unit in status["units"])))
     elif status["active"] is None:
