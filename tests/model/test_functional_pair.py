@@ -48,9 +48,9 @@ class RtlSide:
     def __init__(self):
         self.sim = sim = Simulation.of(TINY)
         mac = mac_bytes(SERVER_MAC)
-        sim.configure({"mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1),
+        sim.configure({"hb_interval": 300, "mode": 1, "vip_0": ip_number(VIP_0), "vip_1": ip_number(VIP_1),
                        "server_ip": ip_number(SERVER_IP), "server_mac_hi": int.from_bytes(mac[:2], "big"),
-                       "server_mac_lo": int.from_bytes(mac[2:], "big"), "tick_cycles": 1000, "hb_interval": 300,
+                       "server_mac_lo": int.from_bytes(mac[2:], "big"), "tick_cycles": 1000,
                        "lease": 900, "takeover_after": 1200, "retransmit_after": 600, **CONFIG})
         sim.step(5000)
         sim.pop_frames()

@@ -97,6 +97,7 @@ class Testbed:
             self.speed = (self.sim.cycle - before) / max(time.monotonic() - started, 1e-6)
         server_mac = self.namespaces[1].mac
         registers = {
+            "hb_interval": 400,         # first: heartbeats are frequent when `takeover_after` becomes short
             "mode": int(self.mode == "proxy"),
             "vip_0": ip_number(Addresses.vip[0]), "vip_1": ip_number(Addresses.vip[1]),
             "server_ip": ip_number(Addresses.server),
@@ -104,8 +105,8 @@ class Testbed:
             "server_mac_lo": int.from_bytes(server_mac[2:], "big"),
             "tick_cycles": max(16, int(self.speed / 1000)),
             "window": min(65535, self.params.socket_bytes),
-            "hb_interval": 400, "lease": 1200, "takeover_after": 1600, "retransmit_after": 800,
             **sync_keys(self.seed),
+            "retransmit_after": 800, "lease": 1200, "takeover_after": 1600,
         }
         self.sim.configure(registers)
 
