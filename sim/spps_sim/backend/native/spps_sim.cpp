@@ -314,6 +314,8 @@ SPPS_API void spps_controls(Simulation* s, uint32_t kill, uint32_t freeze, uint3
     s->top->detector = detector;
     s->top->appoint = appoint;
     s->top->power_up = power_up;
+    for (int n = 0; n < 2; ++n)         // a frame that the unit was sending when it died has no end
+        if (power_up >> n & 1) s->tap[n].frame.bytes.clear();
 }
 // What the link does to frames of `unit`: the bits of LinkControl, in words, least significant first.
 SPPS_API void spps_link(Simulation* s, uint32_t unit, const uint32_t* bits) {
