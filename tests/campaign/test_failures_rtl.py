@@ -107,7 +107,7 @@ BROKEN = {
     "one heartbeat too few": Broken("heartbeats_enough", "4 heartbeats lost, and nothing has happened", k=3),
     "thawed and not back": Broken("thaw", "not protected again", registers={"auto_join": 0}),
     # by its word
-    "protected in the walk": Broken("walk_active_dies", "in state history", Boasts),
+    "protected in the walk": Broken("walk_active_dies", "in state history", Boasts, at=7320),
     # ends
     "boast": Broken("standby_after", "does not say that it is unprotected", Boasts),
     "silence": Broken("standby_before", "does not say that it is unprotected 2840 cycles", registers={"policy": 0}),

@@ -70,7 +70,6 @@ def test_a_program_that_acknowledges_early_is_found(defect):
     trial.net.run_until(trial.begin + 60_000,
                         lambda: any((s := segment(f, FrameKind.OUT, 1)) is not None and s.payload
                                     for f in trial.frames))
-    assert judge(trial.frames).violations == [] or defect == "BROKEN_ACK_BEFORE_COMMIT"
     trial.sim.freeze(1)
     trial.run_until(trial.sim.cycle + 10_000)
     assert any("permitted is" in text for text in judge(trial.frames).violations)

@@ -66,9 +66,13 @@ class Reign:
     def start(self, sync, legs):
         """Take a START of the active: its standby takes records from `number` on, and knows none before.
 
-        legs: of the connections that are established by now. They need a full record before END.
+        legs: of the connections that are established by now. They need a full record before END. It goes on without
+        the standby until it hears an echo, which its next heartbeat tells.
         """
         self._owed = legs
+        if not sync.kind & 1:
+            self.depends = self.unanswered = False
+            self._doubts.clear()
         if self.issued is not None and before(sync.number, self.issued):
             return [f"unit {self.unit} starts its standby at record {sync.number}, after {self.issued}"]
         self.issued = self.applied = sync.number
