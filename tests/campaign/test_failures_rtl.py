@@ -115,7 +115,7 @@ BROKEN = {
     "nobody answers": Broken("standby_and_active", "neither RST nor timeout has ended it", Mute, at=9500),
     # peer gone
     "false byte of a peer": Broken("server_restarts", "bytes, of which 0 are right", Alters),
-    "nobody tells": Broken("server_silent", "has not been told", registers={"keepalive": 0}, at=9600),
+    "nobody tells": Broken("server_silent", "has not been told", registers={"keepalive": 0}, at=9450),
 }
 assert {FAILURES[one.failure].holds for one in BROKEN.values()} == {failure.holds for failure in FAILURES.values()}
 
