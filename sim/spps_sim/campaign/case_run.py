@@ -7,6 +7,7 @@ from ..backend.interface import FrameKind, SyncFaults
 from ..checker.wire import parse_sync
 from .fork import in_fork
 from .scenario import Trial
+from .variants import LINKS
 from .verdict import lost_streams, promised
 
 __all__ = ["CaseRun", "Stop"]
@@ -71,6 +72,7 @@ class CaseRun(Trial):
     def __init__(self, setting, sim=None, *, scenario=None, waves=False):
         super().__init__(scenario or setting.scenario(), sim, waves=waves)
         self.setting = setting
+        self.lossy = LINKS[setting.link].losing
         self.stops: list[Stop] = []
         self.wrong, self.notes = [], {}
         self.began = 0                  # cycle in which the failure begins
@@ -95,6 +97,7 @@ class CaseRun(Trial):
 
     def cut_link(self, sender):
         """Lose every frame of `sender` on the sync link."""
+        self.lossy = True
         self.sim.sync_faults(sender, SyncFaults(cut=True))
 
     # looking -------------------------------------------------------------------------------

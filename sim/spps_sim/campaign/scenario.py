@@ -209,6 +209,7 @@ class Trial:
         self.up, self.down = rng.randbytes(scenario.up), rng.randbytes(scenario.down)
         self.frames, self.wire, self.marks = [], [], []
         self.killed = None          # (cycle, unit)
+        self.lossy = False          # the sync link may lose frames
         self.begin = 0              # cycle of the first SYN
 
     def start(self):
@@ -330,7 +331,7 @@ class Trial:
         if self.scenario.fake:
             return []
         frames = [raw for raw in self.frames if self.whole(raw) and (end is None or raw.cycle < end)]
-        report = check([f for raw in frames if (f := to_frame(raw))], resume_bound=resume_bound)
+        report = check([f for raw in frames if (f := to_frame(raw))], resume_bound=resume_bound, lossy=self.lossy)
         return [str(v) for v in report.violations[:10]]
 
     def _balance(self):

@@ -32,9 +32,12 @@ class Reign:
         Whether the unit depends on echoes, until a heartbeat says it.
     base : int, optional
         The last record that this unit has confirmed as the standby: its own records have later numbers.
+    lossy : bool
+        An echo that was sent may not have arrived.
     """
 
-    def __init__(self, unit=None, epoch=None, depends=True, base=None):
+    def __init__(self, unit=None, epoch=None, depends=True, base=None, *, lossy=False):
+        self.lossy = lossy
         self.unit, self.epoch, self.depends, self.base = unit, epoch, depends, base
         self.issued = base          # highest number that the active has named
         self.applied = None         # last record that the standby says it has applied
@@ -77,6 +80,10 @@ class Reign:
             return [f"unit {self.unit} starts its standby at record {sync.number}, after {self.issued}"]
         self.issued = self.applied = sync.number
         self._open.clear()
+        # since the JOIN the active has been alone, and what it has committed by now needs no confirmation
+        for leg in self._holdings:
+            leg.born = None
+        self._holdings.clear()
         return []
 
     def record(self, sync, legs):
@@ -168,11 +175,12 @@ class Reign:
         """Take what is wrong if the unit still depends on echoes; return whether that is not certain yet.
 
         A unit whose lease has ended may run unprotected before its next heartbeat says so. While its last heartbeat
-        has no echo, that next one decides.
+        has no echo, or has one that may be lost, that next one decides.
         """
-        if self.unanswered:
+        uncertain = self.unanswered or self.lossy
+        if uncertain:
             self._doubts.append((time, text))
-        return self.unanswered
+        return uncertain
 
     def settle(self):
         """Return (time, text) of every doubt that nothing has removed."""

@@ -22,6 +22,8 @@ class Reigns:
         For violations of I1 (numbers) and I4 (roles).
     taken_over : callable
         Called with (time, Reign that ends) when a unit takes over, before anything of the new reign is judged.
+    lossy : bool
+        A frame on the sync link may not have arrived.
 
     Attributes
     ----------
@@ -29,10 +31,11 @@ class Reigns:
         The newest one.
     """
 
-    def __init__(self, report, taken_over):
+    def __init__(self, report, taken_over, *, lossy=False):
         self.report = report
         self.taken_over = taken_over
-        self.current = Reign()
+        self.lossy = lossy
+        self.current = Reign(lossy=lossy)
         self._owner = self.current      # the reign of the unit that emits on the networks
         self._last = {}                 # unit -> its last Reign
         self._epoch = None              # newest that a sync frame of an active has named
@@ -45,8 +48,13 @@ class Reigns:
         if unit in self._last and unit not in self._rejoined:
             self.report.fail("I4", time, f"unit {unit} takes over again, without having been the standby in between")
         self._rejoined.discard(unit)
-        self.current = self._last[unit] = Reign(unit, epoch, depends=False, base=ended.applied)
+        self.current = self._last[unit] = Reign(unit, epoch, depends=False, base=ended.applied,
+                                                     lossy=self.lossy)
         self.taken_over(time, ended)
+
+    def over(self, epoch):
+        """Return whether an epoch is over, so that its records say nothing."""
+        return self._epoch is not None and _later(self._epoch, epoch)
 
     # sync link ---------------------------------------------------------------------------------
     def sync(self, frame, sync, legs):
