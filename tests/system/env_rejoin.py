@@ -44,10 +44,21 @@ class Run:
         self.says(1 - active, active=0, joined=1, exposed=0, fenced=0)
         assert self.sim.read(active, "in_use") == self.sim.read(1 - active, "in_use")
 
-    def joined(self, active):
-        """Both units say that unit `active` is the active and the other one its standby."""
-        self.says(active, active=1, joined=1, unprotected=0)
-        self.says(1 - active, active=0, joined=1, fenced=0)
+    def until_joined(self, active, limit=JOIN):
+        """Run until both units say that the standby of unit `active` has every connection.
+
+        On a link that loses frames a standby may be lost and join again at any time. AssertionError after `limit`
+        clocks.
+        """
+        end = self.sim.cycle + limit
+        while True:
+            try:
+                self.says(active, active=1, joined=1, unprotected=0, resync=0, exposed=0)
+                return self.says(1 - active, active=0, joined=1, fenced=0)
+            except AssertionError:
+                if self.sim.cycle > end:
+                    raise
+            self.run(500)
 
     def finish(self):
         """Every transfer ends with the right bytes, no violation; returns the sync frames."""

@@ -28,7 +28,7 @@ def test_survives_two_failures_on_a_faulty_sync_link(fault):
         run.sim.sync_faults(sender, SyncFaults(**FAULTS[fault], seed=sender + 1))
     for active in (0, 1):
         run.run(SETTLE if active == 0 else JOIN)
-        run.joined(active)
+        run.until_joined(active)
         if active == 0:
             for name in COUNTED.get(fault, ()):
                 assert run.sim.read(0, f"failover_{name}") + run.sim.read(1, f"failover_{name}"), name
@@ -36,7 +36,7 @@ def test_survives_two_failures_on_a_faulty_sync_link(fault):
         run.run(AWAY)
         run.sim.revive(active)
     run.run(JOIN)
-    run.joined(0)
+    run.until_joined(0)
     run.finish()
 
 

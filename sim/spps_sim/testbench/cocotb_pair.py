@@ -12,6 +12,7 @@ from cocotb.task import resume
 from cocotb.triggers import Event, First, ReadOnly, RisingEdge, Timer, ValueChange
 from cocotb.utils import get_sim_time
 
+from spps.failover import LinkControl
 from spps.layouts.packet import packet_layout
 from spps.layouts.register import RegisterRequest
 
@@ -51,7 +52,7 @@ class CocotbPair:
         dut = self.dut
         self._edge = RisingEdge(dut.clk)
         for name in ("i__valid", "i__payload", "kill", "freeze", "detector", "appoint", "power_up",
-                     *(f"i_mmc_{n}__{f}" for n in (0, 1) for f in ("valid", "payload"))):
+                     "link_0", "link_1", *(f"i_mmc_{n}__{f}" for n in (0, 1) for f in ("valid", "payload"))):
             getattr(dut, name).value = 0
         for name in ("o", "o_mmc_0", "o_mmc_1"):
             getattr(dut, f"{name}__ready").value = 1
@@ -214,6 +215,11 @@ class CocotbPair:
     def controls(self, kill, freeze, detector, appoint=0, power_up=0):
         """Set the two-bit control inputs, bit n for unit n."""
         resume(self._controls)(kill=kill, freeze=freeze, detector=detector, appoint=appoint, power_up=power_up)
+
+    def link(self, unit, faults):
+        """Set what the sync link does to the frames of `unit`, a SyncFaults."""
+        bits = LinkControl.const(faults.control()).as_value().value
+        resume(self._controls)(**{f"link_{unit}": bits})
 
     def status(self):
         """Return the status words by name."""
