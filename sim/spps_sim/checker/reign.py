@@ -74,16 +74,16 @@ class Reign:
         """
         self._owed = legs
         if not sync.kind & 1:
+            # since the JOIN the active has been alone, and what it has committed by now needs no confirmation
             self.depends = self.unanswered = False
             self._doubts.clear()
+            for leg in self._holdings:
+                leg.born = None
+            self._holdings.clear()
         if self.issued is not None and before(sync.number, self.issued):
             return [f"unit {self.unit} starts its standby at record {sync.number}, after {self.issued}"]
         self.issued = self.applied = sync.number
         self._open.clear()
-        # since the JOIN the active has been alone, and what it has committed by now needs no confirmation
-        for leg in self._holdings:
-            leg.born = None
-        self._holdings.clear()
         return []
 
     def record(self, sync, legs):
