@@ -23,16 +23,14 @@ from spps_sim.testbench.cocotb_pair import CocotbPair
 
 PARAMS = preset_params("tiny")
 OURS, THEIRS = bytes.fromhex("02005e5d5001"), mac_bytes("02:00:00:00:00:0c")
-JOINED = 700        # cycles, after which the active has a lease: before, it answers nothing
 CYCLES = 2600
 
 
 def opening(sim):
-    """An ARP request and a SYN as soon as the active may emit; every frame of the first CYCLES cycles."""
+    """An ARP request and a SYN right after the reset; every frame of the first CYCLES cycles."""
     registers = Scenario().pair_registers()
     names = ("mode", "vip_0", "vip_1", "server_ip", "server_mac_hi", "server_mac_lo", "hb_interval")
     sim.configure({name: registers[name] for name in names})
-    sim.step(JOINED - sim.cycle)
     sim.push_frame(0, arp_frame(BROADCAST, Arp(1, THEIRS, ip_number(CLIENT), bytes(6), ip_number(VIP[0]))))
     sim.push_frame(0, tcp_frame(OURS, THEIRS, (ip_number(CLIENT), 40000), (ip_number(VIP[0]), 80), seq=5, ack=0,
                                 flags=SYN, window=1000))
