@@ -136,17 +136,18 @@ class Scenario:
     def pair_registers(self):
         """Return the registers that make the pair a proxy between the two networks, in the order of writing.
 
-        The first frequent heartbeats have arrived when `takeover_after` becomes as short as their interval wants.
+        The keys come first, before there is a heartbeat that one unit signs and the other one refuses. The first
+        frequent heartbeats have arrived when `takeover_after` becomes as short as their interval wants.
         """
         mac = mac_bytes(SERVER_MAC)
         return {
-            "hb_interval": 300, "mode": 1,
+            **sync_keys(self.seed), "hb_interval": 300, "mode": 1,
             "vip_0": ip_number(VIP[0]), "vip_1": ip_number(VIP[1]), "server_ip": ip_number(SERVER),
             "server_mac_hi": int.from_bytes(mac[:2], "big"), "server_mac_lo": int.from_bytes(mac[2:], "big"),
             "mss": self.mss, "tick_cycles": self.tick,
             **{name: cycles // self.tick for name, cycles in (*self.timeouts().items(), ("msl", self.msl))},
             **({} if self.wscale is None else {"rcv_wscale": self.wscale}),
-            **sync_keys(self.seed), "retransmit_after": 600, "lease": 900, "takeover_after": 1200, **self.registers,
+            "retransmit_after": 600, "lease": 900, "takeover_after": 1200, **self.registers,
         }
 
     def simulation(self):

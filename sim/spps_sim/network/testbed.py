@@ -91,6 +91,7 @@ class Testbed:
         self._stack.close()
 
     def _configure(self):
+        self.sim.configure(sync_keys(self.seed))        # before there is a heartbeat
         if self.speed is None:
             started, before = time.monotonic(), self.sim.cycle
             self.sim.step(40_000)
@@ -105,7 +106,6 @@ class Testbed:
             "server_mac_lo": int.from_bytes(server_mac[2:], "big"),
             "tick_cycles": max(16, int(self.speed / 1000)),
             "window": min(65535, self.params.socket_bytes),
-            **sync_keys(self.seed),
             "retransmit_after": 800, "lease": 1200, "takeover_after": 1600,
         }
         self.sim.configure(registers)
