@@ -16,7 +16,7 @@ def standby_restarts(full=True):
     t.forward()
     t.record(confirm=False)
     t.sync(5, 0x1234)
-    t.sync(6, t.number, 3)
+    t.sync(6, t.number, 2)
     t.sync(4, t.number)
     t.tcp("client", True, "A", 1, 11)           # of the time between JOIN and START
     t.forward(11)
