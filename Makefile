@@ -7,11 +7,12 @@ SPPS   := .venv/bin/spps
 LINT   := $(PY) -m ruff check
 TYPES  := $(PY) -m pyright
 
-.PHONY: help setup demo lint quick test bench campaign compare examples netem verilog synth synth-core docs docs-check clean
+.PHONY: help setup demo lint quick test long bench campaign compare examples netem verilog synth synth-core docs docs-check clean
 help:
 	@echo "make demo      four real TCP transfers through a pair of SPPS; the active one dies, comes back, and the other dies"
 	@echo "make quick     lint, types, unit and microcode tests"
 	@echo "make test      all tests: unit, cocotb, formal, system"
+	@echo "make long      the same tests with more random traffic: ten thousand frames where make test has a thousand"
 	@echo "make campaign  kill the active at 500 cycles of a short transfer; CASES=10000: crossed with every other failure"
 	@echo "make compare   the same transfers through HAProxy with keepalived, beside the last demo; installs both as root"
 	@echo "make bench     clocks per event, and goodput of whole units, into build/bench/summary.json"
@@ -30,6 +31,8 @@ quick: lint
 	@$(PY) -m pytest -m "not rtl and not slow" $(TESTARGS)
 test: setup
 	@$(PY) -m pytest $(TESTARGS)
+long: setup
+	@SPPS_LONG=1 $(PY) -m pytest $(TESTARGS)
 bench: setup
 	@$(SPPS) bench
 campaign: setup

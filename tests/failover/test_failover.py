@@ -4,7 +4,7 @@ import pytest
 
 from spps.failover.record_store import RecordStore
 from spps.params import TINY
-from spps_sim.testbench.runner import SIMULATORS, run_bench, simulations
+from spps_sim.testbench.runner import SIMULATORS, fast_simulators, run_bench, simulations
 from tests.failover.two_units import TwoUnits
 
 
@@ -14,13 +14,13 @@ def test_failover(simulator, width):
               parameters={"width": width})
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("simulator", fast_simulators())
 def test_rejoin(simulator):
     run_bench(TwoUnits(64), "tests.failover.bench_rejoin", name="failover_units", simulator=simulator,
               parameters={"width": 64})
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("simulator", fast_simulators())
 def test_authentication(simulator):
     run_bench(TwoUnits(64), "tests.failover.bench_authentication", name="failover_units", simulator=simulator,
               parameters={"width": 64})

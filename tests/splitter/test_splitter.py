@@ -6,13 +6,14 @@ from spps.splitter import MessageSplitter, Verdict
 from spps.splitter.checks import CHECKS
 from spps_sim.model.splitter import checksum, parse_options, split
 from spps_sim.testbench.runner import run_bench, simulations
+from tests.volume import volume
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width, simulator", simulations((32, 64, 128), 64))
 def test_splits_frames_as_the_model(width, simulator):
     # every kind of frame has come after 1000; Icarus runs 640 clocks a second
-    count = 400 if simulator == "icarus" else 10_000 if width == 64 else 2000
+    count = volume(120, 400) if simulator == "icarus" else volume(1500, 10_000)
     run_bench(MessageSplitter(TINY.replace(data_width=width)), "tests.splitter.bench_splitter", name="splitter",
               simulator=simulator, parameters={"width": width, "count": count})
 

@@ -10,7 +10,7 @@ from spps.tools.verilog import to_verilog
 from ..backend.verilated import trace_kind
 from .replay import default_seed, replay_command, waves_wanted
 
-__all__ = ["SIMULATORS", "default_seed", "run_bench", "simulations"]
+__all__ = ["SIMULATORS", "default_seed", "fast_simulators", "run_bench", "simulations"]
 
 #: simulators the block benches run under; SPPS_SIM names others, or only one
 SIMULATORS = tuple(os.environ.get("SPPS_SIM", "icarus,verilator").split(","))
@@ -23,6 +23,14 @@ def simulations(sizes, usual):
     """
     return [(size, simulator) for size in sizes for simulator in SIMULATORS
             if simulator != "icarus" or size == usual or "SPPS_SIM" in os.environ]
+
+
+def fast_simulators():
+    """Simulators to parametrize a second bench of a design with: Icarus, which is slower, has run the first one.
+
+    With SPPS_SIM each simulator named there.
+    """
+    return [simulator for simulator in SIMULATORS if simulator != "icarus" or "SPPS_SIM" in os.environ]
 
 
 def _shallow(runner):
