@@ -83,7 +83,8 @@ class Env:
     def looked_up(self, command):
         cluster = command["conn"] >> 12
         *expected, key = self.expected["lookup", cluster].popleft()
-        assert [command["op"], command["conn"], command["leg"]] == expected and key in (command["key"], None)
+        assert [command[name] for name in ("op", "conn", "leg", "half_open")] == expected
+        assert key in (command["key"], None)
         self.passed("lookup", cluster)
 
     def replayed(self, value):

@@ -47,7 +47,8 @@ async def random_traffic(dut, idle, pause, events=500, half_open_limit=0, silent
             op = rng.choice((INSERT, INSERT, DELETE, DELETE, FREE, FREE, ESTABLISHED, PURGE, *[TIME_WAIT] * 4,
                              *[COVERED] * 4))
             conn = rng.randrange(CONNECTIONS) if rng.random() < 0.95 else rng.choice((CONNECTIONS, 0xFFFF))
-            env.command(op, conn, rng.randrange(2), rng.choice(env.flows) if rng.random() < 0.9 else None)
+            env.command(op, conn, rng.randrange(2), rng.choice(env.flows) if rng.random() < 0.9 else None,
+                        half_open=rng.randrange(2))
         if rng.random() < 0.05:
             env.command(NOTE, rng.choice((0, 1, 2, 3, 4, CONNECTIONS, 0xFFFF)))
         if rng.random() < 0.1:

@@ -90,7 +90,7 @@ class Env:
                 self.compare_counts()
             if int(dut.i_cmd__valid.value) and int(dut.i_cmd__ready.value):
                 c = unpack(LookupCommand, int(dut.i_cmd__payload.value))
-                what = c["op"], c["conn"], c["leg"], c["key"]
+                what = c["op"], c["conn"], c["leg"], c["key"], c["half_open"]
                 if c["op"] == COVERED:
                     self.covers = what
                 else:
@@ -140,9 +140,9 @@ class Env:
               "tcp_flags": rng.choice((2, 2, 2, 16, 24, 18, 6, 4, 0xC2)), "payload_len": rng.choice((0, 100))}
         self.events.send({**e, **fields})
 
-    def command(self, op, conn, leg=0, flow=None):
+    def command(self, op, conn, leg=0, flow=None, half_open=0):
         key = flow_key(*flow) if flow else self.rng.getrandbits(116)
-        self.commands.send({"op": op, "conn": conn, "leg": leg, "key": key})
+        self.commands.send({"op": op, "conn": conn, "leg": leg, "half_open": half_open, "key": key})
 
     def replay(self, flow, wait=0, **fields):
         syn = {name: self.rng.getrandbits(field.width) for name, field in Syn}

@@ -65,6 +65,8 @@ def test_a_second_reader_is_not_disturbed_by_marks_and_sweeps(monkeypatch, seed)
             half.add(conn)
         elif op == MarkOp.COVERED:
             covered.update({conn} & used)
+        elif op == MarkOp.HALF_OPEN:
+            half.update({conn} & used)
         elif op in (MarkOp.ESTABLISHED, MarkOp.FREE):
             half.discard(conn)
         if op == MarkOp.FREE:

@@ -232,7 +232,7 @@ class MessageRouter(wiring.Component):
             m.d.comb += source.ready.eq(1)
             m.d.sync += [
                 core.eq(header.source), command.conn.eq(argument.conn), command.leg.eq(argument.leg),
-                learn_argument.eq(header.argument),
+                command.half_open.eq(argument.half_open), learn_argument.eq(header.argument),
             ]
             with m.Switch(header.kind):
                 for kind, op in _COMMANDS.items():

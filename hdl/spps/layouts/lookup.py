@@ -23,7 +23,8 @@ class KeyArgument(data.Struct):
 
     conn: unsigned(16)      # NOTE: ProgramNote
     leg: unsigned(1)        # ESTABLISHED, NOTE, TIME_WAIT, COVERED: ignored
-    spare: unsigned(15)
+    half_open: unsigned(1)  # ESTABLISHED: conn counts as half-open again, after a takeover; else ignored
+    spare: unsigned(14)
 
 
 class LookupOp(enum.Enum, shape=3):
@@ -32,7 +33,7 @@ class LookupOp(enum.Enum, shape=3):
     INSERT = 0      # also marks conn as in use
     DELETE = 1      # removes the key only
     FREE = 2        # conn may be used again; key ignored
-    ESTABLISHED = 3 # conn no longer counts as half-open; key ignored
+    ESTABLISHED = 3 # conn no longer counts as half-open, or does so again (`half_open`); key ignored
     PURGE = 4       # every key of conn is removed, conn may be used again; key ignored
     NOTE = 5        # conn is a ProgramNote, which is counted; no more; key ignored
     TIME_WAIT = 6   # conn may be ended early when another needs its place; key ignored
@@ -45,6 +46,7 @@ class LookupCommand(data.Struct):
     op: LookupOp
     conn: unsigned(16)
     leg: unsigned(1)
+    half_open: unsigned(1)
     key: FlowKey
 
 

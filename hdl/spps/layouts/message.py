@@ -34,7 +34,7 @@ class MessageKind(enum.Enum, shape=8):
     SYNC = 6        # core -> socket -> sync port: lines of flowstate; argument = SyncArgument of layouts.record
     INSERT = 7      # core -> lookup: (2 beats: FlowKey in the low 116 bits); argument = KeyArgument
     DELETE = 8      # core -> lookup: same; removes the key
-    ESTABLISHED = 9 # core -> lookup: (0 beats); argument = KeyArgument; its handshake is complete
+    ESTABLISHED = 9 # core -> lookup: (0 beats); argument = KeyArgument; its handshake is complete, or not
     CONSUMED = 10   # core -> socket: as SYNC, for a connection without a standby: goes no further
     NOTE = 11       # core -> lookup: (0 beats); argument = ProgramNote of layouts.lookup, which is counted
     LEARN = 12      # core -> neighbour: sender addresses of an ARP packet (1 beat: LearnBody); argument = LearnArgument

@@ -110,6 +110,8 @@ class ConnAllocator(wiring.Component):
                 m.d.comb += [used.eq(was_used), covered.eq(was_covered)]
             with m.Case(MarkOp.COVERED):
                 m.d.comb += [used.eq(was_used), half.eq(was_half), covered.eq(was_used)]
+            with m.Case(MarkOp.HALF_OPEN):
+                m.d.comb += [used.eq(was_used), half.eq(was_used), covered.eq(was_covered)]
             with m.Case(MarkOp.TIME_WAIT, MarkOp.ENDING):
                 m.d.comb += [used.eq(was_used), half.eq(was_half), covered.eq(was_covered)]
         with m.FSM():

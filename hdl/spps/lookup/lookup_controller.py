@@ -27,8 +27,8 @@ class LookupController(wiring.Component):
     A TCP SYN without ACK and RST that has no flow creates one; other TCP without a flow goes on with `noflow`, and so
     does every other kind but ICMP. ICMP has the key of the segment that it quotes, and is dropped if that has no flow.
     `sack_left` of a `new` event is the keyed hash of its key. An established flow never makes room for a new one, and
-    a new one is half-open until the program says ESTABLISHED. There are at most `half_open_limit` half-open flows, so
-    a flood of SYNs leaves ids for others.
+    a new one is half-open until the program says ESTABLISHED, by which it can also make it so again, after a takeover.
+    There are at most `half_open_limit` half-open flows, so a flood of SYNs leaves ids for others.
 
     When every id is in use, a SYN ends the connection that has been in TIME-WAIT longest: it waits while a RECYCLE
     event has that connection retired, and is looked up again when an id is free. A SYN also waits for an id that is
@@ -264,7 +264,7 @@ class LookupController(wiring.Component):
                 with m.Case(LookupOp.PURGE):
                     m.d.comb += [ask.op.eq(TableOp.PURGE), mark.op.eq(MarkOp.FREE)]
                 with m.Case(LookupOp.ESTABLISHED):
-                    m.d.comb += mark.op.eq(MarkOp.ESTABLISHED)
+                    m.d.comb += mark.op.eq(Mux(command.half_open, MarkOp.HALF_OPEN, MarkOp.ESTABLISHED))
                 with m.Case(LookupOp.TIME_WAIT):
                     m.d.comb += mark.op.eq(MarkOp.TIME_WAIT)
                 with m.Case(LookupOp.COVERED):

@@ -15,6 +15,7 @@ class MarkOp(enum.Enum, shape=3):
     TIME_WAIT = 4       # may be ended early
     ENDING = 5          # is about to be freed
     COVERED = 6         # the standby has its full record, or needs none
+    HALF_OPEN = 7       # half-open again
 
 
 class Mark(data.Struct):

@@ -26,9 +26,9 @@ class BusModel:
     def route(self, cluster, beats):
         """Route one message.
 
-        Returns (target, what). Target "done": (beat, cluster, core). "lookup": (operation, conn, leg, key), key None
-        where it does not count. "replay": (event of 512 bits, wait). "socket": the beats. "learn": (argument, beat).
-        None: the message is discarded, and counted.
+        Returns (target, what). Target "done": (beat, cluster, core). "lookup": (operation, conn, leg, half-open, key),
+        key None where it does not count. "replay": (event of 512 bits, wait). "socket": the beats. "learn": (argument,
+        beat). None: the message is discarded, and counted.
         """
         header = beats[0]
         kind, unit, core, argument = header & 0xFF, header >> 8 & 15, header >> 12 & 15, header >> 32
@@ -40,10 +40,10 @@ class BusModel:
         elif unit == _UNITS["lookup"] and kind in (_INSERT, _DELETE):
             if len(beats) == 3:
                 key = (beats[1] | beats[2] << 64) & (1 << 116) - 1
-                return "lookup", (kind - _INSERT, argument & 0xFFFF, argument >> 16 & 1, key)
+                return "lookup", (kind - _INSERT, argument & 0xFFFF, argument >> 16 & 1, argument >> 17 & 1, key)
         elif unit == _UNITS["lookup"] and kind in _SHORT:
             if len(beats) == 1:
-                return "lookup", (_SHORT[kind], argument & 0xFFFF, argument >> 16 & 1, None)
+                return "lookup", (_SHORT[kind], argument & 0xFFFF, argument >> 16 & 1, argument >> 17 & 1, None)
         elif unit == _UNITS["lookup"] and kind == _REPLAY:
             if len(beats) == 9:
                 return "replay", (sum(beat << 64 * i for i, beat in enumerate(beats[1:])), argument & 1)

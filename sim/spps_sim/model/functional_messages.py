@@ -127,7 +127,10 @@ class MessageEffects:
         elif kind is MessageKind.ESTABLISHED:
             if words[1] & 0xFFFF != conn:
                 raise ProgramError(f"connection {words[1] & 0xFFFF} established in an event of {conn}")
-            self.half_open.discard(conn)
+            if words[1] >> STRUCTS["KeyArgument"]["half_open"].lsb & 1:
+                self.half_open.add(conn)
+            else:
+                self.half_open.discard(conn)
         elif kind is MessageKind.COVERED:
             if words[1] & 0xFFFF != conn:
                 raise ProgramError(f"connection {words[1] & 0xFFFF} covered in an event of {conn}")

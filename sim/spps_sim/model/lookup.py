@@ -188,7 +188,7 @@ class LookupModel:
         assert self._fresh is not None, "no event() has made a flow"
         self._fresh[1] = conn
 
-    def command(self, op, conn, leg, key):
+    def command(self, op, conn, leg, key, half_open=0):
         """Carry out INSERT, DELETE, FREE, ESTABLISHED, PURGE, NOTE, TIME_WAIT or COVERED."""
         if op == _NOTE:                 # conn is its number
             if conn < len(_NOTES):
@@ -199,6 +199,8 @@ class LookupModel:
             self._free(conn)
         elif op == _ESTABLISHED:
             self.half_open.discard(conn)
+            if half_open:
+                self.half_open |= {conn} & self.used
         elif op == _COVERED:
             self.covered |= {conn} & self.used
         elif op == _TIME_WAIT:
