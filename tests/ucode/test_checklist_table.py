@@ -183,14 +183,16 @@ def test_syn_that_was_on_its_way_when_a_reset_ended_the_connection_opens_a_new_o
     assert (answer.seq - leg.rcv) & 0xFFFFFFFF < 1 << 31
 
 
-@pytest.mark.parametrize("flags", [ACK, RST, SYN | ACK, FIN | ACK, SYN | FIN])
-def test_other_segments_that_were_on_their_way_are_dropped(flags):
+@pytest.mark.parametrize("flags, answers", [(ACK, [RST]), (RST, []), (SYN | ACK, [RST]), (FIN | ACK, [RST]),
+                                            (SYN | FIN, [RST | ACK])])
+def test_other_segments_that_were_on_their_way_are_answered_as_by_a_closed_port(flags, answers):
     leg = Leg("client")
     leg.open()
     leg.send(RST)
     leg.settle()
-    leg.unit.run(stale(leg.unit, leg) | {"tcp_flags": flags})
-    assert leg.settle() == [] and leg.gone()
+    leg.unit.run(stale(leg.unit, leg) | {"tcp_flags": flags, "ack": leg.rcv + 900})
+    assert [(s.flags, s.seq) for s in leg.settle()] == [(rst, leg.rcv + 900 if flags & ACK else 0) for rst in answers]
+    assert leg.gone()
 
 
 def test_syn_behind_a_reset_waits_while_the_record_of_the_end_has_to_wait():

@@ -312,16 +312,28 @@ def test_round_trips_longer_than_the_least_timeout_are_measured():
     assert transfer.pair.units[0].steps
 
 
-def test_an_event_that_was_under_way_when_the_connection_ended_finds_nothing_to_do():
-    hands = ScriptedPeers().open()
-    unit, log, issued = hands.unit, len(hands.unit.log), hands.unit.issued
+def end_with_events_under_way(defines=()):
+    """A reset connection, then segments of the server that were on their way to a core; returns what the server got."""
+    hands = ScriptedPeers(defines=list(defines)).open()
+    unit, issued = hands.unit, hands.unit.issued
     hands.client.send(RST)
     hands.client.settle()
-    ended = len(unit.log), unit.issued
-    assert ended == (log + 1, issued + 1), "one reset for the server, one record"
+    assert unit.issued == issued + 1 and [s.flags for s in hands.server.settle()] == [RST | ACK]
     unit.scratch[9] = b"late"
     for flags in (ACK, RST, FIN | ACK):
-        unit.run({"kind": EventKind.TCP.value, "conn": 0, "leg": 1, "tcp_flags": flags, "seq": hands.server.nxt,
-                  "ack": hands.server.rcv, "window": 8192,
+        unit.run({"kind": EventKind.TCP.value, "conn": 0, "leg": 1, "iface": 1, "tcp_flags": flags,
+                  "src_mac_hi": int.from_bytes(hands.server.mac[:2], "big"),
+                  "src_mac_lo": int.from_bytes(hands.server.mac[2:], "big"),
+                  "src_ip": hands.server.ip, "dst_ip": ip_number(VIP_1), "seq": hands.server.nxt,
+                  "src_port": hands.server.local, "dst_port": hands.server.remote[1],
+                  "ack": hands.server.rcv + 700, "window": 8192,
                   **({"payload_len": 4, "scratch_ref": 9} if unit.scratch else {})})
-    assert (len(unit.log), unit.issued) == ended and not unit.scratch and not unit.in_use
+    assert unit.issued == issued + 1 and not unit.scratch and not unit.in_use
+    return hands.server.settle(), hands.server.rcv + 700
+
+
+def test_a_segment_that_was_under_way_when_the_connection_ended_is_answered_as_by_a_closed_port():
+    """RFC 9293 §3.10.7.1: <SEQ=SEG.ACK><CTL=RST>. So a peer ends too that knew more than a unit which took over."""
+    got, number = end_with_events_under_way()
+    assert [(s.flags, s.seq) for s in got] == 2 * [(RST, number)]
+    assert not end_with_events_under_way(["BROKEN_SILENT_END"])[0]

@@ -287,7 +287,7 @@ def test_after_a_takeover_the_first_segment_sets_the_echo():
 
 # --- loss, endpoints -----------------------------------------------------------------------
 @pytest.mark.parametrize("sack", [False, True])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_random_loss(seed, sack):
     dice = random.Random(seed)
     both = {"sack": sack, "timestamps": True}

@@ -54,6 +54,8 @@ class ConnFlag:
     TIME_WAIT = 7       # both FINs acknowledged; waiting 2 MSL
     PAUSED_0 = 8        # leg 0's peer is told a closed window: what it sends is held, and its destination takes nothing
     PAUSED_1 = 9
+    ACK_SURE_0 = 10     # our FIN to leg 0's peer carried the ACK of its own: a peer that acknowledges ours has that ACK
+    ACK_SURE_1 = 11
 
 
 #: bits of CSR epoch that are the epoch; above them it counts the standbys that joined
