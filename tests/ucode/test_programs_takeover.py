@@ -4,9 +4,10 @@ import pytest
 from spps.layouts.flowstate import LEG, LEG_BASE, LEG_STRIDE, ConnFlag
 from spps_sim.checker.wire import SYN, parse_segment
 from spps_sim.model.functional_pair import VIP_0, FunctionalPair
+from spps_sim.model.tcp_legs import Leg
 from spps_sim.model.tcp_scenarios import RawPeer, Transfer
 from spps_sim.peers import State
-from spps_sim.peers.frames import ip_number
+from spps_sim.peers.frames import ip_number, sack_permitted_option
 
 
 def killed(k, how, **kw):
@@ -162,6 +163,20 @@ def test_a_source_with_sack_is_told_of_the_last_segment_whenever_more_than_one_h
     """Linux with SACK resends at once for nothing else (hdl/spps/failover/README.md)."""
     assert all(prompts()) and len(prompts()) > 50
     assert sum(prompts(["BROKEN_NO_HINT"])) < 40
+
+
+def test_a_hint_does_not_wait_for_a_record_that_is_not_taken():
+    leg = Leg("client", options=sack_permitted_option())
+    leg.open()
+    issued, leg.unit.sync_ready = leg.unit.issued, 0
+    for _ in range(3):
+        leg.send(payload=bytes(1460))
+        leg.nxt += 1460
+        leg.settle(1)
+    assert leg.unit.issued == issued
+    leg.unit.sync_ready = 1
+    leg.settle()
+    assert leg.far_received() == 3 * 1460 and leg.unit.issued > issued
 
 
 def flooded_after_a_kill(defines=()):

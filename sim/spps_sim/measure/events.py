@@ -7,6 +7,7 @@ Figures:
 data_segment   a full segment, copied and sent on
 pure_ack       its ACK: record to the standby, ACK to the other peer
 proxied_mss_protected   both: all a core does per full segment of a protected connection
+backlog_mss_protected   the same while data always waits: the destination's window is smaller than the unit's
 Timestamps (RFC 7323) are on, as between Linux peers; NAME_without_timestamps is the same without them.
 """
 from spps.layouts.event import EventKind
@@ -16,12 +17,22 @@ from ..model.tcp_scenarios import Transfer
 
 __all__ = ["figures", "measure"]
 
+NARROW = 4000       # window of a destination that is slower than its source, bytes
+
 
 def measure(segments=200, defines=(), *, timestamps=True):
-    """Return mean clocks of the events of one upload: {"data_segment", "pure_ack", "proxied_mss_protected"}."""
+    """Return mean clocks of the events of two uploads, and of a segment, by the names of the figures."""
+    means = _means(segments, defines, timestamps)
+    waiting = _means(segments, defines, timestamps, config={"window": 4 * NARROW}, window=NARROW)
+    return {**means, "proxied_mss_protected": round(sum(means.values()), 1),
+            "backlog_mss_protected": round(sum(waiting.values()), 1)}
+
+
+def _means(segments, defines, timestamps, config=None, **server):
+    """Mean clocks of full segments and of pure ACKs. server: overrides of its TcpConfig."""
     mss = 1448 if timestamps else 1460
     peer = {"timestamps": timestamps}
-    transfer = Transfer(up=segments * mss, down=0, defines=defines, client=peer, server=peer)
+    transfer = Transfer(up=segments * mss, down=0, defines=defines, config=config, client=peer, server=peer | server)
     unit, seen = transfer.pair.units[0], {"data_segment": [], "pure_ack": []}
     for core in unit.cores:
         def traced(words, workspace, run=core.run_event):
@@ -35,8 +46,7 @@ def measure(segments=200, defines=(), *, timestamps=True):
             return result
         core.run_event = traced     # pyright: ignore[reportAttributeAccessIssue]
     transfer.run().check()
-    means = {name: round(sum(values) / len(values), 1) for name, values in seen.items()}
-    return means | {"proxied_mss_protected": round(sum(means.values()), 1)}
+    return {name: round(sum(values) / len(values), 1) for name, values in seen.items()}
 
 
 def figures():

@@ -22,6 +22,8 @@ TURN = 500              # cycles between two looks of the applications
 FROM, TO = 0.15, 0.65
 WINDOW = 65535          # the largest without a window scale, bytes
 LIMIT = 4_000_000       # cycles that a case may take
+#: retransmission timeouts of peers and unit, cycles: as in life, far above what a queue takes
+RTO = {"rto_initial": 400_000, "rto_min": 200_000, "rto_max": 1_600_000}
 #: memory for windows of 64 KiB: with the sizes of a preset a window ends at its socket_bytes
 ROOMY = {"socket_bytes": 65536, "pool_pages": (4096, 64, 32, 16), "scratch_pages": 1024, "event_queue": 256}
 
@@ -138,7 +140,7 @@ def measure(case):
     sim = Simulation.of(params)
     window = min(case.window, params.socket_bytes)
     scenario = Scenario(mss=case.mss, latency=case.latency, registers={"window": window, "half_open_limit": 1024})
-    sim.configure(scenario.pair_registers())
+    sim.configure(scenario.pair_registers() | {name: cycles // scenario.tick for name, cycles in RTO.items()})
     sim.step(8000)
     if not case.protected:
         sim.kill(1)
@@ -147,8 +149,7 @@ def measure(case):
     sim.pop_frames()
     sim.pop_marks()
     net = SimulatedNetwork(sim, case.latency, seed=1)
-    config = TcpConfig(mss=case.mss, window=case.window, initial_window=100, rto_initial=400_000,
-                       rto_min=200_000)
+    config = TcpConfig(mss=case.mss, window=case.window, initial_window=100, **RTO)
     client = Endpoint("client", "02:00:00:00:00:0c", CLIENT, config, 1)
     server = Endpoint("server", SERVER_MAC, SERVER, config, 1)
     net.attach(0, client)
