@@ -7,6 +7,7 @@ takes.
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
+from typing import Any
 
 from spps.params import PRESETS
 
@@ -23,7 +24,7 @@ FROM, TO = 0.15, 0.65
 WINDOW = 65535          # the largest without a window scale, bytes
 LIMIT = 4_000_000       # cycles that a case may take
 #: retransmission timeouts of peers and unit, cycles: as in life, far above what a queue takes
-RTO = {"rto_initial": 400_000, "rto_min": 200_000, "rto_max": 1_600_000}
+RTO: dict[str, Any] = {"rto_initial": 400_000, "rto_min": 200_000, "rto_max": 1_600_000}
 #: memory for windows of 64 KiB: with the sizes of a preset a window ends at its socket_bytes
 ROOMY = {"socket_bytes": 65536, "pool_pages": (4096, 64, 32, 16), "scratch_pages": 1024, "event_queue": 256}
 
