@@ -4,7 +4,7 @@ import time
 
 from spps.failover import FailoverUnit
 from spps.failover.sip_hash import SipHash
-from spps.neighbour import NeighbourTable
+from spps.neighbour import Announcer, NeighbourTable
 from spps.params import PRESETS
 from spps.tools.verilog import to_verilog
 
@@ -15,7 +15,8 @@ from .pinless import Pinless
 __all__ = ["BLOCKS", "block_table", "synthesize_block"]
 
 #: name -> component of the preset's parameters
-BLOCKS = {"core": CoreAlone, "failover": FailoverUnit, "neighbour": NeighbourTable, "sip_hash": lambda _: SipHash()}
+BLOCKS = {"announcer": Announcer, "core": CoreAlone, "failover": FailoverUnit, "neighbour": NeighbourTable,
+          "sip_hash": lambda _: SipHash()}
 _COUNTED = ("LUT4", "CCU2C", "TRELLIS_DPR16X4")
 
 

@@ -18,7 +18,7 @@ from .layouts.register import RegisterRequest
 from .lib import StreamArbiter, TickCounter
 from .lookup import FlowstateMemory, LookupController, TimerUnit
 from .mmc import Mmc, block_counters, counting_blocks
-from .neighbour import NeighbourTable
+from .neighbour import Announcer, NeighbourTable
 from .params import TINY, checked_params
 from .scratchpad import FrameAdmission, Scratchpad
 from .socket import Geometry, SocketMemoryController, axi_signature
@@ -137,6 +137,7 @@ class Spps(wiring.Component):
         self.failover = FailoverUnit(params)
         self.egress = OutputProcessor(params)
         self.neighbours = NeighbourTable(params)
+        self.announcer = Announcer(params)
         self.source = Spi4Source(params)
         self.ticks = TickCounter()
         self.mmc = Mmc(params, block_counters(params))
@@ -246,6 +247,7 @@ class Spps(wiring.Component):
         if self.params.socket_memory == "axi4":
             wiring.connect(m, socket.axi, wiring.flipped(self.axi))
         wiring.connect(m, self.echo.o, egress.i_echo)
+        wiring.connect(m, self.announcer.o, egress.i_announce)
         wiring.connect(m, egress.o_hop, self.neighbours.i_query)
         wiring.connect(m, self.neighbours.o_answer, egress.i_hop)
         wiring.connect(m, self.bus.o_learn, self.neighbours.i_learn)
@@ -256,6 +258,8 @@ class Spps(wiring.Component):
             socket.active.eq(failover.status.active), self.echo.active.eq(failover.status.active),
             egress.emit_enable.eq(failover.status.emit_enable),
             self.neighbours.active.eq(failover.status.emit_enable), self.neighbours.now.eq(self.ticks.now),
+            self.announcer.active.eq(failover.status.active), self.announcer.now.eq(self.ticks.now),
+            self.announcer.enable.eq(failover.status.emit_enable),
         ]
 
     def _wire_registers(self, m):
@@ -266,10 +270,12 @@ class Spps(wiring.Component):
         wiring.connect(m, mmc.o, wiring.flipped(self.o_mmc))
         wiring.connect(m, mmc.o_imem, self.instruction_bus.i)
         wiring.connect(m, mmc.neighbour, self.neighbours.config)
+        wiring.connect(m, mmc.announcer, self.announcer.config)
         wiring.connect(m, mmc.o_flowstate, self.flowstate.i_window)
         wiring.connect(m, self.flowstate.o_window, mmc.i_flowstate)
         m.d.comb += [
             mac.eq(Cat(mmc.cfg_mac_lo, mmc.cfg_mac_hi[:16])), self.splitter.mac.eq(mac), self.egress.mac.eq(mac),
+            self.announcer.mac.eq(mac), self.announcer.vip.eq(vip),
             self.splitter.vip.eq(vip), self.neighbours.vip.eq(vip), mmc.neighbours_known.eq(self.neighbours.known),
             self.splitter.vlan.eq(mmc.vlan),
             self.splitter.tcp_flag_filter.eq(mmc.tcp_flag_filter), self.egress.ttl.eq(mmc.ttl),

@@ -2,7 +2,7 @@
 import struct
 
 from scapy.layers.inet import IP, TCP
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import ARP, Ether
 
 from spps_sim.checker.monitor import check
 from spps_sim.checker.wire import CapturedFrame
@@ -72,6 +72,14 @@ class Env:
         self.tcp("client", True, "SA", 0, 1, options=options)
         self.tcp("server", True, "A", 1, 1, options=stamp)
         self.tcp("client", False, "A", 1, 1, options=stamp)
+
+    def announce(self, link, operation=1, unit=None):
+        """Gratuitous ARP of a unit, by default the active one."""
+        self.time += 1000
+        address = VIP0 if link == "client" else VIP1
+        mac = "02:00:00:00:00:01"
+        data = bytes(Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=operation, hwsrc=mac, psrc=address, pdst=address))
+        self.frames.append(CapturedFrame(self.time, link, self.unit if unit is None else unit, data))
 
     def unprotected(self):
         """A handshake of which the standby hears nothing."""

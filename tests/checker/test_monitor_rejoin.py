@@ -372,3 +372,20 @@ def test_frames_of_a_unit_that_does_not_know_of_the_takeover_yet_say_nothing():
     t.forward(41)
     t.tcp("client", True, "A", 1, 51)
     assert found(t) == []
+
+
+def test_a_unit_that_takes_over_announces_itself_and_the_former_active_does_not():
+    """I4 also holds for gratuitous ARP: the standby emits nothing with the MAC address that both units share."""
+    for operation in (1, 2):
+        t = Env()
+        t.announce("client", operation)
+        t.handshake()
+        t.heartbeat()
+        t.take_over(quiet=True)
+        t.announce("client", operation)
+        t.announce("server", operation)
+        t.heartbeat(depends=False, echo=False)
+        t.speak()
+        assert found(t) == []
+        t.announce("server", operation, unit=0)
+        assert found(t) == ["I4"]

@@ -110,6 +110,33 @@ async def echo_replies_leave_between_frames(dut, idle, pause):
 
 
 @cocotb.test(skip=BROKEN)
+@cocotb.parametrize((("idle", "pause"), [(0.0, 0.0), (0.2, 0.5)]))
+async def announcements_leave_before_the_next_output(dut, idle, pause):
+    """Outputs and echo replies wait; of those that are there an announcement goes first, and no frame is torn."""
+    tb = await start(dut, default_seed(), idle, pause)
+    for _ in range(40):
+        for _ in range(tb.rng.randrange(3)):
+            tb.output(tb.random_output())
+        tb.echo()
+        tb.announce()
+        await ClockCycles(dut.clk, tb.rng.choice((0, 5, 60, 300)))
+    await tb.drain()
+    assert tb.order.count("announcement") == 40 and tb.echoes_left == 40 and tb.left > 20
+    before = len(tb.order)
+    tb.out.pause = 1.1                  # egress holds what it has
+    for _ in range(6):
+        tb.output(tb.random_output(arp=True, length=0, port=0))
+    await ClockCycles(dut.clk, 400)
+    tb.echo()
+    tb.announce()
+    await ClockCycles(dut.clk, 50)
+    tb.out.pause = 0.0
+    await tb.drain()
+    order = tb.order[before:]
+    assert order.index("announcement") <= 2, order
+
+
+@cocotb.test(skip=BROKEN)
 async def suppresses_whole_frames_when_emission_is_disabled(dut):
     """emit_enable changes at random; frames leave whole or not at all, and none begins while it is low."""
     tb = await start(dut, default_seed() + 7, 0.1, 0.3)
@@ -142,6 +169,8 @@ async def suppresses_whole_frames_when_emission_is_disabled(dut):
     for _ in range(40):
         random_messages(tb, 3)
         tb.echo()
+        tb.announce()
+        await ClockCycles(dut.clk, rng.choice((0, 100, 400)))
     await tb.drain()
     for task in tasks:
         task.cancel()
@@ -149,6 +178,8 @@ async def suppresses_whole_frames_when_emission_is_disabled(dut):
     assert total["suppressed"] > 10 and total["frames"] > 10, dict(total)
     assert total["echoes_suppressed"] > 3 and total["echoes"] > 3
     assert total["echoes"] + total["echoes_suppressed"] == 40, dict(total)
+    assert total["announcements_suppressed"] > 3 and total["announcements"] > 3
+    assert total["announcements"] + total["announcements_suppressed"] == 40, dict(total)
 
 
 @cocotb.test(skip=BROKEN)

@@ -28,7 +28,8 @@ from spps_sim.testbench.runner import default_seed
 
 WIDTH = int(os.environ.get("SPPS_P_WIDTH", "64"))
 #: counters that are a part of `frames`, or of no message
-PARTS = ("payload_frames", "overtook", "fallback", "echoes", "echoes_suppressed")
+PARTS = ("payload_frames", "overtook", "fallback", "echoes", "echoes_suppressed", "announcements",
+         "announcements_suppressed")
 #: clocks that the neighbour table takes at most (tests/neighbour)
 HOP_CLOCKS = 7
 MAX_FRAME, PORTS = 1518, 3
@@ -90,6 +91,9 @@ class Env:
         self.echo_words = StreamSource(dut, "i_echo", dut.clk, layout=packet_layout(WIDTH), idle=idle, rng=rng())
         self.echoes = deque()       # (port, frame) of echo replies that have not left
         self.echoes_left = 0
+        self.announce_words = StreamSource(dut, "i_announce", dut.clk, layout=packet_layout(WIDTH))
+        self.announced = deque()    # (port, frame) of announcements that have not left
+        self.order = []             # "announcement", "echo" or "output" of each frame that left
         self.read = StreamSink(dut, "o_read", dut.clk, layout=SocketRead, pause=pause, rng=rng(), callback=self.answer)
         self.hops = StreamSource(dut, "i_hop", dut.clk, layout=HopAnswer)
         self.hop_sink = StreamSink(dut, "o_hop", dut.clk, layout=HopQuery, callback=self.resolve)
@@ -163,8 +167,24 @@ class Env:
         for word in packet_words(frame, WIDTH, port=port):
             self.echo_words.send(word)
 
+    def announce(self):
+        """Gratuitous ARP: for this block any frame to all stations."""
+        frame = b"\xff" * 6 + self.rng.randbytes(6) + b"\x08\x06" + self.rng.randbytes(46)
+        port = self.rng.randrange(PORTS)
+        self.announced.append((port, frame))
+        for word in packet_words(frame, WIDTH, port=port):
+            self.announce_words.send(word)
+
     def frame(self, port, frame, err):
+        if frame[:6] == b"\xff" * 6 and frame[12:14] == b"\x08\x06" and (port, frame) in self.announced:
+            while self.suppression and self.announced[0] != (port, frame):
+                self.announced.popleft()
+            assert self.announced.popleft() == (port, frame), "announcements change their order"
+            self.order.append("announcement")
+            return
+        self.order.append("output")
         if frame[12:14] == b"\x08\0" and frame[23] == 1:
+            self.order[-1] = "echo"
             while self.suppression and self.echoes[0] != (port, frame):
                 self.echoes.popleft()
             assert self.echoes.popleft() == (port, frame), "another echo reply, or not the whole one"
@@ -262,7 +282,7 @@ class Env:
             await RisingEdge(self.dut.clk)
             done = sum(self.counters.total[name] for name in self.counters.total if name not in PARTS)
             if (self.cmd.empty() and self.data.empty() and not self.reads and done == self.messages
-                    and self.echo_words.empty()):
+                    and self.echo_words.empty() and self.announce_words.empty()):
                 break
         await ClockCycles(self.dut.clk, 1500)     # the last frame leaves
         self.catch_up()
@@ -273,8 +293,10 @@ class Env:
         assert total["frames"] == self.left and total["payload_frames"] == self.payload_frames
         assert self.messages == sum(total[name] for name in total if name not in PARTS)
         assert total["echoes"] == self.echoes_left
+        assert total["announcements"] == self.order.count("announcement")
         if not self.suppression:
             assert not self.echoes and not total["echoes_suppressed"]
+            assert not self.announced and not total["announcements_suppressed"]
             assert total["fallback"] == self.model.count["fallback"]
             missing = [w.output for w in self.model.waiting if not w.fails]
             assert not missing and not total["suppressed"], missing

@@ -190,7 +190,7 @@ def test_a_packet_that_is_not_for_us_makes_no_entry_and_a_lie_about_us_none(priv
             raw.send(arp_frame(BROADCAST, Arp(REPLY, other, _VIPS[CLIENT], BROADCAST, _VIPS[CLIENT])))
         peers.run(0.3)
         read = peers.testbed.sim.read
-        assert read(0, "neighbour_unsolicited") == 1 and read(0, "splitter_own_address") == 1
+        assert read(0, "neighbour_unsolicited") == 1 and read(0, "splitter_address_conflict") == 1
         assert not read(0, "neighbours_known")
         both_ways(peers, *dialled(peers))
         assert targets(peers, CLIENT, 0) == {peers.testbed.namespaces[CLIENT].mac}

@@ -151,5 +151,5 @@ async def the_table_of_vlans_and_the_flag_filter_are_shown(dut):
     assert int(dut.vlan.value) == 100 | 4094 << 12 | 1 << 24 and int(dut.tcp_flag_filter.value) == 1
     for name in ("vlan_0", "vlan_1", "vlan_2", "tcp_flag_filter"):
         await env.read(env.names[name])         # and as the model
-    for address in (0x184, 0x2FC, 0x380):       # places of the table, under other addresses
+    for address in (0x1FC, 0x2FC, 0x380):       # places of the table, under other addresses
         assert await env.read(address) == UNKNOWN

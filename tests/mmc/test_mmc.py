@@ -67,6 +67,10 @@ def test_every_register_is_in_the_table_once():
     assert rows == [[f"| {address:#06x}", name] for name, address in regs.addresses().items()]
 
 
+def test_the_registers_of_a_unit_with_all_ports_fit():
+    assert spps_map(TINY.replace(ports=16)).by_name["vlan_15"] == 0xFC
+
+
 def test_every_register_has_a_text():
     assert not [register.name
                 for register in spps_map(TINY).by_address.values() if not (register.doc or register.fields)]

@@ -56,12 +56,18 @@ def tcp_frame(rng, size=None, network=0):
     return frame
 
 
-def arp_frame(rng, network=0):
-    """A valid ARP frame; those are taken for any address."""
+def arp_frame(rng, network=0, senders=()):
+    """A valid ARP frame; those are taken for any address. senders: IP addresses of senders, as text."""
     frame = bytes(Ether(src=PEER, dst=rng.choice(("ff:ff:ff:ff:ff:ff", MAC_TEXT)))
-                  / ARP(op=rng.choice((1, 2)), hwsrc=PEER, psrc=f"10.0.0.{rng.randrange(256)}",
+                  / ARP(op=rng.choice((1, 2)), hwsrc=PEER,
+                        psrc=rng.choice(senders) if senders else f"10.0.0.{rng.randrange(256)}",
                         pdst=rng.choice(("10.0.0.1", text(VIPS[network])))))
     return frame + bytes(rng.choice((0, 18)))
+
+
+def conflict_frame(rng, network=0):
+    """ARP of somebody else who has an address of ours, on either network."""
+    return arp_frame(rng, network, [text(vip) for vip in VIPS])
 
 
 def icmp_message(kind, code=0, rest=b"", body=b"", wrong=0):
@@ -203,7 +209,8 @@ def traffic(rng, count, mutated=0.5, tagged=0.3):
     """`count` frames as (bytes, port, err)."""
     for _ in range(count):
         network = rng.randrange(2)
-        frame = rng.choices((tcp_frame, arp_frame, icmp_traffic, odd_frame), (7, 1, 2, 2))[0](rng, network=network)
+        frame = rng.choices((tcp_frame, arp_frame, conflict_frame, icmp_traffic, odd_frame),
+                            (14, 2, 1, 4, 4))[0](rng, network=network)
         if rng.random() < mutated:
             frame = mutate(rng, frame)
         frame, port = in_vlan(rng, frame, network) if rng.random() < tagged else (frame, network)

@@ -48,13 +48,28 @@ def test_model_reads_a_frame_written_by_hand():
     assert split(bytes.fromhex(head + tcp + "35a5" + end), **ours)[0] == "tcp_checksum"
 
 
+def arp_packet(sender, address):
+    """An ARP request written by hand, for 10.0.0.2."""
+    return bytes.fromhex("ffff ffff ffff 0211 2233 4455 0806" "0001 0800 0604 0001" + sender + address
+                         + "0000 0000 0000 0a00 0002")
+
+
+@pytest.mark.parametrize("sender, address, port, verdict", (
+    ("0211 2233 4455", "0a00 0002", 1, "address_conflict"), ("0200 5e5d 5001", "0a00 0002", 1, "own_address"),
+    ("0211 2233 4455", "0a00 0002", 0, "own_address"), ("0211 2233 4455", "0a00 0009", 0, "address_conflict"),
+    ("0211 2233 4455", "0000 0000", 1, "events"), ("0211 2233 4455", "0a00 0003", 1, "events")))
+def test_model_finds_another_user_of_our_address_on_its_network(sender, address, port, verdict):
+    """RFC 5227 §2.4: our address, somebody else's MAC address; the same frame of our other unit is no conflict."""
+    frame = arp_packet(sender, address)
+    assert split(frame, port=port, mac=0x02005E5D5001, vips=(0x0A000009, 0x0A000002))[0] == verdict
+
+
 @pytest.mark.parametrize("sender, verdict", (
     ("0211 2233 4455", "events"), ("0000 0000 0000", "arp_malformed"), ("0111 2233 4455", "arp_malformed"),
     ("ffff ffff ffff", "arp_malformed"), ("0200 5e5d 5001", "own_address")))
 def test_model_refuses_arp_senders_that_are_no_other_station(sender, verdict):
     """An answer to one would leave to nobody, to everybody or to ourselves (RFC 826, RFC 1122 §2.3.2)."""
-    frame = bytes.fromhex("ffff ffff ffff 0211 2233 4455 0806" "0001 0800 0604 0001" + sender
-                          + "0a00 0001 0000 0000 0000 0a00 0002")
+    frame = arp_packet(sender, "0a00 0001")
     assert split(frame, port=1, mac=0x02005E5D5001, vips=(0x0A000009, 0x0A000002))[0] == verdict
 
 

@@ -100,7 +100,10 @@ DROPS = {
     "splitter_land": lambda pair: [(octets(pair, ip(src=VIP[0]) / tcp(sport=81, flags="S")), False)],
     "splitter_own_address": lambda pair: [(octets(pair, ip(src=a) / tcp(flags="S")), False) for a in VIP]
     + [(octets(pair, ip() / tcp(), source=pair), False),
-       (octets(pair, ARP(psrc=VIP[0], pdst=CLIENT)).ljust(60, b"\0"), False)],
+       (octets(pair, ARP(psrc=VIP[1], pdst=CLIENT)).ljust(60, b"\0"), False)],
+    "splitter_address_conflict": lambda pair: [
+        (octets(pair, ARP(op=op, psrc=VIP[0], pdst=to)).ljust(60, b"\0"), False)
+        for op in (1, 2) for to in (CLIENT, VIP[0])],
     "splitter_tcp_port": lambda pair: [(octets(pair, ip() / tcp(sport=0)), False),
                                        (octets(pair, ip() / tcp(dport=0)), False)],
     "splitter_tcp_flags": lambda pair: [(octets(pair, ip() / tcp(flags=flags)), False) for flags in UNUSUAL],

@@ -33,8 +33,8 @@ class EmitGate(wiring.Component):
     enable : In(1)
         Emission is allowed.
     count : Out(COUNTERS.layout)
-        Each frame counts as `frames` or `suppressed`, each echo reply as `echoes` or `echoes_suppressed`, with its
-        first word.
+        Each frame counts with its first word: that of an output as `frames` or `suppressed`, an echo reply as `echoes`
+        or `echoes_suppressed`, an announcement as `announcements` or `announcements_suppressed`.
 
     Timing
     ------
@@ -43,7 +43,7 @@ class EmitGate(wiring.Component):
 
     Drop
     ----
-    `suppressed`, `echoes_suppressed`: whole frames.
+    `suppressed`, `echoes_suppressed`, `announcements_suppressed`: whole frames.
 
     Reset
     -----
@@ -61,6 +61,9 @@ class EmitGate(wiring.Component):
         "suppressed": "frames dropped whole because emission was disabled at their first word",
         "echoes": "ICMP echo replies that left, no part of egress_frames",
         "echoes_suppressed": "ICMP echo replies dropped whole because emission was disabled at their first word",
+        "announcements": "gratuitous ARP frames that left, no part of egress_frames",
+        "announcements_suppressed": "gratuitous ARP frames dropped whole because emission was disabled at their first "
+                                    "word",
     })
 
     def __init__(self, params):
@@ -87,12 +90,15 @@ class EmitGate(wiring.Component):
             with m.If(leaves):
                 m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(self.i.payload.packet)]
             with m.If(first):
-                echo = self.i.payload.echo
+                echo, announcement = self.i.payload.echo, self.i.payload.announcement
+                output = ~echo & ~announcement
                 m.d.comb += [
-                    self.count.frames.eq(leaves & ~echo),
+                    self.count.frames.eq(leaves & output),
                     self.count.payload_frames.eq(leaves & self.i.payload.payload),
                     self.count.overtook.eq(leaves & self.i.payload.overtook),
-                    self.count.suppressed.eq(~leaves & ~echo),
+                    self.count.suppressed.eq(~leaves & output),
                     self.count.echoes.eq(leaves & echo), self.count.echoes_suppressed.eq(~leaves & echo),
+                    self.count.announcements.eq(leaves & announcement),
+                    self.count.announcements_suppressed.eq(~leaves & announcement),
                 ]
         return m

@@ -35,9 +35,11 @@ _PART_BYTES = (*(size for _, size, _ in OPTIONS), *[BLOCK_BYTES] * (SACK_BLOCKS 
 def assembled_layout(width):
     """Return the layout of a word of a frame.
 
-    `payload`: the frame has one. `overtook`: it overtook one. `echo`: it is of no OUTPUT, but an ICMP echo reply.
+    `payload`: the frame has one. `overtook`: it overtook one. `echo`, `announcement`: it is of no OUTPUT, but an ICMP
+    echo reply, or gratuitous ARP.
     """
-    return data.StructLayout({"packet": packet_layout(width), "payload": 1, "overtook": 1, "echo": 1})
+    return data.StructLayout({"packet": packet_layout(width), "payload": 1, "overtook": 1, "echo": 1,
+                              "announcement": 1})
 
 
 def _present(frame):

@@ -12,7 +12,6 @@ from ..layouts.neighbour import HopAnswer, HopQuery
 from ..layouts.packet import packet_signature
 from ..layouts.socket import SocketRead
 from ..lib.skid_buffer import SkidBuffer
-from .echo_merge import EchoMerge
 from .emit_gate import EmitGate
 from .frame import STORE_BITS, STORE_ROWS, STORE_SLOTS, OutputQueue
 from .frame_assembler import FrameAssembler, assembled_layout
@@ -20,6 +19,7 @@ from .frame_loader import FrameLoader
 from .output_queues import OutputQueues
 from .output_receiver import OutputReceiver
 from .payload_fetcher import PayloadFetcher, payload_words
+from .side_merge import SideMerge
 
 __all__ = ["OutputProcessor"]
 
@@ -46,6 +46,8 @@ class OutputProcessor(wiring.Component):
         One answer per read.
     i_echo : In(stream of packet)
         ICMP echo replies, whole frames. They leave between two frames of outputs.
+    i_announce : In(stream of packet)
+        Gratuitous ARP, whole frames. They leave before the next frame of an output.
     o_hop : Out(stream of HopQuery)
         Destination of each segment.
     i_hop : In(stream of HopAnswer)
@@ -60,7 +62,8 @@ class OutputProcessor(wiring.Component):
         Sampled once per frame, in the clock in which its first word enters the register of `o`.
     count : Out(COUNTERS.layout)
         One pulse per occurrence; frames + suppressed + unresolved + read_error + malformed + bad_port + too_long =
-        messages, and echoes + echoes_suppressed = frames of `i_echo`.
+        messages, echoes + echoes_suppressed = frames of `i_echo`, announcements + announcements_suppressed = frames of
+        `i_announce`.
 
     Timing
     ------
@@ -91,6 +94,7 @@ class OutputProcessor(wiring.Component):
             "o_read": Out(stream.Signature(SocketRead)),
             "i_data": In(packet_signature(params.data_width)),
             "i_echo": In(packet_signature(params.data_width)),
+            "i_announce": In(packet_signature(params.data_width)),
             "o_hop": Out(stream.Signature(HopQuery)),
             "i_hop": In(stream.Signature(HopAnswer)),
             "o": Out(packet_signature(params.data_width)),
@@ -108,7 +112,7 @@ class OutputProcessor(wiring.Component):
         m.submodules.fetcher = fetcher = PayloadFetcher(params)
         m.submodules.loader = loader = FrameLoader()
         m.submodules.assembler = assembler = FrameAssembler(params)
-        m.submodules.merge = merge = EchoMerge(params)
+        m.submodules.merge = merge = SideMerge(params)
         m.submodules.skid = skid = SkidBuffer(assembled_layout(params.data_width))
         m.submodules.gate = gate = EmitGate(params)
         # two buffers; the halves take turns, so a row is never written while it is read
@@ -129,6 +133,7 @@ class OutputProcessor(wiring.Component):
         wiring.connect(m, loader.o, assembler.i)
         wiring.connect(m, assembler.o, merge.i)
         wiring.connect(m, wiring.flipped(self.i_echo), merge.i_echo)
+        wiring.connect(m, wiring.flipped(self.i_announce), merge.i_announce)
         wiring.connect(m, merge.o, skid.i)
         wiring.connect(m, skid.o, gate.i)
         wiring.connect(m, gate.o, wiring.flipped(self.o))

@@ -36,6 +36,7 @@ BLOCKS = (
     Block("failover", "failover", "FailoverUnit", "failover"),
     Block("egress", "egress", "OutputProcessor", "egress"),
     Block("neighbour", "neighbour", "NeighbourTable", "neighbours"),
+    Block("announcer", "neighbour", "Announcer", "announcer"),
     Block("source", "spi4", "Spi4Source", "source"),
     Block("dma", "bus", "DmaBus", "dma_bus"),
     Block("instructions", "bus", "InstructionBus", "instruction_bus"),

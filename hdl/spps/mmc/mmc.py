@@ -9,7 +9,7 @@ from ..layouts.dma import FlowstateWord
 from ..layouts.headers import VLAN_ID_BITS
 from ..layouts.register import InstructionWrite, RegisterRequest
 from ..lib import Counters
-from ..neighbour.signature import NeighbourConfig
+from ..neighbour.signature import AnnounceConfig, NeighbourConfig
 from .counter_file import CounterFile
 from .register_table import RegisterTable
 from .registers import (
@@ -64,6 +64,8 @@ class Mmc(wiring.Component):
         Registers of the failover unit.
     neighbour : Out(NeighbourConfig)
         Registers of the neighbour table.
+    announcer : Out(AnnounceConfig)
+        Registers of the announcer.
     <name> : Out or In
         One member per other register of CONTROL (Out) and STATUS (In), with its width.
     count_<block> : In(COUNTERS of the block)
@@ -105,7 +107,7 @@ class Mmc(wiring.Component):
             "masks": Out(data.ArrayLayout(unsigned(16), params.total_cores)),
             "vlan": Out(data.ArrayLayout(VLAN_ID_BITS, params.ports)),
             "failover": Out(FailoverConfig()), "failover_status": In(FailoverStatus()),
-            "neighbour": Out(NeighbourConfig()),
+            "neighbour": Out(NeighbourConfig()), "announcer": Out(AnnounceConfig()),
             **{r.name: Out(r.width) for r in CONTROL if r.member is None},
             **{r.name: In(r.width) for r in self.status if r.member is None},
             **{f"count_{block}": In(counted.layout) for block, counted in self.blocks[1:]},

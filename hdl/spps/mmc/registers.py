@@ -13,7 +13,7 @@ from ..neighbour import signature as neighbour
 from .register_map import Register, RegisterField, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE",
-           "COUNTER_BASE", "KEY_BASE", "KEYS",
+           "COUNTER_BASE", "KEY_BASE", "KEYS", "MORE",
            "core_status", "register_map"]
 
 IDENT = 0x53505053      # "SPPS"
@@ -59,6 +59,8 @@ CONTROL = (
     Register("echo_limit", width=LIMIT_BITS, reset=4, doc="ICMP echo requests answered in a tick; 0: none"),
     *_registers("neighbour", neighbour.CONFIG),
 )
+#: further ones, behind the words of CONFIG: the first region is full when a unit has 16 ports
+MORE = _registers("announcer", neighbour.ANNOUNCE)
 #: keys, which can be written only
 KEYS = _registers("failover", failover.KEYS, "wo")
 #: what blocks report
@@ -146,6 +148,8 @@ def register_map(params, counters=(), status=()):
         most = getattr(params, word.most) if isinstance(word.most, str) else word.most
         regs.add(Register(f"cfg_{word.name}", reset=min(word.reset, most), doc=word.doc,
                           member=("cfg", index), secret=word.secret, least=word.least, most=most))
+    for register in MORE:
+        regs.add(register)
     regs.region(STATUS_BASE)
     for register in (*STATUS, *core_status(params), *status):
         regs.add(register)

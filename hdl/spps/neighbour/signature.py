@@ -1,4 +1,4 @@
-"""Configuration of the neighbour table: a table from which the signature and the registers of the host are made."""
+"""Configuration of neighbour table and announcer: tables from which signatures and registers of the host are made."""
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -6,7 +6,10 @@ from ..layouts.neighbour import NETWORKS
 from ..lib.item import Item
 from .entry import TICK_BITS, TRIES_BITS
 
-__all__ = ["CONFIG", "NeighbourConfig", "Networks"]
+__all__ = ["ANNOUNCE", "CONFIG", "INTERVAL_BITS", "AnnounceConfig", "NeighbourConfig", "Networks"]
+
+#: of the interval of announcements, ticks
+INTERVAL_BITS = 16
 
 #: in the order of the registers
 CONFIG = (
@@ -19,6 +22,13 @@ CONFIG = (
     Item("arp_interval", TICK_BITS, "ticks between two ARP requests for one address", 1000),
     Item("arp_retries", TRIES_BITS, "ARP requests without an answer before an address is given up; 0: none is sent", 3),
     Item("arp_holdoff", TICK_BITS, "ticks until an address that was given up is asked for again", 5000),
+)
+
+#: in the order of the registers
+ANNOUNCE = (
+    Item("announce_count", 4, "announcements of our address on each network since this unit became the active one, "
+                              "each a gratuitous ARP request and a reply; 0: none", 3),
+    Item("announce_interval", INTERVAL_BITS, "ticks between two announcements; the first one leaves at once", 1000),
 )
 
 
@@ -41,6 +51,23 @@ class NeighbourConfig(wiring.Signature):
 
     def __init__(self):
         super().__init__({item.name: Out(item.width) for item in CONFIG})
+
+
+class AnnounceConfig(wiring.Signature):
+    """Configuration of the announcer, driven by the host's registers.
+
+    Members
+    -------
+    announce_count : Out(4), announcements
+        On each network.
+    announce_interval : Out(16), ticks
+        Between two.
+
+    What each does is in `ANNOUNCE`, of which the members and the registers are made.
+    """
+
+    def __init__(self):
+        super().__init__({item.name: Out(item.width) for item in ANNOUNCE})
 
 
 class Networks(wiring.Signature):

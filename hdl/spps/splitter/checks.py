@@ -43,6 +43,7 @@ class Facts:
 
     h: FrameHeader. mac: own address. is_ip, is_arp: its EtherType. segment: bytes of the TCP segment or ICMP message.
     segment_sum: 17-bit sum over it, for TCP with the pseudo header. own: the sender has one of our addresses.
+    conflict: a sender of ARP has our address on its network.
     tcp_flag_filter: the host wants TCP_FLAGS.
     """
 
@@ -53,6 +54,7 @@ class Facts:
     segment: Any = None
     segment_sum: Any = None
     own: Any = None
+    conflict: Any = None
     tcp_flag_filter: Any = None
 
     @property
@@ -193,6 +195,7 @@ CHECKS = (
     Check(Verdict.TCP_CHECKSUM, lambda f: _folded(f.segment_sum) != _ONES, Frames.TCP),
     Check(Verdict.LAND, lambda f: (f.ip.source == f.ip.destination) & (f.tcp.source_port == f.tcp.destination_port),
           Frames.TCP),
+    Check(Verdict.ADDRESS_CONFLICT, lambda f: f.is_arp & f.conflict & (f.arp_sender != f.mac)),
     Check(Verdict.OWN_ADDRESS, lambda f: f.own | f.is_arp & (f.arp_sender == f.mac)),
     Check(Verdict.TCP_PORT, lambda f: (f.tcp.source_port == 0) | (f.tcp.destination_port == 0), Frames.TCP),
     Check(Verdict.TCP_FLAGS, _tcp_flags, Frames.TCP),

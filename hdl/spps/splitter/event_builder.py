@@ -86,7 +86,7 @@ class EventBuilder(wiring.Component):
         verdict, judged = Signal(Verdict), self.judged
         page, answered = Signal(ScratchPage), Signal()
 
-        is_ip, is_arp, is_tcp, own = Signal(), Signal(), Signal(), Signal()
+        is_ip, is_arp, is_tcp, own, conflict = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             is_ip.eq(h.ethertype == EtherType.IPV4), is_arp.eq(h.ethertype == EtherType.ARP),
             is_tcp.eq(ip.protocol == IpProtocol.TCP),
@@ -102,7 +102,9 @@ class EventBuilder(wiring.Component):
             total.eq(h.segment_sum + pseudo), folded.eq(total[:16] + total[16:]),
         ]
         sender = Mux(is_arp, Cat(arp.sender_ip_lo, arp.sender_ip_hi), ip.source)
-        m.d.sync += own.eq((h.source_mac == self.mac) | Cat((vip != 0) & (sender == vip) for vip in self.vip).any())
+        ours = Cat((vip != 0) & (sender == vip) for vip in self.vip)
+        m.d.sync += [own.eq((h.source_mac == self.mac) | ours.any()),
+                     conflict.eq(Cat((h.port == n) & ours[n] for n in range(len(ours))).any())]
         m.d.comb += [
             options.words.eq(h.options), options.size.eq(offset_bytes - TCP_BYTES),
             options.syn.eq((tcp.flags & TcpFlag.SYN).any()),
@@ -120,6 +122,7 @@ class EventBuilder(wiring.Component):
                     m.next = following
             with m.State("JUDGE"):
                 facts = Facts(h, self.mac, is_ip, is_arp, segment=segment, segment_sum=folded, own=own,
+                              conflict=conflict,
                               tcp_flag_filter=self.tcp_flag_filter)
                 for n, (name, failed) in enumerate(failures(facts)):
                     with (m.If(failed) if n == 0 else m.Elif(failed)):

@@ -44,6 +44,8 @@ class Verdict(CountedMember, enum.Enum, shape=6):
     ICMP_QUOTE_SHORT = Counted(31, "ICMP unreachable messages that quote less than an IP header and 8 bytes behind it")
     ICMP_QUOTE = Counted(32, "ICMP unreachable messages that quote no TCP segment as we send them: "
                              "another protocol, a fragment, or with IP options")
+    ADDRESS_CONFLICT = Counted(33, "ARP packets whose sender has our address on their network and another MAC address: "
+                                   "somebody else uses it too (RFC 5227 §2.4)")
 
     @property
     def counter(self):

@@ -31,8 +31,9 @@ def load_registers(source):
 def _kept_registers():
     """Names of the registers that keep what a host writes."""
     from spps.layouts.config import CONFIG
-    from spps.mmc.registers import CONTROL, KEYS
-    return [r.name for r in (*CONTROL, *KEYS) if r.access in ("rw", "wo")] + [f"cfg_{word.name}" for word in CONFIG]
+    from spps.mmc.registers import CONTROL, KEYS, MORE
+    registers = [r.name for r in (*CONTROL, *MORE, *KEYS) if r.access in ("rw", "wo")]
+    return registers + [f"cfg_{word.name}" for word in CONFIG]
 
 
 class Simulation:

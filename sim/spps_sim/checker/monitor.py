@@ -14,8 +14,8 @@ link and of the server link, where frames of the pair name the unit that emits t
 | | of its window scale (RFC 7323 §2.4). The window of a source may close, to 0 and until the next acknowledgement |
 | | number, after the source has sent again what is not acknowledged while its destination's window was 0. |
 | I3 | The bytes sent to the destination are the source's, at the same offset; one FIN, at the source's. |
-| I4 | One unit emits in each epoch. One that was the active before takes over again only after it was the standby of |
-| | the unit that followed it, and in a later epoch. See `reigns.Reigns`. |
+| I4 | One unit emits segments and gratuitous ARP in each epoch. One that was the active before takes over again only |
+| | after it was the standby of the unit that followed it, and in a later epoch. See `reigns.Reigns`. |
 | I5 | What the pair called protected survives the next failure: within a bound after the takeover such a connection |
 | | emits a segment, acknowledges what its destination had acknowledged before, and is not reset. Any other one may |
 | | be reset, and whatever its peers send is answered within the bound. END says that the standby has a full record |
@@ -31,7 +31,7 @@ from .reigns import Reigns
 from .report import Report
 from .resume import Resume
 from .seen import SeenLeg, SeenStream
-from .wire import ACK, FIN, RETIRE, RST, START, STATE, SYN, before, parse_segment, parse_sync
+from .wire import ACK, FIN, RETIRE, RST, START, STATE, SYN, before, is_announcement, parse_segment, parse_sync
 
 __all__ = ["Report", "check"]
 
@@ -105,6 +105,8 @@ class _Monitor:
     def frame(self, frame):
         segment = parse_segment(frame.data)
         if segment is None:
+            if frame.unit is not None and is_announcement(frame.data):
+                self.reigns.emits(frame)
             return
         ours, reign = frame.unit is not None, None
         if ours:

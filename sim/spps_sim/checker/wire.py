@@ -6,7 +6,8 @@ the RTL packages: a mistake there cannot hide here.
 import struct
 from dataclasses import dataclass, field
 
-__all__ = ["CapturedFrame", "Segment", "SyncFrame", "parse_segment", "parse_sync", "FIN", "SYN", "RST", "PSH", "ACK",
+__all__ = ["CapturedFrame", "Segment", "SyncFrame", "is_announcement", "parse_segment", "parse_sync",
+           "FIN", "SYN", "RST", "PSH", "ACK",
            "URG", "ones_sum", "before"]
 
 FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
@@ -105,6 +106,11 @@ def parse_segment(data):
     src, dst = struct.unpack_from("!II", data, 26)
     return Segment((src, sport), (dst, dport), seq, ack, flags & 0x3F, window, tcp[header:],
                    _options(tcp[20:header], problems), problems)
+
+
+def is_announcement(data):
+    """Return whether a frame is gratuitous ARP (RFC 5227 §2.3, §3): its sender and its target are one address."""
+    return data[12:14] == b"\x08\x06" and len(data) >= 42 and data[28:32] == data[38:42]
 
 
 @dataclass

@@ -12,7 +12,7 @@ from ..backend.reprogram import Reprogram
 from ..backend.verilated import trace_kind
 from ..checker.capture import NS_PER_CYCLE, CaptureSet
 from ..checker.monitor import check
-from ..checker.wire import CapturedFrame
+from ..checker.wire import CapturedFrame, parse_segment
 from ..network.plan import plan_transfers, transfer_progress
 from ..trace.report import write_report
 from ..trace.sequence import sequence
@@ -220,7 +220,7 @@ class DemoRun:
             if self.first.takeover_cycle is not None:
                 summary["takeover_cycles"] = self.first.takeover_cycle - cycle
             first = next((f.time // NS_PER_CYCLE for f in self.frames if f.unit == 1 - unit and f.link != "sync"
-                          and f.time >= cycle * NS_PER_CYCLE), None)
+                          and f.time >= cycle * NS_PER_CYCLE and parse_segment(f.data)), None)
             if first is not None:
                 summary["first_frame_cycles"] = first - cycle
             summary |= self.second.summary()

@@ -65,12 +65,14 @@ def _is_host(address):
     return 0 < address[0] < 224 and address[0] != 127
 
 
-def _split_arp(frame, port, own):
+def _split_arp(frame, port, own, conflicts):
     if frame[14:20] != bytes([0, 1, 8, 0, 6, 4]) or frame[20:22] not in (b"\0\1", b"\0\2"):
         return "arp_malformed", None, b""
     sender, sender_ip, target_ip = frame[22:28], frame[28:32], frame[38:42]
     if sender[0] & 1 or not any(sender):
         return "arp_malformed", None, b""
+    if conflicts(sender, sender_ip):
+        return "address_conflict", None, b""
     if own(frame[6:12], sender_ip) or own(sender, sender_ip):
         return "own_address", None, b""
     return "events", {
@@ -187,6 +189,11 @@ def split(frame, *, port, mac, vips=(), err=False, vlans=(), tcp_flag_filter=Fal
         address = int.from_bytes(source_ip, "big")
         return int.from_bytes(source_mac, "big") == mac or address != 0 and address in vips
 
+    def conflicts(source_mac, source_ip):
+        """Return whether somebody else has our address on this network (RFC 5227 §2.4)."""
+        address = int.from_bytes(source_ip, "big")
+        return (0 != address in vips[port:port + 1]) and int.from_bytes(source_mac, "big") != mac
+
     if err:
         return "frame_error", None, b""
     unknown_vlan = False
@@ -206,7 +213,7 @@ def split(frame, *, port, mac, vips=(), err=False, vlans=(), tcp_flag_filter=Fal
     if int.from_bytes(frame[:6], "big") != mac and not (ethertype == 0x0806 and frame[0] & 1):
         return "not_for_us", None, b""
     if ethertype == 0x0806:
-        return _split_arp(frame, port, own)
+        return _split_arp(frame, port, own, conflicts)
     if ethertype == 0x0800:
         return _split_ip(frame, port, own, vips, tcp_flag_filter)
     return "ipv6" if ethertype == 0x86DD else "unknown_ethertype", None, b""
