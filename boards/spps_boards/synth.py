@@ -73,8 +73,8 @@ def synthesize(preset, out=None, *, seeds=(1,), route=True, target_mhz=100):
     `flow.place` returns. Raises ToolError when Yosys fails or nextpnr writes no report.
     """
     from spps.gen import write_spps
-    from spps.pair import UnitInstance
     from spps.tools.verilog import to_verilog
+    from spps.unit_instance import UnitInstance
     part, _, _, grade = DEVICES[preset]
     out = Path(out or BUILD / "synth" / preset)
     out.mkdir(parents=True, exist_ok=True)

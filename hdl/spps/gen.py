@@ -12,7 +12,7 @@ from pathlib import Path
 from .params import PRESETS
 from .tools.errors import ToolError
 
-__all__ = ["preset_params", "write_spps", "write_pair", "find_verilator", "lint_verilog"]
+__all__ = ["preset_params", "write_spps", "write_pair", "write_board", "find_verilator", "lint_verilog"]
 
 
 def preset_params(preset, data_width=None):
@@ -34,15 +34,26 @@ def write_spps(params, folder, *, image=None, activity=False):
 def write_pair(params, folder):
     """Write spps_pair.v, which holds module spps_pair and module spps with its port `activity`; returns its path."""
     from .pair import SppsPair
+    return _with_unit(params, SppsPair(params), "spps_pair", folder)
+
+
+def _with_unit(params, component, name, folder):
+    """Write <name>.v: a top with instances of module spps, and that module; returns its path."""
     from .tools.verilog import to_verilog
     folder = Path(folder)
     unit = write_spps(params, folder, activity=True)
-    pair = to_verilog(SppsPair(params), "spps_pair", folder / "pair_only.v")
-    path = folder / "spps_pair.v"
-    text = pair.read_text() + "\n" + unit.read_text()
+    top = to_verilog(component, name, folder / f"{name}_only.v")
+    path = folder / f"{name}.v"
+    text = top.read_text() + "\n" + unit.read_text()
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
     return path
+
+
+def write_board(params, folder):
+    """Write spps_board.v, which holds module spps_board and module spps with its port `activity`; returns its path."""
+    from .unit_board import UnitBoard
+    return _with_unit(params, UnitBoard(params), "spps_board", folder)
 
 
 def find_verilator():

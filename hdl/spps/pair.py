@@ -1,14 +1,5 @@
 """Two SPPS that protect one another, behind an IP switch, as one top."""
-from amaranth.hdl import (
-    ClockSignal,
-    Const,
-    Instance,
-    Module,
-    ResetInserter,
-    ResetSignal,
-    Value,
-    unsigned,
-)
+from amaranth.hdl import Module, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,37 +8,13 @@ from .layouts.activity import activity_layout
 from .layouts.packet import packet_layout, packet_signature
 from .layouts.register import RegisterRequest
 from .params import TINY, checked_params
-from .spi4 import Spi4Sink, Spi4Source
-from .top import PROBES, spps_signature
+from .top import PROBES
+from .unit_board import UnitBoard
 
-__all__ = ["SppsPair", "UnitInstance", "SIDE_UNIT_BIT"]
+__all__ = ["SppsPair", "SIDE_UNIT_BIT"]
 
 #: bit of `port` in frames on `o` that tells which unit emitted them
 SIDE_UNIT_BIT = 4
-SATISFIED = 2
-MAC_BURST_BLOCKS = 8        # 128-byte bursts from the devices that stand for the MACs
-
-
-class UnitInstance(wiring.Component):
-    """An instance of the Verilog module `spps`, so that a pair is elaborated as one unit and not as two.
-
-    Parameters, members, timing, drop and reset are those of Spps; besides, `power_up` resets it alone.
-    """
-
-    def __init__(self, params, *, activity=False):
-        self.params = params
-        self._ports = spps_signature(params, activity)
-        super().__init__({**self._ports.members, "power_up": In(1)})
-
-    def elaborate(self, platform):
-        ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal() | self.power_up}
-        for path, member, value in self._ports.flatten(self):
-            value = Value.cast(value)
-            if not isinstance(value, Const):        # `ready` of a stream that is always ready
-                ports[("i_" if member.flow == In else "o_") + "__".join(map(str, path))] = value
-        m = Module()
-        m.submodules.spps = Instance("spps", **ports)
-        return m
 
 
 class SppsPair(wiring.Component):
@@ -128,58 +95,39 @@ class SppsPair(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), ip_switch.i)
         wiring.connect(m, ip_switch.o, wiring.flipped(self.o))
 
-        units, running = [], []
+        boards = []
         for n in range(2):
-            m.submodules[f"unit_{n}"] = unit = UnitInstance(params, activity=True)
+            m.submodules[f"board_{n}"] = board = UnitBoard(params)
             alive = ~(self.kill[n] | self.freeze[n])
-            m.d.comb += [unit.enable.eq(alive), unit.unit.eq(n), unit.power_up.eq(self.power_up[n])]
-            units.append(unit)
-            running.append(alive)
-            self.connect_side(m, n, unit, alive, ip_switch)
+            boards.append(board)
+            self._connect_board(m, n, board, alive, ip_switch)
         for n in range(2):
-            self.connect_link(m, n, units, running)
+            self._connect_link(m, n, boards)
         m.d.comb += [ip_switch.dead.eq(self.kill), ip_switch.force.eq(self.appoint)]
         return m
 
-    def connect_side(self, m, n, unit, alive, ip_switch):
-        """The MAC side of unit n: SPI-4 both ways, registers, status."""
-        params = self.params
-        source, sink = Spi4Source(params), Spi4Sink(params)
-        m.submodules[f"phy_source_{n}"] = ResetInserter(self.power_up[n])(source)
-        m.submodules[f"phy_sink_{n}"] = ResetInserter(self.power_up[n])(sink)
-        wiring.connect(m, ip_switch.o_unit[n], source.i)
+    def _connect_board(self, m, n, board, alive, ip_switch):
+        """The networks, registers, pins and status of unit n."""
+        wiring.connect(m, ip_switch.o_unit[n], board.i)
         back = ip_switch.i_unit[n]
-        m.d.comb += [back.payload.eq(sink.o.payload), back.valid.eq(sink.o.valid), sink.o.ready.eq(back.ready),
-                     back.payload.port[SIDE_UNIT_BIT].eq(n)]
-        i_mmc, o_mmc = getattr(self, f"i_mmc_{n}"), getattr(self, f"o_mmc_{n}")
+        wiring.connect(m, board.o, back)
+        wiring.connect(m, wiring.flipped(getattr(self, f"i_mmc_{n}")), board.i_mmc)
+        wiring.connect(m, board.o_mmc, wiring.flipped(getattr(self, f"o_mmc_{n}")))
         m.d.comb += [
-            unit.i_spi4.payload.eq(source.o.payload), unit.i_spi4.valid.eq(source.o.valid),
-            sink.i.payload.eq(unit.o_spi4.payload), sink.i.valid.eq(unit.o_spi4.valid & alive),
-            unit.status_i.eq(sink.status), source.burst_blocks.eq(MAC_BURST_BLOCKS),
-            i_mmc.ready.eq(unit.i_mmc.ready & alive), unit.i_mmc.valid.eq(i_mmc.valid & alive),
-            unit.i_mmc.payload.eq(i_mmc.payload), o_mmc.payload.eq(unit.o_mmc.payload),
-            o_mmc.valid.eq(unit.o_mmc.valid & alive), unit.o_mmc.ready.eq(o_mmc.ready & alive),
-            unit.detector.eq(self.detector[n]), unit.role_init.eq(n == 0),
-            self.active[n].eq(unit.active), ip_switch.active[n].eq(unit.active), ip_switch.epoch[n].eq(unit.epoch),
-            getattr(self, f"epoch_{n}").eq(unit.epoch),
+            back.payload.port[SIDE_UNIT_BIT].eq(n),     # in place of what connect() has assigned
+            board.alive.eq(alive), board.unit.eq(n), board.power_up.eq(self.power_up[n]), board.role_init.eq(n == 0),
+            board.detector.eq(self.detector[n]),
+            self.active[n].eq(board.active), ip_switch.active[n].eq(board.active), ip_switch.epoch[n].eq(board.epoch),
+            *(getattr(self, f"{name}_{n}").eq(getattr(board, name)) for name in ("epoch", *PROBES, "activity")),
         ]
-        for port in range(params.ports):
-            with m.If(alive):
-                m.d.comb += source.status[port].eq(unit.status_o[port])
-            with m.Else():
-                m.d.comb += source.status[port].eq(SATISFIED)
-        for name in (*PROBES, "activity"):
-            m.d.comb += getattr(self, f"{name}_{n}").eq(getattr(unit, name))
 
-    def connect_link(self, m, n, units, running):
-        """The direction of the sync link from unit n; a dead receiver swallows, a dead sender is silent."""
+    def _connect_link(self, m, n, boards):
+        """The direction of the sync link from unit n."""
         m.submodules[f"link_{n}"] = link = FaultyLink(self.params.data_width)
-        sender, receiver, tap = units[n], units[1 - n], getattr(self, f"tap_sync_{n}")
+        tap = getattr(self, f"tap_sync_{n}")
+        wiring.connect(m, boards[n].o_sync, link.i)
+        wiring.connect(m, link.o, boards[1 - n].i_sync)
         m.d.comb += [
             link.control.eq(getattr(self, f"link_{n}")),
-            link.i.payload.eq(sender.o_sync.payload), link.i.valid.eq(sender.o_sync.valid & running[n]),
-            sender.o_sync.ready.eq(link.i.ready & running[n]),
-            receiver.i_sync.payload.eq(link.o.payload), receiver.i_sync.valid.eq(link.o.valid & running[1 - n]),
-            link.o.ready.eq(receiver.i_sync.ready | ~running[1 - n]),
             tap.payload.eq(link.i.payload), tap.valid.eq(link.i.valid & link.i.ready),
         ]
