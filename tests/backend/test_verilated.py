@@ -135,7 +135,7 @@ def test_writes_waves_of_a_window(tmp_path, kind):
 def test_foreign_tops_are_refused_with_the_missing_names(tmp_path):
     with pytest.raises(ValueError, match="lacks the ports detector"):
         data_width(STUB.replace("input [1:0] detector;", "").replace("@M@", "76"))
-    with pytest.raises(ValueError, match="no module spps_pair"):
+    with pytest.raises(ValueError, match="no module spps_pair or spps_board"):
         data_width("module other; endmodule")
     with pytest.raises(ValueError, match="66 bits wide"):
         data_width(STUB.replace("@M@", "65"))

@@ -65,6 +65,14 @@ class Simulation:
         from .verilated import VerilatedPair
         return cls(VerilatedPair.of(params, trace=trace), register_addresses(params), params)
 
+    @classmethod
+    def of_unit(cls, params, unit):
+        """One unit in RTL with `params`, built if need be; the other one is elsewhere."""
+        from spps.mmc import register_addresses
+
+        from .verilated import VerilatedUnit
+        return cls(VerilatedUnit.of(params, unit=unit), register_addresses(params), params)
+
     # time ----------------------------------------------------------------------------------
     @property
     def cycle(self):

@@ -1,4 +1,4 @@
-"""The RTL pair as a shared library: Verilog through Verilator, stepped many cycles per call.
+"""The RTL as a shared library, a pair or one unit on its board: Verilog through Verilator, many cycles per call.
 
 The library is built once per content of Verilog, C++ and flags, into build/sim/<hash>/. Frames cross
 whole; words are fed and collected in C++ (native/spps_sim.cpp). No threads: fork() at any cycle is safe.
@@ -15,9 +15,10 @@ from pathlib import Path
 from spps.tools.errors import ToolError
 from spps.tools.paths import BUILD, exclusive, tool_environment
 
-from .interface import STATUS_WORDS, Activity, FrameKind, Mark, RawFrame, Stop
+from .interface import STATUS_WORDS, UNIT_SHIFT, Activity, FrameKind, Mark, RawFrame, Stop
 
-__all__ = ["build_library", "pair_verilog", "trace_kind", "VerilatedPair", "REQUIRED_PORTS"]
+__all__ = ["board_verilog", "build_library", "pair_verilog", "trace_kind", "VerilatedPair", "VerilatedUnit",
+           "REQUIRED_PORTS"]
 
 NATIVE = Path(__file__).resolve().parent / "native" / "spps_sim.cpp"
 #: optimisation of the generated C++: -O2 compiles longer and runs no faster
@@ -34,6 +35,14 @@ REQUIRED_PORTS = (
       for f in ("payload", "valid", "ready")),
     *(f"tap_sync_{n}__{f}" for n in (0, 1) for f in ("payload", "valid")), *STATUS_WORDS, "activity_0", "activity_1",
 )
+#: of module spps_board
+BOARD_PORTS = (
+    "clk", "rst", "alive", *(f"{s}__{f}" for s in ("i", "o", "i_sync", "o_sync", "i_mmc", "o_mmc")
+                             for f in ("payload", "valid", "ready")),
+    "active", *dict.fromkeys(name.removesuffix("_0") for name in STATUS_WORDS if name.endswith("_0")), "activity",
+)
+TOPS = {"spps_pair": REQUIRED_PORTS, "spps_board": BOARD_PORTS}
+SYNC_PORT = 255         # of frames that reach the unit of a board on the sync link
 
 
 def _sources_digest(params):
@@ -48,21 +57,38 @@ def _sources_digest(params):
 
 def pair_verilog(params, path=None):
     """Write `spps.pair.SppsPair(params)` as module spps_pair, if a source has changed; returns the path."""
-    path = Path(path or BUILD / "verilog" / f"spps_pair_{params.name}_{params.data_width}.v")
+    from spps.gen import write_pair
+    return _verilog(params, "spps_pair", write_pair, path)
+
+
+def board_verilog(params, path=None):
+    """Write `spps.unit_board.UnitBoard(params)` as module spps_board, if a source has changed; returns the path."""
+    from spps.gen import write_board
+    return _verilog(params, "spps_board", write_board, path)
+
+
+def _verilog(params, top, write, path):
+    path = Path(path or BUILD / "verilog" / f"{top}_{params.name}_{params.data_width}.v")
     stamp, digest = path.with_suffix(".sources"), _sources_digest(params)
     if not (path.exists() and stamp.exists() and stamp.read_text() == digest):
-        from spps.gen import write_pair
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(write_pair(params, path.with_suffix("")).read_text())
+        path.write_text(write(params, path.with_suffix("")).read_text())
         stamp.write_text(digest)
     return path
 
 
+def _top(verilog):
+    """Return the name of the top, one of TOPS."""
+    for name in TOPS:
+        if re.search(rf"^module {name}\b", verilog, re.M):
+            return name
+    raise ValueError(f"no module {' or '.join(TOPS)} in the Verilog")
+
+
 def _ports(verilog):
-    """Names and widths of the ports of module spps_pair."""
-    found = re.search(r"^module spps_pair\b.*?^endmodule", verilog, re.M | re.S)
-    if not found:
-        raise ValueError("no module spps_pair in the Verilog")
+    """Names and widths of the ports of the top."""
+    found = re.search(rf"^module {_top(verilog)}\b.*?^endmodule", verilog, re.M | re.S)
+    assert found
     ports = {}
     port = r"^\s*(?:input|output)\s+(?:wire\s+|reg\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*;"
     for msb, name in re.findall(port, found[0], re.M):
@@ -73,9 +99,10 @@ def _ports(verilog):
 def data_width(verilog):
     """Width of the packet datapath, from the width of the port i__payload; raises ValueError on foreign tops."""
     ports = _ports(verilog)
-    missing = [p for p in REQUIRED_PORTS if p not in ports]
+    top = _top(verilog)
+    missing = [p for p in TOPS[top] if p not in ports]
     if missing:
-        raise ValueError(f"spps_pair lacks the ports {', '.join(missing)}")
+        raise ValueError(f"{top} lacks the ports {', '.join(missing)}")
     for width in (32, 64, 128):
         if ports["i__payload"] == width + 8 + (width // 8 - 1).bit_length() + 2:
             return width
@@ -106,7 +133,7 @@ def build_library(verilog_path, *, trace="", jobs=2):
         raise ValueError(f"trace={trace!r}: must be one of {TRACE_KINDS}")
     trace = trace_kind(trace)
     text = Path(verilog_path).read_text()
-    width = data_width(text)
+    width, top = data_width(text), _top(text)
     tracing = [f"--trace-{trace}", "--timescale-override", "1ns/1ns"] if trace else []
     made_of = "\0".join([text, UNIT, NATIVE.read_text(), trace, OPTIMISE, *CFLAGS, *tracing])
     key = hashlib.sha256(made_of.encode()).hexdigest()[:16]
@@ -117,15 +144,15 @@ def build_library(verilog_path, *, trace="", jobs=2):
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / f"build.{os.getpid()}"      # builds of the same library may run side by side
     work.mkdir()
-    (work / "spps_pair.v").write_text(text)
-    cflags = " ".join([*CFLAGS, f"-DSPPS_W={width}"]
+    (work / f"{top}.v").write_text(text)
+    cflags = " ".join([*CFLAGS, f"-DSPPS_W={width}", *(["-DSPPS_BOARD"] if top == "spps_board" else [])]
                       + ([f"-DSPPS_TRACE -DSPPS_TRACE_{trace.upper()}"] if trace else []))
-    command = ["verilator", "--cc", "--exe", "--build", "-j", str(jobs), "--top-module", "spps_pair",
-               "--prefix", "Vspps_pair", "-O3", "-Wno-fatal", "-Wno-lint", "--x-assign", "fast", "--x-initial", "fast",
+    command = ["verilator", "--cc", "--exe", "--build", "-j", str(jobs), "--top-module", top,
+               "--prefix", f"V{top}", "-O3", "-Wno-fatal", "-Wno-lint", "--x-assign", "fast", "--x-initial", "fast",
                "--no-timing", "--noassert",
                "--output-split", "20000", "-Mdir", "obj", "-CFLAGS", cflags, "-LDFLAGS", "-shared",
                "-MAKEFLAGS", f"OPT_FAST={OPTIMISE} OPT_GLOBAL={OPTIMISE} OPT_SLOW={OPTIMISE}",
-               *(tracing or _unit_as_block(text, work)), "-o", "libspps_sim.so", "spps_pair.v", str(NATIVE)]
+               *(tracing or _unit_as_block(text, work)), "-o", "libspps_sim.so", f"{top}.v", str(NATIVE)]
     log = folder / "build.log"
     with open(log, "w") as output:
         code = subprocess.run(command, cwd=work, env=tool_environment(), stdout=output,
@@ -133,7 +160,7 @@ def build_library(verilog_path, *, trace="", jobs=2):
     built = work / "obj" / "libspps_sim.so"
     if not code and built.exists():
         built.replace(library)
-        (work / "spps_pair.v").replace(folder / "spps_pair.v")
+        (work / f"{top}.v").replace(folder / f"{top}.v")
     shutil.rmtree(work, ignore_errors=True)
     if code or not library.exists():
         raise ToolError(f"building the simulation failed ({log}):\n" + "\n".join(log.read_text().splitlines()[-20:]))
@@ -292,3 +319,71 @@ class VerilatedPair:
         if self._handle:
             self._lib.spps_destroy(self._handle)
             self._handle = None
+
+
+class VerilatedUnit(VerilatedPair):
+    """Backend: the RTL of one unit on its board, after reset, as a pair of which the other unit is elsewhere.
+
+    Nothing here reaches the other unit; its status words are 0. Its frames on the sync link are given by
+    `push_frame(SYNC_PORT, ...)`, and seen as frames that it sent when the unit takes them.
+
+    Parameters
+    ----------
+    library : path
+        From `build_library`, of module spps_board.
+    unit : int
+        Number of the unit, 0 or 1. The register `unit` has to say the same.
+    """
+
+    def __init__(self, library, unit):
+        super().__init__(library)
+        self.unit = unit
+        self._names = ["active", *dict.fromkeys(f"{name[:-1]}{unit}" for name in STATUS_WORDS[1:])]
+
+    @classmethod
+    def of(cls, params, trace="", unit=0):
+        """The unit with `params`, built if need be."""
+        with exclusive("board"):
+            verilog = board_verilog(params)
+        with exclusive(f"board_{trace or 'plain'}"):
+            return cls(build_library(verilog, trace=trace), unit)
+
+    def pop_frame(self):
+        """The oldest complete frame of any kind, or None."""
+        frame = super().pop_frame()
+        if frame is None:
+            return None
+        if frame.kind is FrameKind.OUT:
+            return frame._replace(port=frame.port | self.unit << UNIT_SHIFT)
+        if frame.kind is FrameKind.SYNC0:
+            return frame._replace(kind=FrameKind(FrameKind.SYNC0 + self.unit))
+        if frame.port == SYNC_PORT:
+            return frame._replace(kind=FrameKind(FrameKind.SYNC1 - self.unit), port=0)
+        return frame
+
+    def pop_marks(self):
+        """Changes of status words since the last call, oldest first."""
+        marks = []
+        while count := self._lib.spps_marks(self._handle, self._marks, self._BATCH):
+            marks += [Mark(m.cycle, self._names[m.word], m.value << self.unit if m.word == 0 else m.value)
+                      for m in self._marks[:count]]
+        return marks
+
+    def register(self, unit, address, data=None):
+        """Read register `address` of this unit, or write `data` to it. Raises ValueError for the other unit."""
+        if unit != self.unit:
+            raise ValueError(f"unit {unit} is not here, only unit {self.unit}")
+        return super().register(0, address, data)
+
+    def controls(self, kill, freeze, detector, appoint=0, power_up=0):
+        """Do nothing: the process is the unit."""
+
+    def link(self, unit, faults):
+        """Refuse faults of the link: it is not simulated. Raises ValueError."""
+        raise ValueError("the sync link of a single unit is not simulated")
+
+    def status(self):
+        """The status words at the last cycle, by name; those of the other unit are 0."""
+        self._lib.spps_status(self._handle, self._words)
+        words = dict(zip(self._names, self._words))
+        return dict.fromkeys(STATUS_WORDS, 0) | words | {"active": words["active"] << self.unit}

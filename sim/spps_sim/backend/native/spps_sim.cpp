@@ -1,9 +1,14 @@
-// The Verilated pair behind a C interface for ctypes: whole frames in and out, many cycles per call.
+// The Verilated pair, or with SPPS_BOARD one unit on its board, behind a C interface for ctypes: whole frames in and
+// out, many cycles per call.
 //
 // One clock cycle is: drive the inputs, settle with clk = 0, sample every handshake, rise. All stamps
 // are the number of the cycle in which a word was transferred; cycle 0 is the first after reset.
 // Nothing here starts a thread, so a process may fork() between two calls.
+#ifdef SPPS_BOARD
+#include "Vspps_board.h"
+#else
 #include "Vspps_pair.h"
+#endif
 #include "verilated.h"
 #if defined(SPPS_TRACE_FST)
 #include "verilated_fst_c.h"
@@ -27,6 +32,15 @@ using Trace = VerilatedVcdC;
 #endif
 
 namespace {
+
+#ifdef SPPS_BOARD
+using Top = Vspps_board;
+constexpr int UNITS = 1;
+#else
+using Top = Vspps_pair;
+constexpr int UNITS = 2;
+#endif
+constexpr uint32_t SYNC_PORT = 255;     // of frames for the board's end of the sync link
 
 constexpr int W = SPPS_W;
 constexpr int WORD_BYTES = W / 8;
@@ -73,11 +87,15 @@ struct Mark {           // a status word took a new value
     uint32_t word, value;
 };
 
-// Status words in the order of STATUS_WORDS in verilated.py.
-constexpr int STATUS = 13;
+// Status words in the order of STATUS_WORDS in interface.py; of a board those that it has.
+constexpr int STATUS = 1 + 6 * UNITS;
 
 // What the cores of a unit did in a clock: the words of its port activity_n, undecoded.
-constexpr int ACTIVITY = sizeof(Vspps_pair::activity_0) / 4;
+#ifdef SPPS_BOARD
+constexpr int ACTIVITY = sizeof(Top::activity) / 4;
+#else
+constexpr int ACTIVITY = sizeof(Top::activity_0) / 4;
+#endif
 struct __attribute__((packed)) Activity {
     uint64_t cycle;
     uint32_t unit;
@@ -100,20 +118,33 @@ template <typename Payload> struct Assembler {
     }
 };
 
+struct Input {          // frames on their way into one port of the top
+    std::deque<Frame> frames;
+    std::size_t position = 0;       // next byte of frames.front()
+};
+
+struct Host {           // the register access of one unit
+    QData* request;
+    CData *requested, *ready;
+    IData* answer;
+    CData* answered;
+};
+
 struct Simulation {
     std::unique_ptr<VerilatedContext> context{new VerilatedContext};
-    std::unique_ptr<Vspps_pair> top;
+    std::unique_ptr<Top> top;
     uint64_t cycle = 0;
-    std::deque<Frame> input, output;
-    std::size_t position = 0;       // next byte of input.front()
+    Input input, sync_input;
+    std::deque<Frame> output;
     std::vector<Mark> marks;
     bool watching = false;              // activity is wanted
     std::deque<Activity> activity;
     std::array<uint32_t, STATUS> status{};
-    using Payload = std::remove_reference_t<decltype(Vspps_pair::o___05Fpayload)>;
-    Assembler<Payload> out, tap[2];
-    std::deque<uint32_t> answer[2];
-    bool ready[2] = {false, false};     // i_mmc_n was ready in the last cycle
+    using Payload = std::remove_reference_t<decltype(Top::o___05Fpayload)>;
+    Assembler<Payload> out, tap[UNITS];
+    Host host[UNITS];
+    std::deque<uint32_t> answer[UNITS];
+    bool ready[UNITS] = {};             // the host port was ready in the last cycle
 #ifdef SPPS_TRACE
     std::unique_ptr<Trace> trace;
 #endif
@@ -124,10 +155,23 @@ struct Simulation {
 #ifdef SPPS_TRACE
         context->traceEverOn(true);
 #endif
-        top.reset(new Vspps_pair(context.get(), "spps_pair"));
-        top->o___05Fready = 1;
+#ifdef SPPS_BOARD
+        top.reset(new Top(context.get(), "spps_board"));
+        top->alive = 1;
+        top->o_sync___05Fready = 1;
+        top->o_mmc___05Fready = 1;
+        host[0] = {&top->i_mmc___05Fpayload, &top->i_mmc___05Fvalid, &top->i_mmc___05Fready, &top->o_mmc___05Fpayload,
+                   &top->o_mmc___05Fvalid};
+#else
+        top.reset(new Top(context.get(), "spps_pair"));
         top->o_mmc_0___05Fready = 1;
         top->o_mmc_1___05Fready = 1;
+        host[0] = {&top->i_mmc_0___05Fpayload, &top->i_mmc_0___05Fvalid, &top->i_mmc_0___05Fready,
+                   &top->o_mmc_0___05Fpayload, &top->o_mmc_0___05Fvalid};
+        host[1] = {&top->i_mmc_1___05Fpayload, &top->i_mmc_1___05Fvalid, &top->i_mmc_1___05Fready,
+                   &top->o_mmc_1___05Fpayload, &top->o_mmc_1___05Fvalid};
+#endif
+        top->o___05Fready = 1;
         top->rst = 1;
         for (int i = 0; i < 8; ++i) clock();
         top->rst = 0;
@@ -159,23 +203,44 @@ struct Simulation {
     void clock() { settle(); rise(); }
 
     void read_status(std::array<uint32_t, STATUS>& s) const {
+#ifdef SPPS_BOARD
+        s = {uint32_t(top->active), top->epoch, top->issued, top->confirmed, top->delivered, top->done, top->copied};
+#else
         s = {uint32_t(top->active), top->epoch_0, top->epoch_1, top->issued_0, top->issued_1, top->confirmed_0,
              top->confirmed_1, top->delivered_0, top->delivered_1, top->done_0, top->done_1, top->copied_0, top->copied_1};
+#endif
     }
 
-    void drive() {
-        if (input.empty()) { top->i___05Fvalid = 0; return; }
-        const Frame& f = input.front();
-        const std::size_t left = f.bytes.size() - position;
+    static void drive(const Input& in, Payload& word, CData& valid) {
+        valid = !in.frames.empty();
+        if (!valid) return;
+        const Frame& f = in.frames.front();
+        const std::size_t left = f.bytes.size() - in.position;
         const int count = left < WORD_BYTES ? int(left) : WORD_BYTES;
-        auto& word = top->i___05Fpayload;
-        for (int i = 0; i < WORD_BYTES; ++i) put(word, W - 8 - 8 * i, 8, i < count ? f.bytes[position + i] : 0);
+        for (int i = 0; i < WORD_BYTES; ++i) put(word, W - 8 - 8 * i, 8, i < count ? f.bytes[in.position + i] : 0);
         const bool last = left <= WORD_BYTES;
         put(word, PORT, 8, f.port);
         put(word, EMPTY, EMPTY_BITS, last ? WORD_BYTES - count : 0);
         put(word, LAST, 1, last);
         put(word, ERR, 1, last && f.err);
-        top->i___05Fvalid = 1;
+    }
+
+    // A word was transferred; true when it was the last of its frame.
+    bool taken(Input& in) {
+        Frame& f = in.frames.front();
+        if (in.position == 0) f.start = cycle;
+        in.position += WORD_BYTES;
+        if (in.position < f.bytes.size()) return false;
+        f.kind = IN;
+        f.cycle = cycle;
+        output.push_back(std::move(f));
+        in.frames.pop_front();
+        in.position = 0;
+        return true;
+    }
+
+    void listen(int n, const Payload& payload, bool valid, Kind kind, uint32_t& happened) {
+        if (valid && tap[n].add(payload, cycle)) happened |= emit(tap[n].frame, kind, STOP_SYNC);
     }
 
     template <typename Port> void watch(uint32_t unit, const Port& port) {
@@ -187,33 +252,28 @@ struct Simulation {
     // One cycle; returns what happened in it.
     uint32_t step() {
         uint32_t happened = 0;
-        drive();
+        drive(input, top->i___05Fpayload, top->i___05Fvalid);
+#ifdef SPPS_BOARD
+        drive(sync_input, top->i_sync___05Fpayload, top->i_sync___05Fvalid);
+#endif
         settle();
-        if (top->i___05Fvalid && top->i___05Fready) {
-            Frame& f = input.front();
-            if (position == 0) f.start = cycle;
-            position += WORD_BYTES;
-            if (position >= f.bytes.size()) {
-                f.kind = IN;
-                f.cycle = cycle;
-                output.push_back(std::move(f));
-                input.pop_front();
-                position = 0;
-                happened |= STOP_IN;
-            }
-        }
+        if (top->i___05Fvalid && top->i___05Fready && taken(input)) happened |= STOP_IN;
         if (top->o___05Fvalid && out.add(top->o___05Fpayload, cycle)) happened |= emit(out.frame, OUT, STOP_OUT);
-        if (top->tap_sync_0___05Fvalid && tap[0].add(top->tap_sync_0___05Fpayload, cycle))
-            happened |= emit(tap[0].frame, SYNC0, STOP_SYNC);
-        if (top->tap_sync_1___05Fvalid && tap[1].add(top->tap_sync_1___05Fpayload, cycle))
-            happened |= emit(tap[1].frame, SYNC1, STOP_SYNC);
-        if (top->o_mmc_0___05Fvalid) answer[0].push_back(top->o_mmc_0___05Fpayload);
-        if (top->o_mmc_1___05Fvalid) answer[1].push_back(top->o_mmc_1___05Fpayload);
-        ready[0] = top->i_mmc_0___05Fready;
-        ready[1] = top->i_mmc_1___05Fready;
+#ifdef SPPS_BOARD
+        if (top->i_sync___05Fvalid && top->i_sync___05Fready && taken(sync_input)) happened |= STOP_SYNC;
+        listen(0, top->o_sync___05Fpayload, top->o_sync___05Fvalid, SYNC0, happened);
+        if (watching) watch(0, top->activity);
+#else
+        listen(0, top->tap_sync_0___05Fpayload, top->tap_sync_0___05Fvalid, SYNC0, happened);
+        listen(1, top->tap_sync_1___05Fpayload, top->tap_sync_1___05Fvalid, SYNC1, happened);
         if (watching) {
             watch(0, top->activity_0);
             watch(1, top->activity_1);
+        }
+#endif
+        for (int n = 0; n < UNITS; ++n) {
+            if (*host[n].answered) answer[n].push_back(*host[n].answer);
+            ready[n] = *host[n].ready;
         }
         std::array<uint32_t, STATUS> now;
         read_status(now);
@@ -237,9 +297,8 @@ struct Simulation {
     // Reads one register, or writes it and waits until the next request would be taken: only reads are answered.
     // False: not done within `limit` cycles.
     bool mmc(int unit, uint32_t address, uint32_t data, bool write, uint32_t limit, uint32_t* result) {
-        auto& payload = unit ? top->i_mmc_1___05Fpayload : top->i_mmc_0___05Fpayload;
-        auto& valid = unit ? top->i_mmc_1___05Fvalid : top->i_mmc_0___05Fvalid;
-        payload = uint64_t(address) | uint64_t(data) << 16 | uint64_t(write) << 48;
+        CData& valid = *host[unit].requested;
+        *host[unit].request = uint64_t(address) | uint64_t(data) << 16 | uint64_t(write) << 48;
         valid = 1;
         answer[unit].clear();
         bool taken = false, finished = false;
@@ -275,9 +334,9 @@ SPPS_API void spps_push(Simulation* s, uint32_t port, const uint8_t* bytes, uint
     f.port = port;
     f.err = err;
     f.bytes.assign(bytes, bytes + length);
-    s->input.push_back(std::move(f));
+    (port == SYNC_PORT ? s->sync_input : s->input).frames.push_back(std::move(f));
 }
-SPPS_API uint32_t spps_pending(const Simulation* s) { return uint32_t(s->input.size()); }
+SPPS_API uint32_t spps_pending(const Simulation* s) { return uint32_t(s->input.frames.size()); }
 // The oldest complete frame; info->length bytes are copied. 0: none. -1: longer than `capacity`, not taken.
 SPPS_API int spps_pop(Simulation* s, FrameInfo* info, uint8_t* bytes, uint32_t capacity) {
     if (s->output.empty()) return 0;
@@ -309,6 +368,9 @@ SPPS_API int spps_mmc(Simulation* s, uint32_t unit, uint32_t address, uint32_t d
 }
 SPPS_API void spps_controls(Simulation* s, uint32_t kill, uint32_t freeze, uint32_t detector, uint32_t appoint,
                             uint32_t power_up) {
+#ifdef SPPS_BOARD
+    (void)s, (void)kill, (void)freeze, (void)detector, (void)appoint, (void)power_up;
+#else
     s->top->kill = kill;
     s->top->freeze = freeze;
     s->top->detector = detector;
@@ -316,13 +378,19 @@ SPPS_API void spps_controls(Simulation* s, uint32_t kill, uint32_t freeze, uint3
     s->top->power_up = power_up;
     for (int n = 0; n < 2; ++n)         // a frame that the unit was sending when it died has no end
         if (power_up >> n & 1) s->tap[n].frame.bytes.clear();
+#endif
 }
 // What the link does to frames of `unit`: the bits of LinkControl, in words, least significant first.
+#ifdef SPPS_BOARD
+SPPS_API void spps_link(Simulation*, uint32_t, const uint32_t*) {}
+SPPS_API uint32_t spps_link_words() { return 0; }
+#else
 SPPS_API void spps_link(Simulation* s, uint32_t unit, const uint32_t* bits) {
     auto& port = unit ? s->top->link_1 : s->top->link_0;
     std::memcpy(&port, bits, sizeof port);
 }
-SPPS_API uint32_t spps_link_words() { return sizeof(Vspps_pair::link_0) / 4; }
+SPPS_API uint32_t spps_link_words() { return sizeof(Top::link_0) / 4; }
+#endif
 SPPS_API void spps_status(const Simulation* s, uint32_t* to) { std::copy(s->status.begin(), s->status.end(), to); }
 SPPS_API int spps_trace_open(Simulation* s, const char* path) {
 #ifdef SPPS_TRACE
