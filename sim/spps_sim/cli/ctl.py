@@ -50,8 +50,8 @@ class _Program(click.ParamType):
 
 
 def _ask(ctx, command, **arguments):
-    from ..live.control import request
-    return request(command, ctx.obj, **arguments)
+    from ..live.units import ask
+    return ask(command, ctx.obj, **arguments)
 
 
 def _json_option(function):
@@ -77,6 +77,8 @@ def ctl(ctx, path):
 @click.pass_context
 def status(ctx, as_json):
     """Say which unit is active, what has stopped, and whether connections are protected.
+
+    Of a bed (`spps live --unit`) each process says its part.
 
     The exit code is 1 when no unit runs.
     """

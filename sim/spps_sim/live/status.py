@@ -3,7 +3,9 @@ from spps.failover.signature import JoinVerdict
 
 __all__ = ["STATES", "read_units", "read_status", "status_text"]
 
-STATES = ("killed", "frozen", "fenced", "active", "standby")
+STATES = ("killed", "frozen", "dead", "elsewhere", "fenced", "active", "standby")
+#: those of a unit of which nothing else is known, and what they mean
+_SILENT = {"killed": "", "frozen": "", "dead": ": no process answers", "elsewhere": ", in another process"}
 #: registers of each running unit that the state is made of
 WATCHED = ("active", "epoch", "fenced", "lease_valid", "peer_present", "protect", "unprotected", "fenced_cores",
            "in_use", "half_open", "joined", "resync", "exposed", "join_verdict", "cfg_mode", "sync_key")
@@ -40,7 +42,8 @@ def read_units(testbed):
     for n in (0, 1):
         unit: dict[str, int | str] = {"unit": n}
         if n not in running:
-            unit["state"] = "killed" if testbed.killed >> n & 1 else "frozen"
+            unit["state"] = ("elsewhere" if getattr(testbed, "number", n) != n
+                             else "killed" if testbed.killed >> n & 1 else "frozen")
         else:
             unit |= {name: testbed.sim.read(n, name) for name in WATCHED}
             unit["state"] = "active" if n == active else "fenced" if unit["fenced"] else "standby"
@@ -59,6 +62,8 @@ def read_status(testbed):
         "cycle": testbed.sim.cycle, "cycles_per_s": round(testbed.rate()), "frames": testbed.frames,
         "lost": testbed.lost,
     }
+    if describe := getattr(testbed, "describe", None):      # a unit that is a process of its own
+        status["process"] = describe()
     for n in status["running"]:
         counts = {name: testbed.sim.read(n, f"failover_{name}") for name in _SYNC_REFUSALS}
         units[n]["sync_refused"] = {name: count for name, count in counts.items() if count}
@@ -75,8 +80,8 @@ def read_status(testbed):
 
 def _unit_text(unit):
     text = f"unit {unit['unit']}: {unit['state']}"
-    if unit["state"] in ("killed", "frozen"):
-        return text
+    if unit["state"] in _SILENT:
+        return text + _SILENT[unit["state"]]
     if unit["state"] == "fenced":
         text += ": the other unit has taken over from it; it emits nothing until `spps ctl rejoin`"
     else:
@@ -116,7 +121,7 @@ def status_text(status):
               + ", ".join(f"{name} {count}" for name, count in unit["sync_refused"].items())
               for unit in status["units"] if unit.get("sync_refused")]
     if not status["running"]:
-        lines.append(stopped_text(all(unit["state"] == "killed" for unit in status["units"])))
+        lines.append(stopped_text(all(unit["state"] in ("killed", "dead") for unit in status["units"])))
     elif status["active"] is None:
         lines.append("no unit is active")
     else:
@@ -129,9 +134,33 @@ def status_text(status):
             lines.append(f"SYNs refused so far: {table['refused']} ({', '.join(_REFUSALS)})")
         lines.append("connections are "
                      + protection_text(status["protection"], 1 - status["active"], status["exposed"]))
-    frames, lost = status["frames"], status["lost"]
-    lines.append(f"frames in {frames['in'][0]} client side, {frames['in'][1]} server side; "
-                 f"out {frames['out'][0]}, {frames['out'][1]}"
-                 + (f"; refused by a namespace {lost[0]}, {lost[1]}" if any(lost) else ""))
+    if status.get("bed"):
+        return "\n".join(lines + [text for n in status["running"] for text in _process_text(status["units"][n])])
+    lines.append(_frames_text(status))
+    if "process" in status:
+        lines.append(_clock_text(status["process"]))
     lines.append(f"simulation: cycle {status['cycle']}, {status['cycles_per_s']} cycles per second")
     return "\n".join(lines)
+
+
+def _frames_text(status):
+    frames, lost = status["frames"], status["lost"]
+    return (f"frames in {frames['in'][0]} client side, {frames['in'][1]} server side; "
+            f"out {frames['out'][0]}, {frames['out'][1]}"
+            + (f"; refused by a namespace {lost[0]}, {lost[1]}" if any(lost) else ""))
+
+
+def _clock_text(process):
+    """How well the clock of a unit that is a process keeps to wall time."""
+    late = (f"it lost time {process['late']} times, {process['lost_ms']:g} ms in all, {process['worst_ms']:g} ms at "
+            "most" if process["late"] else "it lost no time")
+    text = f"clock: {process['rate']} per second; {late}; {process['margin_ms']:g} ms within a lease do no harm"
+    if process["silenced"]:
+        text += (f"; more than that {process['silenced']} times, and {process['frames_not_sent']} frames were not sent "
+                 "then")
+    return text
+
+
+def _process_text(unit):
+    name = f"unit {unit['unit']}, process {unit['process']['pid']}"
+    return [f"{name}: {_frames_text(unit)}", f"{name}: {_clock_text(unit['process'])}"]

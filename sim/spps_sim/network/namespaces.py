@@ -19,7 +19,7 @@ from typing import Any
 
 from spps.tools.errors import ToolError
 
-__all__ = ["Namespace", "MissingPrivilege", "cable", "require_privilege"]
+__all__ = ["Namespace", "MissingPrivilege", "cable", "require_privilege", "run_ip"]
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
 CLONE_NEWNET = 0x40000000
@@ -68,6 +68,18 @@ def _free_name(name):
     return next(free for free in names if not os.path.exists(f"/var/run/netns/{free}"))
 
 
+def run_ip(*arguments, inside=None, tool="ip"):
+    """What ip(8), or another `tool` of its package, prints in the namespace named `inside`, or in that of this process.
+
+    Raises MissingPrivilege when it fails.
+    """
+    command = [tool] + (["-n", inside] if inside else []) + list(arguments)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise MissingPrivilege(f"{' '.join(command)}: {(done.stderr.strip() or 'failed').splitlines()[0]}")
+    return done.stdout
+
+
 def cable(one, device, other, far_device):
     """Connect two namespaces by a pair of Ethernet devices, both up."""
     one.ip("link", "add", device, "type", "veth", "peer", "name", far_device, "netns", other.name)
@@ -96,11 +108,7 @@ class Namespace:
 
     def ip(self, *arguments, inside=True, tool="ip"):
         """What ip(8) prints, inside the namespace or not. Raises MissingPrivilege when it fails."""
-        command = [tool] + (["-n", self.name] if inside else []) + list(arguments)
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise MissingPrivilege(f"{' '.join(command)}: {(done.stderr.strip() or 'failed').splitlines()[0]}")
-        return done.stdout
+        return run_ip(*arguments, inside=self.name if inside else None, tool=tool)
 
     def __enter__(self):
         reader, self._pipe = os.pipe()
