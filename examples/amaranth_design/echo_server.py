@@ -63,10 +63,12 @@ class EchoServer(wiring.Component):
         return m
 
 
+HOST = bytes.fromhex("020000000010")
+
+
 def arp_request(target):
     """A request for the address `target`, as a host on its network sends it."""
-    host = bytes.fromhex("020000000010")
-    return (b"\xff" * 6 + host + EtherType.ARP.to_bytes(2, "big") + bytes.fromhex("0001080006040001") + host
+    return (b"\xff" * 6 + HOST + EtherType.ARP.to_bytes(2, "big") + bytes.fromhex("0001080006040001") + HOST
             + (target + 1).to_bytes(4, "big") + bytes(6) + target.to_bytes(4, "big")).ljust(60, b"\0")
 
 
@@ -90,7 +92,7 @@ def simulate(limit=8000):
                 for lane in range(lanes):
                     receiver.put(out[lane], control >> lane & 1)
             for octets, _ in receiver.packets[0]:
-                if octets[20:22] == ArpOperation.REPLY.to_bytes(2, "big"):
+                if octets[:6] == HOST and octets[20:22] == ArpOperation.REPLY.to_bytes(2, "big"):   # no announcement
                     found.append((clock, octets))
                     return
             await ctx.tick()

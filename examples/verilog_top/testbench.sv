@@ -15,17 +15,18 @@ module testbench;
         .o_spi4_payload(out), .o_spi4_valid(out_valid), .ready(ready), .active(active)
     );
 
-    // the last eight data words; an ARP reply has type 0806 and, four words behind it, operation 2
-    reg [15:0] words [0:7];
+    // the last eleven data words; an ARP reply has type 0806 and, four words behind it, operation 2; that to the host of
+    // the request goes to its address, 020000000010, while an announcement goes to all
+    reg [15:0] words [0:10];
     integer clocks = 0, lane, n;
     always @(posedge clk) begin
         clocks <= clocks + 1;
         if (clocks == 4) rst <= 0;
         if (ready && clocks > 4000 && place != 63) place <= place + 1;     // the tables are swept by then
         if (out_valid) for (lane = 0; lane < 4; lane = lane + 1) if (!out[64 + lane]) begin
-            for (n = 7; n > 0; n = n - 1) words[n] = words[n - 1];
+            for (n = 10; n > 0; n = n - 1) words[n] = words[n - 1];
             words[0] = out[16 * lane +: 16];
-            if (words[4] == 16'h0806 && words[0] == 16'h0002) begin
+            if (words[4] == 16'h0806 && words[0] == 16'h0002 && words[10] == 16'h0200 && words[8] == 16'h0010) begin
                 $display("clock %0d: PASS, ARP reply", clocks);
                 $finish;
             end

@@ -34,10 +34,11 @@ def announce(peers, side, operation=REQUEST, mac=None):
 
 
 def requests(peers, side):
-    """(ARP request of the pair, destination of its frame) on a network."""
+    """(ARP request of the pair, destination of its frame) on a network, announcements excluded."""
     return [(packet, frame.data[:6]) for frame in peers.frames
             if frame.link == Addresses.links[side] and frame.unit is not None
-            and (packet := parse_arp(frame.data)) is not None and packet.operation == REQUEST]
+            and (packet := parse_arp(frame.data)) is not None and packet.operation == REQUEST
+            and packet.target_ip != packet.sender_ip]
 
 
 def targets(peers, side, since):
