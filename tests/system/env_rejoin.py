@@ -44,17 +44,20 @@ class Run:
         self.says(1 - active, active=0, joined=1, exposed=0, fenced=0)
         assert self.sim.read(active, "in_use") == self.sim.read(1 - active, "in_use")
 
-    def until_joined(self, active, limit=JOIN):
-        """Run until both units say that the standby of unit `active` has every connection.
+    def until_joined(self, limit=JOIN):
+        """Run until both units say that the standby has every connection; return the number of the active one.
 
-        On a link that loses frames a standby may be lost and join again at any time. AssertionError after `limit`
-        clocks.
+        On a link that loses frames a standby may be lost and join again at any time, or take over when several
+        heartbeats in a row are lost. AssertionError after `limit` clocks.
         """
         end = self.sim.cycle + limit
         while True:
+            active = self.sim.active()
             try:
+                assert active is not None, "no unit is active"
                 self.says(active, active=1, joined=1, unprotected=0, resync=0, exposed=0)
-                return self.says(1 - active, active=0, joined=1, fenced=0)
+                self.says(1 - active, active=0, joined=1, fenced=0)
+                return active
             except AssertionError:
                 if self.sim.cycle > end:
                     raise

@@ -113,7 +113,7 @@ class Broken:
 
 
 CASES = {
-    "ack_before_confirm": Broken("I1", ("BROKEN_ACK_BEFORE_CONFIRM",), act=silent_standby),
+    "ack_before_confirm": Broken("I1", ("BROKEN_ACK_BEFORE_CONFIRM",), act=silent_standby, scenario={"up": 20_000}),
     "ack_before_commit": Broken("I1", ("BROKEN_ACK_BEFORE_COMMIT",)),
     "one_leg_synced": Broken("I1", ("BROKEN_ONE_LEG_SYNCED",)),
     "ack_goes_back": Broken("I2", ("BROKEN_ONE_LEG_SYNCED",), act=kill(12_000)),

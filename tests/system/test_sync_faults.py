@@ -26,17 +26,17 @@ def test_survives_two_failures_on_a_faulty_sync_link(fault):
     run = Run(6, 30_000)
     for sender in (0, 1):
         run.sim.sync_faults(sender, SyncFaults(**FAULTS[fault], seed=sender + 1))
-    for active in (0, 1):
-        run.run(SETTLE if active == 0 else JOIN)
-        run.until_joined(active)
-        if active == 0:
+    for failures in (0, 1):
+        run.run(JOIN if failures else SETTLE)
+        active = run.until_joined()
+        if not failures:
             for name in COUNTED.get(fault, ()):
                 assert run.sim.read(0, f"failover_{name}") + run.sim.read(1, f"failover_{name}"), name
         run.sim.kill(active)
         run.run(AWAY)
         run.sim.revive(active)
     run.run(JOIN)
-    run.until_joined(0)
+    run.until_joined()
     run.finish()
 
 

@@ -13,7 +13,7 @@ STEP = 3000         # clocks
 def test_key_is_changed_under_load_without_losing_protection():
     run = Run(6, 30_000)
     run.run(SETTLE)
-    run.until_joined(0)
+    assert run.until_joined() == 0
 
     def counted():
         return [run.sim.read(unit, f"failover_{name}") for unit in (0, 1) for name in (*REFUSED, "lease_lost", "alone")]
