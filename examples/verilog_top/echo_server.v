@@ -44,7 +44,7 @@ module echo_server (
         // RegisterRequest: write, data, address
         .i_mmc__payload({1'b1, write[31:0], write[47:32]}), .i_mmc__valid(!ready), .i_mmc__ready(register_ready),
         .o_mmc__payload(), .o_mmc__valid(), .o_mmc__ready(1'b1),
-        .active(active), .epoch(), .issued(), .confirmed(), .delivered(), .done(), .copied()
+        .active(active), .epoch(), .steer(), .issued(), .confirmed(), .delivered(), .done(), .copied()
     );
 endmodule
 

@@ -118,6 +118,7 @@ class SppsPair(wiring.Component):
             board.alive.eq(alive), board.unit.eq(n), board.power_up.eq(self.power_up[n]), board.role_init.eq(n == 0),
             board.detector.eq(self.detector[n]),
             self.active[n].eq(board.active), ip_switch.active[n].eq(board.active), ip_switch.epoch[n].eq(board.epoch),
+            ip_switch.hold[n].eq(board.steer),
             *(getattr(self, f"{name}_{n}").eq(getattr(board, name)) for name in ("epoch", *PROBES, "activity")),
         ]
 

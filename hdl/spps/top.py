@@ -11,6 +11,7 @@ from .egress import OutputProcessor
 from .events import EventQueue
 from .failover import FailoverUnit
 from .layouts.activity import activity_layout
+from .layouts.config import CONFIG_INDEX, ConfigWord
 from .layouts.event import Event
 from .layouts.lookup import LookupCommand
 from .layouts.packet import packet_signature, spi4_signature
@@ -40,7 +41,7 @@ def spps_signature(params, activity=False):
         "i_sync": In(packet_signature(width)), "o_sync": Out(packet_signature(width)),
         "i_mmc": In(stream.Signature(RegisterRequest)), "o_mmc": Out(stream.Signature(unsigned(32))),
         "enable": In(1, init=1), "unit": In(1), "detector": In(1), "role_init": In(1),
-        "active": Out(1), "epoch": Out(16),
+        "active": Out(1), "epoch": Out(16), "steer": Out(1),
         **{name: Out(32) for name in PROBES},
         **({"activity": Out(activity_layout(params))} if activity else {}),
         **({"axi": Out(axi_signature(Geometry(params)))} if params.socket_memory == "axi4" else {}),
@@ -81,6 +82,9 @@ class Spps(wiring.Component):
         Number in the pair; the other unit is dead; 1: active after reset. Registers of these names say the same.
     active, epoch : Out(1), Out(16)
         State of failover.
+    steer : Out(1)
+        1: frames from outside are to wait, because this unit hands its role over. Whoever cannot make them wait leaves
+        it open; then some are lost.
     issued, confirmed, delivered, done, copied : Out(32)
         Sync records issued and confirmed, events delivered and ended, payloads copied; for traces.
     activity : Out(layouts.activity)
@@ -177,7 +181,8 @@ class Spps(wiring.Component):
         wiring.connect(m, events.o, self.lookup.i_event)
         wiring.connect(m, self.splitter.o_message, self.echo.i_message)
         wiring.connect(m, self.splitter.o_echo, self.echo.i_request)
-        m.d.comb += [self.admission.free_pages.eq(self.scratchpad.free_pages), self.status_o.eq(self.sink.status)]
+        m.d.comb += [self.admission.free_pages.eq(self.scratchpad.free_pages),
+                     self.admission.close.eq(self.failover.close), self.status_o.eq(self.sink.status)]
 
     def _wire_dispatch(self, m):
         """Events to their connection, connections to cores."""
@@ -193,7 +198,7 @@ class Spps(wiring.Component):
         wiring.connect(m, director.o_delivery, bus.i_delivery)
         wiring.connect(m, bus.o_done, director.i_done)
         m.d.comb += [
-            timers.now.eq(self.ticks.now), timers.kick.eq(self.failover.kick),
+            timers.now.eq(self.ticks.now), timers.hold.eq(self.failover.steer), timers.kick.eq(self.failover.kick),
             timers.kick_ready.eq(self.failover.kick_ready), self.failover.kicked.eq(timers.kicked),
             self.failover.quiet.eq(timers.quiet & director.idle), self.failover.in_use.eq(lookup.in_use),
             self.failover.exposed.eq(lookup.exposed), self.failover.sweeping.eq(lookup.sweeping),
@@ -201,7 +206,9 @@ class Spps(wiring.Component):
             director.now.eq(self.ticks.now), director.standby.eq(~self.failover.status.active),
             director.fence.waiting.eq(Cat(cluster.waiting for cluster in self.clusters)),
             lookup.active.eq(self.failover.status.active),
-            lookup.scan_conn.eq(timers.scan_conn), timers.scan_valid.eq(lookup.scan_valid),
+            # the timers walk after a takeover or a join only, and then no switch-over is under way
+            lookup.scan_conn.eq(Mux(self.failover.scanning, self.failover.scan_conn, timers.scan_conn)),
+            timers.scan_valid.eq(lookup.scan_valid), self.failover.scan_valid.eq(lookup.scan_valid),
         ]
 
     def _wire_clusters(self, m):
@@ -214,6 +221,17 @@ class Spps(wiring.Component):
         wiring.connect(m, flowstates.o_write, self.flowstate.i_write)
         wiring.connect(m, self.failover.o_fs_write, flowstates.i_write[-1])
         cores = self.params.cores
+        # a switch-over stops sources as low memory does: right edges stand still
+        pool_status = Signal.like(self.socket.pool_status)
+        m.d.comb += [pool_status.ready.eq(self.socket.pool_status.ready),
+                     pool_status.open.eq(self.socket.pool_status.open
+                                         & ~self.failover.draining.replicate(len(pool_status.open)))]
+        cfg = Signal(ConfigWord)    # after a clean switch-over one ACK opens the window, and no peer has to send again
+        acks = CONFIG_INDEX["takeover_acks"]
+        m.d.comb += cfg.eq(self.mmc.cfg)
+        with m.If(status.active & self.failover.clean_before & (self.mmc.cfg.index == acks)
+                  & (self.mmc.cfg.value != 0)):
+            m.d.comb += cfg.value.eq(1)
         for n, cluster in enumerate(self.clusters):
             wiring.connect(m, self.bus.o_cluster[n], cluster.i_msg)
             wiring.connect(m, cluster.o_msg, self.bus.i_cluster[n])
@@ -228,8 +246,9 @@ class Spps(wiring.Component):
                 csr.now.eq(self.ticks.now), csr.cycles.eq(self.ticks.cycles), csr.isn_clock.eq(status.isn_clock),
                 csr.epoch.eq(Cat(status.epoch, status.joins)), csr.active.eq(status.active),
                 csr.sync_ready.eq(status.sync_ready), csr.protect.eq(status.protect),
-                csr.pool_status.eq(self.socket.pool_status),
-                csr.fast_ready.eq(status.sync_ready & self.socket.pools_ready), csr.cfg.eq(self.mmc.cfg),
+                csr.pool_status.eq(pool_status),
+                csr.fast_ready.eq(status.sync_ready & self.socket.pools_ready & ~self.failover.draining),
+                csr.cfg.eq(cfg),
                 cluster.runaway.eq(self.mmc.runaway), cluster.halt.eq(self.director.fence.fenced[mine]),
                 cluster.stuck.eq(self.mmc.fault_stuck[mine]),
             ]
@@ -271,8 +290,7 @@ class Spps(wiring.Component):
         wiring.connect(m, mmc.o_imem, self.instruction_bus.i)
         wiring.connect(m, mmc.neighbour, self.neighbours.config)
         wiring.connect(m, mmc.announcer, self.announcer.config)
-        wiring.connect(m, mmc.o_flowstate, self.flowstate.i_window)
-        wiring.connect(m, self.flowstate.o_window, mmc.i_flowstate)
+        self._share_window(m, (mmc.o_flowstate, self.failover.o_word), (mmc.i_flowstate, self.failover.i_word))
         m.d.comb += [
             mac.eq(Cat(mmc.cfg_mac_lo, mmc.cfg_mac_hi[:16])), self.splitter.mac.eq(mac), self.egress.mac.eq(mac),
             self.announcer.mac.eq(mac), self.announcer.vip.eq(vip),
@@ -303,6 +321,24 @@ class Spps(wiring.Component):
                 m.d.comb += getattr(mmc, f"trap_{n * self.params.cores + core}").eq(
                     Cat(pc, Signal(16 - len(pc)), cluster.trap_code[core]))
 
+    def _share_window(self, m, asks, answers):
+        """Words of flowstate memory, for the host and for a switch-over; one is asked for at a time."""
+        window, answer = self.flowstate.i_window, self.flowstate.o_window
+        host, scan = asks
+        choice, locked, turn, waits = Signal(), Signal(), Signal(), Signal()     # 0 host, 1 switch-over
+        m.d.comb += [
+            choice.eq(Mux(locked, turn, ~host.valid)),
+            window.payload.eq(Mux(choice, scan.payload.as_value(), host.payload.as_value())),
+            window.valid.eq(Mux(choice, scan.valid, host.valid) & ~waits),
+            host.ready.eq(window.ready & ~waits & ~choice), scan.ready.eq(window.ready & ~waits & choice),
+        ]
+        with m.If(window.valid):
+            m.d.sync += [locked.eq(~window.ready), turn.eq(choice), waits.eq(window.ready)]
+        with m.If(answer.valid):
+            m.d.sync += waits.eq(0)
+        for n, port in enumerate(answers):
+            m.d.comb += [port.payload.eq(answer.payload), port.valid.eq(answer.valid & (turn == n))]
+
     def _wire_failover(self, m):
         """The sync link, configuration and status. Some registers have a pin that says the same."""
         failover, registers = self.failover, self.mmc.failover
@@ -315,7 +351,13 @@ class Spps(wiring.Component):
             failover.config.unit.eq(self.unit | registers.unit),
             failover.config.role_init.eq(Mux(registers.role_load, registers.role_init, self.role_init)),
             failover.now.eq(self.ticks.now), self.ticks.load.eq(failover.tick_load), self.ticks.tick.eq(failover.tick),
-            self.active.eq(failover.status.active), self.epoch.eq(failover.status.epoch),
+            self.active.eq(failover.status.active), self.epoch.eq(failover.status.epoch), self.steer.eq(failover.steer),
+            failover.busy.eq(
+                self.admission.o.valid | self.sink.o.valid & ~failover.close | (self.events.level != 0)
+                | self.events.o.valid | self.neighbours.o_event.valid | self.lookup.o_event.valid
+                | ~self.timers.quiet | ~self.director.idle | self.bus.o_socket.valid | self.socket.o_cmd.valid
+                | self.egress.o_read.valid | self.egress.o.valid
+                | (self.scratchpad.free_pages != self.params.scratch_pages)),
         ]
 
     def _wire_probes(self, m):

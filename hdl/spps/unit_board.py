@@ -39,7 +39,7 @@ class UnitBoard(wiring.Component):
         Resets the unit and the MACs, as when the board is switched on. `alive` must be 0 before.
     unit, detector, role_init : In(1)
         Pins of the unit.
-    active, epoch, issued, confirmed, delivered, done, copied, activity : Out
+    active, epoch, steer, issued, confirmed, delivered, done, copied, activity : Out
         Of the unit.
 
     Timing
@@ -70,7 +70,7 @@ class UnitBoard(wiring.Component):
             "i": In(packet), "o": Out(packet), "i_sync": In(packet), "o_sync": Out(packet),
             "i_mmc": In(stream.Signature(RegisterRequest)), "o_mmc": Out(stream.Signature(unsigned(32))),
             "alive": In(1, init=1), "power_up": In(1), "unit": In(1), "detector": In(1), "role_init": In(1),
-            "active": Out(1), "epoch": Out(16), **{name: Out(32) for name in PROBES},
+            "active": Out(1), "epoch": Out(16), "steer": Out(1), **{name: Out(32) for name in PROBES},
             "activity": Out(activity_layout(params)),
         })
 
@@ -96,7 +96,7 @@ class UnitBoard(wiring.Component):
             unit.o_sync.ready.eq(self.o_sync.ready & alive),
             unit.i_sync.payload.eq(self.i_sync.payload), unit.i_sync.valid.eq(self.i_sync.valid & alive),
             self.i_sync.ready.eq(unit.i_sync.ready | ~alive),
-            *(getattr(self, name).eq(getattr(unit, name)) for name in ("active", "epoch", *PROBES, "activity")),
+            *(getattr(self, name).eq(getattr(unit, name)) for name in ("active", "epoch", "steer", *PROBES, "activity")),
         ]
         for port in range(params.ports):
             with m.If(alive):

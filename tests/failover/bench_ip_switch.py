@@ -93,3 +93,43 @@ async def detector_redirects_by_force(dut):
     dut.force.value = 2
     await ClockCycles(dut.clk, 3)
     assert int(dut.owner.value) == 1 and env.counts["owner_change"] == 1
+
+
+@cocotb.test()
+async def frames_wait_whole_for_an_owner_that_hands_over(dut):
+    env = await Env.start(dut)
+    env.send("i", 1, 9)
+    await ClockCycles(dut.clk, 6)
+    dut.hold.value = 1                        # within a frame, which goes on
+    env.send("i", 2, 5)
+    env.send("i", 3, 5)
+    env.send("i_unit__0", 4, 5)               # what leaves is not held
+    await ClockCycles(dut.clk, 60)
+    assert env.ends["o_unit__0"] == [(1, 0)] and not env.ends["o_unit__1"] and env.ends["o"] == [(4, 0)]
+    dut.active.value = 3
+    dut.epoch.value = 2 << 16 | 1
+    await env.drain()
+    assert env.ends["o_unit__1"] == [(2, 0), (3, 0)] and env.ends["o_unit__0"] == [(1, 0)]
+
+
+@cocotb.test()
+async def broken_off_hand_over_lets_frames_go_to_the_same_unit(dut):
+    env = await Env.start(dut)
+    dut.hold.value = 3                        # also of the unit that is not the owner: of no effect
+    env.send("i", 1, 9)
+    await ClockCycles(dut.clk, 40)
+    assert not env.ends["o_unit__0"] and not env.partial["o_unit__0"]
+    dut.hold.value = 2
+    await env.drain()
+    assert env.ends["o_unit__0"] == [(1, 0)]
+
+
+@cocotb.test()
+async def unit_that_dies_while_it_hands_over_holds_nothing(dut):
+    env = await Env.start(dut)
+    dut.hold.value = 1
+    dut.active.value = 0
+    dut.dead.value = 1
+    env.send("i", 1, 4)
+    await env.drain()
+    assert env.counts["dead_frame"] == 1

@@ -7,7 +7,7 @@ import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from spps.failover import FailoverConfig, FailoverStatus, FailoverUnit
-from spps.layouts.dma import FlowstateWrite
+from spps.layouts.dma import FlowstateWord, FlowstateWrite
 from spps.layouts.lookup import LookupCommand
 from spps.layouts.message import MessageHeader, beat_layout
 from spps.layouts.packet import packet_layout
@@ -15,6 +15,7 @@ from spps_sim.model.failover import (
     CONFIRM,
     ECHO,
     FULL,
+    HANDOVER,
     TAG,
     Gate,
     Guard,
@@ -65,7 +66,10 @@ class _Unit:
         self.counts = dict.fromkeys(FailoverUnit.COUNTERS, 0)
         self.kicks = 0
         self.now = 0
-        self.set(now=0, in_use=0, quiet=1, exposed=0, sweeping=0, kicked=0, cfg=0)
+        self.set(now=0, in_use=0, quiet=1, exposed=0, sweeping=0, kicked=0, cfg=0, busy=0, scan_valid=0,
+                 i_word__valid=0, i_word__payload=0, o_word__ready=1)
+        self.flowstates = {}        # of connections in use: {number: {word: value}}
+        cocotb.start_soon(self._memory())
         cocotb.start_soon(self._count())
         cocotb.start_soon(self._tick())
 
@@ -89,6 +93,19 @@ class _Unit:
             if bits.is_resolvable and int(bits):
                 for k, name in enumerate(FailoverUnit.COUNTERS):
                     self.counts[name] += int(bits) >> k & 1
+
+    async def _memory(self):
+        """The bits of the lookup and the words of flowstate memory that a switch-over looks at."""
+        while True:
+            await RisingEdge(self.dut.clk)
+            conn, asks = (getattr(self.dut, f"{self.name}__{name}").value for name in ("scan_conn", "o_word__valid"))
+            place = getattr(self.dut, f"{self.name}__o_word__payload").value
+            value = 0
+            if asks.is_resolvable and int(asks):
+                asked = unpack(FlowstateWord, int(place))
+                value = self.flowstates.get(asked["conn"], {}).get(asked["word"], 0)
+            self.set(scan_valid=int(conn.is_resolvable and int(conn) in self.flowstates),
+                     i_word__valid=int(asks.is_resolvable and int(asks)), i_word__payload=value)
 
     async def _tick(self):
         """The tick counter beside the unit."""
@@ -180,7 +197,7 @@ class Env:
         for unit, role in ((self.a, 1), (self.b, 0)):
             unit.set(role_init=role, role_load=0, policy=0, grant=0, egress_disable=0, detector=0, unit=1 - role,
                      auto_join=1, rejoin=0, resync_pace=PACE, sync_session=SESSIONS[unit.name], sync_send=0,
-                     sync_accept=1, **REGISTERS)
+                     sync_accept=1, switch=0, switch_patience=3000, switch_force=0, **REGISTERS)
             for slot, key in enumerate(self.keys):
                 unit.load_key(slot, key)
         dut._log.info("seed %d", SEED)
@@ -209,6 +226,9 @@ class Env:
         assert frame.unit == (unit is self.b)
         assert siphash(data[:-TAG], self.keys[frame.slot]) == data[-TAG:], f"{unit.name} sent a wrong tag"
         assert frame.serial > self.serial[unit.name], f"{unit.name} sent serial {frame.serial:#x} again"
+        if frame.type == HANDOVER:
+            assert not unit.get("emit_enable"), f"{unit.name} hands over and may still emit"
+            assert frame.number == unit.get("confirmed"), f"{unit.name} hands over before its last record is confirmed"
         self.serial[unit.name] = frame.serial
         self.frames.append((unit.name, frame))
         if self.added[unit.name]:

@@ -29,7 +29,7 @@ class Env:
     def __init__(self, dut, idle, pause):
         self.dut, self.rng = dut, random.Random(SEED)
         dut._log.info("seed %d", SEED)
-        for name in ("dead", "force", "epoch"):
+        for name in ("dead", "force", "hold", "epoch"):
             getattr(dut, name).value = 0
         dut.active.value = 1
         layout = packet_layout(WIDTH)

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 import spps.failover
-from spps_sim.model.failover import CONFIRM, HEARTBEAT, JOIN, START, STATE, SyncFrame, decode, encode
+from spps_sim.model.failover import (
+    CONFIRM,
+    HANDOVER,
+    HEARTBEAT,
+    JOIN,
+    START,
+    STATE,
+    SyncFrame,
+    decode,
+    encode,
+)
 
 SCRIPT = Path(spps.failover.__file__).with_name("spps_sync.lua")
 FRAMES = (
@@ -18,6 +28,7 @@ FRAMES = (
     SyncFrame(CONFIRM, 2, 9, unit=1, serial=0x1234567800000005, heard=3, slot=1),
     SyncFrame(JOIN, 2, 0x89ABCDEF, conn=255, stamp=77, unit=1),
     SyncFrame(START, 2, 9, kind=2, stamp=0xDEADBEEF),
+    SyncFrame(HANDOVER, 2, 9, kind=1, stamp=0xDEADBEEF),
     SyncFrame(HEARTBEAT, 2, 9, kind=0, conn=12, stamp=5),
     SyncFrame(HEARTBEAT, 2, 9, kind=3, stamp=0xDEADBEEF, tick=0xCAFE0001),
 )
@@ -51,7 +62,7 @@ def test_dissector_shows_every_field(tmp_path, lacking):
         shown |= {"digest": hex(frame.number), "connections": frame.conn + 1} if frame.type == JOIN else {
             "number": frame.number}
         shown |= {"conn": frame.conn} if state else {"exposed": frame.conn} if beat else {}
-        shown |= {"kind": frame.kind} if state or beat else {}
+        shown |= {"kind": frame.kind} if state or beat or frame.type == HANDOVER else {}
         shown |= {"word": ",".join(hex(word) for word in frame.lines)} if frame.lines else {}
         for name in names:
             value = row[name]

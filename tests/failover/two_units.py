@@ -7,6 +7,11 @@ from spps.failover import FailoverUnit
 from spps.params import TINY
 
 
+def two_units_params(width):
+    """Return the parameters of both units."""
+    return TINY.replace(data_width=width, replay_records=8, gate_depth=32)
+
+
 class TwoUnits(wiring.Component):
     """Two failover units without a link.
 
@@ -24,7 +29,7 @@ class TwoUnits(wiring.Component):
     """
 
     def __init__(self, width):
-        self.params = TINY.replace(data_width=width, replay_records=8, gate_depth=32)
+        self.params = two_units_params(width)
         self.units = FailoverUnit(self.params), FailoverUnit(self.params)
         super().__init__({"a": Out(self.units[0].signature), "b": Out(self.units[1].signature),
                           "reset_a": In(1), "reset_b": In(1)})

@@ -1,7 +1,8 @@
 """Role, lease, membership and takeover of two units: never two masters (patent §X.B; architecture rule of that name).
 
 The blocks are those of an SPPS, with short times. The solver chooses what the links lose and how long frames are under
-way, which unit dies and when, when the second unit is switched on, and when records are issued. Frames of one direction
+way, which unit dies and when, when the second unit is switched on, when records are issued, and when the first unit
+hands its role over. Frames of one direction
 arrive in order. The clock of the active is slow and that of the standby fast, so each has the times that its clock
 makes of the same registers. A unit that is dead emits nothing. Mutations show that the proof can fail.
 """
@@ -41,7 +42,8 @@ class Unit:
     def __init__(self, name, init, times, control):
         self.name, self.init, self.times = name, init, times
         self.control, self.membership, self.resync = control(), Membership(), Resync()
-        self.on, self.alive, self.record = (Signal(name=f"{name}_{x}") for x in ("on", "alive", "record"))
+        self.on, self.alive, self.record, self.switch = (Signal(name=f"{name}_{x}")
+                                                         for x in ("on", "alive", "record", "switch"))
         self.out, self.send = Signal(MESSAGE, name=f"{name}_out"), Signal(name=f"{name}_send")
         self.i, self.take = Signal(MESSAGE, name=f"{name}_in"), Signal(name=f"{name}_take")
         self.issued, self.confirmed, self.applied = (Signal(6, name=f"{name}_{x}")
@@ -89,6 +91,26 @@ class Unit:
                          part.frame.number.eq(frame.number), part.frame.kind.eq(frame.kind),
                          part.frame.stamp.eq(frame.stamp)]
 
+        # planned switch-over: the decisions of SwitchOver, without what it waits for before it falls silent
+        muted, yielded, spent, hand = (Signal(width, name=f"{self.name}_{x}") for x, width in
+                                       (("muted", 1), ("yielded", 1), ("spent", 8), ("hand", 1)))
+        ready = active & control.joined & status.lease_valid & ~status.unprotected
+        m.d.comb += [control.muted.eq(muted), control.yielded.eq(yielded), hand.eq(yielded & self.switch),
+                     control.handed.eq(of(SyncType.HANDOVER) & ~active & membership.member & ~control.deaf & ~ahead
+                                       & (frame.number <= self.applied))]
+        with m.If(yielded):
+            m.d.sync += spent.eq(spent + 1)
+            with m.If(~active | ~control.joined | (spent >= config.lease)):
+                m.d.sync += [muted.eq(0), yielded.eq(0)]
+        with m.Elif(muted):
+            with m.If(~ready):
+                m.d.sync += muted.eq(0)
+            with m.Elif(self.issued == self.confirmed):
+                m.d.comb += hand.eq(1)
+                m.d.sync += [yielded.eq(1), spent.eq(0)]
+        with m.Elif(self.switch & ready):
+            m.d.sync += muted.eq(1)
+
         # numbers: those of RecordStore and RecordApplier
         with m.If(membership.begin):
             m.d.sync += self.applied.eq(frame.number)
@@ -100,13 +122,15 @@ class Unit:
             m.d.sync += [self.issued.eq(self.applied), self.confirmed.eq(self.applied)]
 
         # what is sent: the choice of FrameSender
-        wants = {"start": resync.accept, "echo": membership.echo, "join": membership.join,
+        wants = {"start": resync.accept, "echo": membership.echo, "join": membership.join, "handover": hand,
                  "heartbeat": control.heartbeat}
         waits = {name: Signal(name=f"{self.name}_{name}_waits") for name in wants}
         stamp = Signal(8)
         for name, now in wants.items():
             with m.If(now):
                 m.d.sync += waits[name].eq(1)
+        with m.If(~yielded & ~hand):
+            m.d.sync += waits["handover"].eq(0)
         with m.If(membership.echo | membership.join):
             m.d.sync += stamp.eq(frame.stamp)
         out = self.out
@@ -121,6 +145,9 @@ class Unit:
         with m.Elif(waits["join"]):
             m.d.comb += [out.type.eq(SyncType.JOIN.value), out.stamp.eq(stamp)]
             m.d.sync += waits["join"].eq(membership.join)
+        with m.Elif(waits["handover"] & yielded):
+            m.d.comb += [out.type.eq(SyncType.HANDOVER.value), out.number.eq(self.issued)]
+            m.d.sync += waits["handover"].eq(hand)
         with m.Elif(waits["heartbeat"]):
             m.d.comb += [out.type.eq(SyncType.HEARTBEAT.value), out.number.eq(self.issued),
                          out.kind.eq(control.joined | resync.offered << 1)]
@@ -173,6 +200,7 @@ class Contract(Elaboratable):
         self.links = {"ab": Link("ab", self.a, self.b), "ba": Link("ba", self.b, self.a)}
         self.grant, self.switch_on = Signal(), Signal()
         self.ports = [self.grant, self.switch_on, self.a.alive, self.b.alive, self.a.record, self.b.record,
+                      self.a.switch,
                       *(s for link in self.links.values() for s in (link.lose, link.hold))]
 
     def elaborate(self, platform):
@@ -192,6 +220,7 @@ class Contract(Elaboratable):
             # what the active was told is confirmed, the standby that takes over has
             Assert(~(b.control.load & b.on) | (b.applied >= a.confirmed)),
             Cover(b.emits & (b.applied >= 2)), Cover(b.emits & a.alive),
+            Cover(b.emits & a.control.status.active & a.control.yielded),
         ]
         return m
 
@@ -225,6 +254,14 @@ class HastyStandby(RoleControl):
         self.frame = frame
 
 
+class EmitsOn(RoleControl):
+    """Mutation: the active emits while its lease lasts, whether or not it has handed its role over."""
+
+    def elaborate(self, platform):
+        self.muted, self.yielded = Const(0), Const(0)
+        return super().elaborate(platform)
+
+
 def prove(tmp_path, *args, mode="bmc", **kwargs):
     return verdict(rtlil_of(Contract(*args, **kwargs)), tmp_path, mode, STEPS)
 
@@ -241,7 +278,7 @@ def test_the_standby_does_take_over_with_records(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mutation", [LongLease, YoungEchoes])
+@pytest.mark.parametrize("mutation", [LongLease, YoungEchoes, EmitsOn])
 def test_a_broken_role_control_is_found(tmp_path, mutation):
     assert prove(tmp_path, Policy.STALL, control=mutation) == "FAIL"
 

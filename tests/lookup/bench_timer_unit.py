@@ -196,3 +196,18 @@ async def waiting_offer_never_holds_sets(dut):
     env.pause = 0.0
     await env.finish()
     assert sorted(conn for conn, _ in env.fired) == list(range(CONNECTIONS))
+
+
+@cocotb.test()
+async def deadlines_wait_while_they_are_held(dut):
+    """As in a switch-over: nothing is under way meanwhile, and nothing is lost."""
+    env = await start(dut, now=100)
+    await ClockCycles(dut.clk, 2 * CONNECTIONS)
+    for conn in range(CONNECTIONS):
+        env.sets.send({"conn": conn, "deadline": env.now + 2})
+    dut.hold.value = 1
+    await ClockCycles(dut.clk, 8 * env.tick + 8 * CONNECTIONS)
+    assert not env.fired and int(dut.quiet.value) and int(dut.armed.value) == CONNECTIONS
+    dut.hold.value = 0
+    await env.finish()
+    assert sorted(conn for conn, _ in env.fired) == list(range(CONNECTIONS))

@@ -42,7 +42,7 @@ class Env:
         # the event that was taken last and has no answer yet, was it accepted, clocks to its answer
         self.asked = None
         dut.now.value, dut.kick.value, dut.scan_valid.value = start, 0, 0
-        dut.kick_ready.value = 1
+        dut.kick_ready.value, dut.hold.value = 1, 0
         dut.o_timer__ready.value = dut.i_answer__valid.value = 0
 
     async def run(self):

@@ -1,16 +1,17 @@
 """Failover: everything between the command chain and egress that makes a standby possible."""
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..layouts.config import ConfigWord
-from ..layouts.dma import FlowstateWrite
+from ..layouts.dma import FlowstateWord, FlowstateWrite
 from ..layouts.lookup import LookupCommand
 from ..layouts.message import MessageHeader, MessageKind, beat_signature
 from ..layouts.packet import packet_signature
 from .ack_gate import AckGate
 from .record_store import RecordStore
 from .signature import FailoverConfig, FailoverStatus
+from .switch_over import SwitchOver
 from .sync_port import SyncPort
 
 __all__ = ["FailoverUnit"]
@@ -42,6 +43,12 @@ class FailoverUnit(wiring.Component):
         See `SyncPort`.
     now, tick_load, tick : In(32), Out(1), Out(32), ticks
         The tick counter, and the value from which it is to continue, see `RoleControl`.
+    busy : In(1)
+        Something is under way in the unit, from a frame that comes in to one that leaves.
+    draining, steer, close, scanning, scan_conn, scan_valid, o_word, i_word
+        Of a planned switch-over, see `SwitchOver`.
+    clean_before : Out(1)
+        See `RoleControl`.
     level, high_water : Out(range(gate_depth + 1)), outputs
         Outputs held by the gate, and the most since reset.
     config, status : In(FailoverConfig), Out(FailoverStatus)
@@ -67,7 +74,7 @@ class FailoverUnit(wiring.Component):
     Patent §X.B; hdl/spps/failover/README.md.
     """
 
-    COUNTERS = SyncPort.COUNTERS | AckGate.COUNTERS
+    COUNTERS = SyncPort.COUNTERS | AckGate.COUNTERS | SwitchOver.COUNTERS
 
     def __init__(self, params):
         RecordStore.check(params)
@@ -80,6 +87,11 @@ class FailoverUnit(wiring.Component):
             "cfg": In(ConfigWord), "in_use": In(17), "exposed": In(17), "sweeping": In(1), "uncover": Out(1),
             "quiet": In(1), "kick": Out(1), "kick_ready": Out(1), "kicked": In(1),
             "now": In(32), "tick_load": Out(1), "tick": Out(32),
+            "busy": In(1), "draining": Out(1), "steer": Out(1), "close": Out(1),
+            "clean_before": Out(1),
+            "scanning": Out(1), "scan_conn": Out(16), "scan_valid": In(1),
+            "o_word": Out(stream.Signature(FlowstateWord)),
+            "i_word": In(stream.Signature(unsigned(32), always_ready=True)),
             "level": Out(range(depth + 1)), "high_water": Out(range(depth + 1)),
             "config": In(FailoverConfig()), "status": Out(FailoverStatus()),
             "count": Out(self.COUNTERS.layout),
@@ -89,6 +101,7 @@ class FailoverUnit(wiring.Component):
         m = Module()
         m.submodules.sync = sync = SyncPort(self.params)
         m.submodules.gate = gate = AckGate(self.params)
+        m.submodules.switch = switch = SwitchOver(self.params)
 
         # The path from i_cmd to `issued` has one register: an output's header meets the number of the record before it.
         first, held, to_sync = Signal(init=1), Signal(), Signal()
@@ -117,6 +130,29 @@ class FailoverUnit(wiring.Component):
             *(getattr(sync, name).eq(getattr(self, name))
               for name in ("cfg", "in_use", "exposed", "sweeping", "quiet", "kicked")),
             self.level.eq(gate.level), self.high_water.eq(gate.high_water),
-            self.count.eq(Cat(sync.count, gate.count)),
+            self.count.eq(Cat(sync.count, gate.count, switch.count)),
         ]
+        self._switch_over(m, sync, gate, switch)
         return m
+
+    def _switch_over(self, m, sync, gate, switch):
+        """Planned switch-over: what it looks at, and what it does."""
+        status = sync.status
+        connect(m, flipped(self.config), switch.config)
+        connect(m, switch.o_word, flipped(self.o_word))
+        connect(m, flipped(self.i_word), switch.i_word)
+        under_way = Signal()
+        m.d.sync += under_way.eq(self.busy | self.i_cmd.valid | self.o_cmd.valid | (gate.level != 0))
+        m.d.comb += [
+            switch.active.eq(status.active), switch.joined.eq(sync.status.protect),
+            switch.protected.eq(status.protect & status.lease_valid & ~status.unprotected & ~status.resync
+                                & (self.exposed == 0) & ~self.sweeping),
+            switch.settled.eq(status.issued == status.confirmed), switch.busy.eq(under_way),
+            sync.muted.eq(switch.mute), sync.yielded.eq(switch.yielded), sync.handover.eq(switch.handover),
+            sync.clean.eq(switch.clean), self.clean_before.eq(sync.clean_before),
+            self.draining.eq(switch.draining), self.steer.eq(switch.steer), self.close.eq(switch.close),
+            self.scanning.eq(switch.scanning), self.scan_conn.eq(switch.conn), switch.valid.eq(self.scan_valid),
+            # in place of what connect() has assigned
+            self.status.switch_state.eq(switch.state), self.status.switch_verdict.eq(switch.verdict),
+            self.status.switch_clocks.eq(switch.clocks), self.status.switch_hold_clocks.eq(switch.hold_clocks),
+        ]

@@ -244,7 +244,7 @@ class FrameReceiver(wiring.Component):
             state.eq((header["type"] == SyncType.STATE.value)
                      & (delta | full | (header.kind == RecordKind.END) & (header.line_mask == 0) & bare)
                      & (header.conn < self.params.connections)),
-            control.eq((header["type"] >= SyncType.CONFIRM.value) & (header["type"] <= SyncType.START.value) & bare),
+            control.eq((header["type"] >= SyncType.CONFIRM.value) & (header["type"] <= SyncType.HANDOVER.value) & bare),
             good.eq((header.ethertype == EtherType.SYNC) & (header.version == SYNC_VERSION)
                     & (header.key < KEY_SLOTS) & (state | control)),
         ]

@@ -1,4 +1,4 @@
-"""Builds sync frames: records, heartbeats, their answers, and what a standby joins with."""
+"""Builds sync frames: records, heartbeats, their answers, what a standby joins with, and the hand-over."""
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -26,9 +26,9 @@ __all__ = ["FrameSender"]
 class FrameSender(wiring.Component):
     """Builds sync frames but their tags, and sends one at a time.
 
-    What waits is sent in this order: START, ECHO, JOIN, CONFIRM, HEARTBEAT, STATE. Each frame has a number of its own,
-    its serial, one above the last. Its upper half is at least `session`. So a host that writes a larger session after
-    each reset makes every serial larger than those before the reset.
+    What waits is sent in this order: START, ECHO, JOIN, CONFIRM, HANDOVER, HEARTBEAT, STATE. Each frame has a number of
+    its own, its serial, one above the last. Its upper half is at least `session`. So a host that writes a larger
+    session after each reset makes every serial larger than those before the reset.
 
     Parameters
     ----------
@@ -43,6 +43,8 @@ class FrameSender(wiring.Component):
         1: records are dropped instead of sent (this unit is not active, or there is no standby).
     heartbeat, echo, confirm, join, start : In(1)
         Requests, one clock each. Requests of one type before its frame leaves become one frame.
+    handover, yielded, clean : In(1), In(1), In(1)
+        A request as well; one that has not left is forgotten when `yielded` is 0; kind of the frame.
     echo_stamp : In(32), clocks
         Stamp of the frame that `echo` or `join` answers; the newest one is sent.
     start_stamp : In(32), clocks
@@ -84,6 +86,7 @@ class FrameSender(wiring.Component):
     COUNTERS = Counters({
         "state_out": "STATE frames sent", "heartbeat_out": "HEARTBEAT frames sent", "echo_out": "ECHO frames sent",
         "confirm_out": "CONFIRM frames sent", "join_out": "JOIN frames sent", "start_out": "START frames sent",
+        "handover_out": "HANDOVER frames sent",
         "serial_end": "times that the last serial was used up: no frame leaves until sync_session is raised",
     })
 
@@ -91,7 +94,8 @@ class FrameSender(wiring.Component):
         self.first = first
         super().__init__({
             "i_record": In(beat_signature()), "discard": In(1),
-            "heartbeat": In(1), "echo": In(1), "confirm": In(1), "join": In(1), "start": In(1),
+            "heartbeat": In(1), "echo": In(1), "confirm": In(1), "join": In(1), "start": In(1), "handover": In(1),
+            "yielded": In(1), "clean": In(1),
             "echo_stamp": In(32), "start_stamp": In(32), "digest": In(32), "size": In(16), "exposed": In(16),
             "unit": In(1), "session": In(32), "heard": In(32), "send_slot": In(1), "slot": Out(1),
             "standby_is": In(StandbyIs), "epoch": In(16), "issued": In(32), "applied": In(32),
@@ -120,7 +124,8 @@ class FrameSender(wiring.Component):
                          header.length.eq(Mux(full, FULL_BEATS, DELTA_BEATS) * (WORD // 8))]
 
         m.d.sync += self.count.eq(0)
-        pending = {name: Signal(name=f"{name}_pending") for name in ("echo", "confirm", "heartbeat", "join", "start")}
+        requests = "echo", "confirm", "heartbeat", "join", "start", "handover"
+        pending = {name: Signal(name=f"{name}_pending") for name in requests}
         stamp = Signal(32)
         start = {name: Signal(name=f"{name}_start") for name in pending}
         for name, flag in pending.items():
@@ -130,6 +135,10 @@ class FrameSender(wiring.Component):
                 m.d.sync += flag.eq(0)
         with m.If(self.echo | self.join):
             m.d.sync += stamp.eq(self.echo_stamp)
+        gives_up = Signal()
+        m.d.comb += gives_up.eq(pending["handover"] & self.yielded)
+        with m.If(~self.yielded & ~self.handover):
+            m.d.sync += pending["handover"].eq(0)
         ended = self._number(m, serial, choosing, Cat(start.values()).any() | taken)
 
         index = Signal(range(HEADER_WORDS))
@@ -167,6 +176,11 @@ class FrameSender(wiring.Component):
                 with m.Elif(pending["confirm"]):
                     m.d.comb += start["confirm"].eq(1)
                     m.d.sync += [frame.type.eq(SyncType.CONFIRM), self.count.confirm_out.eq(1)]
+                    m.next = "HEADER"
+                with m.Elif(gives_up):
+                    m.d.comb += start["handover"].eq(1)
+                    m.d.sync += [frame.type.eq(SyncType.HANDOVER), frame.number.eq(self.issued),
+                                 frame.kind.eq(self.clean), self.count.handover_out.eq(1)]
                     m.next = "HEADER"
                 with m.Elif(pending["heartbeat"]):
                     m.d.comb += start["heartbeat"].eq(1)

@@ -33,13 +33,15 @@ class FrameSteer(wiring.Component):
         The unit that gets the next frame.
     dead : In(2)
         Bit n: unit n does not answer.
+    hold : In(2)
+        Bit n: unit n wants no frame; one that has begun is not stopped.
     count : Out(COUNTERS)
         One pulse per occurrence.
 
     Timing
     ------
     Latency 1 clock. Throughput 1 word per clock. `i.ready` is combinational in `o[n].ready`; `i` never waits for a
-    dead unit.
+    dead unit, and between frames for an owner that wants none.
 
     Drop
     ----
@@ -62,7 +64,7 @@ class FrameSteer(wiring.Component):
     def __init__(self, width, patience):
         self.patience = patience
         packet = packet_signature(width)
-        super().__init__({"i": In(packet), "o": Out(packet).array(2), "owner": In(1), "dead": In(2),
+        super().__init__({"i": In(packet), "o": Out(packet).array(2), "owner": In(1), "dead": In(2), "hold": In(2),
                           "count": Out(self.COUNTERS.layout)})
 
     def elaborate(self, platform):
@@ -76,7 +78,7 @@ class FrameSteer(wiring.Component):
             target.eq(Mux(open_, way, self.owner)),
             dropping.eq(open_ & drop | self.dead.bit_select(target, 1)),
             stuck.eq(open_ & ~dropping & (self.owner != way) & ~step.bit_select(way, 1)),
-            self.i.ready.eq(dropping | (step & ~owes).bit_select(target, 1)),
+            self.i.ready.eq(dropping | (step & ~owes & ~Mux(open_, 0, self.hold)).bit_select(target, 1)),
             take.eq(self.i.valid & self.i.ready),
         ]
         m.d.sync += [self.count.eq(0), wait.eq(0)]

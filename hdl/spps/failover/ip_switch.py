@@ -39,6 +39,8 @@ class IpSwitch(wiring.Component):
         Role and epoch that each unit reports.
     dead : In(2)
         Bit n: unit n does not answer.
+    hold : In(2)
+        Bit n: unit n hands its role over (`Spps.steer`). While it is the owner, frames from outside wait, whole.
     force : In(2)
         Bit n: an external failure detector names unit n the owner; both bits or none: no effect.
     owner : Out(1), unit number
@@ -74,6 +76,7 @@ class IpSwitch(wiring.Component):
         super().__init__({
             "i": In(packet), "o": Out(packet), "i_unit": In(packet).array(2), "o_unit": Out(packet).array(2),
             "active": In(2), "epoch": In(data.ArrayLayout(16, 2)), "dead": In(2), "force": In(2),
+            "hold": In(2),
             "owner": Out(1), "count": Out(self.COUNTERS.layout),
         })
 
@@ -101,6 +104,7 @@ class IpSwitch(wiring.Component):
             with m.Case(3):
                 with m.If(self.epoch[0] != self.epoch[1]):
                     own(newer)
+        m.d.comb += steer.hold.eq(self.hold)
         for port in (steer, merge):
             m.d.comb += [port.owner.eq(self.owner), port.dead.eq(self.dead)]
         wiring.connect(m, wiring.flipped(self.i), steer.i)

@@ -48,6 +48,8 @@ class RecordApplier(wiring.Component):
         Record numbers that the standby confirms.
     heard, echoed, joining, started, newer : Out(1)
         One clock each: `frame` is a heartbeat, an echo, a JOIN, a START, a frame of a later epoch.
+    handed : Out(1)
+        One clock: the active has handed its role over to this member, which has every record.
     frame : Out(SyncHeader)
         Header of the frame in hand.
     count : Out(COUNTERS)
@@ -76,11 +78,12 @@ class RecordApplier(wiring.Component):
         "stale_epoch": "sync frames of an earlier epoch",
         "out_of_order": "STATE frames dropped because an earlier record is missing",
         "duplicate": "STATE frames of a record that was applied before",
-        "ignored_state": "STATE and START frames received while this unit is active",
+        "ignored_state": "STATE, START and HANDOVER frames received while this unit is active",
         "dual_active": "HEARTBEAT frames of the same epoch received while this unit is active",
         "ignored_answer": "ECHO, CONFIRM and JOIN frames received while this unit is standby",
         "unjoined_state": "STATE frames received by a standby that is no member",
         "fenced_frame": "sync frames received while this unit is fenced",
+        "early_handover": "HANDOVER frames refused: this standby is no member, lacks a record, or takes over already",
     })
 
     def __init__(self):
@@ -91,7 +94,7 @@ class RecordApplier(wiring.Component):
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
             "applied": Out(32), "idle": Out(1), "confirm": Out(1), "recorded": Out(1),
             "o_confirm": Out(stream.Signature(32, always_ready=True)),
-            "heard": Out(1), "echoed": Out(1), "joining": Out(1), "started": Out(1), "newer": Out(1),
+            "heard": Out(1), "echoed": Out(1), "joining": Out(1), "started": Out(1), "newer": Out(1), "handed": Out(1),
             "frame": Out(SyncHeader),
             "count": Out(self.COUNTERS.layout),
         })
@@ -126,7 +129,7 @@ class RecordApplier(wiring.Component):
                 with m.Elif(self.active):
                     m.d.comb += self.newer.eq(ahead)
                     with m.Switch(frame.type):
-                        with m.Case(SyncType.STATE, SyncType.START):
+                        with m.Case(SyncType.STATE, SyncType.START, SyncType.HANDOVER):
                             m.d.sync += self.count.ignored_state.eq(1)
                         with m.Case(SyncType.HEARTBEAT):
                             with m.If(~ahead):
@@ -144,6 +147,10 @@ class RecordApplier(wiring.Component):
                             m.d.comb += self.heard.eq(~self.deaf)
                         with m.Case(SyncType.START):
                             m.d.comb += self.started.eq(~self.deaf)
+                        with m.Case(SyncType.HANDOVER):
+                            takes = self.member & ~self.deaf & ~ahead & duplicate
+                            m.d.comb += self.handed.eq(takes)
+                            m.d.sync += self.count.early_handover.eq(~takes)
                         with m.Case(SyncType.STATE):
                             m.d.comb += self.confirm.eq(self.member & (duplicate | early))
                             with m.If(~self.member):

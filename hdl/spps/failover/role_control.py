@@ -31,6 +31,11 @@ class RoleControl(wiring.Component):
         One clock: the tick counter continues from `tick`.
     heard, echoed, newer, frame : In(1), In(1), In(1), In(SyncHeader)
         Frames received, see `RecordApplier`.
+    handed : In(1)
+        One clock: the active has handed its role over to this standby.
+    muted, yielded : In(1)
+        This active emits nothing; it has given its lease up for the other unit, sends no heartbeat and takes no echo:
+        see `SwitchOver`.
     begin, member, clean : In(1)
         A START counts as a heartbeat of this standby; it takes records; it knows no connection: see `Membership`.
     accept, offered, start_stamp : In(1), In(1), In(32)
@@ -51,6 +56,8 @@ class RoleControl(wiring.Component):
         One clock: this active goes on without the standby, which misses records from now on.
     missing : Out(16), connections
         Those that the active says this standby has no record of.
+    clean_before : Out(1)
+        The active before this one had nothing that was not acknowledged: peers need not be made to send again.
     load, kick : Out(1)
         One clock at a takeover: the numbering continues from `applied`; every connection gets a timer event.
     count : Out(COUNTERS)
@@ -72,6 +79,7 @@ class RoleControl(wiring.Component):
 
     COUNTERS = Counters({
         "takeover": "takeovers by this unit",
+        "handed_over": "takeovers by this unit because the other one handed its role over",
         "lease_lost": "leases that ran out",
         "fenced": "times that the other unit took the active role from this unit",
         "unsynced_echo": "echoes that grant no lease because the standby has missed records or has not joined",
@@ -84,11 +92,12 @@ class RoleControl(wiring.Component):
             "config": In(FailoverConfig()), "status": Out(FailoverStatus()),
             "now": In(32), "tick_load": Out(1), "tick": Out(32),
             "heard": In(1), "echoed": In(1), "newer": In(1), "frame": In(SyncHeader),
+            "handed": In(1), "muted": In(1), "yielded": In(1),
             "begin": In(1), "member": In(1), "clean": In(1),
             "accept": In(1), "offered": In(1), "start_stamp": In(32), "recorded": In(1),
             "issued": In(32), "confirmed": In(32), "applied": In(32), "sync_ready": In(1), "idle": In(1),
             "heartbeat": Out(1), "standby": Out(1), "deaf": Out(1), "joined": Out(1), "withdraw": Out(1),
-            "missing": Out(16),
+            "missing": Out(16), "clean_before": Out(1),
             "load": Out(1), "kick": Out(1),
             "count": Out(self.COUNTERS.layout),
         })
@@ -100,7 +109,7 @@ class RoleControl(wiring.Component):
         self.started = started = Signal()       # role_init has been taken after reset
         m.d.sync += [status.cycles.eq(status.cycles + 1), self.count.eq(0), started.eq(1)]
         m.d.comb += [
-            status.emit_enable.eq(status.active & ~status.fenced & ~config.egress_disable
+            status.emit_enable.eq(status.active & ~status.fenced & ~config.egress_disable & ~self.muted
                                   & (status.unprotected | status.lease_valid)),
             status.protect.eq(self.joined), status.joined.eq(Mux(status.active, self.joined, self.member)),
             status.peer_present.eq(status.active & status.lease_valid),
@@ -135,7 +144,8 @@ class RoleControl(wiring.Component):
         left = Signal(32)
         age, fresh, synced = Signal(32), Signal(), Signal()
         m.d.comb += status.lease_valid.eq(left != 0)
-        m.d.sync += [age.eq(status.cycles - self.frame.stamp + 3), fresh.eq(self.echoed & status.active),
+        m.d.sync += [age.eq(status.cycles - self.frame.stamp + 3),
+                     fresh.eq(self.echoed & status.active & ~self.yielded),
                      synced.eq(self.offered & ~older(self.frame.stamp, self.start_stamp)
                                & Mux(joined, ~older(self.frame.number, self.confirmed),
                                      self.frame.number == self.issued))]
@@ -154,7 +164,7 @@ class RoleControl(wiring.Component):
             m.d.sync += left.eq(left - 1)
             with m.If(status.active & (left == 1)):
                 m.d.sync += self.count.lease_lost.eq(1)
-        with m.If(fresh & status.active & ~self.newer):
+        with m.If(fresh & status.active & ~self.newer & ~self.yielded):
             with m.If(~synced):
                 # a standby that has missed records cannot take over the connections that they belong to
                 m.d.sync += self.count.unsynced_echo.eq(1)
@@ -164,7 +174,7 @@ class RoleControl(wiring.Component):
                 with m.If(config.lease - age > left):
                     m.d.sync += left.eq(config.lease - age)
                 m.d.sync += [status.unprotected.eq(0), joined.eq(1)]
-        with m.Elif(status.active & ~status.lease_valid & ~status.unprotected & alone & self.started):
+        with m.Elif(status.active & ~status.lease_valid & ~status.unprotected & alone & self.started & ~self.yielded):
             m.d.comb += self.withdraw.eq(1)
             m.d.sync += [status.unprotected.eq(1), joined.eq(0), self.count.alone.eq(1)]
         with m.If(self.accept & joined):
@@ -172,20 +182,22 @@ class RoleControl(wiring.Component):
             m.d.sync += [left.eq(0), joined.eq(0)]
             with m.If(config.policy == Policy.CONTINUE):
                 m.d.sync += [status.unprotected.eq(1), self.count.alone.eq(1)]
+        with m.If(self.yielded):
+            m.d.sync += left.eq(0)
         with m.If(~status.active):
             m.d.sync += [left.eq(0), joined.eq(0)]
 
     def _watch(self, m):
         """Standby: time the silence since the last heartbeat; take over once no record is being applied."""
         config, status = self.config, self.status
-        silence, depends = Signal(32), Signal()
+        silence, depends, given, clean = Signal(32), Signal(), Signal(), Signal()
         self.known = known = Signal()       # a heartbeat was heard since this unit became the standby
         self.spoken = spoken = Signal()
         standby = self.standby
         due = Signal()
         m.d.comb += [
             standby.eq(~status.active & ~status.fenced & self.started & ~config.role_load),
-            due.eq(config.detector
+            due.eq(config.detector | self.handed
                    | known & depends & self.member & (config.takeover_after != 0)
                    & (silence >= config.takeover_after)),
             self.deaf.eq(self.taking_over), spoken.eq((self.heard | self.begin) & standby & ~self.taking_over),
@@ -201,12 +213,14 @@ class RoleControl(wiring.Component):
         with m.If(~standby):
             m.d.sync += [self.taking_over.eq(0), known.eq(0)]
         with m.Elif(~self.taking_over):
-            m.d.sync += self.taking_over.eq(due & ~spoken)
+            m.d.sync += [self.taking_over.eq(due & ~spoken), given.eq(self.handed),
+                         clean.eq(self.handed & self.frame.kind[0])]
         with m.Elif(self.idle & (self.member | self.clean)):
             m.d.comb += [self.load.eq(1), self.kick.eq(1)]
             m.d.sync += [self.taking_over.eq(0), status.active.eq(1), status.epoch.eq(status.epoch + 1),
                          status.unprotected.eq(1), status.takeovers.eq(status.takeovers + 1),
                          status.takeover_cycle.eq(status.cycles), self.count.takeover.eq(1),
+                         self.count.handed_over.eq(given), self.clean_before.eq(clean),
                          status.lost_in_resync.eq(status.lost_in_resync + self.missing), self.missing.eq(0)]
 
     def _clock(self, m):
@@ -229,13 +243,18 @@ class RoleControl(wiring.Component):
                      self.tick.eq(Mux(self.load, self.now + config.tick_margin, self.frame.tick))]
 
     def _heartbeat(self, m):
-        """Active: request a heartbeat every `hb_interval` clocks."""
+        """Active: request a heartbeat every `hb_interval` clocks, the first one at once after a takeover.
+
+        So the former active knows of the takeover before this unit emits anything.
+        """
         config, status = self.config, self.status
         timer = Signal(32)
-        with m.If(~status.active | status.fenced | (config.hb_interval == 0)):
+        with m.If(~status.active | status.fenced | self.yielded | (config.hb_interval == 0)):
             m.d.sync += timer.eq(0)
         with m.Elif(timer + 1 >= config.hb_interval):
             m.d.comb += self.heartbeat.eq(1)
             m.d.sync += timer.eq(0)
         with m.Else():
             m.d.sync += timer.eq(timer + 1)
+        with m.If(self.load & (config.hb_interval != 0)):
+            m.d.sync += timer.eq(config.hb_interval - 1)

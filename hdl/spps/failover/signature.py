@@ -4,7 +4,8 @@ from amaranth.lib.wiring import Out
 
 from ..lib.item import Item
 
-__all__ = ["CONFIG", "KEYS", "STATUS", "JoinVerdict", "Policy", "FailoverConfig", "FailoverStatus"]
+__all__ = ["CONFIG", "KEYS", "STATUS", "JoinVerdict", "Policy", "SwitchState", "SwitchVerdict", "FailoverConfig",
+           "FailoverStatus"]
 
 
 class Policy(enum.IntEnum, shape=2):
@@ -22,6 +23,28 @@ class JoinVerdict(enum.IntEnum, shape=2):
     TAKEN = 1
     SIZE = 2        # refused: the standby holds another number of connections
     CONFIG = 3      # refused: its configuration is another one
+
+
+class SwitchState(enum.IntEnum, shape=3):
+    """How far a planned switch-over is, in the unit that was the active before it."""
+
+    IDLE = 0
+    DRAIN = 1       # sources are stopped, what is held leaves
+    HOLD = 2        # frames from outside wait, the unit runs empty
+    MUTE = 3        # nothing is emitted any more, the last frame leaves
+    YIELDED = 4     # HANDOVER has been sent, the epoch of the other unit is not heard yet
+
+
+class SwitchVerdict(enum.IntEnum, shape=3):
+    """What became of the last request to switch over."""
+
+    NONE = 0        # none came, or it is under way
+    DONE = 1
+    REFUSED = 2     # connections were not protected, or this unit was not the active
+    UNSENT = 3      # given up: bytes waited that had never been sent
+    BROKEN = 4      # given up: the standby or the lease was lost
+    BUSY = 5        # given up: the unit did not run empty
+    UNANSWERED = 6  # the other unit did not take HANDOVER
 
 #: in the order of the registers
 CONFIG = (
@@ -50,6 +73,12 @@ CONFIG = (
                              "as the seconds of the wall clock are"),
     Item("sync_send", 1, "slot of the key for the tags of sync frames: 0 a, 1 b"),
     Item("sync_accept", 2, "bit 0: tags made with the key of slot a are accepted, bit 1: with that of slot b", 1),
+    Item("switch", 1, "write 1 to the active: hand the active role over to the standby, see switch_verdict",
+         pulse=True),
+    Item("switch_patience", 32, "clocks that a switch-over waits at most until connections hold nothing that is not "
+                                "acknowledged: some round trips and the time to send a window", 1_000_000),
+    Item("switch_force", 1, "bytes that after switch_patience have never been sent: 0 give the switch-over up, 1 leave "
+                            "them, their sources send them again"),
 )
 #: in the order of the registers; the host can write them only
 KEYS = tuple(Item(f"sync_key_{slot}{word}", 32, f"bits {32 * word + 31}:{32 * word} of the key of slot {slot}")
@@ -82,6 +111,13 @@ STATUS = (
     Item("resync_clocks", 32, "clocks that the last resynchronization took"),
     Item("lost_in_resync", 32, "connections that takeovers by this unit have lost: `exposed` before each"),
     Item("sync_key", 2, "bit 0: slot a has a key, bit 1: slot b; 0: sync frames are not authenticated"),
+    Item("switch_state", 3, "switch-over: 0 none, 1 sources are stopped, 2 frames from outside wait, 3 the last frame "
+                            "leaves, 4 handed over and the other unit not heard yet"),
+    Item("switch_verdict", 3, "last switch-over: 0 none or under way, 1 done, 2 refused: not protected; given up: "
+                              "3 bytes never sent, 4 standby or lease lost, 5 not empty, 6 not taken by the other "
+                              "unit"),
+    Item("switch_clocks", 32, "clocks from the request to the hand-over of the last switch-over"),
+    Item("switch_hold_clocks", 32, "of these, clocks in which frames from outside had to wait"),
 )
 
 
@@ -114,6 +150,11 @@ class FailoverConfig(wiring.Signature):
         Key of slot a, low word first.
     sync_key_b0, sync_key_b1, sync_key_b2, sync_key_b3 : Out(32)
         Key of slot b.
+
+    switch, switch_force : Out(1)
+        Planned switch-over: begin; leave behind what was never sent.
+    switch_patience : Out(32), clocks
+        Most that a switch-over waits for what is held.
 
     What each does is in `CONFIG` and `KEYS`, of which the members and the registers are made.
     """
@@ -149,6 +190,11 @@ class FailoverStatus(wiring.Signature):
         Length of the last resynchronization; connections lost by takeovers.
     sync_key : Out(2)
         Slots that have a key.
+
+    switch_state, switch_verdict : Out(3)
+        See `SwitchState` and `SwitchVerdict`.
+    switch_clocks, switch_hold_clocks : Out(32), clocks
+        Length of the last switch-over.
 
     What each says is in `STATUS`, of which the members and the registers are made.
     """

@@ -2,7 +2,8 @@
 -- The tag is shown, not checked: that needs the key.
 -- Use: wireshark -X lua_script:spps_sync.lua, or tshark with the same option.
 local sync = Proto("spps_sync", "SPPS state synchronization")
-local types = { [1] = "STATE", [2] = "CONFIRM", [3] = "HEARTBEAT", [4] = "ECHO", [5] = "JOIN", [6] = "START" }
+local types = { [1] = "STATE", [2] = "CONFIRM", [3] = "HEARTBEAT", [4] = "ECHO", [5] = "JOIN", [6] = "START",
+                [7] = "HANDOVER" }
 local kinds = { [0] = "delta", [1] = "full", [2] = "retire", [3] = "end" }
 local f = sync.fields
 f.digest = ProtoField.uint32("spps_sync.digest", "Digest of the configuration", base.HEX)
@@ -65,6 +66,9 @@ function sync.dissector(buffer, pinfo, tree)
       .. "; the active depends on its echoes: " .. (buffer(13, 1):uint() % 2 == 1 and "yes" or "no"))
     root:add(f.exposed, buffer(8, 2))
     text = text .. (member and "" or " no standby") .. " exposed " .. buffer(8, 2):uint()
+  end
+  if kind_of_frame == 7 then
+    root:add(f.kind, buffer(13, 1)):set_text("All that was sent is acknowledged: " .. (buffer(13, 1):uint() % 2 == 1 and "yes" or "no"))
   end
   root:add(f.stamp, buffer(16, 4))
   root:add(f.clock, buffer(20, 4))

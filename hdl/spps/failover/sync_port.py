@@ -51,6 +51,10 @@ class SyncPort(wiring.Component):
         No event and no kick of a connection is under way.
     kick, kick_ready, kicked : Out(1), Out(1), In(1)
         One clock: every connection gets a KICK event. One may leave. One does.
+    muted, yielded, handover, clean : In(1)
+        Of a planned switch-over, see `SwitchOver`.
+    clean_before : Out(1)
+        See `RoleControl`.
     now, tick_load, tick : In(32), Out(1), Out(32), ticks
         The tick counter, and the value from which it is to continue, see `RoleControl`.
     config, status : In(FailoverConfig), Out(FailoverStatus)
@@ -89,6 +93,8 @@ class SyncPort(wiring.Component):
             "o_fs_write": Out(stream.Signature(FlowstateWrite)), "o_lookup": Out(stream.Signature(LookupCommand)),
             "cfg": In(ConfigWord), "in_use": In(17), "exposed": In(17), "sweeping": In(1), "uncover": Out(1),
             "quiet": In(1), "kick": Out(1), "kick_ready": Out(1), "kicked": In(1),
+            "muted": In(1), "yielded": In(1), "handover": In(1), "clean": In(1),
+            "clean_before": Out(1),
             "now": In(32), "tick_load": Out(1), "tick": Out(32),
             "config": In(FailoverConfig()), "status": Out(FailoverStatus()),
             "count": Out(self.COUNTERS.layout),
@@ -136,6 +142,9 @@ class SyncPort(wiring.Component):
             applier.active.eq(status.active), applier.epoch.eq(status.epoch), applier.fenced.eq(status.fenced),
             applier.deaf.eq(control.deaf),
             control.heard.eq(applier.heard), control.echoed.eq(applier.echoed), control.newer.eq(applier.newer),
+            control.handed.eq(applier.handed), control.muted.eq(self.muted), control.yielded.eq(self.yielded),
+            sender.handover.eq(self.handover), sender.yielded.eq(self.yielded), sender.clean.eq(self.clean),
+            self.clean_before.eq(control.clean_before),
             control.frame.eq(applier.frame), control.idle.eq(applier.idle), control.issued.eq(store.issued),
             control.confirmed.eq(store.confirmed), control.applied.eq(applier.applied),
             control.sync_ready.eq(store.sync_ready),

@@ -26,6 +26,8 @@ class SyncType(enum.Enum, shape=8):
                     # number = digest of what both units must agree on, conn = how many connections it holds, less one
     START = 6       # answer to JOIN: the standby becomes a member and applies the records after number; stamp as in
                     # HEARTBEAT, kind = StandbyIs.MEMBER
+    HANDOVER = 7    # the active has given its role up, and has no lease: a member that has record `number` takes over;
+                    # bit 0 of kind: nothing is held that is not acknowledged
 
 
 class RecordKind(enum.IntEnum, shape=2):

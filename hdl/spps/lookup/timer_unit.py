@@ -38,6 +38,8 @@ class TimerUnit(wiring.Component):
         Pulse: offer one KICK event for each connection in use.
     kick_ready : In(1)
         While 0 no KICK event is offered; deadlines are. One that is on offer stays.
+    hold : In(1)
+        While 1 no deadline is offered, however late.
     kicked : Out(1)
         One clock: the director has taken a KICK event. One that it refuses does not count, or a busy connection could
         take the turn of those behind it, pass after pass, from whoever paces the kicks by this.
@@ -88,6 +90,7 @@ class TimerUnit(wiring.Component):
             "now": In(32),
             "kick": In(1),
             "kick_ready": In(1, init=1),
+            "hold": In(1),
             "kicked": Out(1),
             "quiet": Out(1),
             "scan_conn": Out(16),
@@ -210,7 +213,7 @@ class TimerUnit(wiring.Component):
         """State SCAN: an event for an entry that is due, and on to the next entry."""
         event, entry, scan = self.o_timer.payload, self._entry, self._scan
         late, kicks = Signal(), Signal()
-        m.d.comb += [late.eq(entry.armed & ~(self.now - entry.deadline)[31]),
+        m.d.comb += [late.eq(entry.armed & ~(self.now - entry.deadline)[31] & ~self.hold),
                      kicks.eq(entry.kick & self.kick_ready)]
         with m.If(late | kicks):
             m.d.sync += [

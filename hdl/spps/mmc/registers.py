@@ -13,7 +13,7 @@ from ..neighbour import signature as neighbour
 from .register_map import Register, RegisterField, RegisterMap
 
 __all__ = ["IDENT", "VERSION", "CONTROL", "STATUS", "CONFIG_BASE", "STATUS_BASE", "MASK_BASE", "WINDOW_BASE",
-           "COUNTER_BASE", "KEY_BASE", "KEYS", "MORE",
+           "COUNTER_BASE", "CORE_BASE", "KEY_BASE", "KEYS", "MORE",
            "core_status", "register_map"]
 
 IDENT = 0x53505053      # "SPPS"
@@ -24,6 +24,7 @@ MASK_BASE = 0x300
 COUNTER_BASE = 0x400
 WINDOW_BASE = 0x1000
 KEY_BASE = 0x1100
+CORE_BASE = 0x1200
 
 
 def _registers(group, items, access="rw"):
@@ -151,7 +152,7 @@ def register_map(params, counters=(), status=()):
     for register in MORE:
         regs.add(register)
     regs.region(STATUS_BASE)
-    for register in (*STATUS, *core_status(params), *status):
+    for register in (*STATUS, *status):
         regs.add(register)
     regs.region(MASK_BASE)
     kinds = tuple(RegisterField(kind.name.lower(), kind.value) for kind in EventKind)
@@ -169,5 +170,8 @@ def register_map(params, counters=(), status=()):
         regs.add(register)
     regs.region(KEY_BASE)
     for register in KEYS:
+        regs.add(register)
+    regs.region(CORE_BASE)
+    for register in core_status(params):
         regs.add(register)
     return regs

@@ -28,13 +28,16 @@ class FrameAdmission(wiring.Component):
         The same frames, to the message splitter.
     free_pages : In(range(scratch_pages + 1)), pages
         Free pages of the scratchpad.
+    close : In(1)
+        1: no frame begins.
     count : Out(COUNTERS.layout)
         One pulse per occurrence.
 
     Timing
     ------
     Latency none. Throughput one word per clock. `i` waits before the first word of a frame while fewer pages are free
-    than two frames of max_frame bytes need; never inside a frame. `i.ready` follows `o.ready` combinationally.
+    than two frames of max_frame bytes need, and while `close` is 1; never inside a frame. `i.ready` follows `o.ready`
+    combinationally.
 
     Drop
     ----
@@ -49,12 +52,13 @@ class FrameAdmission(wiring.Component):
     Patent §II, F2 210.
     """
 
-    COUNTERS = Counters({"held": "frames that had to wait for free pages of the scratchpad"})
+    COUNTERS = Counters({"held": "frames that had to wait for free pages of the scratchpad, or for a switch-over"})
 
     def __init__(self, params):
         self.params = params
         packet = packet_signature(params.data_width)
         super().__init__({"i": In(packet), "o": Out(packet), "free_pages": In(range(params.scratch_pages + 1)),
+                          "close": In(1),
                           "count": Out(self.COUNTERS.layout)})
 
     def elaborate(self, platform):
@@ -64,7 +68,7 @@ class FrameAdmission(wiring.Component):
         enough, inside, held = Signal(), Signal(), Signal()
         # free_pages lags behind: hence two frames, the other one for a payload that is still on its way to the pages
         m.d.sync += enough.eq(self.free_pages >= 2 * frame_pages)
-        go = inside | enough
+        go = inside | enough & ~self.close
         m.d.comb += [
             self.o.payload.eq(self.i.payload), self.o.valid.eq(self.i.valid & go), self.i.ready.eq(self.o.ready & go),
         ]

@@ -6,11 +6,11 @@ published description (hdl/spps/failover/README.md), not from the RTL's tables.
 import struct
 from dataclasses import dataclass
 
-__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "JOIN", "START", "NEEDED", "MEMBER", "DELTA", "FULL",
-           "RETIRE", "END", "SyncFrame", "Guard", "Standby", "Gate", "before", "encode", "decode", "refusal", "siphash",
-           "flow_keys"]
+__all__ = ["STATE", "CONFIRM", "HEARTBEAT", "ECHO", "JOIN", "START", "HANDOVER", "NEEDED", "MEMBER", "DELTA",
+           "FULL", "RETIRE", "END", "SyncFrame", "Guard", "Standby", "Gate", "before", "encode", "decode", "refusal",
+           "siphash", "flow_keys"]
 
-STATE, CONFIRM, HEARTBEAT, ECHO, JOIN, START = 1, 2, 3, 4, 5, 6
+STATE, CONFIRM, HEARTBEAT, ECHO, JOIN, START, HANDOVER = 1, 2, 3, 4, 5, 6, 7
 NEEDED, MEMBER = 1, 2       # kind of HEARTBEAT and START
 ETHERTYPE = 0x88B5
 VERSION = 4
@@ -100,7 +100,7 @@ def decode(data, connections=1 << 16):
         return None
     (_, source, ethertype, version, slot, epoch, number, conn, mask, kind_of_frame, kind, length, stamp, clock, tick,
      serial, heard) = HEADER.unpack_from(data)
-    if ethertype != ETHERTYPE or version != VERSION or not STATE <= kind_of_frame <= START or slot > 1:
+    if ethertype != ETHERTYPE or version != VERSION or not STATE <= kind_of_frame <= HANDOVER or slot > 1:
         return None
     lines = ()
     if kind_of_frame == STATE:
@@ -181,11 +181,12 @@ class Standby:
         self.guard = guard or Guard(1)
         self.epoch, self.applied = epoch, 0
         self.member = self.complete = False
+        self.active = False                     # the other unit has handed its role over
         self.asked = None                       # stamp of the first heartbeat that it answered by JOIN
         self.writes, self.lookups = [], []      # (conn, beat, data), (op, conn, leg, key)
         self.counts = {"applied": 0, "duplicate": 0, "out_of_order": 0, "stale_epoch": 0, "bad_frame": 0,
                        "bad_version": 0, "foreign_frame": 0, "bad_key": 0, "bad_tag": 0, "replayed": 0, "unheard": 0,
-                       "unjoined_state": 0, "joined": 0, "excluded": 0, "ignored_start": 0}
+                       "unjoined_state": 0, "joined": 0, "excluded": 0, "ignored_start": 0, "early_handover": 0}
 
     def take(self, data, connections=1 << 16, err=False):
         """Take one frame, as bytes; err: the link reports an error."""
@@ -205,6 +206,16 @@ class Standby:
                 self._heartbeat(frame)
             elif frame.type == START:
                 self._start(frame)
+            elif frame.type == HANDOVER:
+                self._handover(frame)
+
+    def _handover(self, frame):
+        """Take the active role, in a new epoch, if this member has every record."""
+        if not self.member or before(self.applied, frame.number):
+            self.counts["early_handover"] += 1
+            return
+        self.active, self.member = True, False
+        self.epoch = (self.epoch + 1) % (1 << 16)
 
     def _heartbeat(self, frame):
         if self.member and not frame.kind & MEMBER:
