@@ -44,7 +44,7 @@ class Env:
         header = struct.pack("!BxHIHHBBHIIIQ6x", 4, epoch, number, 0, mask, type_, kind, 0, 0, 0, 0, self.serial)
         body = b"".join(struct.pack("!8I", *words) for _, words in lines) + bytes(8)
         if unit is None:
-            unit = self.unit if type_ in (1, 3, 6) else 1 - self.unit
+            unit = self.unit if type_ in (1, 3, 6, 7) else 1 - self.unit
         self.frames.append(CapturedFrame(self.time, "sync", unit, bytes(12) + b"\x88\xb5" + header + body))
 
     def record(self, kind=0, confirm=True):

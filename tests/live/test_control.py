@@ -17,7 +17,7 @@ from tests.live.env_live import Env
 from tests.live.test_connections import flowstate
 
 COMMANDS = ("status", "stats", "kill", "revive", "freeze", "thaw", "rejoin", "reprogram", "connections", "set", "get",
-            "metrics")
+            "metrics", "switch")
 
 
 class Served:

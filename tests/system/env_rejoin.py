@@ -1,4 +1,6 @@
 """A pair of preset tiny between Python endpoints, with everything that its failures leave behind."""
+from dataclasses import replace
+
 from spps.gen import preset_params
 from spps_sim.backend.simulation import Simulation
 from spps_sim.campaign.scenario import Scenario
@@ -15,17 +17,20 @@ LIMIT = 4_000_000
 class Run:
     """A pair of preset tiny between Python endpoints, with all frames."""
 
-    def __init__(self, connections, size, registers=None):
+    def __init__(self, connections, size, registers=None, rto=None):
         params = preset_params("tiny")
         self.sim = Simulation.of(params)
+        rto = rto or {}         # of peers and pair, cycles
         scenario = Scenario(mss=1460, registers={"window": min(65535, params.socket_bytes)} | (registers or {}))
+        scenario = replace(scenario, registers=scenario.registers | {
+            name: cycles // scenario.tick for name, cycles in rto.items()})
         self.sim.configure(scenario.pair_registers())
         self.sim.step(5000)
         self.sim.pop_frames()
         self.net = SimulatedNetwork(self.sim, scenario.latency, seed=3)
         self.frames = []
         self.net.on_frame, self.net.on_mark = self._frame, lambda mark: None
-        self.hosts = Hosts(self.net, scenario.peer_config(), 3, connections, size)
+        self.hosts = Hosts(self.net, replace(scenario.peer_config(), **rto), 3, connections, size)
 
     def _frame(self, raw):
         frame = None if raw.err else to_frame(raw)

@@ -44,6 +44,7 @@ class Reign:
         self.highest = None         # highest number that has been confirmed, whatever became of the standby since
         self.life = 0               # how often the standby has begun anew
         self.unanswered = False     # the last heartbeat that depends on echoes got no echo that grants a lease
+        self.yielded = False        # it has handed its role over, and not taken it back
         self._open = {}             # number -> _Record, on the link and not confirmed
         self._holdings = {}         # leg -> Holding
         self._owed = ()             # legs of connections that END says the standby has
@@ -64,7 +65,18 @@ class Reign:
         if not depends:
             self._doubts.clear()
         self.depends = self.unanswered = depends
+        self.yielded = False
         return wrong
+
+    def handover(self, sync):
+        """Take a HANDOVER of the active: from here on it emits nothing, and the standby has every record."""
+        again, self.yielded = self.yielded, True
+        missing = [number for number in self._open if not before(sync.number, number)]
+        if missing and not again:
+            return [f"unit {self.unit} hands over at record {sync.number}; {missing[0]} is not confirmed"]
+        if self.issued is not None and before(sync.number, self.issued):
+            return [f"unit {self.unit} hands over at record {sync.number}, after {self.issued}"]
+        return []
 
     def start(self, sync, legs):
         """Take a START of the active: its standby takes records from `number` on, and knows none before.

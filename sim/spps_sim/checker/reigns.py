@@ -3,7 +3,7 @@
 Derived from the published sync format only (hdl/spps/failover/README.md). Nothing is imported from the RTL packages.
 """
 from .reign import Reign
-from .wire import CONFIRM, ECHO, HEARTBEAT, JOIN, START, STATE
+from .wire import CONFIRM, ECHO, HANDOVER, HEARTBEAT, JOIN, START, STATE
 
 __all__ = ["Reigns"]
 
@@ -59,7 +59,7 @@ class Reigns:
     # sync link ---------------------------------------------------------------------------------
     def sync(self, frame, sync, legs):
         """Take a sync frame; legs: those of the connection of a STATE frame, those established by a START."""
-        if sync.type in (STATE, HEARTBEAT, START):
+        if sync.type in (STATE, HEARTBEAT, START, HANDOVER):
             self._lead(frame, sync, legs)
         elif sync.type == JOIN and frame.unit != self.current.unit and sync.epoch == self.current.epoch:
             self.current.standby_begins_anew()
@@ -74,6 +74,8 @@ class Reigns:
             wrong = reign.heartbeat(sync)
         elif sync.type == START:
             wrong = reign.start(sync, legs)
+        elif sync.type == HANDOVER:
+            wrong = reign.handover(sync)
         else:
             wrong = reign.record(sync, legs)
         for text in wrong:
@@ -118,6 +120,8 @@ class Reigns:
             current.unit = unit
             self._last[unit] = current
         if unit == current.unit:
+            if current.yielded:
+                self.report.fail("I4", frame.time, f"unit {unit} emits on the {frame.link} link after its HANDOVER")
             if self._owner is not current:      # the sync link has shown this takeover first
                 self.report.takeovers.append(frame.time)
                 self._owner = current

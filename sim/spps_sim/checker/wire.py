@@ -132,7 +132,7 @@ class SyncFrame:
         return self.lines[0][2 + 2 * leg]
 
 
-STATE, CONFIRM, HEARTBEAT, ECHO, JOIN, START = 1, 2, 3, 4, 5, 6
+STATE, CONFIRM, HEARTBEAT, ECHO, JOIN, START, HANDOVER = 1, 2, 3, 4, 5, 6, 7
 #: kinds of STATE records
 DELTA, FULL, RETIRE, END = 0, 1, 2, 3
 

@@ -149,6 +149,23 @@ def rejoin(ctx, unit, as_json):
 
 
 @ctl.command()
+@click.option("--force", is_flag=True, help="Go on also if bytes that were never sent are still held after "
+              "the time that switch_patience says: their sources send them again.")
+@_json_option
+@click.pass_context
+def switch(ctx, force, as_json):
+    """Hand the active role over to the standby, without loss: before maintenance, and back after it.
+
+    Waits for the end. The exit code is 1 when the units did not switch over; connections go on all the same.
+    """
+    from ..live.switch import switch_text
+    answer = _ask(ctx, "switch", force=int(force))
+    _show(as_json, answer, switch_text(answer))
+    if answer["verdict"] != "done":
+        sys.exit(1)
+
+
+@ctl.command()
 @_json_option
 @click.pass_context
 def thaw(ctx, as_json):

@@ -20,6 +20,7 @@ from .connections import connections_answer
 from .metrics import metrics_text
 from .registers import LiveRegisters
 from .status import read_status
+from .switch import switch_over
 
 __all__ = ["ControlSocket", "check_control", "control_path", "request"]
 
@@ -171,6 +172,9 @@ class ControlSocket:
             raise ToolError(f"unit {number} is active: only a standby or a fenced unit joins")
         self.testbed.sim.write(number, "rejoin", 1)
         return {"joining": number, "cycle": self.testbed.sim.cycle}
+
+    def _do_switch(self, force: int):
+        return switch_over(self.testbed, force=bool(force))
 
     def _do_thaw(self):
         return {"thawed": self.testbed.thaw()}

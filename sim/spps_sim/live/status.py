@@ -1,6 +1,8 @@
 """What a running pair is doing, as a dict and in words."""
 from spps.failover.signature import JoinVerdict
 
+from .switch import GIVEN_UP, SWITCHING
+
 __all__ = ["STATES", "read_units", "read_status", "status_text"]
 
 STATES = ("killed", "frozen", "dead", "elsewhere", "fenced", "active", "standby")
@@ -8,7 +10,8 @@ STATES = ("killed", "frozen", "dead", "elsewhere", "fenced", "active", "standby"
 _SILENT = {"killed": "", "frozen": "", "dead": ": no process answers", "elsewhere": ", in another process"}
 #: registers of each running unit that the state is made of
 WATCHED = ("active", "epoch", "fenced", "lease_valid", "peer_present", "protect", "unprotected", "fenced_cores",
-           "in_use", "half_open", "joined", "resync", "exposed", "join_verdict", "cfg_mode", "sync_key")
+           "in_use", "half_open", "joined", "resync", "exposed", "join_verdict", "cfg_mode", "sync_key", "switch_state",
+           "switch_verdict")
 PROXY = 1       # bit of cfg_mode
 #: what `join_verdict` of the active says of a standby that it refuses
 _REFUSED = {JoinVerdict.SIZE: "it holds another number of connections",
@@ -90,6 +93,10 @@ def _unit_text(unit):
             text += ", takes records" if unit["joined"] else ", has not joined: it takes no records"
         elif unit["join_verdict"] in _REFUSED and not unit["joined"]:
             text += f", refuses its standby: {_REFUSED[unit['join_verdict']]}"
+        if unit["switch_state"] in SWITCHING:
+            text += f", {SWITCHING[unit['switch_state']]}"
+        elif unit["switch_verdict"] in GIVEN_UP:
+            text += f", last switch-over {GIVEN_UP[unit['switch_verdict']]}"
     cores = [str(core) for core in range(32) if unit["fenced_cores"] >> core & 1]
     return text + (f"; fenced cores: {', '.join(cores)}" if cores else "")
 
