@@ -96,7 +96,8 @@ class UnitBoard(wiring.Component):
             unit.o_sync.ready.eq(self.o_sync.ready & alive),
             unit.i_sync.payload.eq(self.i_sync.payload), unit.i_sync.valid.eq(self.i_sync.valid & alive),
             self.i_sync.ready.eq(unit.i_sync.ready | ~alive),
-            *(getattr(self, name).eq(getattr(unit, name)) for name in ("active", "epoch", "steer", *PROBES, "activity")),
+            *(getattr(self, name).eq(getattr(unit, name))
+              for name in ("active", "epoch", "steer", *PROBES, "activity")),
         ]
         for port in range(params.ports):
             with m.If(alive):

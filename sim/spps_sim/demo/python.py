@@ -63,6 +63,13 @@ class _Transfer:
     def progress(self):
         return len(self.connection.received) if self.connection is not None else 0
 
+    def gap(self):
+        """Return the longest time without new bytes since the last call, cycles; `stall` begins again."""
+        now = self._now()
+        longest = max(self.stall, now - self._last)
+        self.stall, self._last = 0, now
+        return longest
+
     @property
     def over(self):
         return self.connection is not None and (self.connection.finished or self.connection.state is State.CLOSED)
