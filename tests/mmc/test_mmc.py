@@ -68,7 +68,7 @@ def test_every_register_is_in_the_table_once():
 
 
 def test_the_registers_of_a_unit_with_all_ports_fit():
-    assert spps_map(TINY.replace(ports=16)).by_name["vlan_15"] == 0xFC
+    assert spps_map(TINY.replace(ports=16)).by_name["vlan_15"] == 0x1C8
 
 
 def test_every_register_has_a_text():

@@ -97,7 +97,7 @@ WINDOW = (
 
 
 def vlan_table(params):
-    """Return the registers of the table of VLAN tags, one per network, after CONTROL."""
+    """Return the registers of the table of VLAN tags, one per network, after MORE."""
     return [Register(f"vlan_{port}", width=VLAN_ID_BITS, member=("vlan", port), most=4094,
                      doc=f"VLAN identifier in frames from network {port}; 0: none")
             for port in range(params.ports)]
@@ -139,7 +139,7 @@ def register_map(params, counters=(), status=()):
                  fields=(RegisterField("data_width", 0, 8), RegisterField("clusters", 8, 4),
                          RegisterField("cores", 12, 4), RegisterField("ports", 16, 8))),
         Register("connections", "const", reset=params.connections, doc="connections that this unit can hold"),
-        *CONTROL, *vlan_table(params),
+        *CONTROL,
     ):
         if register.name == "half_open_limit":
             register = replace(register, reset=params.connections * 3 // 4)
@@ -149,7 +149,7 @@ def register_map(params, counters=(), status=()):
         most = getattr(params, word.most) if isinstance(word.most, str) else word.most
         regs.add(Register(f"cfg_{word.name}", reset=min(word.reset, most), doc=word.doc,
                           member=("cfg", index), secret=word.secret, least=word.least, most=most))
-    for register in MORE:
+    for register in (*MORE, *vlan_table(params)):
         regs.add(register)
     regs.region(STATUS_BASE)
     for register in (*STATUS, *status):
