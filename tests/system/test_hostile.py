@@ -64,7 +64,7 @@ def test_mutated_headers_are_counted_to_the_last_and_hurt_nobody():
     more = counters["neighbour_requests"] + counters["neighbour_polls"] + counters["lookup_retried"]
     assert found["events"] + more == sum(counters[f"lookup_{name}"] for name in looked_up)
     # ICMP: a message about a segment is judged by the lookup or the program; an echo request is answered or counted
-    assert counters["lookup_icmp_noflow"] > 100 and counters["lookup_icmp_old"] > 100
+    assert min(counters["lookup_icmp_noflow"], counters["lookup_icmp_old"]) > FRAMES // 1000
     assert not counters["lookup_icmp_too_big"] and not counters["lookup_icmp_refused"]
     echoes = {name: counters[f"echo_{name}"] for name in ("answered", "limited", "busy", "standby")}
     assert sum(echoes.values()) == found["icmp_echo"] and echoes["answered"] == counters["egress_echoes"] > 10

@@ -7,7 +7,7 @@ import random
 import struct
 
 from ..checker.wire import ACK, FIN, RST, SYN
-from ..peers.frames import ip_number, tcp_frame
+from ..peers.frames import Arp, arp_frame, ip_number, tcp_frame
 
 __all__ = ["hostile_frames", "correct_checksums"]
 
@@ -89,7 +89,13 @@ def hostile_frames(count, seed, pair_mac, targets, own=None):
     """
     rng = random.Random(f"hostile/{seed}")
     strangers = [(rng.randbytes(5), ip_number(f"10.9.{n}.{n + 3}")) for n in range(50)]
+    claims = random.Random(f"hostile/claims/{seed}")
     for _ in range(count):
+        if claims.random() < 0.002:             # a stranger claims an address of the pair
+            port, mac = claims.randrange(2), b"\2" + claims.randbytes(5)
+            address = claims.choice(targets[port])
+            yield port, arp_frame(b"\xff" * 6, Arp(2, mac, address, bytes(6), address)), False
+            continue
         port = rng.random() < 0.3
         if own is not None and rng.random() < 0.02:
             frame = bytearray(own)
