@@ -20,7 +20,7 @@ def switch(run, active):
     while run.sim.read(active, "switch_verdict") == SwitchVerdict.NONE and run.sim.cycle < end:
         run.run(TURN)
     run.says(active, switch_verdict=SwitchVerdict.DONE, switch_state=0)
-    run.until_joined(1 - active, JOIN)
+    assert run.until_joined(JOIN) == 1 - active
     return 1 - active
 
 
@@ -35,7 +35,7 @@ def test_switches_over_and_back_under_load():
     run = Run(4, 100_000, rto=RTO)
     run.run(SETTLE)
     active = 0
-    run.until_joined(active)
+    assert run.until_joined() == active
     for _ in range(5):
         active = switch(run, active)
     assert not run.hosts.over, "the load ended before the last switch-over"
@@ -53,7 +53,7 @@ def test_a_unit_that_dies_in_the_middle_costs_nothing(phase, victim):
     """Connections go on with the other unit, whether or not it is the active by then, and are protected again."""
     run = Run(4, 60_000, rto=RTO)
     run.run(SETTLE)
-    run.until_joined(0)
+    assert run.until_joined() == 0
     run.sim.write(0, "switch", 1)
     end = run.sim.cycle + SWITCH
     while run.sim.read(0, "switch_state") != phase:
@@ -63,5 +63,5 @@ def test_a_unit_that_dies_in_the_middle_costs_nothing(phase, victim):
     run.run(AWAY)
     run.says(1 - victim, active=1, unprotected=1, switch_state=0)
     run.sim.revive(victim)
-    run.until_joined(1 - victim, JOIN)
+    assert run.until_joined(JOIN) == 1 - victim
     run.finish()
